@@ -1,0 +1,47 @@
+"""What happened: one record for replay, model learning, observers and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from inscape.envs.law import States
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One episode of one agent. `reward[t]` follows `action[t]` taken at `observation[t]`.
+
+    Attributes:
+        observations: `[T+1, ...]`, the last one being that of the final state (also when truncated).
+        actions: `[T]` int64, or `[T, D]` float for continuous actions.
+        rewards: `[T]` float64.
+        terminated: the task itself ended after the last action (its future value is 0).
+        truncated: cut from outside (its future value is not 0). Both may be set; termination wins.
+        states: packed states `[., T+1]` where the task is a world of ours.
+        action_masks: `[T, A]` bool, True where legal, where the task restricts actions.
+        task: name and settings of the task, as `Task.to_json()` gives them.
+        agent: name of the agent that acted.
+        seed: the seed the episode was started with.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    truncated: bool
+    states: States | None = None
+    action_masks: np.ndarray | None = None
+    task: dict[str, Any] = field(default_factory=dict)
+    agent: str = ""
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted return of the episode."""
+        return float(np.sum(self.rewards))

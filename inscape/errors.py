@@ -1,0 +1,42 @@
+"""Errors a user can cause: each says what was found, what was expected and what to try."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Wrong input. The command line prints it without a traceback and exits with code 2.
+
+    Args:
+        found: what was found, with the offending value.
+        expected: what would have been accepted.
+        hint: what to try next; a command or a spelling where there is one.
+    """
+
+    def __init__(self, found: str, *, expected: str = "", hint: str = "") -> None:
+        self.found, self.expected, self.hint = found, expected, hint
+        parts = [found]
+        if expected:
+            parts.append(f"expected: {expected}")
+        if hint:
+            parts.append(f"try: {hint}")
+        super().__init__("\n  ".join(parts))
+
+
+class PartialObservationError(UsageError):
+    """A reader needed the state, and the observation does not determine it."""
+
+
+class MissingLawError(UsageError):
+    """A reader needed a law (known dynamics), and the environment has none, or too weak a one."""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Returns "did you mean 'x'?" for the nearest known word, or the list of what is known."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "one of " + ", ".join(names) if names else "nothing is known by name here"
