@@ -1,0 +1,8 @@
+"""`python -m inscape` is the `inscape` command."""
+
+import sys
+
+from inscape.experiments.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
