@@ -1,0 +1,319 @@
+"""The training loop around an agent's `learn`: metrics, learning curve, checkpoints, Ctrl-C, exact resume.
+
+`learn` is a generator that yields at points where `state_dict` is whole; everything here happens between yields. A run
+killed at any moment goes on from its last checkpoint and ends with the weights of one never killed: what was logged
+after that checkpoint is forgotten and happens again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from inscape.errors import UsageError
+from inscape.experiments.progress import Progress
+from inscape.experiments.run import (
+    DEFAULT_ROOT,
+    Run,
+    RunSettings,
+    create_run,
+    installed_versions,
+    matching_run,
+    open_run,
+    run_name,
+)
+
+if TYPE_CHECKING:
+    from inscape.agents.interface import Agent
+    from inscape.envs.registry import Task
+
+EVALUATION_SEED = 1_000_000_000
+"""Added to a run's seed for its evaluation episodes, so that they are none of its training episodes."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during training. The message says what is kept and how to resume."""
+
+    def __init__(self, run: Run, message: str) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+def train(
+    agent_spec: str,
+    task: Task,
+    steps: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    out: str | Path | None = None,
+    root: str | Path = DEFAULT_ROOT,
+    resume: bool = False,
+    settings: Any = None,
+    progress: bool = True,
+    evaluate_every: int | None = None,
+    evaluate_episodes: int = 10,
+    checkpoint_seconds: float = 30.0,
+    checkpoint_steps: int | None = None,
+) -> Run:
+    """Trains an agent in a task and returns the run folder that holds the result.
+
+    Args:
+        agent_spec: what `make_agent` takes.
+        task: what to act in.
+        steps: environment steps in total, those before a resume included.
+        seed: seed of everything random.
+        device: where tensors live.
+        out: the run folder; None makes one under `root`, or with `resume` finds the newest one of this name there.
+        root: where run folders without a name of their own go.
+        resume: go on from the last checkpoint of a run with the same settings.
+        settings: the agent's settings, a dataclass or a dict; None for its defaults.
+        progress: show a bar when training takes longer than two seconds.
+        evaluate_every: steps between points of the learning curve; None for ten points, 0 for none.
+        evaluate_episodes: episodes of each of those evaluations.
+        checkpoint_seconds: time between checkpoints; whatever the value, one is made at the end and on Ctrl-C.
+        checkpoint_steps: steps between checkpoints, besides those made by time.
+
+    Raises:
+        UsageError: the agent does not learn, the folder cannot be used, or the settings of a resumed run changed.
+        TrainingInterrupted: Ctrl-C; a checkpoint was left.
+    """
+    if steps <= 0:
+        raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
+    agent = build_agent(agent_spec, task, seed, settings, device)
+    _require_learning(agent, agent_spec)
+    wanted = RunSettings(
+        agent=agent_spec,
+        task=_json_values(task.to_json()),
+        seed=seed,
+        steps=steps,
+        device=device,
+        agent_settings=complete_settings(agent, settings),
+        evaluate_every=max(1, steps // 10) if evaluate_every is None else evaluate_every,
+        evaluate_episodes=evaluate_episodes,
+        versions=installed_versions(),
+    )
+    run = _run_to_resume(wanted, out, root) if resume else create_run(wanted, out, root)
+    start = _restore(run, agent) if resume else 0
+    if start is None:
+        return run
+    loop = _Loop(run, agent, task, start, checkpoint_seconds, checkpoint_steps)
+    with (
+        Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
+        _polite_interrupt() as asked,
+    ):
+        loop.drive(bar, asked)
+    run.close()
+    run.trained_steps = loop.steps - start
+    return run
+
+
+def build_agent(agent_spec: str, task: Task, seed: int, settings: Any, device: str) -> Agent:
+    """Returns the agent a spec names; `settings` may be its settings dataclass, a dict of them, or None."""
+    from inscape.agents.registry import make_agent
+
+    return make_agent(agent_spec, task, seed=seed, settings=settings, device=device)
+
+
+def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, Task]:
+    """Returns the agent of a run as its last checkpoint left it, and the task it was trained in.
+
+    Args:
+        run: a run or its folder.
+        seed: seed of the agent's own chance; None for the run's.
+
+    Raises:
+        UsageError: there is no run or no checkpoint there, or the checkpoint is damaged.
+    """
+    from inscape.envs.registry import Task
+
+    run = run if isinstance(run, Run) else open_run(run)
+    latest = run.load_latest()
+    if latest is None:
+        raise UsageError(
+            f"{run.path} has no checkpoint", expected="a run that was trained", hint="train it with --resume"
+        )
+    task = Task.from_json(run.settings.task)
+    agent = build_agent(
+        run.settings.agent,
+        task,
+        run.settings.seed if seed is None else seed,
+        run.settings.agent_settings or None,
+        run.settings.device if run.settings.device == "cpu" else _usable(run.settings.device),
+    )
+    if callable(load := getattr(agent, "load_state_dict", None)):
+        load(latest[0])
+    return agent, task
+
+
+def complete_settings(agent: Agent, given: Any) -> dict[str, Any]:
+    """Returns every setting an agent runs with as JSON values: its `settings` dataclass if it has one, else `given`."""
+    settings = getattr(agent, "settings", given)
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        settings = dataclasses.asdict(settings)
+    return dict(_json_values(settings or {}))
+
+
+class _Loop:
+    """Drives `learn` and does what is due at each yield, always in this order: log, evaluate, checkpoint."""
+
+    def __init__(
+        self, run: Run, agent: Any, task: Task, start: int, seconds: float, checkpoint_steps: int | None
+    ) -> None:
+        self.run, self.agent, self.task = run, agent, task
+        self.steps = self.saved = start
+        self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
+        self.started = self.saved_at = time.monotonic()
+        self.resumable = callable(getattr(agent, "state_dict", None))
+        self.note = ""
+
+    def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
+        try:
+            for metrics in self.agent.learn(self.task, self.run.settings.steps):
+                before, self.steps = self.steps, int(metrics["steps"])
+                self.run.log({**metrics, "seconds": time.monotonic() - self.started})
+                if self._crossed(before, self.run.settings.evaluate_every):
+                    self.evaluate()
+                if asked_to_stop.is_set():
+                    self.interrupt()
+                if self._checkpoint_due():
+                    self.checkpoint()
+                bar.update(self.steps, self.note)
+        except KeyboardInterrupt as error:
+            if isinstance(error, TrainingInterrupted):
+                raise
+            self.run.close()
+            raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
+        self.checkpoint(finished=True)
+
+    def _crossed(self, before: int, every: int) -> bool:
+        """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
+        evaluates where an uninterrupted one does."""
+        return every > 0 and self.steps // every > before // every
+
+    def evaluate(self) -> None:
+        from inscape.agents.rollout import evaluate
+
+        settings = self.run.settings
+        result = evaluate(self.agent, self.task, settings.evaluate_episodes, EVALUATION_SEED + settings.seed)
+        low, high = result.ci
+        self.run.log(
+            {
+                "steps": self.steps,
+                "seconds": time.monotonic() - self.started,
+                "evaluation/return_mean": float(result.mean),
+                "evaluation/return_low": float(low),
+                "evaluation/return_high": float(high),
+                "evaluation/length_mean": float(sum(result.lengths) / len(result.lengths)),
+                "evaluation/episodes": float(settings.evaluate_episodes),
+            }
+        )
+        self.note = f"return {result.mean:.4g}"
+
+    def _checkpoint_due(self) -> bool:
+        by_steps = self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps
+        return by_steps or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+
+    def checkpoint(self, finished: bool = False) -> None:
+        state = self.agent.state_dict() if self.resumable else {}
+        self.run.save_checkpoint(state, self.steps, finished=finished)
+        self.saved, self.saved_at = self.steps, time.monotonic()
+
+    def interrupt(self) -> None:
+        self.checkpoint()
+        self.run.close()
+        raise TrainingInterrupted(self.run, self._farewell(self._kept()))
+
+    def _kept(self) -> str:
+        return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
+
+    def _farewell(self, kept: str) -> str:
+        how = f"the same command with --resume --out {self.run.path}"
+        return f"Interrupted: {kept}.\nGo on with: {how}" if self.resumable else f"Interrupted: {kept}."
+
+
+@contextmanager
+def _polite_interrupt() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into a request honoured at the next yield, where the agent is whole; a second one stops at
+    once. Signals reach the main thread only; elsewhere nothing changes."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _run_to_resume(wanted: RunSettings, out: str | Path | None, root: str | Path) -> Run:
+    folder = out if out is not None else matching_run(wanted, root)
+    if folder is None:
+        raise UsageError(
+            f"nothing to resume: there is no run {Path(root) / run_name(wanted)}",
+            expected="a run folder of this agent, world and seed",
+            hint="--out FOLDER to name it, or leave out --resume to start",
+        )
+    run = open_run(folder, root)
+    if changes := run.settings.differences(wanted):
+        raise UsageError(
+            f"the settings are not those {run.path} was started with:\n    " + "\n    ".join(changes),
+            expected="the same settings (was -> now)",
+            hint="give the old settings again, or start a new run with another --out",
+        )
+    return run
+
+
+def _restore(run: Run, agent: Any) -> int | None:
+    """Loads the last checkpoint and returns the step to go on from; None if the run came to its end already."""
+    latest = run.load_latest()
+    if latest is None:
+        run.truncate_metrics(-1)
+        return 0
+    state, metadata = latest
+    if metadata["finished"]:
+        return None
+    if not callable(getattr(agent, "load_state_dict", None)):
+        raise UsageError(
+            f"agent {run.settings.agent} cannot be resumed",
+            expected="an agent with state_dict and load_state_dict",
+            hint="train it again in a new run",
+        )
+    agent.load_state_dict(state)
+    run.truncate_metrics(metadata["steps"])
+    return int(metadata["steps"])
+
+
+def _require_learning(agent: Any, spec: str) -> None:
+    if not callable(getattr(agent, "learn", None)):
+        raise UsageError(
+            f"agent {spec} does not learn",
+            expected="an agent with a method learn(task, steps)",
+            hint=f"inscape evaluate {spec} WORLD",
+        )
+
+
+def _json_values(value: Any) -> Any:
+    """Returns the value as it will read back from settings.json (tuples become lists), to compare like with like."""
+    return json.loads(json.dumps(value))
+
+
+def _usable(device: str) -> str:
+    import torch
+
+    return device if torch.cuda.is_available() else "cpu"
