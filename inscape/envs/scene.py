@@ -7,8 +7,11 @@ state, `"moving"` ones do. An imagined state is drawn by its moving shapes alone
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from inscape.errors import UsageError, closest
 
 Layer = Literal["static", "moving"]
 
@@ -31,6 +34,41 @@ PALETTE: dict[str, str] = {
     "purple": "#8c6bb1",
     "teal": "#2a9d9d",
 }
+"""Colours a shape may name, on a light ground."""
+
+DARK_PALETTE: dict[str, str] = {
+    "paper": "#22252c",
+    "line": "#3a3e48",
+    "ink": "#e8e6df",
+    "muted": "#9a9ca5",
+    "wall": "#6b7080",
+    "ice": "#2f4a5c",
+    "water": "#2f6492",
+    "goal": "#4db482",
+    "danger": "#d96a51",
+    "start": "#4c4534",
+    "agent": "#f0a04b",
+    "blue": "#6f9bcf",
+    "orange": "#f79a45",
+    "green": "#74bd6c",
+    "red": "#ee7b7d",
+    "purple": "#ab8bd0",
+    "teal": "#46bcbc",
+}
+"""The same names on a dark ground, for readers that follow the viewer's colour scheme (the report)."""
+
+
+def color_of(name: str) -> str:
+    """Returns the `#rrggbb` of a palette name, or of a literal `#rrggbb`.
+
+    Raises:
+        UsageError: neither a palette name nor a literal colour.
+    """
+    if name in PALETTE:
+        return PALETTE[name]
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", name):
+        return name
+    raise UsageError(f"unknown colour {name!r}", expected="a palette name or #rrggbb", hint=closest(name, PALETTE))
 
 
 @dataclass(frozen=True)
@@ -97,11 +135,16 @@ Shape = Rect | Circle | Line | Polygon | Text
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawing of one state: `width` × `height` scene units, shapes painted in order."""
+    """A drawing of one state: `width` × `height` scene units; static shapes are painted first, then moving ones,
+    each in the order given (so that a reader can paint the static layer once for a whole episode)."""
 
     width: float
     height: float
     shapes: tuple[Shape, ...] = field(default_factory=tuple)
+
+    def layer(self, name: Layer) -> tuple[Shape, ...]:
+        """Returns the shapes of one layer, in order."""
+        return tuple(shape for shape in self.shapes if shape.layer == name)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the scene as JSON values; each shape has its class name under `kind`."""

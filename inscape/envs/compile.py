@@ -1,0 +1,396 @@
+"""How a world is compiled: kernel templates instantiated against one law, cached on disk.
+
+A template is an ordinary source file written against `inscape.envs.kernels.names`. Instantiating it for a world copies
+it, as a real module file, into a cache folder named by the law's fingerprint, with that import bound to the world's
+law. Numba caches a function whose callees are module globals, but not one that takes or closes over another compiled
+function (numba issue 6264); hence one file per world and template. The fingerprint covers everything the law's
+functions reach (bytecode, constants, globals, helper functions), because Numba's own cache key sees only the file.
+
+An unwritable cache folder costs speed only: kernels then live in a temporary folder for the life of the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import dis
+import enum
+import hashlib
+import importlib.util
+import inspect
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.envs import streams
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+
+FORMAT = "3"  # raise when the generated adapter changes meaning
+FIRST_TABLE = 5  # where the lookup tables begin in the packed world
+NAMES_IMPORT = "from inscape.envs.kernels.names import"
+LAW_FUNCTIONS = (
+    "initial", "transition", "reward", "terminal", "observation", "legal", "mover", "branches", "initial_branches",
+)  # fmt: skip
+
+_lock = threading.RLock()
+_kernels: dict[tuple[type, str, bool], types.ModuleType] = {}
+_laws: dict[tuple[type, bool], types.ModuleType] = {}
+
+
+# ---------------------------------------------------------------------------------------------- fingerprint
+
+
+def fingerprint(world: type[World]) -> str:
+    """Returns a hash of everything the compiled law of `world` depends on."""
+    digest = hashlib.sha256()
+    for part in _parts(world):
+        digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:20]
+
+
+def _parts(world: type[World]) -> Iterator[str]:
+    yield FORMAT
+    yield sys.version
+    yield adapter_source(world)
+    seen: set[int] = set()
+    for name in LAW_FUNCTIONS:
+        function = world.law_function(name)
+        if function is not None:
+            yield name
+            yield from _function_parts(function, seen)
+
+
+def _function_parts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
+    function = getattr(function, "py_func", function)
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    yield repr((function.__defaults__, function.__kwdefaults__))
+    yield from _code_parts(function.__code__, function.__globals__, seen)
+    for cell in function.__closure__ or ():
+        yield from _value_parts(cell.cell_contents, (), seen)
+
+
+def _code_parts(code: types.CodeType, scope: dict[str, Any], seen: set[int]) -> Iterator[str]:
+    yield code.co_code.hex()
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _code_parts(constant, scope, seen)
+        else:
+            yield repr(constant)
+    for name in code.co_names:
+        yield name
+        if name in scope:
+            yield from _value_parts(scope[name], code.co_names, seen)
+
+
+def _value_parts(value: Any, attributes: tuple[str, ...], seen: set[int]) -> Iterator[str]:
+    if isinstance(value, types.ModuleType):
+        yield value.__name__
+        for name in attributes:  # constants and functions reached as module.name
+            inner = getattr(value, name, None)
+            if isinstance(inner, (int, float, str, tuple, types.FunctionType)):
+                yield from _value_parts(inner, (), seen)
+    elif isinstance(value, types.FunctionType) or hasattr(value, "py_func"):
+        yield from _function_parts(value, seen)
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype}{value.shape}"
+        yield hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    elif isinstance(value, type) and issubclass(value, enum.Enum):
+        yield repr([(member.name, member.value) for member in value])
+    elif isinstance(value, type):
+        yield f"{value.__qualname__} {getattr(value, '_fields', '')} {getattr(value, '__annotations__', '')}"
+    else:
+        yield repr(value)
+
+
+# ---------------------------------------------------------------------------------------------- adapter
+
+
+def adapter_source(world: type[World]) -> str:
+    """Returns the generated source that lets kernels call the law of `world` on packed arrays."""
+    state, params, purpose = world.layouts()
+    parts = [
+        params.load_source("load_params", "P[0]", "P[1]", FIRST_TABLE, "", "P"),
+        purpose.load_source("load_purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P"),
+        state.load_source("load_state", "F", "I", 0, ", i", "F, I, i"),
+        state.store_source(),
+    ]
+
+    def has(name: str) -> bool:
+        return world.law_function(name) is not None
+
+    # what acts
+    if world.continuous:
+        width = len(world.action_low)
+        entries = ", ".join(f"A[i, {k}]" for k in range(width))
+        parts.append(f"def load_action(A, i):\n    return ({entries},)\n")
+        parts.append("def action_of_index(a):\n    return a\n")
+    elif world.simultaneous:
+        entries = ", ".join(f"A[i, {k}]" for k in range(world.players))
+        parts.append(f"def load_action(A, i):\n    return ({entries},)\n")
+        parts.append("def action_of_index(a):\n    return a\n")
+    else:
+        parts.append("def load_action(A, i):\n    return A[i]\n")
+        parts.append("def action_of_index(a):\n    return a\n")
+    fixed = world.fixed_actions()
+    parts.append(f"def num_actions(P):\n    return {'P[4][0]' if fixed is None else len(fixed)}\n")
+
+    # how many outcomes
+    for name in ("branches", "initial_branches"):
+        value = inspect.getattr_static(world, name)
+        if isinstance(value, int):
+            parts.append(f"def {name}(params):\n    return {value}\n")
+        else:
+            parts.append(f"{name} = law_{name}\n")
+
+    # sampling
+    for name, extra in (("initial", ""), ("transition", "state, action, ")):
+        noise = world.initial_noise if name == "initial" else world.noise
+        count = "initial_branches" if name == "initial" else "branches"
+        parts.append(f"{name} = law_{name}\n")
+        parts.append(_sampler_source(name, extra, count, noise, inspect.getattr_static(world, count)))
+
+    # optional law functions
+    parts.append("reward = law_reward\nterminal = law_terminal\n")
+    if world.players == 1:
+        parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
+        parts.append(_observation_source(world, "observation"))
+    else:
+        parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
+        if has("observation"):
+            parts.append("observation_of = law_observation\n")
+        else:
+            parts.append(_observation_source(world, "_all", "_all(params, state)"))
+            parts.append("def observation_of(params, state, player):\n    return _all(params, state)\n")
+        parts.append(
+            "def observation(params, state):\n    return observation_of(params, state, mover(params, state))\n"
+        )
+    parts.append("legal = law_legal\n" if has("legal") else "def legal(params, state, action):\n    return True\n")
+
+    # what is written
+    parts.append(_write_source("write_obs", world.observation_size()))
+    parts.append(_write_source("write_reward", None if world.players == 1 else world.players))
+    transition_slots = world.noise or (0 if inspect.getattr_static(world, "branches") == 1 else 1)
+    initial_slots = world.initial_noise or (0 if inspect.getattr_static(world, "initial_branches") == 1 else 1)
+    zero = "0.0" if world.players == 1 else repr((0.0,) * world.players)
+    parts.append(
+        f"NUM_FLOATS = {state.num_floats}\nNUM_INTS = {state.num_ints}\n"
+        f"KEY = {state.num_ints}\nCLOCK = {state.num_ints + 1}\nELAPSED = {state.num_ints + 2}\n"
+        f"TRANSITION_SLOTS = {transition_slots}\nSLOTS = {max(1, transition_slots + initial_slots)}\n"
+        f"NUM_PLAYERS = {world.players}\nHAS_LEGAL = {has('legal')}\nZERO_REWARD = {zero}\n"
+    )
+    return "\n".join(parts)
+
+
+def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any) -> str:
+    call = f"law_{name}(params, {extra}"
+    if noise:
+        draws = ", ".join(f"uniform(key, counter + {k})" for k in range(noise))
+        # a law that can only be sampled has no outcomes; readers that need them refuse before they call this
+        missing = f"def {name}_outcome(params, {extra}b):\n    return 0.0, {call}({', '.join(['0.5'] * noise)},))\n\n"
+        return missing + f"def sample_{name}(params, {extra}key, counter):\n    return {call}({draws},))\n"
+    outcome = f"def {name}_outcome(params, {extra}b):\n    return {call}b)\n"
+    if branches == 1:
+        return outcome + f"\ndef sample_{name}(params, {extra}key, counter):\n    return {call}0)[1]\n"
+    # rounding may leave the sum just below one: the last outcome of positive probability then stands
+    return outcome + (
+        f"\ndef sample_{name}(params, {extra}key, counter):\n"
+        f"    n = {count}(params)\n"
+        f"    total, chosen = {call}0)\n"
+        f"    if n == 1:\n"
+        f"        return chosen\n"
+        f"    u = uniform(key, counter)\n"
+        f"    b = 1\n"
+        f"    while u >= total and b < n:\n"
+        f"        p, candidate = {call}b)\n"
+        f"        if p > 0.0:\n"
+        f"            chosen = candidate\n"
+        f"            total += p\n"
+        f"        b += 1\n"
+        f"    return chosen\n"
+    )
+
+
+def _observation_source(world: type[World], name: str, _: str = "") -> str:
+    if world.law_function("observation") is not None:
+        return f"{name} = law_observation\n"
+    state = world.layouts()[0]
+    scalars = []
+    for field in state.fields:
+        if field.length is None:
+            scalars.append(f"state.{field.name}")
+        else:
+            scalars += [f"state.{field.name}[{k}]" for k in range(field.length)]
+    value = scalars[0] if world.observation_size() is None else "(" + ", ".join(scalars) + ",)"
+    return f"def {name}(params, state):\n    return {value}\n"
+
+
+def _write_source(function: str, size: int | None) -> str:
+    if size is None:
+        return f"def {function}(out, i, value):\n    out[i] = value\n"
+    return f"def {function}(out, i, value):\n" + "".join(f"    out[{k}, i] = value[{k}]\n" for k in range(size))
+
+
+# ---------------------------------------------------------------------------------------------- the law's module
+
+
+def law_module(world: type[World], compiled: bool) -> types.ModuleType:
+    """Returns the module of names that kernels of `world` import, compiled by Numba or as plain Python."""
+    with _lock:
+        found = _laws.get((world, compiled))
+        if found is not None:
+            return found
+        name = f"inscape_law_{fingerprint(world)}_{'compiled' if compiled else 'plain'}_{len(_laws)}"
+        module = types.ModuleType(name, f"The law of {world.__name__}, as kernels see it.")
+        scope = module.__dict__
+        state, params, purpose = world.layouts()
+        for layout in (state, params, purpose):
+            scope[layout.cls.__name__] = layout.cls
+        scope.update(State=state.cls, Params=params.cls, Purpose=purpose.cls)
+        helpers: dict[int, Any] = {}
+        for law_name in LAW_FUNCTIONS:
+            function = world.law_function(law_name)
+            if function is not None:
+                scope[f"law_{law_name}"] = _compile_law(function, helpers) if compiled else function
+        scope["uniform"] = streams.compiled_uniform() if compiled else streams.uniform
+        before = set(scope)
+        exec(compile(adapter_source(world), f"<law of {world.__name__}>", "exec"), scope)
+        if compiled:
+            from numba import njit, prange
+
+            for key in set(scope) - before:
+                if isinstance(scope[key], types.FunctionType):
+                    scope[key] = njit(error_model="numpy")(scope[key])
+            scope["jit"] = njit(cache=True, error_model="numpy", nogil=True)
+            scope["parallel_jit"] = njit(cache=True, error_model="numpy", parallel=True)
+            scope["prange"] = prange
+        else:
+            scope.update(jit=lambda function: function, parallel_jit=lambda function: function, prange=range)
+        sys.modules[name] = module
+        _laws[world, compiled] = module
+        return module
+
+
+def _compile_law(function: Callable[..., Any], done: dict[int, Any]) -> Any:
+    """Compiles a law function together with the plain Python helpers it calls by name."""
+    from numba import njit
+
+    if hasattr(function, "py_func"):
+        return function
+    if id(function) in done:
+        return done[id(function)]
+    scope = dict(function.__globals__)
+    copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__module__ = function.__module__
+    compiled = done[id(function)] = njit(error_model="numpy")(copy)
+    for name in _global_names(function.__code__):
+        helper = scope.get(name)
+        if isinstance(helper, types.FunctionType) and not hasattr(builtins, name):
+            scope[name] = _compile_law(helper, done)
+    return compiled
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_GLOBAL":
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _global_names(constant)
+
+
+# ---------------------------------------------------------------------------------------------- kernels
+
+
+def kernel(world: type[World], template: str, compiled: bool = True) -> types.ModuleType:
+    """Returns the kernel template module `template` (dotted name) bound to the law of `world`.
+
+    Raises:
+        UsageError: the template does not import its names as expected.
+    """
+    with _lock:
+        found = _kernels.get((world, template, compiled))
+        if found is not None:
+            return found
+        law = law_module(world, compiled)
+        source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
+        tail = template.rsplit(".", 1)[-1]
+        if compiled:
+            # the law module's name differs between processes; the file must not, or Numba's cache would miss
+            stable = f"inscape_law_{fingerprint(world)}"
+            source = source.replace(law.__name__, stable)
+            sys.modules[stable] = law
+            digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+            folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
+            path = _write_once(folder / f"{tail}_{digest}.py", source)
+            module = _load(f"{stable}_{tail}_{digest}", path)
+        else:
+            module = types.ModuleType(f"{law.__name__}_{tail}")
+            exec(compile(source, f"<{template} of {world.__name__}, plain>", "exec"), module.__dict__)
+        _kernels[world, template, compiled] = module
+        return module
+
+
+@lru_cache(maxsize=None)
+def template_source(template: str) -> str:
+    """Returns the source text of a kernel template."""
+    spec = importlib.util.find_spec(template)
+    if spec is None or spec.origin is None:
+        raise UsageError(f"no kernel template {template!r}", expected="the dotted name of an importable source file")
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    if NAMES_IMPORT not in source:
+        raise UsageError(f"kernel template {template!r} does not contain {NAMES_IMPORT!r}")
+    return source
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path:
+    """Returns the folder for compiled kernels: `$INSCAPE_CACHE`, else the user's cache folder, else a temporary one."""
+    base = os.environ.get("INSCAPE_CACHE")
+    if base is None:
+        base = str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inscape")
+    folder = Path(base) / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        temporary = tempfile.mkdtemp(prefix="inscape-kernels-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return Path(temporary)
+
+
+def _write_once(path: Path, text: str) -> Path:
+    """Writes `text` unless the file holds it already: its modification time is part of Numba's cache key."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    os.replace(file.name, path)
+    return path
+
+
+def _load(name: str, path: Path) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

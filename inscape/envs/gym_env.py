@@ -1,0 +1,174 @@
+"""Reads a world as a `gymnasium.Env`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs import streams
+from inscape.envs.law import States
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+    from inscape.envs.rendering import Window
+
+STEPPING = "inscape.envs.kernels.stepping"
+
+
+def require_single_player(world: World, reader: str) -> None:
+    """Raises UsageError for a world of several players."""
+    if world.players > 1:
+        raise UsageError(
+            f"{world.name} has {world.players} players, and {reader} serves one",
+            expected="a world for one player",
+            hint="search it with a planner: inscape plan",
+        )
+
+
+def initial_of(world: World, state: Any) -> States:
+    """Returns a start state given by a user (a State, or its values in order) as packed states."""
+    if isinstance(state, States):
+        return state
+    cls = world.State
+    fields = cls._fields  # type: ignore[attr-defined]
+    if not isinstance(state, cls):
+        values = [state] if np.ndim(state) == 0 else list(state)
+        if len(values) != len(fields):
+            raise UsageError(f"start state {state!r} for {world.name}", expected=f"{len(fields)} values: {fields}")
+        state = cls(*values)
+    return world.pack([state])
+
+
+class LawEnv(gym.Env[Any, Any]):
+    """One copy of a world as a Gymnasium environment.
+
+    Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.
+
+    Args:
+        world: the law.
+        render_mode: None, `"rgb_array"`, `"human"` (a pygame window) or `"ansi"` (text).
+        max_episode_steps: the time limit, or None; truncation never sets `terminated`.
+
+    `reset(options={"state": …})` starts from a given state. `info["action_mask"]` `[A]` bool is present where the
+    world restricts actions.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 30}
+
+    def __init__(self, world: World, render_mode: str | None = None, max_episode_steps: int | None = None) -> None:
+        require_single_player(world, "a Gymnasium environment")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise UsageError(f"render_mode {render_mode!r}", expected="None, 'human', 'rgb_array' or 'ansi'")
+        self.world = world
+        self.render_mode = render_mode
+        self.max_episode_steps = max_episode_steps
+        self.action_space = world.action_space
+        self.observation_space = world.observation_space
+        self._packed = world.packed
+        layout = world.layouts()[0]
+        self._floats = np.zeros((layout.num_floats, 1))
+        self._ints = np.zeros((layout.num_ints + 3, 1), np.int64)
+        self._ints[-1] = -1
+        self._keyed = False
+        self._kernels = world.kernel(STEPPING)
+        self._reward = np.zeros(1)
+        self._terminated, self._truncated = np.zeros(1, np.bool_), np.zeros(1, np.bool_)
+        self._obs = world.observation_array(1)
+        self._scalar = self._obs.ndim == 1
+        self._restricts = world.law_function("legal") is not None
+        self._mask = np.ones((1, 1 if world.continuous else world.num_actions), np.bool_)
+        self._everyone = np.ones(1, np.bool_)
+        self._window: Window | None = None
+
+    @property
+    def states(self) -> States:
+        """The current state, packed, a batch of one."""
+        return States(self._floats.copy(), self._ints[:-3].copy())
+
+    @property
+    def state(self) -> Any:
+        """The current state as the world's named tuple."""
+        return self.world.unpack(self.states)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None or not self._keyed:
+            own = seed if seed is not None else int(self.np_random.integers(2**63))
+            self._ints[-3], self._ints[-2] = streams.stream_key(own), 0
+            self._keyed = True
+        self._kernels.reset(self._packed, self._floats, self._ints, self._everyone, self._obs)
+        if options and "state" in options:
+            states = initial_of(self.world, options["state"])
+            self._floats[:], self._ints[:-3] = states.floats, states.ints
+            self._obs[:] = self.world.observe(states).T
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self._ints[-1, 0] < 0:
+            raise UsageError(
+                f"step on {self.world.name} after the episode's end, or before the first reset",
+                expected="a running episode",
+                hint="call reset() first",
+            )
+        actions = self.world._action_array(np.asarray(action)[None], 1)
+        if self._restricts and self._kernels.first_illegal(self._packed, self._floats, self._ints, actions) >= 0:
+            raise UsageError(
+                f"action {self.world.action_names[int(actions[0])]!r} is illegal in {self.world.name} at {self.state}",
+                expected="an action where info['action_mask'] is True",
+            )
+        self._kernels.step(
+            self._packed, self._floats, self._ints, actions, self._obs, self._reward, self._terminated,
+            self._truncated, self._obs, 2, self.max_episode_steps or 0,
+        )  # fmt: skip
+        if self.render_mode == "human":
+            self.render()
+        return (
+            self._observation(), float(self._reward[0]), bool(self._terminated[0]), bool(self._truncated[0]),
+            self._info(),
+        )  # fmt: skip
+
+    def _observation(self) -> Any:
+        return self._obs[0] if self._scalar else self._obs[:, 0].copy()
+
+    def _info(self) -> dict[str, Any]:
+        if not self._restricts:
+            return {}
+        self._kernels.action_mask(self._packed, self._floats, self._ints, self._mask)
+        return {"action_mask": self._mask[0].copy()}
+
+    def render(self) -> Any:
+        """Returns the picture `[H, W, 3]` uint8 (`"rgb_array"`), the text (`"ansi"`), or shows a window (`"human"`).
+
+        Raises:
+            UsageError: the environment was made without a render mode.
+        """
+        if self.render_mode is None:
+            raise UsageError("render() without a render mode", hint='make the environment with render_mode="rgb_array"')
+        if self.render_mode == "ansi":
+            return self.world.describe_state(self.states)
+        from inscape.envs import rendering
+
+        scene = self.world.scene(self.states)
+        if self.render_mode == "rgb_array":
+            return rendering.render_scene(scene)
+        if self._window is None:
+            self._window = rendering.Window(self.world.name, fps=self.metadata["render_fps"])
+        self._window.show(scene)
+        return None
+
+    def close(self) -> None:
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything the environment's future depends on, but the actions."""
+        return {"floats": self._floats.copy(), "ints": self._ints.copy(), "keyed": self._keyed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._floats[:], self._ints[:], self._keyed = state["floats"], state["ints"], bool(state["keyed"])

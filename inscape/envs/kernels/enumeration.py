@@ -1,0 +1,155 @@
+"""Kernel template: find every reachable state, and tabulate the transition law over them."""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+from inscape.envs.kernels.names import (
+    NUM_FLOATS,
+    NUM_INTS,
+    action_of_index,
+    branches,
+    jit,
+    legal,
+    load_params,
+    load_purpose,
+    load_state,
+    num_actions,
+    store_state,
+    terminal,
+    transition_outcome,
+)
+
+FULL = -1  # no room for another state: come back with larger arrays
+
+
+@jit
+def slot_of(F, I, FB, i, table, other_F, other_I, other_FB, count):
+    """Returns where state i of (F, I) lies in the open-addressing table, or the empty slot for it.
+
+    `FB` is F's memory as int64: states are equal when their bits are.
+    """
+    h = 1469598103934665603
+    for k in range(NUM_FLOATS):
+        h = (h ^ FB[k, i]) * 1099511628211
+        h ^= (h >> 29) & 0x7FFFFFFFF
+    for k in range(NUM_INTS):
+        h = (h ^ I[k, i]) * 1099511628211
+        h ^= (h >> 29) & 0x7FFFFFFFF
+    size = table.shape[0]
+    slot = (h & 0x7FFFFFFFFFFFFFFF) % size
+    while True:
+        j = table[slot]
+        if j < 0:
+            return slot
+        same = True
+        for k in range(NUM_FLOATS):
+            if other_FB[k, j] != FB[k, i]:
+                same = False
+        for k in range(NUM_INTS):
+            if other_I[k, j] != I[k, i]:
+                same = False
+        if same:
+            return slot
+        slot += 1
+        if slot == size:
+            slot = 0
+
+
+@jit
+def is_over(Ps, state):
+    """Returns whether the state is terminal under every purpose in play."""
+    for P in Ps:
+        if not terminal(load_params(P), load_purpose(P), state):
+            return False
+    return True
+
+
+@jit
+def insert_all(F, I, FB, table, roots_F, roots_I, roots_FB, count):
+    """Adds the given states, in order; returns the new number of states, or FULL."""
+    for i in range(roots_F.shape[1]):
+        slot = slot_of(roots_F, roots_I, roots_FB, i, table, F, I, FB, count)
+        if table[slot] < 0:
+            if count == F.shape[1]:
+                return FULL
+            F[:, count] = roots_F[:, i]
+            I[:, count] = roots_I[:, i]
+            table[slot] = count
+            count += 1
+    return count
+
+
+@jit
+def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_FB):
+    """Expands states start … in breadth-first order; returns (states expanded, states found or FULL)."""
+    params = load_params(P)
+    head = start
+    while head < count:
+        state = load_state(F, I, head)
+        if not is_over(Ps, state):
+            for a in range(num_actions(P)):
+                action = action_of_index(a)
+                if not legal(params, state, action):
+                    continue
+                for b in range(branches(params)):
+                    p, next_state = transition_outcome(params, state, action, b)
+                    if p <= 0.0:
+                        continue
+                    store_state(scratch_F, scratch_I, 0, next_state)
+                    slot = slot_of(scratch_F, scratch_I, scratch_FB, 0, table, F, I, FB, count)
+                    if table[slot] < 0:
+                        if count == F.shape[1]:
+                            return head, FULL
+                        F[:, count] = scratch_F[:, 0]
+                        I[:, count] = scratch_I[:, 0]
+                        table[slot] = count
+                        count += 1
+        head += 1
+    return head, count
+
+
+@jit
+def tabulate(P, Ps, F, I, FB, table, low, high, next_state, probability, legal_mask, width, scratch_F, scratch_I, scratch_FB):
+    """Fills rows low … high − 1 of the tables, outcomes in the same state merged; returns the most outcomes seen.
+
+    Rows of states that are over under every purpose loop on themselves. `width` receives outcomes per (state, action).
+    """
+    params = load_params(P)
+    most = 1
+    for s in range(low, high):
+        state = load_state(F, I, s)
+        over = is_over(Ps, state)
+        any_legal = False
+        for a in range(num_actions(P)):
+            action = action_of_index(a)
+            allowed = legal(params, state, action)
+            legal_mask[s, a] = allowed
+            any_legal = any_legal or allowed
+            row = s - low
+            if over or not allowed:
+                next_state[row, a, 0] = s
+                probability[row, a, 0] = 1.0
+                width[row, a] = 1
+                continue
+            found = 0
+            for b in range(branches(params)):
+                p, following = transition_outcome(params, state, action, b)
+                if p <= 0.0:
+                    continue
+                store_state(scratch_F, scratch_I, 0, following)
+                j = table[slot_of(scratch_F, scratch_I, scratch_FB, 0, table, F, I, FB, 0)]
+                k = 0
+                while k < found and next_state[row, a, k] != j:
+                    k += 1
+                if k == found:
+                    next_state[row, a, k] = j
+                    probability[row, a, k] = 0.0
+                    found += 1
+                probability[row, a, k] += p
+            width[row, a] = found
+            most = max(most, found)
+        if not any_legal:  # a state in which nothing may be done is over; any action stays there
+            for a in range(num_actions(P)):
+                legal_mask[s, a] = True
+    return most
+

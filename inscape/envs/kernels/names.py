@@ -1,0 +1,74 @@
+"""The names a kernel template may use: the law of one world, and the compiler.
+
+A template imports them from here so that it reads, lints and type-checks as ordinary Python. When a world instantiates
+the template, `inscape.envs.compile` binds these names to that world's law, compiled or plain. This module itself holds
+no law, so a template imported directly cannot run.
+
+    State, Params, Purpose                   the named tuples
+    load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
+    load_state(F, I, i), store_state(F, I, i, state)    column i of packed states
+    load_action(A, i)                        action of copy i: an int, or a tuple (continuous; simultaneous players)
+    action_of_index(a)                       action number a of a finite action set
+    write_obs(out, i, obs), write_reward(out, i, reward)    into arrays with the batch axis last
+    initial, transition, reward, terminal, observation, legal, mover    the law itself; observation, legal take no player
+                                             for one player
+    sample_initial(params, key, counter), sample_transition(params, state, action, key, counter) -> State
+    initial_outcome(params, b), transition_outcome(params, state, action, b) -> (probability, State)  (enumerable laws)
+    num_actions(P), branches(params), initial_branches(params)    ints
+    uniform(key, counter)                    a double in [0, 1)
+    NUM_FLOATS, NUM_INTS                     rows of a packed state; three more rows of ints hold a copy's life:
+    KEY, CLOCK, ELAPSED                      stream key, steps lived, steps of this episode (−1: over, reset next)
+    TRANSITION_SLOTS, SLOTS                  random numbers a transition (a step) may consume
+    NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros
+    jit, parallel_jit, prange                the compiler; identity and range when run as plain Python
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+State: Any = None
+Params: Any = None
+Purpose: Any = None
+load_params: Any = None
+load_purpose: Any = None
+load_state: Any = None
+store_state: Any = None
+load_action: Any = None
+action_of_index: Any = None
+write_obs: Any = None
+write_reward: Any = None
+initial: Any = None
+transition: Any = None
+reward: Any = None
+terminal: Any = None
+observation: Any = None
+legal: Any = None
+mover: Any = None
+sample_initial: Any = None
+sample_transition: Any = None
+initial_outcome: Any = None
+transition_outcome: Any = None
+num_actions: Any = None
+branches: Any = None
+initial_branches: Any = None
+uniform: Any = None
+NUM_FLOATS: int = 0
+NUM_INTS: int = 0
+KEY: int = 0
+CLOCK: int = 0
+ELAPSED: int = 0
+TRANSITION_SLOTS: int = 0
+SLOTS: int = 0
+NUM_PLAYERS: int = 1
+HAS_LEGAL: bool = False
+ZERO_REWARD: Any = 0.0
+
+
+def jit(function: Any) -> Any:
+    """Compiles a kernel (bound at instantiation); the template itself keeps the plain function."""
+    return function
+
+
+parallel_jit = jit
+prange = range

@@ -1,0 +1,675 @@
+"""The law of a world, written once; everything else reads it.
+
+A world is a class whose *law functions* are pure, scalar and compilable: they run as plain Python, compiled by Numba,
+and compiled by numba-cuda from the same source. See `docs/architecture.md` for the table of readers and
+`examples/elevator.py` for a world in forty lines.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs import streams
+from inscape.envs.layout import Layout
+from inscape.envs.scene import Rect, Scene, Text
+from inscape.errors import MissingLawError, PartialObservationError, UsageError, closest
+
+if TYPE_CHECKING:
+    from inscape.envs.enumeration import Enumeration
+    from inscape.envs.gym_env import LawEnv
+    from inscape.envs.vector_env import LawVectorEnv
+
+BATCH = "inscape.envs.kernels.batch"
+
+
+class NoParams(NamedTuple):
+    """Parameters of a world that has none."""
+
+
+class NoPurpose(NamedTuple):
+    """Purpose of a world whose reward has no settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """A batch of packed states, batch axis last.
+
+    Attributes:
+        floats: `[NF, B]` float64, one row per float scalar of the state.
+        ints: `[NI, B]` int64, one row per int or bool scalar.
+    """
+
+    floats: np.ndarray
+    ints: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.floats.shape[1])
+
+    def __getitem__(self, index: Any) -> States:
+        """Returns the chosen columns; an integer gives a batch of one."""
+        if isinstance(index, (int, np.integer)):
+            index = [int(index)]
+        return States(self.floats[:, index], self.ints[:, index])
+
+    def copy(self) -> States:
+        return States(self.floats.copy(), self.ints.copy())
+
+    def keys(self) -> list[bytes]:
+        """Returns one hashable key per state; equal states have equal keys."""
+        rows = np.ascontiguousarray(np.concatenate([self.floats.view(np.int64), self.ints]).T)
+        return [row.tobytes() for row in rows]
+
+    @staticmethod
+    def concatenate(batches: Sequence[States]) -> States:
+        return States(
+            np.concatenate([batch.floats for batch in batches], axis=1),
+            np.concatenate([batch.ints for batch in batches], axis=1),
+        )
+
+
+class World:
+    """A world: named-tuple types, a few constants, and the law functions. Subclass it; see the module's docstring.
+
+    Law functions (static methods):
+        `initial(params, branch) -> (probability, State)`, or `initial(params, noise) -> State`
+        `transition(params, state, action, branch) -> (probability, State)`, or `(…, noise) -> State`
+        `reward(params, purpose, state, action, next_state) -> float` (several players: a tuple)
+        `terminal(params, purpose, state) -> bool`
+        optional: `observation(params, state)`, `legal(params, state, action)`, `mover(params, state)`
+
+    Args:
+        settings: what `setup` takes; by default the fields of `Params` and `Purpose`.
+    """
+
+    State: ClassVar[type]
+    Params: ClassVar[type] = NoParams
+    Purpose: ClassVar[type] = NoPurpose
+    actions: ClassVar[Any] = ()
+    action_low: ClassVar[tuple[float, ...]] = ()
+    action_high: ClassVar[tuple[float, ...]] = ()
+    branches: ClassVar[Any] = 1
+    initial_branches: ClassVar[Any] = 1
+    noise: ClassVar[int] = 0
+    initial_noise: ClassVar[int] = 0
+    players: ClassVar[int] = 1
+    simultaneous: ClassVar[bool] = False
+    max_episode_steps: ClassVar[int | None] = None
+    gamma: ClassVar[float] = 0.99
+    continuous: ClassVar[bool] = False
+    title: str = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.continuous = bool(cls.action_low)
+        if "observation_space" in cls.__dict__:
+            raise UsageError(
+                f"{cls.__name__} defines observation_space, which is what readers ask of an instance",
+                expected="a static method observations(params) -> gymnasium.Space",
+            )
+
+    def __init__(self, **settings: Any) -> None:
+        self._check_class()
+        known = self.setting_parameters()
+        for name in settings:
+            if name not in known:
+                raise UsageError(
+                    f"{self.name} has no setting {name!r}",
+                    expected=", ".join(known) or "no settings at all",
+                    hint=closest(name, known),
+                )
+        self.settings: dict[str, Any] = {name: p.default for name, p in known.items()} | settings
+        self.params, self.purpose = self.setup(**self.settings)
+        self._shared: dict[str, Any] = {}  # what depends on the dynamics alone, shared by every purpose
+
+    # ------------------------------------------------------------------------------------ what a subclass may define
+
+    def setup(self, **settings: Any) -> tuple[Any, Any]:
+        """Returns `(params, purpose)` for the given settings; by default their fields, checked for type."""
+        made = []
+        for cls in (self.Params, self.Purpose):
+            layout = Layout.of(cls, tables=True, owner=type(self).__name__)
+            values = [_coerce(settings[f.name], f.kind, f.length, f"{self.name}.{f.name}") for f in layout.fields]
+            made.append(cls(*values))
+        return made[0], made[1]
+
+    @staticmethod
+    def roots(params: Any) -> Iterable[Any]:
+        """Returns states from which enumeration starts, in order, before the initial ones."""
+        return ()
+
+    @staticmethod
+    def purposes(params: Any, purpose: Any) -> dict[str, Any]:
+        """Returns named purposes over the same dynamics, for an observer to consider.
+
+        `purpose` is the world's own: what they leave open (step costs, say) they take from it.
+        """
+        return {}
+
+    @staticmethod
+    def describe(params: Any, purpose: Any, state: Any) -> str:
+        """Returns the state in words, for a reader of text."""
+        return ", ".join(f"{name} {value}" for name, value in state._asdict().items())
+
+    @staticmethod
+    def draw(params: Any, purpose: Any, state: Any) -> Scene:
+        """Returns the state as a scene; by default one line per field."""
+        rows = list(state._asdict().items())
+        shapes: list[Any] = [Rect(0, 0, 6, len(rows) + 0.4, fill="paper")]
+        for k, (name, value) in enumerate(rows):
+            shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+            shapes.append(Text(0.3, k + 0.7, name, fill="muted", anchor="start"))
+            shapes.append(Text(5.7, k + 0.7, shown, anchor="end", layer="moving"))
+        return Scene(6, len(rows) + 0.4, tuple(shapes))
+
+    @staticmethod
+    def place(params: Any, state: Any) -> tuple[float, float] | None:
+        """Returns where the state is in its scene, for overlays; None when it is nowhere in particular."""
+        return None
+
+    # ------------------------------------------------------------------------------------ the class, inspected
+
+    @classmethod
+    def law_function(cls, name: str) -> Callable[..., Any] | None:
+        """Returns a law function as written, or None if the world leaves it out."""
+        member = inspect.getattr_static(cls, name, None)
+        if isinstance(member, staticmethod):
+            member = member.__func__
+        return member if callable(member) and not isinstance(member, type) else None
+
+    @classmethod
+    @lru_cache(maxsize=None)
+    def layouts(cls) -> tuple[Layout, Layout, Layout]:
+        """Returns the layouts of State, Params and Purpose."""
+        owner = cls.__name__
+        if not hasattr(cls, "State"):
+            raise UsageError(f"world {owner} has no State", expected="State = a typing.NamedTuple class")
+        return (
+            Layout.of(cls.State, owner=owner),
+            Layout.of(cls.Params, tables=True, owner=owner),
+            Layout.of(cls.Purpose, tables=True, owner=owner),
+        )
+
+    @classmethod
+    def setting_parameters(cls) -> dict[str, inspect.Parameter]:
+        """Returns the settings this world takes, by name, with default and annotation."""
+        parameters = list(inspect.signature(cls.setup).parameters.values())[1:]
+        named = {p.name: p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+        if named or not parameters:
+            return named
+        found = {}
+        for layout in cls.layouts()[1:]:
+            defaults = layout.cls._field_defaults  # type: ignore[attr-defined]
+            for field in layout.fields:
+                if field.name not in defaults:
+                    raise UsageError(
+                        f"{cls.__name__}.{layout.cls.__name__}.{field.name} has no default",
+                        expected="a default for every field, or a `setup` method that makes params and purpose",
+                    )
+                types: dict[str, Any] = {"float": float, "int": int, "bool": bool}
+                found[field.name] = inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=defaults[field.name],
+                    annotation=types.get(field.kind, np.ndarray) if field.length is None else tuple,
+                )
+        return found
+
+    @classmethod
+    def fixed_actions(cls) -> tuple[str, ...] | None:
+        """Returns the action names when they are a constant of the class, None when they depend on the params."""
+        member = inspect.getattr_static(cls, "actions", ())
+        return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
+
+    @classmethod
+    def observation_size(cls) -> int | None:
+        """Returns how many numbers an observation has; None when it is a single number."""
+        size = cls.__dict__.get("_observation_size", "unknown")
+        if size == "unknown":
+            raise UsageError(
+                f"{cls.__name__} was compiled before an instance was made", hint=f"make one: {cls.__name__}()"
+            )
+        return size  # type: ignore[return-value]
+
+    def _check_class(self) -> None:
+        cls = type(self)
+        cls.layouts()
+        name = cls.__name__
+        for required, arguments in (
+            ("initial", ("params", "branch or noise")),
+            ("transition", ("params", "state", "action", "branch or noise")),
+            ("reward", ("params", "purpose", "state", "action", "next_state")),
+            ("terminal", ("params", "purpose", "state")),
+        ):
+            function = cls.law_function(required)
+            if function is None:
+                raise UsageError(
+                    f"world {name} has no law function {required!r}",
+                    expected=f"a static method {required}({', '.join(arguments)})",
+                    hint="see examples/elevator.py",
+                )
+            count = len(inspect.signature(getattr(function, "py_func", function)).parameters)
+            if count != len(arguments):
+                raise UsageError(
+                    f"{name}.{required} takes {count} arguments",
+                    expected=f"{len(arguments)}: {', '.join(arguments)}",
+                    hint="law functions are static methods: write @staticmethod above them",
+                )
+        if cls.continuous:
+            if len(cls.action_low) != len(cls.action_high):
+                raise UsageError(f"{name}: action_low has {len(cls.action_low)} entries, action_high differs")
+        elif cls.fixed_actions() == ():
+            raise UsageError(f"world {name} has no actions", expected='actions = ("left", "right"), their names')
+
+    # ------------------------------------------------------------------------------------ the instance
+
+    @property
+    def name(self) -> str:
+        """What the world is called: its registered name, or its class's."""
+        return self.title or type(self).__name__
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        return f"{self.name}({shown})"
+
+    def with_purpose(self, purpose: Any) -> World:
+        """Returns a world with the same dynamics and another purpose (a value, or a name from `purposes`)."""
+        if isinstance(purpose, str):
+            named = self.goals
+            if purpose not in named:
+                raise UsageError(f"{self.name} has no purpose named {purpose!r}", hint=closest(purpose, named))
+            purpose = named[purpose]
+        other = object.__new__(type(self))
+        other.settings, other.params, other.purpose = self.settings, self.params, purpose
+        other.title = self.title
+        other._shared = self._shared
+        return other
+
+    def with_params(self, params: Any) -> World:
+        """Returns a world with other dynamics and the same purpose: a belief that may be false."""
+        other = object.__new__(type(self))
+        other.settings, other.params, other.purpose = self.settings, params, self.purpose
+        other.title = self.title
+        other._shared = {}
+        return other
+
+    @cached_property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of the actions, `[A]`; empty for continuous actions."""
+        fixed = self.fixed_actions()
+        if fixed is None:
+            fixed = tuple(inspect.getattr_static(type(self), "actions").__func__(self.params))
+        return fixed
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions (of each player).
+
+        Raises:
+            UsageError: the actions are continuous.
+        """
+        if self.continuous:
+            raise UsageError(f"{self.name} has continuous actions", expected="a world with a finite action set")
+        return len(self.action_names)
+
+    @property
+    def goals(self) -> dict[str, Any]:
+        """The named purposes of this world over these dynamics."""
+        return type(self).purposes(self.params, self.purpose)
+
+    @property
+    def strength(self) -> Literal["enumerate", "sample"]:
+        """What the transition law allows: enumerating its outcomes, or only sampling them."""
+        return "sample" if self.noise else "enumerate"
+
+    @cached_property
+    def action_space(self) -> gym.Space[Any]:
+        if self.continuous:
+            return gym.spaces.Box(np.array(self.action_low, np.float32), np.array(self.action_high, np.float32))
+        return gym.spaces.Discrete(self.num_actions)
+
+    @cached_property
+    def observation_space(self) -> gym.Space[Any]:
+        """The observation space the world declares; by default an unbounded Box over the state's scalars."""
+        return self._make_observation_space()
+
+    def _make_observation_space(self) -> gym.Space[Any]:
+        declared = self.law_function("observations")
+        if declared is not None:
+            space = declared(self.params)
+        elif self.law_function("observation") is not None:
+            raise UsageError(
+                f"{self.name} defines observation but not observations",
+                expected="a static method observations(params) -> gymnasium.Space",
+            )
+        else:
+            size = sum(field.size for field in self.layouts()[0].fields)
+            space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        if space.shape is None or len(space.shape) > 1:
+            raise UsageError(
+                f"the observation space of {self.name} is {space}", expected="Discrete, MultiDiscrete, or a Box of one axis"
+            )
+        return space
+
+    @cached_property
+    def packed(self) -> tuple[Any, ...]:
+        """The packed world `P` every kernel takes first: parameters, purpose, counts."""
+        _, params, purpose = self.layouts()
+        self._register_observation()
+        made: list[Any] = []
+        for layout, value in ((params, self.params), (purpose, self.purpose)):
+            floats, ints = layout.pack([value])
+            made += [floats[:, 0].copy(), ints[:, 0].copy()]
+        made.append(np.array([0 if self.continuous else self.num_actions], np.int64))
+        # one flat tuple: parallel kernels cannot pass nested ones
+        made += [*params.tables(self.params), *purpose.tables(self.purpose)]
+        return tuple(made)
+
+    def _register_observation(self) -> None:
+        """Notes on the class how many numbers an observation has: part of what is compiled."""
+        shape = self.observation_space.shape
+        size = None if not shape else int(shape[0])
+        known = type(self).__dict__.get("_observation_size", "unknown")
+        if known != "unknown" and known != size:
+            raise UsageError(
+                f"{self.name} observes {size} numbers with these settings and {known} with earlier ones",
+                hint="make the number of observed values a constant of the class",
+            )
+        type(self)._observation_size = size  # type: ignore[attr-defined]
+
+    def kernel(self, template: str, compiled: bool = True) -> ModuleType:
+        """Returns a kernel template bound to this world's law; `compiled=False` runs the same source in Python."""
+        from inscape.envs import compile as compiler
+
+        _ = self.packed
+        return compiler.kernel(type(self), template, compiled)
+
+    # ------------------------------------------------------------------------------------ packed states
+
+    def pack(self, states: Iterable[Any]) -> States:
+        """Returns `[B]` named-tuple states, packed."""
+        return States(*self.layouts()[0].pack(list(states)))
+
+    def unpack(self, states: States, index: int = 0) -> Any:
+        """Returns state number `index` as the world's State."""
+        return self.layouts()[0].unpack(states.floats, states.ints, index)
+
+    def empty_states(self, count: int) -> States:
+        layout = self.layouts()[0]
+        return States(np.zeros((layout.num_floats, count)), np.zeros((layout.num_ints, count), np.int64))
+
+    # ------------------------------------------------------------------------------------ batched readers of the law
+
+    def sample_initial(self, count: int, rng: np.random.Generator, *, compiled: bool = True) -> States:
+        """Draws `count` initial states."""
+        states = self.empty_states(count)
+        keys = streams.random_keys(rng, count)
+        self.kernel(BATCH, compiled).sample_initials(self.packed, keys, states.floats, states.ints)
+        return states
+
+    def step(
+        self, states: States, actions: np.ndarray, rng: np.random.Generator, *, compiled: bool = True
+    ) -> tuple[States, np.ndarray, np.ndarray]:
+        """Draws successors: `(next_states, reward [B] or [B, M], terminated [B])`. Terminal states absorb, reward 0."""
+        return self.step_with_keys(states, actions, streams.random_keys(rng, len(states)), compiled=compiled)
+
+    def step_with_keys(
+        self, states: States, actions: np.ndarray, keys: np.ndarray, *, compiled: bool = True
+    ) -> tuple[States, np.ndarray, np.ndarray]:
+        """As `step`, with the stream key of each row given: row i depends on row i's key alone."""
+        actions = self._action_array(actions, len(states))
+        following = self.empty_states(len(states))
+        rewards, ended = self._reward_array(len(states)), np.zeros(len(states), np.bool_)
+        self.kernel(BATCH, compiled).steps(
+            self.packed, states.floats, states.ints, actions, keys, following.floats, following.ints, rewards, ended
+        )
+        return following, rewards.T, ended
+
+    def outcomes(
+        self, states: States, actions: np.ndarray, *, compiled: bool = True
+    ) -> tuple[np.ndarray, States]:
+        """Returns every branch: `probability [B, N]` and next states, column b·N + n. Branches may coincide.
+
+        Raises:
+            MissingLawError: the law can only be sampled.
+        """
+        self.require_enumerable("outcomes")
+        actions = self._action_array(actions, len(states))
+        kernels = self.kernel(BATCH, compiled)
+        width = int(kernels.counts(self.packed)[0])
+        following = self.empty_states(len(states) * width)
+        probability = np.zeros((len(states), width))
+        kernels.outcomes(
+            self.packed, states.floats, states.ints, actions, width, probability, following.floats, following.ints
+        )
+        return probability, following
+
+    def initial_outcomes(self, *, compiled: bool = True) -> tuple[np.ndarray, States]:
+        """Returns every branch of the initial distribution: `probability [N]` and `[N]` states."""
+        if self.initial_noise:
+            raise MissingLawError(
+                f"the initial states of {self.name} can only be sampled",
+                expected="a world with `initial(params, branch)`",
+                hint="sample_initial(count, rng)",
+            )
+        kernels = self.kernel(BATCH, compiled)
+        width = int(kernels.counts(self.packed)[1])
+        states, probability = self.empty_states(width), np.zeros(width)
+        kernels.initial_outcomes(self.packed, probability, states.floats, states.ints)
+        return probability, states
+
+    def require_enumerable(self, reader: str) -> None:
+        """Raises MissingLawError unless the transition law can be enumerated."""
+        if self.noise:
+            raise MissingLawError(
+                f"{reader} needs the outcomes of {self.name} with their probabilities, and its law can only be sampled",
+                expected="a world with `transition(params, state, action, branch)`",
+                hint="search by sampling: inscape plan, or a learned model: --model tabular",
+            )
+
+    def reward_of(
+        self, states: States, actions: np.ndarray, next_states: States, purpose: Any = None, *, compiled: bool = True
+    ) -> np.ndarray:
+        """Returns `[B]` (or `[B, M]`) rewards, under `purpose` if one is given."""
+        world = self if purpose is None else self.with_purpose(purpose)
+        rewards = self._reward_array(len(states))
+        self.kernel(BATCH, compiled).rewards_of(
+            world.packed, states.floats, states.ints, self._action_array(actions, len(states)),
+            next_states.floats, next_states.ints, rewards,
+        )  # fmt: skip
+        return rewards.T
+
+    def terminal_of(self, states: States, purpose: Any = None, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B]` bool: is the state terminal, under `purpose` if one is given."""
+        world = self if purpose is None else self.with_purpose(purpose)
+        ended = np.zeros(len(states), np.bool_)
+        self.kernel(BATCH, compiled).terminals(world.packed, states.floats, states.ints, ended)
+        return ended
+
+    def observe(self, states: States, *, compiled: bool = True) -> np.ndarray:
+        """Returns what is observed, `[B]` or `[B, n]` (several players: by the one who acts)."""
+        out = self.observation_array(len(states))
+        self.kernel(BATCH, compiled).observations(self.packed, states.floats, states.ints, out)
+        return out.T
+
+    def legal_actions(self, states: States, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal."""
+        mask = np.ones((len(states), self.num_actions), np.bool_)
+        if self.law_function("legal") is not None:
+            self.kernel(BATCH, compiled).legals(self.packed, states.floats, states.ints, mask)
+        return mask
+
+    def mover_of(self, states: States, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B]` int64: the player who acts (0 for a single player)."""
+        player = np.zeros(len(states), np.int64)
+        if self.law_function("mover") is not None:
+            self.kernel(BATCH, compiled).movers(self.packed, states.floats, states.ints, player)
+        return player
+
+    def states_of(self, observations: np.ndarray) -> States:
+        """Returns the states that `[B, ...]` observations determine.
+
+        Raises:
+            PartialObservationError: several states look the same, or no inverse is known.
+        """
+        observations = np.asarray(observations)
+        inverse = self.law_function("state_of")
+        if inverse is not None:
+            return self.pack([inverse(self.params, _plain(row)) for row in observations])
+        if self.law_function("observation") is None:
+            return self._states_of_fields(observations)
+        lookup = self._observation_lookup
+        found = []
+        for row in observations:
+            key = np.asarray(row, self.observation_space.dtype).tobytes()
+            if key not in lookup:
+                raise UsageError(f"observation {row!r} is not one {self.name} can give")
+            found.append(lookup[key])
+        return self.dynamics().states[np.array(found, np.int64)]
+
+    def _states_of_fields(self, observations: np.ndarray) -> States:
+        layout = self.layouts()[0]
+        states = self.empty_states(len(observations))
+        columns = observations.reshape(len(observations), -1)
+        for column, (field, k) in enumerate((f, k) for f in layout.fields for k in range(f.size)):
+            (states.floats if field.kind == "float" else states.ints)[field.row + k] = columns[:, column]
+        return states
+
+    @cached_property
+    def _observation_lookup(self) -> dict[bytes, int]:
+        if self.noise or self.initial_noise:
+            raise PartialObservationError(
+                f"the state of {self.name} cannot be told from an observation",
+                expected="a world with `state_of(params, observation)`",
+            )
+        lookup: dict[bytes, int] = {}
+        seen = self.observe(self.dynamics().states)
+        for index, row in enumerate(np.ascontiguousarray(seen)):
+            if lookup.setdefault(row.tobytes(), index) != index:
+                raise PartialObservationError(
+                    f"several states of {self.name} give the observation {_plain(row)}",
+                    expected="a world whose observation determines its state",
+                    hint="plan on a belief, or use an agent that learns from observations",
+                )
+        return lookup
+
+    def observation_array(self, count: int) -> np.ndarray:
+        """Returns an empty array observations can be written to: `[B]`, or `[n, B]` (batch axis last)."""
+        shape = self.observation_space.shape
+        assert shape is not None
+        return np.empty((*shape, count), self.observation_space.dtype)
+
+    def _reward_array(self, count: int) -> np.ndarray:
+        return np.zeros(count if self.players == 1 else (self.players, count))
+
+    def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+        """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
+
+        Raises:
+            UsageError: wrong shape or dtype, out of range, or not a number; the first offending row is named.
+        """
+        array = np.asarray(actions)
+        if self.continuous:
+            shape: tuple[int, ...] = (count, len(self.action_low))
+        else:
+            shape = (count, self.players) if self.simultaneous else (count,)
+        if array.shape != shape:
+            raise UsageError(f"actions of shape {array.shape} for {self.name}", expected=f"shape {shape}")
+        if self.continuous:
+            if array.dtype.kind not in "fiu":
+                raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected="floating-point actions")
+            bad = ~((array >= self.action_low) & (array <= self.action_high))
+            if bad.any():
+                row, dim = np.argwhere(bad)[0]
+                raise UsageError(
+                    f"copy {row}: action {array[row].tolist()} for {self.name}",
+                    expected=f"entry {dim} within [{self.action_low[dim]}, {self.action_high[dim]}]",
+                )
+            return np.ascontiguousarray(array, np.float64)
+        if array.dtype.kind not in "iu":
+            raise UsageError(
+                f"actions of dtype {array.dtype} for {self.name}",
+                expected=f"integers from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
+            )
+        array = np.ascontiguousarray(array, np.int64)
+        # one comparison finds both ends: a negative number is huge as an unsigned one
+        bad = array.view(np.uint64) >= np.uint64(self.num_actions)
+        if bad.any():
+            row = int(np.argwhere(bad)[0][0])
+            raise UsageError(
+                f"copy {row}: action {array[row].tolist()} for {self.name}",
+                expected=f"an integer from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
+            )
+        return array
+
+    # ------------------------------------------------------------------------------------ the other readers
+
+    def env(
+        self, render_mode: str | None = None, max_episode_steps: int | None | Literal["default"] = "default"
+    ) -> LawEnv:
+        """Returns this world as a `gymnasium.Env` with its own time limit (None: without one)."""
+        from inscape.envs.gym_env import LawEnv
+
+        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        return LawEnv(self, render_mode=render_mode, max_episode_steps=limit)
+
+    def vector_env(
+        self,
+        num_envs: int,
+        autoreset: Literal["next-step", "same-step", "disabled"] = "next-step",
+        max_episode_steps: int | None | Literal["default"] = "default",
+        **options: Any,
+    ) -> LawVectorEnv:
+        """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`."""
+        from inscape.envs.vector_env import LawVectorEnv
+
+        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
+
+    def dynamics(self, max_states: int = 1_000_000) -> Enumeration:
+        """Returns the enumerated dynamics (kept for the next call)."""
+        from inscape.envs.enumeration import enumerate_dynamics
+
+        if "dynamics" not in self._shared:
+            self._shared["dynamics"] = enumerate_dynamics(self, max_states=max_states)
+        kept: Enumeration = self._shared["dynamics"]
+        return kept
+
+    def describe_state(self, states: States, index: int = 0) -> str:
+        """Returns state number `index` in words."""
+        return type(self).describe(self.params, self.purpose, self.unpack(states, index))
+
+    def scene(self, states: States, index: int = 0) -> Scene:
+        """Returns state number `index` as a scene."""
+        return type(self).draw(self.params, self.purpose, self.unpack(states, index))
+
+    def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
+        """Returns where state number `index` is in its scene."""
+        return type(self).place(self.params, self.unpack(states, index))
+
+
+def _plain(row: Any) -> Any:
+    return row.item() if np.ndim(row) == 0 else tuple(np.asarray(row).tolist())
+
+
+def _coerce(value: Any, kind: str, length: int | None, where: str) -> Any:
+    """Returns `value` as the field's kind, refusing what would change it (2.5 as an int, "a" as a float)."""
+    if kind == "table":
+        return np.asarray(value)
+    if length is not None:
+        if not isinstance(value, Sequence) or len(value) != length:
+            raise UsageError(f"{where} = {value!r}", expected=f"{length} values")
+        return tuple(_coerce(item, kind, None, where) for item in value)
+    convert: dict[str, Any] = {"float": float, "int": int, "bool": bool}
+    wanted = {"float": "a finite number", "int": "an integer", "bool": "True or False"}[kind]
+    number = isinstance(value, (int, float, np.integer, np.floating, np.bool_)) and value == value
+    if not number or convert[kind](value) != value or (kind == "float" and not np.isfinite(value)):
+        raise UsageError(f"{where} = {value!r}", expected=wanted)
+    return convert[kind](value)
