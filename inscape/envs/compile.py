@@ -37,7 +37,6 @@ from inscape.errors import UsageError
 if TYPE_CHECKING:
     from inscape.envs.law import World
 
-FORMAT = "3"  # raise when the generated adapter changes meaning
 FIRST_TABLE = 5  # where the lookup tables begin in the packed world
 NAMES_IMPORT = "from inscape.envs.kernels.names import"
 LAW_FUNCTIONS = (
@@ -62,7 +61,7 @@ def fingerprint(world: type[World]) -> str:
 
 
 def _parts(world: type[World]) -> Iterator[str]:
-    yield FORMAT
+    yield _machinery()
     yield sys.version
     yield adapter_source(world)
     seen: set[int] = set()
@@ -71,6 +70,12 @@ def _parts(world: type[World]) -> Iterator[str]:
         if function is not None:
             yield name
             yield from _function_parts(function, seen)
+
+
+@lru_cache(maxsize=1)
+def _machinery() -> str:
+    """Returns a hash of the code that makes kernels, so that changing it makes new ones."""
+    return hashlib.sha256(b"".join(Path(f).read_bytes() for f in (__file__, streams.__file__))).hexdigest()
 
 
 def _function_parts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
@@ -254,7 +259,8 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
         found = _laws.get((world, compiled))
         if found is not None:
             return found
-        name = f"inscape_law_{fingerprint(world)}_{'compiled' if compiled else 'plain'}_{len(_laws)}"
+        # the same in every process: cached kernels name the modules they came from
+        name = f"inscape_law_{fingerprint(world)}{'' if compiled else '_plain'}"
         module = types.ModuleType(name, f"The law of {world.__name__}, as kernels see it.")
         scope = module.__dict__
         state, params, purpose = world.layouts()
@@ -265,7 +271,7 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
         for law_name in LAW_FUNCTIONS:
             function = world.law_function(law_name)
             if function is not None:
-                scope[f"law_{law_name}"] = _compile_law(function, helpers) if compiled else function
+                scope[f"law_{law_name}"] = _compile_law(function, name, helpers) if compiled else function
         scope["uniform"] = streams.compiled_uniform() if compiled else streams.uniform
         before = set(scope)
         exec(compile(adapter_source(world), f"<law of {world.__name__}>", "exec"), scope)
@@ -285,7 +291,7 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
         return module
 
 
-def _compile_law(function: Callable[..., Any], done: dict[int, Any]) -> Any:
+def _compile_law(function: Callable[..., Any], module: str, done: dict[int, Any]) -> Any:
     """Compiles a law function together with the plain Python helpers it calls by name."""
     from numba import njit
 
@@ -296,12 +302,12 @@ def _compile_law(function: Callable[..., Any], done: dict[int, Any]) -> Any:
     scope = dict(function.__globals__)
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__module__ = function.__module__
+    copy.__module__ = module  # importable when a cached kernel is loaded, wherever the user's file lies
     compiled = done[id(function)] = njit(error_model="numpy")(copy)
     for name in _global_names(function.__code__):
         helper = scope.get(name)
         if isinstance(helper, types.FunctionType) and not hasattr(builtins, name):
-            scope[name] = _compile_law(helper, done)
+            scope[name] = _compile_law(helper, module, done)
     return compiled
 
 
@@ -331,14 +337,10 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
         source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
         tail = template.rsplit(".", 1)[-1]
         if compiled:
-            # the law module's name differs between processes; the file must not, or Numba's cache would miss
-            stable = f"inscape_law_{fingerprint(world)}"
-            source = source.replace(law.__name__, stable)
-            sys.modules[stable] = law
             digest = hashlib.sha256(source.encode()).hexdigest()[:12]
             folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
             path = _write_once(folder / f"{tail}_{digest}.py", source)
-            module = _load(f"{stable}_{tail}_{digest}", path)
+            module = _load(f"{law.__name__}_{tail}_{digest}", path)
         else:
             module = types.ModuleType(f"{law.__name__}_{tail}")
             exec(compile(source, f"<{template} of {world.__name__}, plain>", "exec"), module.__dict__)

@@ -34,6 +34,8 @@ MIN_STROKE_PIXELS = 0.8
 CAPITAL_HEIGHT = 0.73
 """Height of a capital of the font, in ems."""
 
+_ANCHOR = {"start": 0.0, "middle": 0.5, "end": 1.0}  # the part of a text that lies left of its anchor
+
 
 def has_display() -> bool:
     """Whether a window would be seen: what SDL was told, else (on Linux) whether a display server is named."""
@@ -148,7 +150,7 @@ def _regions(layers: Sequence[tuple[tuple[Shape, ...], float]], view: _View) -> 
     boxes: list[Box] = []
     for shapes, _ in layers:
         for shape in shapes:
-            box = view.clip(_bounds(shape, view.scale))
+            box = view.clip(_bounds(shape, view))
             while box is not None:  # swallow what it overlaps until it overlaps nothing
                 hit = next((other for other in boxes if _overlap(box, other)), None)
                 if hit is None:
@@ -179,16 +181,17 @@ def _paint_region(large: Any, region: Box, layers: Sequence[tuple[tuple[Shape, .
     return pygame.transform.smoothscale(canvas, (region[2] - region[0], region[3] - region[1]))
 
 
-def _bounds(shape: Shape, scale: float) -> tuple[float, float, float, float]:
+def _bounds(shape: Shape, view: _View) -> tuple[float, float, float, float]:
     """Returns left, top, right, bottom of a shape in scene units, its stroke included."""
     if isinstance(shape, Text):
-        size = _font_pixels(shape.size * scale)
+        size = _font_pixels(shape.size * view.scale)
         if size == 0:
-            return (0.0, 0.0, -math.inf, -math.inf)
-        width, height = _glyphs(shape.text, size, color_of(shape.fill)).get_size()
-        left = shape.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[shape.anchor] * width / scale
-        return left, shape.y - height / scale / 2, left + width / scale, shape.y + height / scale / 2
-    pad = max(shape.line_width, MIN_STROKE_PIXELS / scale)
+            return shape.x, shape.y, shape.x, shape.y
+        glyphs = _glyphs(shape.text, size * view.factor, color_of(shape.fill))
+        width, height = (pixels / view.factor / view.scale for pixels in glyphs.get_size())
+        left = shape.x - _ANCHOR[shape.anchor] * width
+        return left, shape.y - height / 2, left + width, shape.y + height / 2
+    pad = max(shape.line_width, MIN_STROKE_PIXELS / view.scale)
     if isinstance(shape, Rect):
         return shape.x - pad, shape.y - pad, shape.x + shape.width + pad, shape.y + shape.height + pad
     if isinstance(shape, Circle):
@@ -275,7 +278,7 @@ def _draw_text(surface: Any, shape: Text, view: _View, at: tuple[float, float]) 
         return
     glyphs = _glyphs(shape.text, size * view.factor, color_of(shape.fill))
     width, height = glyphs.get_size()
-    left = at[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[shape.anchor] * width
+    left = at[0] - _ANCHOR[shape.anchor] * width
     surface.blit(glyphs, (round(left), round(at[1] - height / 2)))
 
 

@@ -1,0 +1,382 @@
+"""What can be acted in, by name: our worlds, a user's world in a file, any Gymnasium environment."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.errors import UsageError, closest
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+
+Autoreset = Literal["next-step", "same-step"]
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """One registered world: data only.
+
+    Attributes:
+        name: what users type; the Gymnasium id is `inscape/<name>-v<version>`.
+        entry: `module:Class` of the World.
+        description: one line.
+        settings: settings that differ from the class's defaults.
+        max_episode_steps: time limit; None takes the class's.
+        version: raised when behaviour changes.
+    """
+
+    name: str
+    entry: str
+    description: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"inscape/{self.name}-v{self.version}"
+
+
+GRID = "inscape.envs.gridworld.grid:GridWorld"
+_LAKE = {"ice": "SF", "slip": 2 / 3}
+
+_SPECS: dict[str, WorldSpec] = {
+    spec.name: spec
+    for spec in (
+        WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals"),
+        WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
+        WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
+        WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake without slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
+        WorldSpec(
+            "FrozenLake8x8-firm", GRID, "the 8×8 lake without slipping", {"map": "8x8", "ice": "SF", "slip": 0.0}, 200
+        ),
+        WorldSpec(
+            "FourGoals", GRID, "four goals in a room of pillars: for observers of goals",
+            {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
+        ),
+        WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart"),
+    )
+}  # fmt: skip
+
+
+def register(spec: WorldSpec) -> None:
+    """Adds a world to the names users may type.
+
+    Raises:
+        UsageError: the name is taken.
+    """
+    if spec.name in _SPECS:
+        raise UsageError(f"a world named {spec.name!r} is registered already: {_SPECS[spec.name].entry}")
+    _SPECS[spec.name] = spec
+    _register_with_gymnasium(spec)
+
+
+def world_specs() -> list[WorldSpec]:
+    """Returns every registered world, those of installed plug-ins (entry points `inscape.worlds`) included."""
+    found = dict(_SPECS)
+    for point in entry_points(group="inscape.worlds"):
+        found.setdefault(point.name, WorldSpec(point.name, point.value, "from an installed plug-in"))
+    return list(found.values())
+
+
+def register_all() -> None:
+    """Registers our worlds with Gymnasium; done once by `import inscape`."""
+    for spec in world_specs():
+        if spec.id not in gym.registry:
+            _register_with_gymnasium(spec)
+
+
+def _register_with_gymnasium(spec: WorldSpec) -> None:
+    gym.register(
+        id=spec.id,
+        entry_point="inscape.envs.registry:make_env",
+        vector_entry_point="inscape.envs.registry:make_vector_env",
+        max_episode_steps=spec.max_episode_steps or _class_limit(spec),
+        kwargs={"world": spec.name},
+    )
+
+
+def _class_limit(spec: WorldSpec) -> int | None:
+    # known without importing the class, so that registering costs nothing
+    return {"CartPole": 500, "GridWorld": 100}.get(spec.name)
+
+
+def make_env(world: str, render_mode: str | None = None, **settings: Any) -> gym.Env[Any, Any]:
+    """Returns one environment without its time limit, which `gym.make` adds."""
+    return make_world(world, **settings).env(render_mode=render_mode, max_episode_steps=None)
+
+
+def make_vector_env(
+    world: str,
+    num_envs: int = 1,
+    max_episode_steps: int | None = None,
+    autoreset: Autoreset = "next-step",
+    render_mode: str | None = None,
+    **settings: Any,
+) -> gym.vector.VectorEnv[Any, Any, Any]:
+    """Returns `num_envs` copies for `gym.make_vec(…, vectorization_mode="vector_entry_point")`."""
+    if render_mode is not None:
+        raise UsageError(f"render_mode {render_mode!r} for a vector environment", hint="watch one copy: gym.make(…)")
+    return make_world(world, **settings).vector_env(num_envs, autoreset, max_episode_steps)
+
+
+def make_world(name: str, **settings: Any) -> World:
+    """Returns a world by name or by `file.py:Class` / `package.module:Class`.
+
+    Raises:
+        UsageError: no such world, no such setting, or a value the world refuses.
+    """
+    spec = find_spec(name)
+    if spec is None:
+        raise UsageError(f"no world named {name!r}", hint=closest(name, [s.name for s in world_specs()]))
+    cls = load_class(spec.entry, "world")
+    world: World = cls(**{**spec.settings, **settings})
+    world.title = spec.name
+    if spec.max_episode_steps is not None:
+        world.__dict__["max_episode_steps"] = spec.max_episode_steps
+    return world
+
+
+def find_spec(name: str) -> WorldSpec | None:
+    """Returns the world `name` stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if it is not ours."""
+    if ":" in name and not name.startswith("inscape:"):
+        cls = load_class(name, "world")
+        from inscape.envs.law import World
+
+        if not (isinstance(cls, type) and issubclass(cls, World)):
+            raise UsageError(f"{name} is {cls!r}", expected="a subclass of inscape.World")
+        return WorldSpec(cls.__name__, name, (inspect.getdoc(cls) or "").split("\n")[0])
+    bare = name.removeprefix("inscape:").removeprefix("inscape/")
+    known = {spec.name: spec for spec in world_specs()}
+    if bare in known:
+        return known[bare]
+    match = re.fullmatch(r"(.+)-v(\d+)", bare)
+    if match and match[1] in known and known[match[1]].version == int(match[2]):
+        return known[match[1]]
+    if name.startswith(("inscape/", "inscape:")):
+        raise UsageError(f"no world {name!r}", expected="one of ours", hint=closest(bare, known))
+    return None
+
+
+def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
+    """Returns the settings of one of our worlds: name → (annotation, default, what it is)."""
+    spec = find_spec(name)
+    if spec is None:
+        return {}
+    cls = load_class(spec.entry, "world")
+    docs = _argument_docs(inspect.getdoc(cls) or "")
+    hints = inspect.get_annotations(cls.setup, eval_str=True) if cls.setting_parameters() else {}
+    return {
+        key: (hints.get(key, parameter.annotation), spec.settings.get(key, parameter.default), docs.get(key, ""))
+        for key, parameter in cls.setting_parameters().items()
+    }
+
+
+def _argument_docs(text: str) -> dict[str, str]:
+    """Returns name → description from the `Args:` section of a docstring."""
+    section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", text, re.MULTILINE)
+    docs: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines() if section else []:
+        match = re.match(r"    (\w[\w, ]*): (.+)", line)
+        if match and not line.startswith("     "):
+            names = [name.strip() for name in match[1].split(",")]
+            docs.update(dict.fromkeys(names, match[2]))
+        else:
+            docs.update({name: f"{docs[name]} {line.strip()}" for name in names})
+    return docs
+
+
+# ---------------------------------------------------------------------------------------------- plug-ins from files
+
+
+def load_class(entry: str, what: str) -> Any:
+    """Returns the object `file.py:Class` or `package.module:Class` names. `what` is its role, for messages.
+
+    Raises:
+        UsageError: no such file or module, it does not import, or has no such class.
+    """
+    source, _, attribute = entry.rpartition(":")
+    if not source or not attribute:
+        raise UsageError(f"{entry!r} does not name a {what}", expected="file.py:Class or package.module:Class")
+    module = load_file(source, what) if source.endswith(".py") else _load_module(source, what)
+    if not hasattr(module, attribute):
+        public = [
+            n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__
+        ]  # fmt: skip
+        raise UsageError(
+            f"{source} has no class {attribute!r}",
+            expected=f"one of {', '.join(public)}" if public else f"a class {attribute} in {source}",
+        )
+    return getattr(module, attribute)
+
+
+def _load_module(source: str, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"no module {error.name!r} for the {what} {source!r}", expected="file.py:Class or package.module:Class"
+        ) from error
+
+
+def load_file(path: str, what: str) -> ModuleType:
+    """Returns the module in a file, imported once per content.
+
+    Raises:
+        UsageError: the file is missing, or fails to import (its own error is shown).
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no file {path!r} for the {what}", expected="a path such as examples/elevator.py:Elevator")
+    digest = hashlib.sha256(str(file.resolve()).encode() + file.read_bytes()).hexdigest()[:12]
+    name = f"inscape_file_{file.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UsageError:
+        del sys.modules[name]
+        raise
+    except Exception as error:  # whatever a user's file raises is the user's to read, without our traceback
+        del sys.modules[name]
+        line = next((frame.lineno for frame in reversed(inspect.trace()) if frame.filename == str(file)), None)
+        at = f"{path}:{line}" if line else path
+        raise UsageError(f"{at} failed to import: {type(error).__name__}: {error}", hint=f"python {path}") from error
+    return module
+
+
+# ---------------------------------------------------------------------------------------------- tasks
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Something to act in: a world of ours, or any Gymnasium environment, with its time limit.
+
+    Attributes:
+        name: as resolved; a world's name, `file.py:Class`, or a Gymnasium id.
+        world: the law, or None for an ordinary Gymnasium environment.
+        settings: what differs from the defaults; enough, with the name, to make the task again.
+    """
+
+    name: str
+    world: World | None
+    settings: dict[str, Any]
+    max_episode_steps: int | None
+
+    @cached_property
+    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
+        if self.world is not None:
+            return self.world.observation_space, self.world.action_space
+        env = self.env()
+        spaces = env.observation_space, env.action_space
+        env.close()
+        return spaces
+
+    @property
+    def observation_space(self) -> gym.Space[Any]:
+        """The space of one copy's observations."""
+        return self._spaces[0]
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """The space of one copy's actions."""
+        return self._spaces[1]
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the actions; their numbers where the environment gives none; empty for continuous actions."""
+        if self.world is not None:
+            return self.world.action_names
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return tuple(str(int(self.action_space.start) + k) for k in range(int(self.action_space.n)))
+        return ()
+
+    def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Returns one environment, its time limit included."""
+        if self.world is not None:
+            return self.world.env(render_mode, self.max_episode_steps)
+        return _gymnasium(lambda: gym.make(self.name, render_mode=render_mode, **self.settings), self.name)
+
+    def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
+        """Returns `num_envs` copies, time limit included; a Python loop over copies for an ordinary environment."""
+        if self.world is not None:
+            return self.world.vector_env(num_envs, autoreset, self.max_episode_steps)
+        mode = gym.vector.AutoresetMode.SAME_STEP if autoreset == "same-step" else gym.vector.AutoresetMode.NEXT_STEP
+        return _gymnasium(
+            lambda: gym.make_vec(
+                self.name, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **self.settings
+            ),
+            self.name,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns name and settings as JSON values."""
+        return {"name": self.name, "settings": {k: _json_value(v) for k, v in self.settings.items()}}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Task:
+        """Returns the task `to_json` described."""
+        return resolve_task(data["name"], dict(data.get("settings", {})))
+
+
+def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, or a Gymnasium id.
+
+    Raises:
+        UsageError: unknown name, setting or value.
+    """
+    given = dict(settings or {})
+    spec = find_spec(name)
+    if spec is not None:
+        world = make_world(name, **given)
+        full = name if ":" in name else spec.name
+        return Task(full, world, given, world.max_episode_steps)
+    if name not in gym.registry:
+        ours = [s.name for s in world_specs()]
+        raise UsageError(
+            f"no world named {name!r}",
+            expected="one of our worlds, a Gymnasium id, or file.py:Class",
+            hint=closest(name, [*ours, *gym.registry]) + "; inscape list worlds",
+        )
+    registered = gym.registry[name]
+    task = Task(name, None, given, registered.max_episode_steps)
+    task.env().close()  # a missing package or a wrong setting is reported here
+    return task
+
+
+def _gymnasium(make: Any, name: str) -> Any:
+    try:
+        return make()
+    except (gym.error.Error, TypeError) as error:
+        raise UsageError(f"Gymnasium could not make {name!r}: {error}", hint="check its id, settings and packages") from error
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return [_json_value(item) for item in value]
+    return value
