@@ -67,8 +67,8 @@ def render_scene(scene: Scene, width: int | None = None, height: int | None = No
         width: pixels; with neither width nor height, 512 for the longer side.
         height: pixels. Given one of the two, the other follows the scene's proportions; given both, the scene is
             fitted into the middle.
-        ghosts: `(scene, opacity)` pairs with opacity in [0, 1]; their moving shapes are painted faded, first to last,
-            underneath the moving shapes of `scene`.
+        ghosts: `(scene, opacity)` pairs with opacity in [0, 1]; their moving shapes (but text) are painted faded,
+            first to last, underneath the moving shapes of `scene`.
 
     Returns:
         `[height, width, 3]` uint8, a fresh array.
@@ -126,12 +126,17 @@ def _paint(scene: Scene, size: tuple[int, int], ghosts: Ghosts) -> Any:
     load_pygame()
     view = _View(scene, size)
     large, small = _static_layer(scene.layer("static"), (scene.width, scene.height), size)
-    layers = [(ghost.layer("moving"), max(0.0, min(1.0, opacity))) for ghost, opacity in ghosts]
+    layers = [(_ghost_shapes(ghost), max(0.0, min(1.0, opacity))) for ghost, opacity in ghosts]
     layers.append((scene.layer("moving"), 1.0))
     picture = small.copy()
     for region in _regions(layers, view):
         picture.blit(_paint_region(large, region, layers, view), region[:2])
     return picture
+
+
+def _ghost_shapes(scene: Scene) -> tuple[Shape, ...]:
+    """Returns what is painted of an imagined state: moving shapes but text, which nobody can read over text."""
+    return tuple(shape for shape in scene.layer("moving") if not isinstance(shape, Text))
 
 
 @functools.lru_cache(maxsize=8)
@@ -306,9 +311,12 @@ def _font_file() -> str | None:
 
 
 def _to_array(surface: Any) -> np.ndarray:
-    pygame = load_pygame()
     width, height = surface.get_size()
-    return np.frombuffer(bytearray(pygame.image.tobytes(surface, "RGB")), np.uint8).reshape(height, width, 3)
+    out = np.empty((height, width, 3), np.uint8)
+    pixels = np.frombuffer(surface.get_view("0"), np.uint8).reshape(height, -1, 4)[:, :width]
+    for channel, shift in enumerate(surface.get_shifts()[:3]):  # little-endian: a shift of 8 bits is one byte
+        out[..., channel] = pixels[..., shift // 8]
+    return out
 
 
 # ------------------------------------------------------------------------------------ captions and windows
