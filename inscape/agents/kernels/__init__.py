@@ -1,0 +1,1 @@
+"""Kernel templates of agents: compiled with the law of the world they act in."""

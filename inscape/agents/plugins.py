@@ -1,0 +1,317 @@
+"""Agents by name: the built-in ones, any Stable-Baselines3 algorithm, a user's file or package, entry points.
+
+    make_agent("ppo", task)                         a built-in agent
+    make_agent("sb3:dqn", task)                     Stable-Baselines3, sb3-contrib
+    make_agent("my_agent.py:MyAgent", task)         a class in a file
+    make_agent("my_package.agents:MyAgent", task)   a class in an installed package
+    make_agent("theirs", task)                      an entry point of the group `inscape.agents`
+
+The table of built-in agents is text: nothing heavy is imported until an agent is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from inscape.agents.interface import Agent, as_agent
+from inscape.agents.presets import Preset, preset_for
+from inscape.errors import UsageError, closest
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+ENTRY_POINT_GROUP = "inscape.agents"
+SB3_PREFIX = "sb3:"
+
+
+@dataclass(frozen=True)
+class AgentEntry:
+    """What is known of an agent before it is imported.
+
+    Attributes:
+        name: what the user types.
+        description: one line for `inscape list agents`.
+        path: `module:Class`.
+        settings_path: `module:Class` of its settings, "" if it has none.
+        learns: whether it has `learn`.
+        steps: environment steps to train for where no preset says otherwise.
+    """
+
+    name: str
+    description: str
+    path: str
+    settings_path: str = ""
+    learns: bool = False
+    steps: int = 100_000
+
+
+BUILT_IN: tuple[AgentEntry, ...] = (
+    AgentEntry(
+        "random", "chooses uniformly among the legal actions",
+        "inscape.agents.random_agent:RandomAgent", "inscape.agents.random_agent:RandomSettings",
+    ),
+    AgentEntry(
+        "q-learning", "tabular Q-learning, compiled with the world (Watkins 1989)",
+        "inscape.agents.q_learning:QLearning", "inscape.agents.q_learning:QLearningSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "ppo", "proximal policy optimisation on vector environments (Schulman et al. 2017)",
+        "inscape.agents.ppo:PPO", "inscape.agents.ppo:PPOSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
+        "mcts", "Monte-Carlo tree search over a known or a learned model (Kocsis & Szepesvári 2006)",
+        "inscape.agents.planning:MCTS", "inscape.agents.planning:MCTSSettings",
+        learns=True, steps=10_000,
+    ),
+    AgentEntry(
+        "value-iteration", "acts on the exact solution, greedily or with rationality beta",
+        "inscape.agents.boltzmann:ValueIterationAgent", "inscape.agents.boltzmann:ValueIterationSettings",
+    ),
+    AgentEntry(
+        "llm", "a causal language model that reads the world's description and answers with an action",
+        "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
+        learns=True, steps=50_000,
+    ),
+)  # fmt: skip
+
+SB3_ALGORITHMS: Mapping[str, tuple[str, str]] = {
+    "a2c": ("stable_baselines3:A2C", "advantage actor-critic (Mnih et al. 2016)"),
+    "ddpg": ("stable_baselines3:DDPG", "deep deterministic policy gradient (Lillicrap et al. 2016)"),
+    "dqn": ("stable_baselines3:DQN", "deep Q-network (Mnih et al. 2015)"),
+    "ppo": ("stable_baselines3:PPO", "proximal policy optimisation (Schulman et al. 2017)"),
+    "sac": ("stable_baselines3:SAC", "soft actor-critic (Haarnoja et al. 2018)"),
+    "td3": ("stable_baselines3:TD3", "twin delayed DDPG (Fujimoto et al. 2018)"),
+    "ars": ("sb3_contrib:ARS", "augmented random search (Mania et al. 2018)"),
+    "crossq": ("sb3_contrib:CrossQ", "batch-normalised critic (Bhatt et al. 2024)"),
+    "maskable-ppo": ("sb3_contrib:MaskablePPO", "PPO with action masks (Huang & Ontañón 2022)"),
+    "qrdqn": ("sb3_contrib:QRDQN", "quantile regression DQN (Dabney et al. 2018)"),
+    "tqc": ("sb3_contrib:TQC", "truncated quantile critics (Kuznetsov et al. 2020)"),
+    "trpo": ("sb3_contrib:TRPO", "trust region policy optimisation (Schulman et al. 2015)"),
+}
+
+
+def _sb3_entry(algorithm: str) -> AgentEntry:
+    return AgentEntry(
+        SB3_PREFIX + algorithm,
+        "Stable-Baselines3: " + SB3_ALGORITHMS[algorithm][1],
+        "inscape.agents.sb3:SB3Agent",
+        "inscape.agents.sb3:SB3Settings",
+        learns=True,
+        steps=100_000,
+    )
+
+
+def agent_entries() -> list[AgentEntry]:
+    """Returns every agent known by name: built in, Stable-Baselines3, entry points. Imports none of them."""
+    found = [*BUILT_IN, *(_sb3_entry(name) for name in SB3_ALGORITHMS)]
+    found += [AgentEntry(point.name, f"from the package {_package(point)}", point.value) for point in _entry_points()]
+    return found
+
+
+def agent_names() -> list[str]:
+    """Returns the names `make_agent` knows (it also takes `file.py:Class` and `package.module:Class`)."""
+    return [entry.name for entry in agent_entries()]
+
+
+def is_agent_spec(spec: str) -> bool:
+    """Returns whether `spec` is the name of an agent, or names a class that has `act`.
+
+    Raises:
+        UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
+    """
+    if spec in agent_names() or spec.startswith(SB3_PREFIX):
+        return True
+    return ":" in spec and callable(getattr(_load(spec), "act", None))
+
+
+def find_entry(spec: str) -> AgentEntry | None:
+    """Returns the entry of an agent known by name; None for `file.py:Class` and `package.module:Class`.
+
+    Raises:
+        UsageError: the name is unknown; the message has the closest known one.
+    """
+    if spec.startswith(SB3_PREFIX):
+        algorithm = spec.removeprefix(SB3_PREFIX)
+        if algorithm not in SB3_ALGORITHMS:
+            raise UsageError(
+                f"no Stable-Baselines3 algorithm {algorithm!r}",
+                expected=", ".join(SB3_PREFIX + name for name in SB3_ALGORITHMS),
+                hint=closest(algorithm, SB3_ALGORITHMS),
+            )
+        return _sb3_entry(algorithm)
+    for entry in agent_entries():
+        if entry.name == spec:
+            return entry
+    if ":" in spec:
+        return None
+    raise UsageError(
+        f"no agent {spec!r}",
+        expected=f"one of {', '.join(agent_names())}; or file.py:Class; or package.module:Class",
+        hint=_class_hint(spec) or closest(spec, agent_names()),
+    )
+
+
+def _class_hint(spec: str) -> str:
+    return f"{spec}:YourClass, to say which class of the file" if spec.endswith(".py") else ""
+
+
+def settings_class(spec: str) -> type | None:
+    """Returns the settings dataclass of an agent (for a command line to read), or None if it has none.
+
+    A custom class may have a dataclass `Settings` as an attribute.
+    """
+    entry = find_entry(spec)
+    if entry is not None and entry.settings_path:
+        return _load(entry.settings_path)
+    return _own_settings_class(_load(entry.path if entry else spec))
+
+
+def default_steps(spec: str, task: Task) -> int:
+    """Returns how many environment steps to train for when the user does not say."""
+    preset = preset_for(spec, task.name)
+    entry = find_entry(spec)
+    return preset.steps if preset else entry.steps if entry else AgentEntry.steps
+
+
+def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
+    """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed."""
+    cls, preset = settings_class(spec), preset_for(spec, task.name)
+    if cls is None:
+        return None, None
+    return build_settings(cls, preset.settings if preset else {}), preset
+
+
+def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> Any:
+    """Returns an instance of a settings dataclass from values by name (JSON values will do), over `base`.
+
+    Raises:
+        UsageError: a name is unknown, or a value is refused by the class.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    hints = typing.get_type_hints(cls)
+    converted = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise UsageError(
+                f"{cls.__name__} has no setting {name!r}", expected=", ".join(fields), hint=closest(name, fields)
+            )
+        converted[name] = _convert(value, hints[name], f"{cls.__name__}.{name}")
+    return dataclasses.replace(base if base is not None else cls(), **converted)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Returns `value` as the annotation wants it: what JSON and dictionaries blur is told apart again."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if value is None and type(None) in options:
+        return None
+    for option in options:
+        origin = typing.get_origin(option) or option
+        if origin is typing.Literal and value in typing.get_args(option):
+            return value
+        if origin is tuple and isinstance(value, (list, tuple)):
+            return tuple(value)
+        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(origin, type) and isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
+            return value
+    shown = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
+    raise UsageError(f"{where} = {value!r}", expected=f"a value of type {shown}")
+
+
+def make_agent(
+    spec: str,
+    task: Task,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Agent:
+    """Returns the agent that a spec names, ready to act in `task`.
+
+    Args:
+        spec: a name from `agent_names()`, `file.py:Class` or `package.module:Class`.
+        task: what it is to act in.
+        seed: seed of everything random in the agent.
+        device: `"auto"`, `"cpu"` or `"cuda"`; agents without tensors ignore it.
+        settings: a settings object, used as it is; or a mapping of some settings by name, over the preset of this
+            agent in this world if there is one, else over the defaults; None for those alone.
+
+    Raises:
+        UsageError: unknown name; a file that is missing, does not import or lacks the class; a constructor that asks
+            for more than `task`, `seed`, `device` and `settings`; an unknown setting.
+    """
+    entry = find_entry(spec)
+    cls = _load(entry.path if entry else spec)
+    settings = _settings_for(spec, task, settings)
+    arguments: dict[str, Any] = {"task": task, "seed": seed, "device": device, "settings": settings}
+    if spec.startswith(SB3_PREFIX):
+        arguments["algorithm"] = spec.removeprefix(SB3_PREFIX)
+    agent = as_agent(_construct(cls, spec, arguments), None if entry is None else entry.name)
+    if entry is not None:
+        agent.name = entry.name
+    return agent
+
+
+def _settings_for(spec: str, task: Task, settings: Any) -> Any:
+    if settings is not None and not isinstance(settings, Mapping):
+        return settings
+    default, _ = default_settings(spec, task)
+    if default is None:
+        if settings:
+            raise UsageError(
+                f"settings {dict(settings)} for {spec}, which has none",
+                expected="a dataclass `Settings` in the agent's class",
+            )
+        return None
+    return build_settings(type(default), settings or {}, base=default)
+
+
+def _own_settings_class(cls: type) -> type | None:
+    own = getattr(cls, "Settings", None)
+    return own if isinstance(own, type) and dataclasses.is_dataclass(own) else None
+
+
+def _construct(cls: Any, spec: str, available: dict[str, Any]) -> Any:
+    """Calls the constructor with those of the available arguments that it takes."""
+    if not isinstance(cls, type):
+        raise UsageError(f"{spec} is {cls!r}", expected="a class with a method act(self, observation)")
+    parameters = inspect.signature(cls).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        taken = available
+    else:
+        taken = {name: value for name, value in available.items() if name in {p.name for p in parameters}}
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in taken
+    ]
+    if missing:
+        raise UsageError(
+            f"{spec} cannot be made: its constructor asks for {', '.join(missing)}",
+            expected="any of task, seed, device and settings; a default for everything else",
+        )
+    if taken.get("settings") is None:
+        taken.pop("settings", None)
+    return cls(**taken)
+
+
+def _load(path: str) -> Any:
+    from inscape.envs.registry import load_class
+
+    return load_class(path, "agent")
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value.partition(":")[0]

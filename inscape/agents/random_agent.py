@@ -1,0 +1,65 @@
+"""The agent that chooses at random: the floor every other agent is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.acting import restore_rng, rng_state, sample_actions
+from inscape.agents.interface import Agent, Array, State
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+
+@dataclass(frozen=True)
+class RandomSettings:
+    """The random agent has nothing to set."""
+
+
+class RandomAgent(Agent):
+    """Chooses uniformly among the legal actions (of a Box: uniformly in it; bounds must be finite).
+
+    Args:
+        task: what to act in.
+        seed: seed of its choices.
+    """
+
+    name = "random"
+
+    def __init__(self, task: Task, seed: int = 0, settings: RandomSettings | None = None) -> None:
+        self.settings = settings or RandomSettings()
+        self._space: gymnasium.Space[Any] = task.action_space
+        self._rng = np.random.default_rng(seed)
+        if isinstance(self._space, gymnasium.spaces.Box) and not self._space.is_bounded():
+            raise UsageError(f"the action space {self._space} is unbounded", expected="finite bounds to draw between")
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        count, space, rng = len(observation), self._space, self._rng
+        if isinstance(space, gymnasium.spaces.Discrete):
+            return sample_actions(self.action_log_probs(observation, action_mask), rng) + int(space.start)
+        if isinstance(space, gymnasium.spaces.MultiDiscrete):
+            return rng.integers(space.start, space.start + space.nvec, (count, *space.nvec.shape))
+        if isinstance(space, gymnasium.spaces.MultiBinary):
+            return rng.integers(0, 2, (count, *space.shape))
+        if isinstance(space, gymnasium.spaces.Box):
+            return rng.uniform(space.low, space.high, (count, *space.shape)).astype(space.dtype)
+        raise UsageError(f"the action space {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]`: minus the logarithm of the number of legal actions; −inf where illegal."""
+        if not isinstance(self._space, gymnasium.spaces.Discrete):
+            raise UsageError(f"action_log_probs on the action space {self._space}", expected="a Discrete action space")
+        legal = np.ones((len(observation), int(self._space.n)), np.bool_) if action_mask is None else action_mask
+        uniform = -np.log(legal.sum(axis=1, keepdims=True))
+        return np.where(legal, uniform, -np.inf)
+
+    def state_dict(self) -> State:
+        return {"rng": rng_state(self._rng)}
+
+    def load_state_dict(self, state: State) -> None:
+        restore_rng(self._rng, state["rng"])
