@@ -25,7 +25,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,9 +283,10 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
                     scope[key] = njit(error_model="numpy")(scope[key])
             scope["jit"] = njit(cache=True, error_model="numpy", nogil=True)
             scope["parallel_jit"] = njit(cache=True, error_model="numpy", parallel=True)
+            scope["inner"] = njit(error_model="numpy", nogil=True)
             scope["prange"] = prange
         else:
-            scope.update(jit=lambda function: function, parallel_jit=lambda function: function, prange=range)
+            scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
         sys.modules[name] = module
         _laws[world, compiled] = module
         return module
@@ -348,7 +349,7 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
         return module
 
 
-@lru_cache(maxsize=None)
+@cache
 def template_source(template: str) -> str:
     """Returns the source text of a kernel template."""
     spec = importlib.util.find_spec(template)

@@ -94,9 +94,7 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
             found.floats, found.ints, bits, table, roots.floats, roots.ints, roots.floats.view(np.int64), 0
         )
         if count >= 0:
-            _, count = kernels.explore(
-                packed, every, found.floats, found.ints, bits, table, 0, count, *scratch_args
-            )
+            _, count = kernels.explore(packed, every, found.floats, found.ints, bits, table, 0, count, *scratch_args)
         if count >= 0:
             break
         if capacity == max_states:

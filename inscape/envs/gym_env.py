@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -56,7 +56,10 @@ class LawEnv(gym.Env[Any, Any]):
     world restricts actions.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 30}
+    metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium declares it so
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": 30,
+    }
 
     def __init__(self, world: World, render_mode: str | None = None, max_episode_steps: int | None = None) -> None:
         require_single_player(world, "a Gymnasium environment")

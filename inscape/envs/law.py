@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -82,8 +82,8 @@ class World:
         `initial(params, branch) -> (probability, State)`, or `initial(params, noise) -> State`
         `transition(params, state, action, branch) -> (probability, State)`, or `(…, noise) -> State`
         `reward(params, purpose, state, action, next_state) -> float` (several players: a tuple)
-        `terminal(params, purpose, state) -> bool`
-        optional: `observation(params, state)`, `legal(params, state, action)`, `mover(params, state)`
+        optional: `terminal(params, purpose, state) -> bool` (default: never),
+        `observation(params, state)`, `legal(params, state, action)`, `mover(params, state)`
 
     Args:
         settings: what `setup` takes; by default the fields of `Params` and `Purpose`.
@@ -130,6 +130,11 @@ class World:
         self._shared: dict[str, Any] = {}  # what depends on the dynamics alone, shared by every purpose
 
     # ------------------------------------------------------------------------------------ what a subclass may define
+
+    @staticmethod
+    def terminal(params: Any, purpose: Any, state: Any) -> bool:
+        """Returns whether the state ends the task (law function); by default the task never ends by itself."""
+        return False
 
     def setup(self, **settings: Any) -> tuple[Any, Any]:
         """Returns `(params, purpose)` for the given settings; by default their fields, checked for type."""
@@ -185,7 +190,7 @@ class World:
         return member if callable(member) and not isinstance(member, type) else None
 
     @classmethod
-    @lru_cache(maxsize=None)
+    @cache
     def layouts(cls) -> tuple[Layout, Layout, Layout]:
         """Returns the layouts of State, Params and Purpose."""
         owner = cls.__name__
@@ -231,12 +236,12 @@ class World:
     @classmethod
     def observation_size(cls) -> int | None:
         """Returns how many numbers an observation has; None when it is a single number."""
-        size = cls.__dict__.get("_observation_size", "unknown")
+        size: int | Literal["unknown"] | None = cls.__dict__.get("_observation_size", "unknown")
         if size == "unknown":
             raise UsageError(
                 f"{cls.__name__} was compiled before an instance was made", hint=f"make one: {cls.__name__}()"
             )
-        return size  # type: ignore[return-value]
+        return size
 
     def _check_class(self) -> None:
         cls = type(self)
@@ -343,7 +348,7 @@ class World:
     def _make_observation_space(self) -> gym.Space[Any]:
         declared = self.law_function("observations")
         if declared is not None:
-            space = declared(self.params)
+            space = _as_space(declared(self.params), self.name)
         elif self.law_function("observation") is not None:
             raise UsageError(
                 f"{self.name} defines observation but not observations",
@@ -354,7 +359,8 @@ class World:
             space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         if space.shape is None or len(space.shape) > 1:
             raise UsageError(
-                f"the observation space of {self.name} is {space}", expected="Discrete, MultiDiscrete, or a Box of one axis"
+                f"the observation space of {self.name} is {space}",
+                expected="Discrete, MultiDiscrete, or a Box of one axis",
             )
         return space
 
@@ -432,9 +438,7 @@ class World:
         )
         return following, rewards.T, ended
 
-    def outcomes(
-        self, states: States, actions: np.ndarray, *, compiled: bool = True
-    ) -> tuple[np.ndarray, States]:
+    def outcomes(self, states: States, actions: np.ndarray, *, compiled: bool = True) -> tuple[np.ndarray, States]:
         """Returns every branch: `probability [B, N]` and next states, column b·N + n. Branches may coincide.
 
         Raises:
@@ -612,7 +616,7 @@ class World:
     # ------------------------------------------------------------------------------------ the other readers
 
     def env(
-        self, render_mode: str | None = None, max_episode_steps: int | None | Literal["default"] = "default"
+        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
     ) -> LawEnv:
         """Returns this world as a `gymnasium.Env` with its own time limit (None: without one)."""
         from inscape.envs.gym_env import LawEnv
@@ -624,7 +628,7 @@ class World:
         self,
         num_envs: int,
         autoreset: Literal["next-step", "same-step", "disabled"] = "next-step",
-        max_episode_steps: int | None | Literal["default"] = "default",
+        max_episode_steps: int | Literal["default"] | None = "default",
         **options: Any,
     ) -> LawVectorEnv:
         """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`."""
@@ -653,6 +657,20 @@ class World:
     def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
         """Returns where state number `index` is in its scene."""
         return type(self).place(self.params, self.unpack(states, index))
+
+
+def _as_space(declared: Any, name: str) -> gym.Space[Any]:
+    """Returns what `observations` declared as a space; an int is Discrete, a tuple of ints MultiDiscrete."""
+    if isinstance(declared, gym.Space):
+        return declared
+    if isinstance(declared, (int, np.integer)):
+        return gym.spaces.Discrete(int(declared))
+    if isinstance(declared, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in declared):
+        return gym.spaces.MultiDiscrete(np.array(declared, np.int64))
+    raise UsageError(
+        f"observations of {name} returned {declared!r}",
+        expected="a gymnasium Space, a number of values (Discrete), or one number per entry (MultiDiscrete)",
+    )
 
 
 def _plain(row: Any) -> Any:

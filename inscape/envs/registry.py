@@ -8,13 +8,13 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inscape.envs.law import World
 
 Autoreset = Literal["next-step", "same-step"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ _SPECS: dict[str, WorldSpec] = {
         WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals"),
         WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
         WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
-        WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake without slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
+        WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake, no slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
         WorldSpec(
             "FrozenLake8x8-firm", GRID, "the 8×8 lake without slipping", {"map": "8x8", "ice": "SF", "slip": 0.0}, 200
         ),
@@ -153,7 +154,7 @@ def make_world(name: str, **settings: Any) -> World:
 
 
 def find_spec(name: str) -> WorldSpec | None:
-    """Returns the world `name` stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if it is not ours."""
+    """Returns the world a name stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if not ours."""
     if ":" in name and not name.startswith("inscape:"):
         cls = load_class(name, "world")
         from inscape.envs.law import World
@@ -365,11 +366,13 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     return task
 
 
-def _gymnasium(make: Any, name: str) -> Any:
+def _gymnasium(make: Callable[[], Made], name: str) -> Made:
     try:
         return make()
     except (gym.error.Error, TypeError) as error:
-        raise UsageError(f"Gymnasium could not make {name!r}: {error}", hint="check its id, settings and packages") from error
+        raise UsageError(
+            f"Gymnasium could not make {name!r}: {error}", hint="check its id, settings and packages"
+        ) from error
 
 
 def _json_value(value: Any) -> Any:

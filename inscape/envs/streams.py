@@ -48,7 +48,7 @@ def random_keys(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def uniform(key: int, counter: int) -> float:
-    """Returns a double in [0, 1): number `counter` of stream `key`. Plain Python; the compiled one is equal bit for bit."""
+    """Returns a double in [0, 1): number `counter` of stream `key`; bit for bit what compiled kernels draw."""
     return (mix(int(key) + (int(counter) + 1) * GOLDEN) >> 11) * 2.0**-53
 
 
@@ -68,4 +68,3 @@ def compiled_uniform() -> Any:
         return np.float64(z >> s11) * 2.0**-53
 
     return uniform
-

@@ -29,8 +29,8 @@ PARALLEL_FROM = 2048
 class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """`num_envs` copies of a world, stepped together.
 
-    Copy i of seed s lives the same life whatever `num_envs` is. Observations, rewards `[B]` float64 and flags `[B]` bool
-    are fresh arrays at each step (observations of several numbers are `[B, n]` views of batch-last memory).
+    Copy i of seed s lives the same life whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
+    `[B]` bool are fresh arrays at each step (observations of several numbers are `[B, n]` views of batch-last memory).
 
     Args:
         world: the law.
@@ -109,7 +109,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                     self._ints[-3, i], self._ints[-2, i] = streams.stream_key(int(own)), 0
             self._keyed = True
         elif seed is not None or not self._keyed:
-            seed = int(seed) if seed is not None else int(np.random.SeedSequence().entropy) % 2**63  # type: ignore[arg-type, operator]
+            seed = int(seed) if seed is not None else int(np.random.default_rng().integers(2**63))
             self._ints[-3], self._ints[-2] = streams.stream_keys(seed, self.num_envs), 0
             self._keyed = True
         obs = self.world.observation_array(self.num_envs)
@@ -123,7 +123,9 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         count = self.num_envs
         if not self._keyed:
-            raise UsageError(f"step on {count} copies of {self.world.name} before the first reset", hint="reset(seed=0)")
+            raise UsageError(
+                f"step on {count} copies of {self.world.name} before the first reset", hint="reset(seed=0)"
+            )
         actions = self.world._action_array(actions, count)
         if self._restricts:
             copy = self._kernels.first_illegal(self._packed, self._floats, self._ints, actions)

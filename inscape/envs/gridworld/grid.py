@@ -28,6 +28,7 @@ NAMED_GOALS = "ABCDE"
 LETTERS = {"#": "wall", ".": "floor", "S": "start", "G": "goal", "H": "pit", "F": "ice"}
 GOALS = "G" + NAMED_GOALS
 PIT, ANY_GOAL = ord("H"), -1
+G, FIRST_NAMED, LAST_NAMED = ord("G"), ord(NAMED_GOALS[0]), ord(NAMED_GOALS[-1])
 
 
 class GridState(NamedTuple):
@@ -76,8 +77,8 @@ class GridPurpose(NamedTuple):
 class GridWorld(World):
     """A grid read from a text map.
 
-    The map: `#` wall, `.` floor, `S` start (several: equally likely), `G` goal, `A` … `E` goals by name, `H` pit, `F` ice,
-    `< > ^ v` one-way cells: left only along the arrow, never entered against it.
+    The map: `#` wall, `.` floor, `S` start (several: equally likely), `G` goal, `A` … `E` goals by name, `H` pit,
+    `F` ice, `< > ^ v` one-way cells: left only along the arrow, never entered against it.
 
     Actions: `left`, `down`, `right`, `up`; or, with `moves=8`, the eight directions from `left` by way of `down`.
         Moves into walls, off the map, against an arrow, or diagonally around a wall's corner stay where they are.
@@ -164,9 +165,7 @@ class GridWorld(World):
         return probability, GridState(params.after[(action + turn) % params.moves, state.cell])
 
     @staticmethod
-    def reward(
-        params: GridParams, purpose: GridPurpose, state: GridState, action: int, next_state: GridState
-    ) -> float:
+    def reward(params: GridParams, purpose: GridPurpose, state: GridState, action: int, next_state: GridState) -> float:
         gained = -purpose.step_cost
         if is_goal(params, purpose, next_state.cell):
             gained += purpose.goal_reward
@@ -238,7 +237,7 @@ def is_goal(params: GridParams, purpose: GridPurpose, cell: int) -> bool:
     if purpose.goal >= 0:
         return cell == purpose.goal
     letter = params.letters[cell]
-    return letter == 71 or (65 <= letter and letter <= 69)  # noqa: SIM300  G, A … E
+    return bool(letter == G or (FIRST_NAMED <= letter <= LAST_NAMED))
 
 
 def read_map(source: str | Sequence[str]) -> tuple[str, ...]:
@@ -251,7 +250,7 @@ def read_map(source: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(source, str):
         if source in MAPS:
             return MAPS[source]
-        if "\n" in source or "/" in source and not source.endswith(".txt"):
+        if "\n" in source or ("/" in source and not source.endswith(".txt")):
             rows = source.strip().replace("/", "\n").split("\n")
         elif Path(source).is_file():
             rows, where = Path(source).read_text(encoding="utf-8").strip().split("\n"), source
@@ -289,9 +288,13 @@ def _goal_cell(text: str, goal: str) -> int:
         return ANY_GOAL
     present = [letter for letter in GOALS if letter in text]
     if not isinstance(goal, str) or goal not in present:
-        raise UsageError(f"goal = {goal!r}", expected=f"any, or a goal of the map: {', '.join(present) or 'it has none'}")
+        raise UsageError(
+            f"goal = {goal!r}", expected=f"any, or a goal of the map: {', '.join(present) or 'it has none'}"
+        )
     if text.count(goal) > 1:
-        raise UsageError(f"goal = {goal!r} stands {text.count(goal)} times in the map", expected="a goal that is one cell")
+        raise UsageError(
+            f"goal = {goal!r} stands {text.count(goal)} times in the map", expected="a goal that is one cell"
+        )
     return text.index(goal)
 
 

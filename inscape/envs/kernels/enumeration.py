@@ -8,6 +8,7 @@ from inscape.envs.kernels.names import (
     NUM_INTS,
     action_of_index,
     branches,
+    inner,
     jit,
     legal,
     load_params,
@@ -23,20 +24,18 @@ FULL = -1  # no room for another state: come back with larger arrays
 
 
 @jit
-def slot_of(F, I, FB, i, table, other_F, other_I, other_FB, count):
-    """Returns where state i of (F, I) lies in the open-addressing table, or the empty slot for it.
+def slot_of(I, FB, i, table, other_I, other_FB):
+    """Returns where state i lies in the open-addressing table, or the empty slot for it.
 
-    `FB` is F's memory as int64: states are equal when their bits are.
+    `FB` is the memory of the floats as int64: states are equal when their bits are.
     """
-    h = 1469598103934665603
-    for k in range(NUM_FLOATS):
-        h = (h ^ FB[k, i]) * 1099511628211
-        h ^= (h >> 29) & 0x7FFFFFFFF
-    for k in range(NUM_INTS):
-        h = (h ^ I[k, i]) * 1099511628211
-        h ^= (h >> 29) & 0x7FFFFFFFF
     size = table.shape[0]
-    slot = (h & 0x7FFFFFFFFFFFFFFF) % size
+    slot = 17
+    for k in range(NUM_FLOATS):  # numbers below 2^31 throughout, so that plain Python and compiled code agree
+        slot = (slot * 1000003 + (FB[k, i] & 0x3FFFFFFF) * 7 + ((FB[k, i] >> 30) & 0x3FFFFFFF)) % 2147483647
+    for k in range(NUM_INTS):
+        slot = (slot * 1000003 + (I[k, i] & 0x3FFFFFFF) * 7 + ((I[k, i] >> 30) & 0x3FFFFFFF)) % 2147483647
+    slot = slot % size
     while True:
         j = table[slot]
         if j < 0:
@@ -55,7 +54,7 @@ def slot_of(F, I, FB, i, table, other_F, other_I, other_FB, count):
             slot = 0
 
 
-@jit
+@inner
 def is_over(Ps, state):
     """Returns whether the state is terminal under every purpose in play."""
     for P in Ps:
@@ -68,7 +67,7 @@ def is_over(Ps, state):
 def insert_all(F, I, FB, table, roots_F, roots_I, roots_FB, count):
     """Adds the given states, in order; returns the new number of states, or FULL."""
     for i in range(roots_F.shape[1]):
-        slot = slot_of(roots_F, roots_I, roots_FB, i, table, F, I, FB, count)
+        slot = slot_of(roots_I, roots_FB, i, table, I, FB)
         if table[slot] < 0:
             if count == F.shape[1]:
                 return FULL
@@ -96,7 +95,7 @@ def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_
                     if p <= 0.0:
                         continue
                     store_state(scratch_F, scratch_I, 0, next_state)
-                    slot = slot_of(scratch_F, scratch_I, scratch_FB, 0, table, F, I, FB, count)
+                    slot = slot_of(scratch_I, scratch_FB, 0, table, I, FB)
                     if table[slot] < 0:
                         if count == F.shape[1]:
                             return head, FULL
@@ -109,7 +108,9 @@ def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_
 
 
 @jit
-def tabulate(P, Ps, F, I, FB, table, low, high, next_state, probability, legal_mask, width, scratch_F, scratch_I, scratch_FB):
+def tabulate(
+    P, Ps, F, I, FB, table, low, high, next_state, probability, legal_mask, width, scratch_F, scratch_I, scratch_FB
+):
     """Fills rows low … high − 1 of the tables, outcomes in the same state merged; returns the most outcomes seen.
 
     Rows of states that are over under every purpose loop on themselves. `width` receives outcomes per (state, action).
@@ -137,7 +138,7 @@ def tabulate(P, Ps, F, I, FB, table, low, high, next_state, probability, legal_m
                 if p <= 0.0:
                     continue
                 store_state(scratch_F, scratch_I, 0, following)
-                j = table[slot_of(scratch_F, scratch_I, scratch_FB, 0, table, F, I, FB, 0)]
+                j = table[slot_of(scratch_I, scratch_FB, 0, table, I, FB)]
                 k = 0
                 while k < found and next_state[row, a, k] != j:
                     k += 1
@@ -152,4 +153,3 @@ def tabulate(P, Ps, F, I, FB, table, low, high, next_state, probability, legal_m
             for a in range(num_actions(P)):
                 legal_mask[s, a] = True
     return most
-

@@ -10,8 +10,8 @@ no law, so a template imported directly cannot run.
     load_action(A, i)                        action of copy i: an int, or a tuple (continuous; simultaneous players)
     action_of_index(a)                       action number a of a finite action set
     write_obs(out, i, obs), write_reward(out, i, reward)    into arrays with the batch axis last
-    initial, transition, reward, terminal, observation, legal, mover    the law itself; observation, legal take no player
-                                             for one player
+    initial, transition, reward, terminal, observation, legal, mover    the law itself; several players: observation
+                                             is that of the one who acts
     sample_initial(params, key, counter), sample_transition(params, state, action, key, counter) -> State
     initial_outcome(params, b), transition_outcome(params, state, action, b) -> (probability, State)  (enumerable laws)
     num_actions(P), branches(params), initial_branches(params)    ints
@@ -20,7 +20,10 @@ no law, so a template imported directly cannot run.
     KEY, CLOCK, ELAPSED                      stream key, steps lived, steps of this episode (−1: over, reset next)
     TRANSITION_SLOTS, SLOTS                  random numbers a transition (a step) may consume
     NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros
-    jit, parallel_jit, prange                the compiler; identity and range when run as plain Python
+    jit, parallel_jit, prange                the compiler; identity and range when run as plain Python. Kernels under
+                                             `jit` are cached on disk and take arrays and numbers only;
+    inner                                    compiles a helper of kernels that takes named tuples: never cached, since
+                                             the cache would name the user's module
 """
 
 from __future__ import annotations
@@ -70,5 +73,6 @@ def jit(function: Any) -> Any:
     return function
 
 
+inner = jit
 parallel_jit = jit
 prange = range
