@@ -118,7 +118,7 @@ def train(
 
 def build_agent(agent_spec: str, task: Task, seed: int, settings: Any, device: str) -> Agent:
     """Returns the agent a spec names; `settings` may be its settings dataclass, a dict of them, or None."""
-    from inscape.agents.registry import make_agent
+    from inscape.agents.plugins import make_agent
 
     return make_agent(agent_spec, task, seed=seed, settings=settings, device=device)
 

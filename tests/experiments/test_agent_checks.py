@@ -1,0 +1,181 @@
+"""Agents broken on purpose: the named check must catch each."""
+
+import re
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from inscape.envs.registry import Task, resolve_task
+from inscape.experiments.agent_checks import check_agent
+from inscape.experiments.check import CheckReport
+from tests.experiments.test_world_checks import Corridor
+
+
+class Good:
+    """Goes right with probability 0.75, left otherwise, where both are legal."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def probabilities(self, observation: Any, action_mask: Any) -> Any:
+        p = np.tile([0.25, 0.75], (len(observation), 1))
+        if action_mask is not None:
+            p = np.where(action_mask, p, 0.0)
+        return p / p.sum(axis=1, keepdims=True)
+
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        p = self.probabilities(observation, action_mask)
+        return (self.rng.random(len(p))[:, None] > p.cumsum(axis=1)).sum(axis=1)
+
+    def action_log_probs(self, observation: Any, action_mask: Any = None) -> Any:
+        with np.errstate(divide="ignore"):
+            return np.log(self.probabilities(observation, action_mask))
+
+    def learn(self, task: Any, steps: int) -> Any:
+        for done in range(500, steps + 1, 500):
+            yield {"steps": float(done)}
+
+    def state_dict(self) -> Any:
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.rng.bit_generator.state = state["rng"]
+
+
+class OneForAll(Good):
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        return 1
+
+
+class FloatActions(Good):
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        return np.ones(len(observation))
+
+
+class OutOfRange(Good):
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        return np.full(len(observation), 2)
+
+
+class IgnoresTheMask(Good):
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        return np.ones(len(observation), int)
+
+
+class Scribbles(Good):
+    def act(self, observation: Any, action_mask: Any = None) -> Any:
+        actions = super().act(observation, action_mask)
+        observation += 1
+        return actions
+
+
+class HasItsOwnDice(Good):
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng()
+
+
+class DoesNotNormalise(Good):
+    def action_log_probs(self, observation: Any, action_mask: Any = None) -> Any:
+        return super().action_log_probs(observation, action_mask) - 0.1
+
+
+class HopesForTheIllegal(Good):
+    def action_log_probs(self, observation: Any, action_mask: Any = None) -> Any:
+        return super().action_log_probs(observation)
+
+
+class SaysAnotherThing(Good):
+    def action_log_probs(self, observation: Any, action_mask: Any = None) -> Any:
+        log_probs = np.log(np.tile([0.4, 0.6], (len(observation), 1)))
+        if action_mask is not None:
+            log_probs = np.where(action_mask, log_probs, -np.inf)
+            log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+        return log_probs
+
+
+class LooksAtTheNeighbours(Good):
+    def probabilities(self, observation: Any, action_mask: Any) -> Any:
+        p = super().probabilities(observation, action_mask)
+        p = 0.7 * p + 0.3 * np.roll(p, 1, axis=0) if len(p) > 1 else p
+        p = np.where(action_mask, p, 0.0)
+        return p / p.sum(axis=1, keepdims=True)
+
+
+class ForgetsItsDice(Good):
+    def state_dict(self) -> Any:
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
+
+
+class LosesCount(Good):
+    def learn(self, task: Any, steps: int) -> Any:
+        yield {"steps": 1000.0}
+        yield {"steps": 500.0}
+
+
+class SavesItself(Good):
+    def state_dict(self) -> Any:
+        return {"me": self}
+
+
+BROKEN: list[tuple[type[Good], str, str]] = [
+    (OneForAll, "acts", "shape"),
+    (FloatActions, "acts", "dtype float64"),
+    (OutOfRange, "acts", "action 2"),
+    (IgnoresTheMask, "legal actions", "illegal action 1"),
+    (Scribbles, "observations unchanged", "changed the observations"),
+    (HasItsOwnDice, "same seed, same actions", "one seed"),
+    (DoesNotNormalise, "log-probabilities", r"sum to 0\.90"),
+    (HopesForTheIllegal, "log-probabilities", "illegal action"),
+    (SaysAnotherThing, "acts as it says", "frequencies"),
+    (LooksAtTheNeighbours, "rows independent", "row"),
+    (ForgetsItsDice, "state round trip", "acts differently"),
+    (LosesCount, "learns", "from 1000"),
+    (SavesItself, "state round trip", "cannot save state.me"),
+]
+
+
+@pytest.fixture(scope="module")
+def corridor() -> Task:
+    world = Corridor()
+    return Task("Corridor", world, {}, world.max_episode_steps)
+
+
+def failed(report: CheckReport) -> dict[str, str]:
+    return {check.name: check.message for check in report.failures}
+
+
+@pytest.mark.parametrize(("broken", "check", "said"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
+def test_a_broken_agent_is_caught_by_the_named_check(corridor: Task, broken: type[Good], check: str, said: str) -> None:
+    found = failed(check_agent(broken, corridor, broken.__name__))
+    assert check in found
+    assert re.search(said, found[check]), found[check]
+
+
+def test_the_good_agent_passes_every_check(corridor: Task) -> None:
+    report = check_agent(Good, corridor)
+    assert [(c.name, c.message) for c in report.checks if c.passed is not True] == []
+
+
+def test_an_agent_with_act_alone_passes_and_the_rest_is_skipped() -> None:
+    class Bare:
+        def act(self, observation: Any) -> Any:
+            return np.zeros(len(observation), int)
+
+    report = check_agent(lambda seed: Bare(), resolve_task("CartPole"))
+    assert report.passed
+    assert sum(check.passed is None for check in report.checks) >= 5
+
+
+def test_continuous_actions_are_checked() -> None:
+    class Strong:
+        def act(self, observation: Any) -> Any:
+            return np.full((len(observation), 1), 99.0)
+
+    report = check_agent(lambda seed: Strong(), resolve_task("Pendulum-v1"))
+    assert "99" in failed(report)["acts"]
+    assert isinstance(resolve_task("Pendulum-v1").action_space, gymnasium.spaces.Box)
