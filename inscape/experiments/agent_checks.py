@@ -14,7 +14,7 @@ import numpy as np
 
 from inscape.agents.interface import as_agent, can_learn, can_resume, can_score, check_actions
 from inscape.errors import UsageError
-from inscape.experiments.check import (
+from inscape.experiments.checking import (
     DEVIATIONS,
     CheckReport,
     Failed,

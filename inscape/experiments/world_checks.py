@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.scene import PALETTE, Scene
-from inscape.experiments.check import (
+from inscape.experiments.checking import (
     DEVIATIONS,
     CheckReport,
     Failed,

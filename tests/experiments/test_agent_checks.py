@@ -9,7 +9,7 @@ import pytest
 
 from inscape.envs.registry import Task, resolve_task
 from inscape.experiments.agent_checks import check_agent
-from inscape.experiments.check import CheckReport
+from inscape.experiments.checking import CheckReport
 from tests.experiments.test_world_checks import Corridor
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from inscape.envs.law import World
 from inscape.envs.scene import Circle, Scene
-from inscape.experiments.check import CheckReport, chi_square_deviation
+from inscape.experiments.checking import CheckReport, chi_square_deviation
 from inscape.experiments.world_checks import check_world
 
 
