@@ -131,7 +131,7 @@ class Observer:
     # ------------------------------------------------------------------------------------------------- prediction
 
     def action_log_probs(self, states: Any) -> Array:
-        """Returns log P(next action | what was observed): `[A]` for a `State` or a number, `[B, A]` for a batch of them.
+        """Returns log P(next action | what was observed): `[A]` for a `State` or a number, `[B, A]` for a batch.
 
         The posterior predictive: each mind's choice rule, weighted by its posterior. −inf where illegal.
         """
