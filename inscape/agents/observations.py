@@ -1,0 +1,88 @@
+"""Observations of any usual space as features for a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import one_hot
+
+from inscape.errors import UsageError
+
+
+class ObservationEncoder(torch.nn.Module):
+    """Turns `[B, ...]` observations into `[B, D]` float32 features.
+
+    `Discrete` becomes one-hot, `MultiDiscrete` one-hots side by side, `MultiBinary` and `Box` floats (bytes divided by
+    255), flattened. With `normalize`, `Box` features are shifted and scaled by the running mean and variance of what
+    `update` was shown, and clipped to ±10; those statistics are buffers and so are saved with the agent.
+
+    Args:
+        space: the space of one observation.
+        normalize: keep running statistics (`Box` only).
+
+    Raises:
+        UsageError: a space that is none of these.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    count: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, space: gymnasium.Space[Any], normalize: bool = False) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.scale = 1.0
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self.sizes, start = [int(space.n)], np.array([space.start])
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            self.sizes, start = [int(n) for n in space.nvec.reshape(-1)], space.start.reshape(-1)
+        elif isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.MultiBinary)):
+            start = np.zeros(1)
+            self.scale = 1 / 255 if space.dtype == np.uint8 and isinstance(space, gymnasium.spaces.Box) else 1.0
+        else:
+            raise UsageError(
+                f"observations {space}",
+                expected="Discrete, MultiDiscrete, MultiBinary or Box",
+                hint="wrap the environment in gymnasium.wrappers.FlattenObservation",
+            )
+        self.width = sum(self.sizes) or int(np.prod(space.shape or (1,)))
+        self.normalize = normalize and not self.sizes
+        self.register_buffer("offset", torch.as_tensor(start, dtype=torch.int64), persistent=False)
+        if self.normalize:
+            self.register_buffer("mean", torch.zeros(self.width, dtype=torch.float64))
+            self.register_buffer("variance", torch.ones(self.width, dtype=torch.float64))
+            self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, observations: NDArray[Any]) -> torch.Tensor:
+        rows = torch.as_tensor(np.ascontiguousarray(observations), device=self.offset.device)
+        rows = rows.reshape(len(rows), -1)
+        if self.sizes:
+            rows = rows.to(torch.int64) - self.offset
+            columns = [one_hot(rows[:, k], size) for k, size in enumerate(self.sizes)]
+            return (columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)).to(torch.float32)
+        if self.normalize:
+            standard = (rows.to(torch.float64) * self.scale - self.mean) / torch.sqrt(self.variance + 1e-8)
+            return standard.clamp(-10, 10).to(torch.float32)
+        return rows.to(torch.float32) * self.scale if self.scale != 1.0 else rows.to(torch.float32)
+
+    def update(self, observations: NDArray[Any]) -> None:
+        """Adds `[B, ...]` observations to the running mean and variance.
+
+        Source: Chan, Golub & LeVeque (1983), The American Statistician 37(3), equations 2.1.
+        """
+        if not self.normalize:
+            return
+        rows = torch.as_tensor(observations, device=self.mean.device, dtype=torch.float64)
+        rows = rows.reshape(len(rows), -1) * self.scale
+        mean, variance, count = rows.mean(dim=0), rows.var(dim=0, unbiased=False), len(rows)
+        total = self.count + count
+        shift = mean - self.mean
+        squares = self.variance * self.count + variance * count + shift**2 * self.count * count / total
+        self.mean += shift * count / total
+        self.variance.copy_(squares / total)
+        self.count.copy_(total)

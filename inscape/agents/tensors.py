@@ -1,0 +1,92 @@
+"""Tensors and the plain arrays checkpoints hold, back and forth; and the check that numbers are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from inscape.errors import UsageError
+
+
+class DivergenceError(UsageError):
+    """Learning produced numbers that are not finite."""
+
+
+def to_arrays(value: Any) -> Any:
+    """Returns nested dicts, lists and tensors as dicts with text keys, lists and NumPy arrays (copies)."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    if isinstance(value, dict):
+        return {str(key): to_arrays(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_arrays(entry) for entry in value]
+    return value
+
+
+def to_tensors(value: Any) -> Any:
+    """Returns nested dicts with arrays as dicts with tensors (copies); the reverse of `to_arrays` but for keys."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    if isinstance(value, dict):
+        return {key: to_tensors(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [to_tensors(entry) for entry in value]
+    return value
+
+
+def load_module(module: torch.nn.Module, arrays: dict[str, Any]) -> None:
+    """Puts stored parameters and buffers into a module.
+
+    Raises:
+        UsageError: names or shapes are not those of the module.
+    """
+    try:
+        module.load_state_dict(to_tensors(arrays))
+    except RuntimeError as error:
+        raise UsageError(
+            f"stored weights do not fit {type(module).__name__}: {error}",
+            expected="weights of an agent with the same settings in the same task",
+        ) from error
+
+
+def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Returns an optimiser's state as nested dicts and lists of arrays and JSON values."""
+    arrays: dict[str, Any] = to_arrays(optimizer.state_dict())
+    return arrays
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, Any]) -> None:
+    """Puts a stored state, as `optimizer_arrays` gave it, into an optimiser over the same parameters."""
+    state = to_tensors(arrays)
+    moments = {int(number): entry for number, entry in state["state"].items()}
+    groups = [{**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in state["param_groups"]]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def require_finite(array: np.ndarray, what: str, first_step: int, env: str) -> None:
+    """Raises unless every number of a `[T, B, ...]` array is finite; the message names copy and step."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        step, copy = np.argwhere(~finite)[0][:2]
+        raise UsageError(
+            f"{what} of copy {copy} at step {first_step + step} in {env} is {array[step, copy]}",
+            expected="finite numbers",
+            hint=f"inscape check {env}",
+        )
+
+
+def require_finite_gradients(
+    norm: float, loss: float, named: Iterable[tuple[str, torch.nn.Parameter]], step: int, agent: str
+) -> None:
+    """Raises if the norm of the gradients is not finite; the message names step, loss and the first such tensor."""
+    if np.isfinite(norm):
+        return
+    names = [name for name, p in named if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+    raise DivergenceError(
+        f"{agent} diverged at step {step}: loss {loss}, gradient not finite in {', '.join(names[:3]) or 'the norm'}",
+        expected="finite gradients",
+        hint="a lower learning_rate, a lower max_grad_norm, or rewards of a smaller scale",
+    )
