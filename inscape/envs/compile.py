@@ -280,7 +280,7 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
 
             for key in set(scope) - before:
                 if isinstance(scope[key], types.FunctionType):
-                    scope[key] = njit(error_model="numpy")(scope[key])
+                    scope[key] = njit(error_model="numpy", forceinline=True)(scope[key])
             scope["jit"] = njit(cache=True, error_model="numpy", nogil=True)
             scope["parallel_jit"] = njit(cache=True, error_model="numpy", parallel=True)
             scope["inner"] = njit(error_model="numpy", nogil=True)
@@ -304,7 +304,7 @@ def _compile_law(function: Callable[..., Any], module: str, done: dict[int, Any]
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__module__ = module  # importable when a cached kernel is loaded, wherever the user's file lies
-    compiled = done[id(function)] = njit(error_model="numpy")(copy)
+    compiled = done[id(function)] = njit(error_model="numpy", forceinline=True)(copy)
     for name in _global_names(function.__code__):
         helper = scope.get(name)
         if isinstance(helper, types.FunctionType) and not hasattr(builtins, name):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import numpy as np
+
 from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
+    HAS_LEGAL,
     KEY,
     SLOTS,
     TRANSITION_SLOTS,
@@ -32,6 +35,8 @@ from inscape.envs.kernels.names import (
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
 # action is ignored), DISABLED waits for a reset from outside.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
+# Copies per round of passes: few enough that a round stays in the first-level cache.
+TILE = 512
 
 
 @jit
@@ -50,62 +55,124 @@ def reset(P, F, I, mask, obs):
 
 
 @jit
-def step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, autoreset, limit, low, high):
-    """Steps copies low … high − 1 once; returns how many episodes ended. `limit` ≤ 0 means no time limit."""
+def step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, low, high):
+    """Steps copies low … high − 1 once; returns how many episodes ended. `limit` ≤ 0 means no time limit.
+
+    `fresh [B]` bool is working memory: the copies this call only resets.
+    """
+    ended = 0
+    for start in range(low, high, TILE):
+        stop = min(high, start + TILE)
+        if autoreset == NEXT_STEP:
+            restart(P, F, I, obs, fresh, start, stop)
+        if HAS_LEGAL:
+            ended += advance_some(P, F, I, actions, obs, rewards, terminated, truncated, fresh, limit, start, stop)
+        else:
+            ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
+        if autoreset == NEXT_STEP:
+            ended -= undo(P, F, I, obs, rewards, terminated, truncated, fresh, start, stop)
+        elif autoreset == SAME_STEP:
+            begin_again(P, F, I, obs, final_obs, start, stop)
+    return ended
+
+
+@jit
+def restart(P, F, I, obs, fresh, start, stop):
+    """Puts finished copies into the first state of their next episode and marks them in `fresh`."""
+    params = load_params(P)
+    for i in range(start, stop):
+        fresh[i] = I[ELAPSED, i] < 0
+        if fresh[i]:
+            store_state(F, I, i, sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS))
+
+
+@jit
+def advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop):
+    """Steps every copy in place, without a branch, so that the compiler can step several copies at once."""
     params = load_params(P)
     purpose = load_purpose(P)
     ended = 0
-    for i in range(low, high):
+    for copy in range(start, stop):
+        i = np.uint64(copy)  # an index that cannot be negative: with a signed one LLVM does not vectorise the loop
         clock = I[CLOCK, i]
-        I[CLOCK, i] = clock + 1
-        counter = clock * SLOTS
         elapsed = I[ELAPSED, i] + 1
-        if elapsed == 0 and autoreset == NEXT_STEP:
-            state = sample_initial(params, I[KEY, i], counter + TRANSITION_SLOTS)
-            store_state(F, I, i, state)
-            I[ELAPSED, i] = 0
-            write_obs(obs, i, observation(params, state))
-            write_reward(rewards, i, ZERO_REWARD)
-            terminated[i] = False
-            truncated[i] = False
-            continue
         state = load_state(F, I, i)
         action = load_action(actions, i)
-        next_state = sample_transition(params, state, action, I[KEY, i], counter)
-        write_reward(rewards, i, reward(params, purpose, state, action, next_state))
+        next_state = sample_transition(params, state, action, I[KEY, i], clock * SLOTS)
         over = terminal(params, purpose, next_state)
-        late = limit > 0 and elapsed >= limit
+        late = (limit > 0) & (elapsed >= limit)
+        write_reward(rewards, i, reward(params, purpose, state, action, next_state))
         terminated[i] = over
         truncated[i] = late
-        if over or late:
-            ended += 1
-            elapsed = -1
-            if autoreset == SAME_STEP:
-                write_obs(final_obs, i, observation(params, next_state))
-                next_state = sample_initial(params, I[KEY, i], counter + TRANSITION_SLOTS)
-                elapsed = 0
-        I[ELAPSED, i] = elapsed
+        ended += over | late
+        I[CLOCK, i] = clock + 1
+        I[ELAPSED, i] = -1 if over | late else elapsed
         store_state(F, I, i, next_state)
         write_obs(obs, i, observation(params, next_state))
     return ended
 
 
 @jit
-def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, autoreset, limit):
+def advance_some(P, F, I, actions, obs, rewards, terminated, truncated, fresh, limit, start, stop):
+    """As `advance`, leaving fresh copies out: where actions may be illegal, an ignored one must not reach the law."""
+    ended = 0
+    for i in range(start, stop):
+        if not fresh[i]:
+            ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, i, i + 1)
+    return ended
+
+
+@jit
+def undo(P, F, I, obs, rewards, terminated, truncated, fresh, start, stop):
+    """Takes back the step of fresh copies: they have only been reset. Returns how many of those had ended."""
+    params = load_params(P)
+    ended = 0
+    for i in range(start, stop):
+        if fresh[i]:
+            if HAS_LEGAL:
+                I[CLOCK, i] += 1
+            else:
+                ended += I[ELAPSED, i] < 0
+            # the stream is counted, not consumed: the same number gives the same state again
+            state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
+            store_state(F, I, i, state)
+            I[ELAPSED, i] = 0
+            write_obs(obs, i, observation(params, state))
+            write_reward(rewards, i, ZERO_REWARD)
+            terminated[i] = False
+            truncated[i] = False
+    return ended
+
+
+@jit
+def begin_again(P, F, I, obs, final_obs, start, stop):
+    """Keeps the final observation of each finished copy and begins its next episode."""
+    params = load_params(P)
+    for i in range(start, stop):
+        if I[ELAPSED, i] < 0:
+            write_obs(final_obs, i, observation(params, load_state(F, I, i)))
+            state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
+            store_state(F, I, i, state)
+            I[ELAPSED, i] = 0
+            write_obs(obs, i, observation(params, state))
+
+
+@jit
+def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit):
     """Steps all copies once on this thread; returns how many episodes ended."""
     n = I.shape[1]
-    return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, autoreset, limit, 0, n)
+    return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, 0, n)
 
 
 @parallel_jit
-def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, autoreset, limit, blocks):
+def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, blocks):
     """Steps all copies once, in `blocks` blocks side by side; returns how many episodes ended."""
     n = I.shape[1]
     size = (n + blocks - 1) // blocks
     ended = 0
     for b in prange(blocks):
         ended += step_range(
-            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, autoreset, limit,
+            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit,
             b * size, min(n, (b + 1) * size),
         )  # fmt: skip
     return ended
