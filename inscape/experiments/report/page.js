@@ -29,6 +29,16 @@ const Inscape = (() => {
     return out;
   }
 
+  /** Round numbers on a logarithmic scale: 1, 2, 5 and their tens, or tens alone where that is crowded. */
+  function logTicks(low, high, count = 6) {
+    const out = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
+      for (const m of [1, 2, 5]) out.push(Number((m * 10 ** power).toPrecision(6)));
+    const inside = out.filter((v) => v >= low * 0.999 && v <= high * 1.001);
+    const tens = inside.filter((v) => /^10*$|^0\.0*1$/.test(String(v)));
+    return inside.length > count && tens.length > 1 ? tens : inside;
+  }
+
   /** Index of the entry of a sorted list that is nearest to x. */
   function nearest(sorted, x) {
     let low = 0, high = sorted.length - 1;
@@ -97,12 +107,15 @@ const Inscape = (() => {
     if (!(x1 > x0)) [x0, x1] = Number.isFinite(x0) ? [x0 - 0.5, x0 + 0.5] : [0, 1];
     if (!(y1 > y0)) [y0, y1] = Number.isFinite(y0) ? [y0 - 0.5, y0 + 0.5] : [0, 1];
     if (!options.yDomain) [y0, y1] = [y0 - (y1 - y0) * 0.04, y1 + (y1 - y0) * 0.04];
-    const sx = (v) => left + ((v - x0) / (x1 - x0)) * (width - left - right);
+    const log = Boolean(options.xLog) && x0 > 0; // times of fast and slow learners in one picture
+    const on = log ? Math.log : (v) => v, off = log ? Math.exp : (v) => v;
+    const sx = (v) => left + ((on(v) - on(x0)) / (on(x1) - on(x0))) * (width - left - right);
     const sy = (v) => height - bottom - ((v - y0) / (y1 - y0)) * (height - top - bottom);
-    const back = (pixel) => x0 + ((pixel - left) / (width - left - right)) * (x1 - x0);
+    const back = (pixel) => off(on(x0) + ((pixel - left) / (width - left - right)) * (on(x1) - on(x0)));
+    const across = Math.max(3, Math.floor((width - left - right) / 100));
     return {
       left, right, top, bottom, sx, sy, back, x0, x1, y0, y1,
-      xTicks: ticks(x0, x1, Math.max(2, Math.floor((width - left - right) / 110))), yTicks: ticks(y0, y1, Math.max(2, Math.floor(height / 55))),
+      xTicks: log ? logTicks(x0, x1, across) : ticks(x0, x1, across), yTicks: ticks(y0, y1, Math.max(2, Math.floor(height / 55))),
     };
   }
 
@@ -124,7 +137,7 @@ const Inscape = (() => {
     return "M" + rows.map((r) => at(r[0], r[2])).join("L") + "L" + rows.reverse().map((r) => at(r[0], r[1])).join("L") + "Z";
   }
 
-  const pure = { esc, format, ticks, nearest, shapeSvg, layerSvg, ghostOpacities, returnBefore, parseHash, formatHash, colorOrder, layout, linePath, bandPath };
+  const pure = { esc, format, ticks, logTicks, nearest, shapeSvg, layerSvg, ghostOpacities, returnBefore, parseHash, formatHash, colorOrder, layout, linePath, bandPath };
   if (typeof document === "undefined") return pure;
 
   // --------------------------------------------------------------------------------------------------------- pieces
@@ -162,6 +175,7 @@ const Inscape = (() => {
     set(series, options = {}) {
       this.series = series;
       Object.assign(this.options, options);
+      this.tip.hidden = true;
       this.draw();
     }
 
@@ -178,9 +192,10 @@ const Inscape = (() => {
       svg += `<text x="${right}" y="${height - 2}" text-anchor="end">${esc(xLabel)}</text>`;
       if (!bars) for (const s of this.series) svg += `<path class="band" d="${bandPath(s, box)}" fill="${s.color}"/>`;
       for (const [name, y] of references)
-        svg += `<line class="reference" x1="${box.left}" x2="${right}" y1="${box.sy(y)}" y2="${box.sy(y)}"/><text x="${right}" y="${box.sy(y) - 5}" text-anchor="end">${esc(name)}</text>`;
+        svg += `<line class="reference" x1="${box.left}" x2="${right}" y1="${box.sy(y)}" y2="${box.sy(y)}"/>`;
       for (const s of this.series) svg += bars ? this.barsSvg(s, box, floor) : `<path class="line" d="${linePath(s, box)}" stroke="${s.color}"/>`;
       for (const s of this.series) if (!bars && s.x.length === 1 && s.y[0] !== null) svg += `<circle cx="${box.sx(s.x[0])}" cy="${box.sy(s.y[0])}" r="4" fill="${s.color}"/>`;
+      for (const [name, y] of references) if (name) svg += `<text class="named" x="${box.left + 6}" y="${box.sy(y) - 6}">${esc(name)} ${format(y)}</text>`;
       svg += `<g class="marks"></g><line class="head" y1="${box.top}" y2="${floor}" visibility="hidden"/></svg>`;
       this.plot.innerHTML = svg;
       this.moveHead(this.head);
@@ -213,7 +228,8 @@ const Inscape = (() => {
       if (!this.box || !this.series.length) return;
       const [px, py] = this.pointer(event);
       const x = Math.max(this.box.x0, Math.min(this.box.x1, this.box.back(px)));
-      const found = this.series.filter((s) => s.x.length && x <= s.x.at(-1) + (this.box.x1 - this.box.x0) * 0.02).map((s) => [s, nearest(s.x, x)]).filter(([s, i]) => s.y[i] !== null);
+      const near = (s) => s.x.length && px > this.box.sx(s.x[0]) - 12 && px < this.box.sx(s.x.at(-1)) + 12;
+      const found = this.series.filter(near).map((s) => [s, nearest(s.x, x)]).filter(([s, i]) => s.y[i] !== null);
       if (!found.length) return this.leave();
       const at = found.reduce((best, [s, i]) => (Math.abs(s.x[i] - x) < Math.abs(best - x) ? s.x[i] : best), Infinity);
       const rows = [...found].sort((a, b) => b[0].y[b[1]] - a[0].y[a[1]]).slice(0, 12);
@@ -247,7 +263,9 @@ const Inscape = (() => {
       legend.querySelectorAll("[data-curve]").forEach((b) => b.setAttribute("aria-pressed", shown[b.dataset.curve]));
       legend.querySelectorAll("[data-axis]").forEach((b) => b.setAttribute("aria-pressed", b.dataset.axis === axis));
       const series = data.curves.map((c, i) => ({ name: c.name, color: color(i), x: axis === "steps" ? c.steps : c.seconds, y: c.mean, low: c.low, high: c.high }));
-      chart.set(series.filter((_, i) => shown[i]), { xLabel: axis === "steps" ? "steps" : "seconds" });
+      const lasts = series.map((s) => s.x.at(-1)).filter((v) => v > 0);
+      const xLog = axis === "seconds" && Math.max(...lasts) > 6 * Math.min(...lasts);
+      chart.set(series.filter((_, i) => shown[i]), { xLabel: axis, xLog });
     };
     data.curves.forEach((curve, i) => {
       const swatch = make("i");
@@ -263,10 +281,10 @@ const Inscape = (() => {
 
   /** Rows of labelled bars that are kept and moved, so that they glide as the agent moves. */
   class Bars {
-    constructor(title) {
+    constructor(title, kind = "") {
       this.note = make("small");
       this.rows = make("div", { class: "rows" });
-      this.element = make("div", { class: "panel", hidden: "" }, make("h3", {}, title, this.note), this.rows);
+      this.element = make("div", { class: `panel ${kind}`, hidden: "" }, make("h3", {}, title, this.note), this.rows);
       this.key = null;
     }
 
@@ -290,6 +308,12 @@ const Inscape = (() => {
 
   // --------------------------------------------------------------------------------------------------------- player
 
+  // drawn, because fonts differ in which of these signs they have
+  const icon = (path) => `<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true"><path d="${path}" fill="currentColor"/></svg>`;
+  const ICONS = {
+    play: icon("M4 2.5v11l9-5.5z"), pause: icon("M3.5 2.5h3.2v11H3.5zM9.3 2.5h3.2v11H9.3z"), first: icon("M3 3h2v10H3zM14 3v10L6 8z"),
+    back: icon("M13 3v10L7 8zM4.5 3h1.8v10H4.5z"), forward: icon("M3 3v10l6-5zM9.7 3h1.8v10H9.7z"),
+  };
   const OVERLAYS = { search: "Search", imagination: "Imagination", posterior: "Observer" };
 
   class Player {
@@ -308,7 +332,11 @@ const Inscape = (() => {
     get last() { return this.episode.moving.length - 1; }
 
     buildControls() {
-      const button = (label, text, action, name = "") => make("button", { type: "button", class: name, title: label, "aria-label": label, onclick: action }, text);
+      const button = (label, icon, action, name = "") => {
+        const element = make("button", { type: "button", class: name, title: label, "aria-label": label, onclick: action });
+        element.innerHTML = ICONS[icon];
+        return element;
+      };
       this.chooser = make("select", { "aria-label": "episode", onchange: () => { this.select(this.chooser.selectedIndex); this.remember(); } });
       let group = null;
       this.data.episodes.forEach((episode) => {
@@ -320,17 +348,17 @@ const Inscape = (() => {
       this.chips = make("div", { class: "chips", role: "group", "aria-label": "overlays" });
       for (const [name, label] of Object.entries(OVERLAYS)) this.chips.append(make("button", { type: "button", "data-overlay": name, onclick: () => this.toggle(name) }, label));
       this.stage = make("div", { class: "stage" });
-      this.panels = { posterior: new Bars("Observer: what does it want?"), next: new Bars("Observer: what will it do next?"), search: new Bars("Search: visits and values") };
+      this.panels = { posterior: new Bars("Observer: what does it want?"), next: new Bars("Observer: what will it do next?"), search: new Bars("Search: visits and values", "wide") };
       this.side = make("aside", {}, ...Object.values(this.panels).map((p) => p.element));
       this.body = make("div", { class: "body" }, make("div", {}, this.stage), this.side);
       this.caption = make("div", { class: "caption", "aria-live": "off" });
-      this.playButton = button("play or pause (space)", "▶", () => this.play(!this.playing), "play");
+      this.playButton = button("play or pause (space)", "play", () => this.play(!this.playing), "play");
       this.scrubber = make("input", { type: "range", min: 0, "aria-label": "frame", oninput: () => { this.play(false); this.show(Number(this.scrubber.value)); this.remember(); } });
       this.pace = make("select", { "aria-label": "speed", onchange: () => { this.speed = Number(this.pace.value); if (this.playing) this.play(true); } });
       for (const s of [0.25, 0.5, 1, 2, 4, 8]) this.pace.append(make("option", s === 1 ? { value: s, selected: "" } : { value: s }, `${s}×`));
       this.body.firstChild.append(
         this.caption,
-        make("div", { class: "transport" }, button("first frame (home)", "⏮", () => this.step(-Infinity)), button("step back (←)", "◀", () => this.step(-1)), this.playButton, button("step forward (→)", "▶|", () => this.step(1)), this.scrubber, this.pace),
+        make("div", { class: "transport" }, button("first frame (home)", "first", () => this.step(-Infinity)), button("step back (←)", "back", () => this.step(-1)), this.playButton, button("step forward (→)", "forward", () => this.step(1)), this.scrubber, this.pace),
         make("div", { class: "keys" }));
       this.body.querySelector(".keys").innerHTML = "<kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> step · <kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> episode · <kbd>s</kbd> <kbd>i</kbd> <kbd>o</kbd> overlays";
       this.element.append(make("div", { class: "bar" }, this.chooser, this.chips), this.body);
@@ -360,15 +388,15 @@ const Inscape = (() => {
       const belief = this.episode.posterior;
       if (belief) {
         this.hues = colorOrder(belief.probabilities, belief.names.length);
-        const steps = belief.probabilities.map((_, t) => t), domain = { xDomain: [0, Math.max(1, this.last)] };
+        const steps = belief.probabilities.map((_, t) => t), domain = { xDomain: [-0.5, this.last + 0.5] };
         this.beliefs.chart.set(belief.names.map((name, i) => ({ name, color: color(this.hues[i]), x: steps, y: belief.probabilities.map((row) => (row ? row[i] : null)) })), domain);
         const known = belief.bits.filter((v) => v !== null);
         this.bits.element.hidden = !known.length;
         if (known.length) {
           const ways = Math.max(...belief.next.map((row) => (row ? row.length : 0)));
           const uniform = ways > 1 ? Math.log2(ways) : null;
-          this.bits.note.textContent = `mean ${format(known.reduce((a, b) => a + b, 0) / known.length)} bits per step` + (uniform ? `; guessing: ${format(uniform)}` : "");
-          this.bits.chart.set([{ name: "bits", color: "var(--c4)", x: steps, y: belief.bits }], { ...domain, yDomain: [0, Math.max(uniform ?? 0, ...known) * 1.08 || 1], references: uniform ? [["guessing", uniform]] : [] });
+          this.bits.note.textContent = `mean ${format(known.reduce((a, b) => a + b, 0) / known.length)} bits per step` + (uniform ? `; dashed: guessing, ${format(uniform)}` : "");
+          this.bits.chart.set([{ name: "bits", color: "var(--c4)", x: steps, y: belief.bits }], { ...domain, yDomain: [0, Math.max(uniform ?? 0, ...known) * 1.08 || 1], references: uniform ? [["", uniform]] : [] });
         }
       }
       this.show(0);
@@ -465,7 +493,7 @@ const Inscape = (() => {
       heat.innerHTML = svg;
       const total = actions.reduce((sum, a) => sum + a[1], 0), top = Math.max(1, ...actions.map((a) => a[1]));
       const taken = episode.action[this.frame];
-      this.panels.search.show(actions.map(([name, visits, value]) => [episode.actions[name], visits / top, `${format(visits)} · ${format(value)}`, "var(--c0)", name === taken]), `${format(total)} simulations`);
+      this.panels.search.show(actions.map(([name, visits, value]) => [episode.actions[name], visits / top, `${format(visits)} · ${format(value)}`, "var(--c0)", name === taken]), `${format(total)} visits`);
     }
 
     drawImagination(episode) {
@@ -487,7 +515,7 @@ const Inscape = (() => {
       clearInterval(this.timer);
       if (on && this.frame >= this.last) this.show(0);
       this.playing = on;
-      this.playButton.textContent = on ? "❚❚" : "▶";
+      this.playButton.innerHTML = ICONS[on ? "pause" : "play"];
       if (!on) return;
       this.timer = setInterval(() => {
         if (this.frame >= this.last) { this.play(false); this.remember(); } else this.show(this.frame + 1);
@@ -532,7 +560,7 @@ const Inscape = (() => {
     const follow = () => {
       const now = parseHash(location.hash);
       const target = players[(now.player ?? 1) - 1];
-      if (target && (now.player ?? now.episode ?? now.frame) !== undefined) target.follow(now);
+      if (target && (now.player ?? now.episode ?? now.frame ?? now.overlays) !== undefined) target.follow(now);
     };
     follow();
     window.addEventListener("hashchange", follow);

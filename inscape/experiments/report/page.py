@@ -191,7 +191,7 @@ def _column_scale(column: Sequence[Cell]) -> tuple[float, float]:
 def _cell_html(cell: Cell, scale: tuple[float, float]) -> str:
     if isinstance(cell, Interval):
         bounds = f"<small>[{_number_text(cell.low)}, {_number_text(cell.high)}]</small>"
-        return f"{_number_text(cell.estimate)} {bounds}{_whisker(cell, scale)}"
+        return f"<span>{_number_text(cell.estimate)} {bounds}</span>{_whisker(cell, scale)}"
     if cell is None:
         return "–"
     if isinstance(cell, bool):
@@ -217,7 +217,7 @@ def _whisker(cell: Interval, scale: tuple[float, float]) -> str:
         for v in (cell.low, cell.estimate, cell.high)
     )
     return (
-        '<svg class="whisker" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">'
+        '<svg class="whisker" viewBox="-4 0 108 14" aria-hidden="true">'
         f'<rect x="0" y="6.5" width="100" height="1"/><line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7"/>'
         f'<circle cx="{middle:.1f}" cy="7" r="3.6"/></svg>'
     )
