@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def train(
         task: what to act in.
         steps: environment steps in total, those before a resume included.
         seed: seed of everything random.
-        device: where tensors live.
+        device: `"auto"`, `"cpu"` or `"cuda"`; what `"auto"` came to is recorded.
         out: the run folder; None makes one under `root`, or with `resume` finds the newest one of this name there.
         root: where run folders without a name of their own go.
         resume: go on from the last checkpoint of a run with the same settings.
@@ -95,7 +96,7 @@ def train(
         task=_json_values(task.to_json()),
         seed=seed,
         steps=steps,
-        device=device,
+        device=_resolved(device),
         agent_settings=complete_settings(agent, settings),
         evaluate_every=max(1, steps // 10) if evaluate_every is None else evaluate_every,
         evaluate_episodes=evaluate_episodes,
@@ -311,6 +312,15 @@ def _require_learning(agent: Any, spec: str) -> None:
 def _json_values(value: Any) -> Any:
     """Returns the value as it will read back from settings.json (tuples become lists), to compare like with like."""
     return json.loads(json.dumps(value))
+
+
+def _resolved(device: str) -> str:
+    """Returns what a device came to: an agent with tensors has imported torch by now, any other runs on the CPU."""
+    if "torch" not in sys.modules:
+        return "cpu"
+    from inscape.agents.device import resolve_device
+
+    return str(resolve_device(device))
 
 
 def _usable(device: str) -> str:

@@ -1,0 +1,69 @@
+"""The command line. It exits 0 for success, 2 for wrong input, 130 after Ctrl-C.
+
+Only what a command needs is imported: `inscape list` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from inscape.errors import UsageError, closest
+
+COMMANDS = {
+    "list": "what is known by name: worlds, agents, models, runs",
+    "train": "train an agent in a world",
+    "evaluate": "mean return with its interval; exact value and regret where the law allows",
+    "watch": "see an agent act: a window, a GIF or an MP4",
+    "plan": "search from a world's start; action values beside the exact optimum",
+    "observe": "what an observer believes an agent wants, step by step",
+    "report": "one HTML file on some runs",
+    "check": "does a world or an agent keep its contract?",
+    "demo": "the whole platform once, in three minutes",
+}
+
+EXAMPLES = """Examples:
+  inscape train q-learning FrozenLake8x8
+  inscape plan FrozenLake8x8 --simulations 50000
+  inscape evaluate mcts FrozenLake8x8 --episodes 20
+  inscape watch mcts FrozenLake8x8
+  inscape train --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except UsageError as error:
+        print(f"inscape: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt}" if str(interrupt) else "\nInterrupted.", file=sys.stderr)
+        return 130
+    except SystemExit as leaving:  # tyro has said what was wrong, or shown the help
+        return leaving.code if isinstance(leaving.code, int) else 2 if leaving.code else 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        import inscape
+
+        print(f"inscape {inscape.__version__}")
+        return 0
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        raise UsageError(f"unknown command {command!r}", expected=", ".join(COMMANDS), hint=closest(command, COMMANDS))
+    commands = importlib.import_module("inscape.experiments.commands")
+    code: int = getattr(commands, f"{command}_command")(rest)
+    return code
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(["usage: inscape COMMAND …", "", *lines, "", "inscape COMMAND --help says more.", "", EXAMPLES])

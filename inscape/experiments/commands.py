@@ -1,0 +1,556 @@
+"""What each command does, and what it prints. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from inscape.errors import MissingLawError, UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.run import Run, find_run, list_runs, load_trajectories, open_run, save_trajectories
+
+if TYPE_CHECKING:
+    from inscape.agents.rollout import Evaluation
+    from inscape.envs.registry import Task
+    from inscape.envs.trajectory import Trajectory
+    from inscape.theory_of_mind.observers import Observer
+    from inscape.world_models.interface import Plan
+
+NARROWEST = 110
+"""Columns assumed where the output is not a terminal, so that tables in logs keep their words."""
+
+RECORDED_EPISODES = 4
+"""Episodes recorded at the end of training, for `watch`, `observe` and `report`."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=NARROWEST)
+
+
+def _print_table(console: Console, title: str, table: Table) -> None:
+    """A title of its own line: rich breaks titles at the width of the table."""
+    console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+    console.print(table)
+
+
+def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+# --- list -----------------------------------------------------------------------------------------------------------
+
+
+def list_command(argv: Sequence[str]) -> int:
+    """Prints what is known by name."""
+    what = args.parse("list", args.ListArguments, argv).what
+    tables = {"worlds": _list_worlds, "agents": _list_agents, "models": _list_models, "runs": _list_runs}
+    console = _console()
+    for name, make in tables.items():
+        if what in ("all", name):
+            _print_table(console, *make())
+            console.print()
+    return 0
+
+
+def _list_worlds() -> tuple[str, Table]:
+    import gymnasium
+
+    from inscape.envs.registry import world_specs
+
+    table = _table("name", "what it is", "Gymnasium id")
+    for spec in world_specs():
+        table.add_row(spec.name, escape(spec.description), spec.id)
+    others = sum(not name.startswith("inscape/") for name in gymnasium.registry)
+    table.add_row("[dim]file.py:Class[/dim]", "[dim]a World of your own, as in examples/elevator.py[/dim]")
+    table.add_row("[dim]any Gymnasium id[/dim]", f"[dim]{others} registered, LunarLander-v3 among them; no law[/dim]")
+    return "Worlds", table
+
+
+def _list_agents() -> tuple[str, Table]:
+    from inscape.agents.plugins import agent_entries
+
+    table = _table("name", "what it is", "learns")
+    for entry in agent_entries():
+        table.add_row(entry.name, escape(entry.description), "yes" if entry.learns else "")
+    table.add_row("[dim]file.py:Class[/dim]", "[dim]an agent of your own, as in examples/my_agent.py[/dim]")
+    return "Agents", table
+
+
+def _list_models() -> tuple[str, Table]:
+    table = _table("name", "what it is")
+    table.add_row("known", "the world's own law, searched compiled")
+    table.add_row("tabular", "counts of what followed what, learned from random steps")
+    table.add_row("RUN", "the model that the agent of a run has learned")
+    return "World models (inscape plan WORLD --model NAME)", table
+
+
+def _list_runs() -> tuple[str, Table]:
+    table = _table("folder", "agent", "world", "seed", "steps", "return", numbers=("seed", "steps", "return"))
+    for run in list_runs():
+        settings, rows = run.settings, run.metrics()
+        done = max((int(row.get("steps", 0)) for row in rows), default=0)
+        returns = [row["evaluation/return_mean"] for row in rows if "evaluation/return_mean" in row]
+        progress = f"{done:,}" if done >= settings.steps else f"{done:,} of {settings.steps:,}"
+        last = f"{returns[-1]:.4g}" if returns else ""
+        name = str(settings.task.get("name"))
+        table.add_row(escape(str(run.path)), escape(settings.agent), escape(name), str(settings.seed), progress, last)
+    if not table.rows:
+        table.add_row("[dim]none yet: inscape train AGENT WORLD[/dim]")
+    return "Runs", table
+
+
+# --- train ----------------------------------------------------------------------------------------------------------
+
+
+def train_command(argv: Sequence[str]) -> int:
+    """Trains, evaluates at the end, and says where the results lie."""
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.training import train
+
+    names = args.leading_names(argv, 2, "inscape train AGENT WORLD [options]")
+    given = args.parse(
+        "train", args.TrainArguments, argv, _groups(args.TrainArguments, *names) if len(names) == 2 else None
+    )
+    from inscape.agents.plugins import default_steps
+
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    _say_preset(given.agent, task)
+    run = train(
+        given.agent,
+        task,
+        default_steps(given.agent, task) if given.steps is None else given.steps,
+        seed=given.seed,
+        device=given.device,
+        out=given.out,
+        resume=given.resume,
+        settings=getattr(given, "settings", None),
+        evaluate_every=given.evaluate_every,
+        evaluate_episodes=given.evaluate_episodes,
+    )
+    console = _console()
+    if run.trained_steps == 0:
+        console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
+    elif given.final_episodes > 0:
+        _final_evaluation(console, run, task, given.final_episodes)
+    console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
+    return 0
+
+
+def _groups(kind: type, agent: str, world: str) -> dict[str, tuple[Any, Any]]:
+    """Returns the settings of AGENT and WORLD as groups of options."""
+    from inscape.envs.registry import resolve_task
+
+    return {**args.agent_settings_group(agent, resolve_task(world), kind), **args.world_settings_group(world)}
+
+
+def _say_preset(agent: str, task: Task) -> None:
+    from inscape.agents.plugins import default_settings
+
+    _, preset = default_settings(agent, task)
+    if preset is not None:
+        _console().print(f"[dim]{escape(preset.describe(agent, task.name))}[/dim]")
+
+
+def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
+    from inscape.agents.rollout import evaluate, rollout
+    from inscape.experiments.run import write_text
+    from inscape.experiments.training import EVALUATION_SEED, load_agent
+
+    agent, _ = load_agent(run)
+    seed = EVALUATION_SEED + run.settings.seed
+    result = evaluate(agent, task, episodes, seed)
+    run.save_episodes("final", rollout(agent, task, min(RECORDED_EPISODES, episodes), seed))
+    document = {"mean": result.mean, "low": result.ci[0], "high": result.ci[1], "episodes": episodes, "seed": seed}
+    write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
+    console.print(_evaluation_line(run.settings.agent, task, result))
+
+
+# --- evaluate -------------------------------------------------------------------------------------------------------
+
+
+def evaluate_command(argv: Sequence[str]) -> int:
+    """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
+    from inscape.agents.rollout import evaluate, rollout
+
+    given = _parse_agent_command("evaluate", args.EvaluateArguments, argv)
+    _require_positive("episodes", given.episodes)
+    agent, task = _agent_and_task(given.agent, given)
+    console = _console()
+    if given.save_episodes is not None:
+        save_trajectories(given.save_episodes, rollout(agent, task, given.episodes, given.seed))
+    console.print(
+        _evaluation_line(given.agent, task, evaluate(agent, task, given.episodes, given.seed)), soft_wrap=True
+    )
+    _print_exact(console, agent, task, given.exact_gamma)
+    if given.save_episodes is not None:
+        console.print(
+            f"Episodes in {given.save_episodes}; show them: inscape observe {given.save_episodes}", soft_wrap=True
+        )
+    return 0
+
+
+def _evaluation_line(name: str, task: Task, result: Evaluation) -> str:
+    low, high = result.ci
+    return (
+        f"{escape(name)} in {escape(task.name)}: mean return [bold]{result.mean:.4g}[/bold], 95 % interval "
+        f"{low:.4g} to {high:.4g} ({len(result.returns)} episodes of {result.lengths.mean():.4g} steps)"
+    )
+
+
+def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) -> None:
+    from inscape.experiments.evaluation import exact_value
+
+    try:
+        exact = exact_value(agent, task, gamma)
+    except UsageError as refusal:
+        if gamma is not None:  # asked for: then the refusal is the answer
+            raise
+        console.print(f"[dim]No exact value: {escape(refusal.found)}.[/dim]", soft_wrap=True)
+        return
+    how = "estimated from its actions" if exact.sampled else "its exact policy"
+    console.print(
+        f"At the start, γ = {exact.gamma:g}: value {exact.value:.6f} ({how}), optimum {exact.optimum:.6f} "
+        f"(± {exact.error_bound:.1g}), regret [bold]{exact.regret:.6f}[/bold]",
+        soft_wrap=True,
+    )
+
+
+def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
+    """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named."""
+    names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
+    if len(names) < 2:
+        return args.parse(command, kind, argv)
+    groups = args.world_settings_group(names[1])
+    if _is_agent(names[0]):
+        groups = _groups(kind, names[0], names[1])
+    return args.parse(command, kind, argv, groups)
+
+
+def _is_agent(source: str) -> bool:
+    return find_run(source) is None and not source.endswith((".zip", ".npz"))
+
+
+def _agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
+    """Returns the agent that RUN|AGENT|ZIP means, and the task to act in."""
+    from inscape.agents.plugins import make_agent
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.training import load_agent
+
+    if find_run(source) is not None:
+        agent, task = load_agent(source, seed=given.seed)
+        return (agent, _same_spaces(task, given)) if given.task else (agent, task)
+    if source.endswith(".zip"):
+        raise UsageError(
+            f"{source} is a zip",
+            expected="an agent by name, which may begin from a zip of Stable-Baselines3",
+            hint=f"sb3:ppo WORLD --load {source} --trust (with the algorithm it was trained by)",
+        )
+    if Path(source).is_dir() or source.startswith("runs/"):
+        open_run(source)  # says that there is none
+    if not given.task:
+        raise UsageError(f"no world for {source}", expected="AGENT WORLD, or a run", hint="inscape list worlds")
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    return make_agent(source, task, seed=given.seed, settings=getattr(given, "settings", None)), task
+
+
+def _same_spaces(trained: Task, given: Any) -> Task:
+    """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
+    from inscape.envs.registry import resolve_task
+
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    for name in ("observation_space", "action_space"):
+        if getattr(task, name) != getattr(trained, name):
+            raise UsageError(
+                f"{task.name} has the {name.replace('_', ' ')} {getattr(task, name)}; the run's agent was trained in "
+                f"{trained.name}, with {getattr(trained, name)}",
+                expected="a world with the same spaces",
+                hint="leave the world out",
+            )
+    return task
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{name} = {value}", expected="at least 1", hint=f"--{name} 1")
+
+
+# --- plan -----------------------------------------------------------------------------------------------------------
+
+
+def plan_command(argv: Sequence[str]) -> int:
+    """Searches from the start of a world."""
+    from inscape.envs.registry import resolve_task
+    from inscape.world_models.tree_search import UCT
+
+    names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
+    given = args.parse("plan", args.PlanArguments, argv, args.world_settings_group(names[0]) if names else None)
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
+    planner = UCT(num_simulations=given.simulations, gamma=gamma)
+    start_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
+    model, state = _model_and_start(given, task, start_rng)
+    UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
+    began = time.perf_counter()
+    plan = planner.plan(model, state, search_rng)
+    seconds = time.perf_counter() - began
+    _print_plan(given, task, state, plan, gamma, seconds)
+    return 0
+
+
+def _model_and_start(given: Any, task: Task, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Returns the model to search and a batch of one of its states, the start."""
+    world = task.world
+    if given.model == "known":
+        if world is None:
+            raise MissingLawError(
+                f"{task.name} has no law to plan with",
+                expected="one of our worlds (inscape list worlds), or a World in a file",
+                hint=f"a learned model: inscape plan {task.name} --model tabular, where observations are finite; "
+                "or an agent that needs no model: inscape train ppo",
+            )
+        return world, world.sample_initial(1, rng)
+    observation = _first_observation(task, rng)
+    if given.model == "tabular":
+        from inscape.world_models.learned import learn_from_random_steps
+
+        model: Any = learn_from_random_steps(task, given.model_steps, rng)
+    else:
+        from inscape.experiments.training import load_agent
+
+        agent, _ = load_agent(given.model)
+        model = getattr(agent, "model", None)
+        if model is None:
+            raise UsageError(
+                f"the agent of {given.model} has no model of the world",
+                expected="a run of an agent that learns one",
+                hint="--model known or --model tabular",
+            )
+    return model, model.init(observation)
+
+
+def _first_observation(task: Task, rng: np.random.Generator) -> np.ndarray:
+    env = task.env()
+    observation, _ = env.reset(seed=int(rng.integers(2**31)))
+    env.close()
+    return np.asarray(observation)[None]
+
+
+def _print_plan(given: Any, task: Task, state: Any, plan: Plan, gamma: float, seconds: float) -> None:
+    console = _console()
+    optimum = _optimum(task, state, gamma) if given.model == "known" else None
+    title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
+    columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
+    table = _table(*columns, numbers=columns[1:])
+    for index, name in enumerate(task.action_names):
+        cells = [name, _number(plan.action_values[index]), f"{int(plan.visit_counts[index]):,}"]
+        if optimum:
+            cells.append(_number(optimum[0][index]))
+        table.add_row(*cells, style="bold" if index == plan.action else None)
+    if given.model == "known" and task.world is not None:
+        console.print(f"[dim]{escape(task.world.describe_state(state))}[/dim]", soft_wrap=True)
+    _print_table(console, title, table)
+    console.print(f"Best action: [bold]{escape(task.action_names[plan.action])}[/bold], value {plan.value:.6f}")
+    if optimum:
+        _, value, bound = optimum
+        console.print(
+            f"Optimum, by value iteration: {value:.6f}, certified to ± {bound:.1g}; "
+            f"the search is off by {abs(plan.value - value):.4f}"
+        )
+    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
+    console.print(f"See it act: inscape watch mcts {given.task}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}" if np.isfinite(value) else "–"
+
+
+def _optimum(task: Task, state: Any, gamma: float) -> tuple[np.ndarray, float, float] | None:
+    """Returns Q* `[A]`, V* and the certified bound at a state, or None where the law cannot be enumerated."""
+    from inscape.world_models.dynamic_programming import value_iteration
+    from inscape.world_models.tabular import TabularModel
+
+    world = task.world
+    if world is None or world.noise or world.initial_noise or world.continuous or world.players > 1:
+        return None
+    model = TabularModel.from_world(world)
+    index = int(world.dynamics().index_of(state)[0])
+    solution = value_iteration(model, gamma)
+    return solution.q_values[index], float(solution.values[index]), solution.error_bound
+
+
+# --- observe --------------------------------------------------------------------------------------------------------
+
+
+def observe_command(argv: Sequence[str]) -> int:
+    """Prints what an observer believes after each step of some episodes."""
+    given = _parse_agent_command("observe", args.ObserveArguments, argv)
+    _require_positive("episodes", given.episodes)
+    trajectories, task = _episodes_and_task(given)
+    observer = _observer(given, task)
+    console = _console()
+    for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
+        _print_observation(console, observer, trajectory, task, number)
+    return 0
+
+
+def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
+    from inscape.agents.rollout import rollout
+    from inscape.envs.registry import Task
+
+    source = given.source
+    recorded: list[Trajectory] = []
+    if source.endswith(".npz") or (Path(source).is_dir() and find_run(source) is None):
+        recorded = load_trajectories(source)
+    elif (run := find_run(source)) is not None and not given.task:
+        recorded = open_run(run).episodes()
+    if recorded:
+        if not recorded[0].task:
+            raise UsageError(
+                f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
+            )
+        return recorded, Task.from_json(recorded[0].task)
+    agent, task = _agent_and_task(source, given)
+    return rollout(agent, task, given.episodes, given.seed), task
+
+
+def _observer(given: Any, task: Task) -> Observer:
+    from inscape.theory_of_mind.minds import minds_grid
+    from inscape.theory_of_mind.observers import Observer
+
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to observe with",
+            expected="one of our worlds, or a World in a file: the observer plans as the agent might",
+            hint="inscape observe AGENT FourGoals",
+        )
+    goals = _words(given.goals) or list(task.world.goals)
+    if not goals:
+        raise UsageError(
+            f"{task.name} names no goals to choose between",
+            expected="a world with `purposes`",
+            hint="inscape observe AGENT FourGoals",
+        )
+    minds = minds_grid(goals, _numbers("beta", given.beta), _words(given.backup))
+    prior = None
+    if given.prior:
+        shares = _numbers("prior", given.prior)
+        if len(shares) != len(goals):
+            raise UsageError(f"{len(shares)} prior probabilities for {len(goals)} goals", expected="one for each goal")
+        each = len(minds) // len(goals)
+        prior = np.repeat(np.array(shares) / each, each)
+    return Observer(task.world, minds, prior, given.gamma)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError as error:
+        raise UsageError(
+            f"--{name} {text}", expected="numbers with commas between them", hint=f"--{name} 1,5"
+        ) from error
+
+
+def _print_observation(console: Console, observer: Observer, trajectory: Trajectory, task: Task, number: int) -> None:
+    beliefs = observer.marginal("goal", observer.posterior_over(trajectory))
+    bits = observer.bits(trajectory)
+    names = [str(goal) for goal in beliefs]
+    columns = ("step", "action", "bits", *names)
+    title = f"Episode {number}: {trajectory.agent} in {task.name}, return {trajectory.total_reward:.4g}"
+    table = _table(*columns, numbers=("step", "bits", *names))
+    for step in range(len(trajectory) + 1):
+        held = [float(np.asarray(beliefs[goal])[step]) for goal in beliefs]
+        best = int(np.argmax(held))
+        cells = [f"[bold]{p:.3f}[/bold]" if g == best else f"{p:.3f}" for g, p in enumerate(held)]
+        if step == 0:
+            table.add_row("", "[dim]before[/dim]", "", *cells)
+        else:
+            action = escape(task.action_names[int(trajectory.actions[step - 1])])
+            table.add_row(str(step), action, f"{bits[step - 1]:.2f}", *cells)
+    _print_table(console, title, table)
+    final = observer.posterior_over(trajectory)[-1]
+    log_evidence = -float(bits.sum()) * float(np.log(2))
+    console.print(
+        f"Actions predicted at {bits.mean():.3f} bits each (a uniform guess: {np.log2(len(task.action_names)):.3f}); "
+        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(observer.minds[int(final.argmax())].name)}",
+        soft_wrap=True,
+    )
+
+
+# --- watch, report, check, demo -------------------------------------------------------------------------------------
+
+
+def watch_command(argv: Sequence[str]) -> int:
+    """Shows episodes in a window or writes them to a file."""
+    from inscape.experiments.watch import watch
+
+    given = _parse_agent_command("watch", args.WatchArguments, argv)
+    _require_positive("episodes", given.episodes)
+    agent, task = _agent_and_task(given.source, given)
+    saved = watch(agent, task, episodes=given.episodes, seed=given.seed, save=given.save)
+    if saved is not None:
+        _console().print(f"Episode in {saved}", soft_wrap=True)
+    return 0
+
+
+def report_command(argv: Sequence[str]) -> int:
+    """Writes the report on some runs."""
+    from inscape.experiments.report import report_for_runs
+
+    given = args.parse("report", args.ReportArguments, argv)
+    if not given.runs:
+        raise UsageError("no runs to report on", expected="inscape report RUN…", hint="inscape list runs")
+    path = report_for_runs(given.runs, given.out or open_run(given.runs[0]).path / "report.html")
+    _console().print(f"Report in {path}; open it in a browser.", soft_wrap=True)
+    return 0
+
+
+def check_command(argv: Sequence[str]) -> int:
+    """Prints a table of checks; exit code 2 if one fails."""
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.check import check, classify
+
+    names = args.leading_names(argv, 1, "inscape check WORLD|AGENT|FILE.py:Class [options]")
+    kind = classify(names[0]) if names else ""
+    given = args.parse(
+        "check", args.CheckArguments, argv, args.world_settings_group(names[0]) if kind == "world" else None
+    )
+    report = check(
+        given.target,
+        task=resolve_task(given.task) if given.task else None,
+        settings=args.changed_world_settings(given) or None,
+    )
+    console = _console()
+    table = _table("", "check", "found")
+    marks = {True: "[green]pass[/green]", False: "[bold red]FAIL[/bold red]", None: "[dim]skip[/dim]"}
+    for item in report.checks:
+        table.add_row(marks[item.passed], item.name, escape(item.message))
+    _print_table(console, report.subject, table)
+    failures = len(report.failures)
+    made = sum(item.passed is not None for item in report.checks)
+    console.print(f"{made} checks made, {failures} failed." if failures else f"{made} checks made, all passed.")
+    return 2 if failures else 0
+
+
+def demo_command(argv: Sequence[str]) -> int:
+    """Runs the demo."""
+    given = args.parse("demo", args.DemoArguments, argv)
+    from inscape.experiments.demo import run_demo
+
+    run_demo(given.out, seed=given.seed)
+    return 0

@@ -1,0 +1,141 @@
+"""Exact evaluation: an agent's policy as a table, its value by policy evaluation, its regret against the optimum.
+
+Agreement: the value found here is what `inscape.agents.rollout.evaluate` estimates by playing, up to the time limit,
+which is part of the environment and not of the law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.agents.interface import as_agent, can_score, check_actions
+from inscape.errors import MissingLawError, UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+    from inscape.envs.registry import Task
+
+SAMPLES = 200
+"""Actions drawn per state where an agent does not say its probabilities."""
+
+MAX_STATES = 200_000
+
+
+@dataclass(frozen=True)
+class ExactEvaluation:
+    """What an agent is worth at the start, and what it could have been.
+
+    Attributes:
+        value: V^π, expected over the initial states.
+        optimum: V*, the same.
+        error_bound: certifies that `optimum` is off by at most this much.
+        gamma: the discount of both.
+        sampled: the policy was estimated from drawn actions, because the agent does not say its probabilities.
+    """
+
+    value: float
+    optimum: float
+    error_bound: float
+    gamma: float
+    sampled: bool
+
+    @property
+    def regret(self) -> float:
+        """V* − V^π, not below 0 but for the error bound."""
+        return self.optimum - self.value
+
+
+def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEvaluation:
+    """Returns the value of an agent's policy and its regret, both without sampling episodes.
+
+    Args:
+        agent: an agent whose actions depend on the observation alone.
+        task: a world that can be enumerated, and whose observation determines what the agent does.
+        gamma: discount; None for the world's.
+
+    Raises:
+        MissingLawError: the task has no law, or one that cannot be enumerated.
+        UsageError: the world has more states than can be tabulated, or the agent an illegal action.
+    """
+    from inscape.world_models.dynamic_programming import policy_evaluation, value_iteration
+    from inscape.world_models.tabular import TabularModel
+
+    world = _enumerable(task)
+    gamma = world.gamma if gamma is None else gamma
+    policy, sampled = policy_table(agent, task)
+    model = TabularModel.from_world(world)
+    solution = value_iteration(model, gamma, tolerance=1e-8)
+    values = policy_evaluation(model, policy, gamma)
+    return ExactEvaluation(
+        float(model.initial @ values), float(model.initial @ solution.values), solution.error_bound, gamma, sampled
+    )
+
+
+def policy_table(agent: Any, task: Task, samples: int = SAMPLES) -> tuple[np.ndarray, bool]:
+    """Returns `([S, A] probabilities, sampled)`: the agent's policy in every state of an enumerable world.
+
+    Where the agent does not say its probabilities, each state's row is the frequencies of `samples` drawn actions (one
+    is enough if the first few agree in every state). Rows of terminal states are uniform over the legal actions.
+
+    Raises:
+        MissingLawError: the task has no law, or one that cannot be enumerated.
+        UsageError: an action out of range or illegal.
+    """
+    agent, world = as_agent(agent), _enumerable(task)
+    law = world.dynamics(max_states=MAX_STATES)
+    terminal = world.terminal_of(law.states)
+    policy = law.legal / np.maximum(1, law.legal.sum(axis=1, keepdims=True))
+    if terminal.all():
+        return policy, False
+    asked = np.flatnonzero(~terminal)
+    observations = world.observe(law.states[asked])
+    masks = law.legal[asked] if world.law_function("legal") is not None else None
+    stated = _stated(agent, observations, masks)
+    if stated is not None:
+        policy[asked] = stated
+        return policy, False
+    policy[asked], sampled = _drawn(agent, task, observations, masks, samples)
+    return policy, sampled
+
+
+def _stated(agent: Any, observations: np.ndarray, masks: np.ndarray | None) -> np.ndarray | None:
+    """Returns the `[B, A]` probabilities an agent says it acts with, or None."""
+    if not can_score(agent):
+        return None
+    probabilities = np.exp(np.asarray(agent.action_log_probs(observations, masks), np.float64))
+    total = probabilities.sum(axis=1, keepdims=True)  # single precision sums to one only within 1e-7
+    if np.abs(total - 1).max() > 1e-3:
+        raise UsageError(
+            f"the probabilities of {agent.name} sum to {float(total[np.abs(total - 1).argmax()][0]):.6g}",
+            expected="1",
+            hint="inscape check on the agent",
+        )
+    return np.asarray(probabilities / total)
+
+
+def _drawn(
+    agent: Any, task: Task, observations: np.ndarray, masks: np.ndarray | None, samples: int
+) -> tuple[np.ndarray, bool]:
+    rows = np.arange(len(observations))
+    counts = np.zeros((len(observations), int(task.action_space.n)))  # type: ignore[attr-defined]
+    for drawn in range(samples):
+        answer = agent.act(observations, masks)
+        actions = check_actions(answer, task.action_space, rows, agent=agent.name, step=0, action_mask=masks)
+        counts[rows, actions] += 1
+        if drawn == 7 and (counts.max(axis=1) == drawn + 1).all():
+            return counts / counts.sum(axis=1, keepdims=True), False
+    return counts / counts.sum(axis=1, keepdims=True), True
+
+
+def _enumerable(task: Task) -> World:
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to evaluate with",
+            expected="one of our worlds, or a World in a file",
+            hint="the mean over episodes is what there is: inscape evaluate",
+        )
+    task.world.require_enumerable("exact evaluation")
+    return task.world
