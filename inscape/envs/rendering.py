@@ -342,6 +342,18 @@ def render_caption(words: Sequence[str], width: int, height: int = 28) -> np.nda
     return _to_array(bar)
 
 
+def shrink(frame: np.ndarray, width: int) -> np.ndarray:
+    """Returns a frame `[H, W, 3]` uint8 averaged down to at most `width` pixels across; never enlarged."""
+    if frame.shape[1] <= width:
+        return frame
+    pygame = load_pygame()
+    pixels = np.ascontiguousarray(frame)
+    surface = pygame.image.frombuffer(pixels.tobytes(), (frame.shape[1], frame.shape[0]), "RGB")
+    height = max(1, round(frame.shape[0] * width / frame.shape[1]))
+    small = pygame.transform.smoothscale(surface, (width, height))
+    return np.frombuffer(bytearray(pygame.image.tobytes(small, "RGB")), np.uint8).reshape(height, width, 3)
+
+
 class Window:
     """A window on the screen (without a display, an invisible one, so that the same code runs on a server).
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inscape.envs import rendering
-from inscape.envs.rendering import Window, default_scene, render_caption, render_scene
+from inscape.envs.rendering import Window, default_scene, render_caption, render_scene, shrink
 from inscape.envs.scene import DARK_PALETTE, PALETTE, Circle, Line, Polygon, Rect, Scene, Text, color_of
 from inscape.errors import UsageError
 
@@ -113,6 +113,14 @@ def test_caption_bar():
     assert bar.shape == (28, 300, 3)
     assert bar.std() > 5
     assert render_caption(["a very long caption that does not fit"], 20).shape == (28, 20, 3)
+
+
+def test_shrinking_averages_and_never_enlarges():
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    small = shrink(frame, 30)
+    expected = frame.reshape(20, 2, 30, 2, 3).mean(axis=(1, 3))
+    assert np.abs(small - expected).max() <= 2
+    assert shrink(frame, 100) is frame
 
 
 def test_window_without_a_display_and_after_quit(monkeypatch):

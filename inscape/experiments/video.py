@@ -1,0 +1,127 @@
+"""Video files written frame by frame: memory does not grow with their length."""
+
+from __future__ import annotations
+
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from inscape.errors import UsageError
+
+SUFFIXES = (".mp4", ".gif")
+
+
+class VideoWriter:
+    """Writes frames `[H, W, 3]` uint8 to an MP4 (H.264) or a GIF; the suffix decides.
+
+    The file appears when the block ends, also after Ctrl-C (with the frames so far); after any other error it does not.
+
+    Args:
+        path: the file; folders are made.
+        fps: frames per second.
+
+    Raises:
+        UsageError: another suffix, or a place that cannot be written.
+    """
+
+    def __init__(self, path: str | Path, fps: float) -> None:
+        self.path, self.fps, self.frames = Path(path), fps, 0
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{self.path.name!r} as a video file", expected="a name ending in .mp4 or .gif")
+        if not 0 < fps <= 240:
+            raise UsageError(f"{fps} frames per second", expected="more than 0, at most 240")
+        self._temporary = self.path.with_name(f".{self.path.stem}.writing-{os.getpid()}{self.path.suffix.lower()}")
+        self._encoder: _Encoder | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary.touch()
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror or error}", hint="another place") from error
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def add(self, frame: np.ndarray) -> None:
+        """Appends a frame; all frames of a video have one size."""
+        if self._encoder is None:
+            kind = _Gif if self.path.suffix.lower() == ".gif" else _Mp4
+            self._encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])
+        self._encoder.add(frame)
+        self.frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
+        keep = self.frames > 0 and (kind is None or issubclass(kind, KeyboardInterrupt))
+        if keep:
+            self._temporary.replace(self.path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+class _Encoder(Protocol):
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None: ...
+    def add(self, frame: np.ndarray) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Mp4:
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        import av
+
+        self._frame = av.VideoFrame
+        self._container: Any = av.open(str(path), "w")
+        self._stream: Any = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        # 4:2:0 halves the colour planes, so sides must be even: one row or column of the edge is repeated
+        self._pad = ((0, height % 2), (0, width % 2), (0, 0))
+        self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": "18", "preset": "veryfast"}
+
+    def add(self, frame: np.ndarray) -> None:
+        even = np.ascontiguousarray(np.pad(frame, self._pad, mode="edge"))
+        self._container.mux(self._stream.encode(self._frame.from_ndarray(even, format="rgb24")))
+
+    def close(self) -> None:
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+class _Gif:
+    """GIF89a with a colour table per frame, each frame holding only the rectangle that changed.
+
+    Pillow's and imageio's own writers keep every frame in memory until the end.
+    """
+
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        self._file = path.open("wb")
+        self._milliseconds = max(20, round(1000 / fps))  # viewers slow down anything faster
+        self._last: Any = None
+        screen = struct.pack("<HHBBB", width, height, 0x70, 0, 0)
+        repeat = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+        self._file.write(b"GIF89a" + screen + repeat)
+
+    def add(self, frame: np.ndarray) -> None:
+        from PIL import GifImagePlugin, Image, ImageChops
+
+        image = Image.fromarray(frame)
+        box = (0, 0, *image.size)
+        if self._last is not None:
+            box = ImageChops.difference(image, self._last).getbbox() or (0, 0, 1, 1)
+        self._last = image
+        part = image.crop(box).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        for chunk in GifImagePlugin.getdata(
+            part, box[:2], duration=self._milliseconds, disposal=1, include_color_table=True
+        ):
+            self._file.write(chunk)
+
+    def close(self) -> None:
+        self._file.write(b";")
+        self._file.close()

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from inscape.agents.rollout import rollout
+from inscape.envs.registry import resolve_task
+from inscape.envs.rendering import render_scene
+from inscape.errors import UsageError
+from inscape.experiments import watch as watching
+from inscape.experiments.watch import HOLD_SECONDS, natural_fps, watch
+
+
+class Wanderer:
+    """Draws its actions from the observations, so that watching and rolling out give the same ones."""
+
+    name = "wanderer"
+
+    def act(self, observation, action_mask=None):
+        return np.asarray(observation).reshape(len(observation), -1)[:, 0].astype(np.int64) * 7 % 4
+
+
+def read(path):
+    import imageio.v3 as iio
+
+    return iio.imread(path)
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+
+
+def test_world_is_watched_as_it_was_rolled_out(tmp_path):
+    task = resolve_task("FourGoals")
+    path = watch(Wanderer(), task, seed=5, episodes=2, save=tmp_path / "a.gif", fps=10, size=90)
+    frames = read(path)
+    trajectories = rollout(Wanderer(), task, 2, 5, max_copies=1)
+    hold = round(10 * HOLD_SECONDS)
+    assert len(frames) == sum(len(t) + hold for t in trajectories)
+    drawn = render_scene(task.world.scene(trajectories[0].states, 3), 90)
+    assert np.abs(frames[3][:90].astype(int) - drawn).mean() < 2  # colours of a GIF are rounded
+
+
+def test_copies_are_shown_side_by_side(tmp_path):
+    task = resolve_task("FourGoals")
+    one, four = (
+        read(watch(Wanderer(), task, copies=n, episodes=n, save=tmp_path / f"{n}.gif", fps=50, size=128))
+        for n in (1, 4)
+    )
+    assert one.shape[2] == 128
+    assert four.shape[2] == 2 * 64 + 4
+    assert four.shape[1] > 2 * 64
+
+
+def test_ordinary_environments_draw_themselves(tmp_path):
+    task = resolve_task("FrozenLake-v1", {"is_slippery": False})
+
+    class Down:
+        def act(self, observation):
+            return np.full(len(observation), 1)
+
+    path = watch(Down(), task, copies=2, save=tmp_path / "lake.mp4", size=200)
+    assert natural_fps(task) == task.env().metadata["render_fps"]
+    # down, down, down into the hole, then the end is held
+    assert len(read(path)) == 3 + max(1, round(natural_fps(task) * HOLD_SECONDS))
+
+
+def test_without_a_display_a_file_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = watch(Wanderer(), resolve_task("FourGoals"), size=64, fps=60)
+    assert path.as_posix() == "runs/watch/FourGoals-wanderer.mp4"
+    assert path.exists()
+
+
+def test_with_a_display_a_window_is_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watching, "has_display", lambda: True)
+    shown = []
+
+    class Closing(watching.Window):
+        def show_frame(self, frame):
+            shown.append(frame.shape)
+            return super().show_frame(frame) and len(shown) < 4  # the user closes it then
+
+    monkeypatch.setattr(watching, "Window", Closing)
+    assert watch(Wanderer(), resolve_task("FourGoals"), size=64, fps=200) is None
+    assert len(shown) == 4
+    assert not (tmp_path / "runs").exists()
+
+
+def test_wrong_numbers_are_refused():
+    task = resolve_task("FourGoals")
+    for wrong in ({"copies": 0}, {"copies": 65}, {"episodes": 0}, {"size": 3}):
+        with pytest.raises(UsageError, match="at least 1 episode"):
+            watch(Wanderer(), task, **wrong)
+
+
+def test_pace_suits_the_world():
+    assert natural_fps(resolve_task("FourGoals")) < natural_fps(resolve_task("CartPole"))
