@@ -379,6 +379,7 @@ def test_report_for_runs(tmp_path, goals):
     _, trajectory, _ = goals
     runs = [make_run(tmp_path / "a", 0, [0.0, 1.0, 2.0]), make_run(tmp_path / "b", 1, [2.0, 3.0, 6.0])]
     other = make_run(tmp_path / "c", 0, [1.0, 1.5], agent="sb3:ppo")
+    (other.path / "evaluation.json").write_text('{"mean": 1.75, "low": 1.5, "high": 2.25, "episodes": 100}')
     runs[0].save_episodes("last", [trajectory, trajectory])
     page = report_for_runs([r.path for r in [*runs, other]], tmp_path / "out.html").read_text()
     data = payload_of(page)
@@ -391,6 +392,8 @@ def test_report_for_runs(tmp_path, goals):
     assert sb3["low"] == [0, 0.5]  # a single run shows its own interval
     assert len(data["players"][0]["episodes"]) == 2
     assert len(data["players"][0]["episodes"][0]["moving"]) == len(trajectory) + 1
+    assert "4 <small>[2, 6]</small>" in page  # over runs: the last values 2 and 6
+    assert "1.75 <small>[1.5, 2.25]</small>" in page  # over episodes
     assert "inscape train ppo FourGoals --steps 100 --seed 1" in page
 
 
@@ -399,6 +402,9 @@ def test_runs_without_curves_or_none_at_all(tmp_path):
     page = report_for_runs([tmp_path / "empty"], tmp_path / "r.html").read_text()
     assert payload_of(page) == {"curves": [], "players": []}
     assert "<td" in page
+    (tmp_path / "empty" / "evaluation.json").write_text("{")
+    with pytest.raises(UsageError, match=r"evaluation\.json"):
+        report_for_runs([tmp_path / "empty"], tmp_path / "r.html")
     with pytest.raises(UsageError, match="no runs"):
         report_for_runs([], tmp_path)
     with pytest.raises(UsageError, match="no run at"):

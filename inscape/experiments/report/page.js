@@ -360,7 +360,8 @@ const Inscape = (() => {
         this.caption,
         make("div", { class: "transport" }, button("first frame (home)", "first", () => this.step(-Infinity)), button("step back (←)", "back", () => this.step(-1)), this.playButton, button("step forward (→)", "forward", () => this.step(1)), this.scrubber, this.pace),
         make("div", { class: "keys" }));
-      this.body.querySelector(".keys").innerHTML = "<kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> step · <kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> episode · <kbd>s</kbd> <kbd>i</kbd> <kbd>o</kbd> overlays";
+      this.body.querySelector(".keys").innerHTML = "<kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> step · <kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> episode" +
+        (this.data.episodes.some((e) => e.search || e.imagination || e.posterior) ? " · <kbd>s</kbd> <kbd>i</kbd> <kbd>o</kbd> overlays" : "");
       this.element.append(make("div", { class: "bar" }, this.chooser, this.chips), this.body);
     }
 

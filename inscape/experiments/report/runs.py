@@ -25,7 +25,7 @@ from inscape.experiments.report.sections import (
     TableSection,
 )
 from inscape.experiments.run import Run, open_run
-from inscape.experiments.statistics import bootstrap_interval
+from inscape.experiments.statistics import Interval, bootstrap_interval
 
 
 def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_episodes: int = 12) -> Path:
@@ -56,7 +56,8 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
         out,
         title=", ".join(names),
         summary=f"{_counted(len(runs), 'run')} of {_counted(len(groups), 'agent')}.",
-        commands=[_train_command(run) for run in runs] + [f"inscape report {' '.join(run.name for run in runs)}"],
+        commands=[_train_command(run) for run in runs]
+        + [f"inscape report {' '.join(str(folder) for folder in run_folders)}"],
     )
 
 
@@ -93,13 +94,16 @@ def _runs_table(groups: Groups) -> TableSection:
         last = [_last_row(run) for run in members]
         steps = [row["steps"] for row in last if "steps" in row]
         seconds = [row["seconds"] for row in last if row.get("seconds") is not None]
-        score: Cell = None
-        finals = [value for run in members if (value := _final_return(run)) is not None]
-        if finals:
-            score = bootstrap_interval(finals) if len(finals) > 1 else finals[0]
+        finals = [value for run in members if (value := _final_evaluation(run)) is not None]
+        score: Cell = finals[0] if finals else None
+        if len(finals) > 1:
+            score = bootstrap_interval([v.estimate if isinstance(v, Interval) else v for v in finals])
         rows.append((task, agent, len(members), score, max(steps, default=None), sum(seconds) if seconds else None))
     return TableSection(
-        "Runs", ("task", "agent", "runs", "last return", "steps", "seconds"), tuple(rows), "Intervals: 95 %, over runs."
+        "Runs",
+        ("task", "agent", "runs", "return", "steps", "seconds"),
+        tuple(rows),
+        "Return after training. Intervals: 95 %, over runs where there are several, else over episodes.",
     )
 
 
@@ -108,7 +112,17 @@ def _last_row(run: Run) -> dict[str, Any]:
     return rows[-1] if rows else {}
 
 
-def _final_return(run: Run) -> float | None:
+def _final_evaluation(run: Run) -> Interval | float | None:
+    """Returns how well a run's agent ended up: its evaluation after training, else its last logged return."""
+    path = run.path / "evaluation.json"
+    if path.is_file():
+        try:
+            document = json.loads(path.read_text())
+            return Interval(*(float(document[key]) for key in ("mean", "low", "high")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
+            ) from error
     for key in ("evaluation/return_mean", "episode_return"):
         _, values, _ = _column(run, key)
         if len(values):
