@@ -230,6 +230,8 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
 def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
     """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
+    if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
+        open_run(names[0])  # a path that is no agent can only be a run, and there is none
     if len(names) < 2:
         return args.parse(command, kind, argv)
     groups = args.world_settings_group(names[1])
@@ -257,7 +259,7 @@ def _agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
             expected="an agent by name, which may begin from a zip of Stable-Baselines3",
             hint=f"sb3:ppo WORLD --load {source} --trust (with the algorithm it was trained by)",
         )
-    if Path(source).is_dir() or source.startswith("runs/"):
+    if Path(source).is_dir():
         open_run(source)  # says that there is none
     if not given.task:
         raise UsageError(f"no world for {source}", expected="AGENT WORLD, or a run", hint="inscape list worlds")

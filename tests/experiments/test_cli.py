@@ -1,0 +1,294 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inscape.experiments import arguments as args
+from inscape.experiments.cli import COMMANDS, main
+from inscape.experiments.run import open_run
+
+AGENTS = """
+import numpy as np
+
+class Right:
+    def act(self, observation):
+        return np.full(len(observation), 2)
+
+class TooFar:
+    def act(self, observation):
+        return np.full(len(observation), 9)
+
+class Floats:
+    def act(self, observation):
+        return np.full(len(observation), 0.5)
+
+class Needy:
+    def __init__(self, teacher):
+        pass
+    def act(self, observation):
+        return np.zeros(len(observation), int)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with a file of agents in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents.py").write_text(AGENTS)
+    (tmp_path / "broken.py").write_text("import nonsense_that_does_not_exist")
+    (tmp_path / "in-the-way").write_text("")
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    return tmp_path
+
+
+def run(line: str) -> int:
+    return main(line.split())
+
+
+TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --evaluate-episodes 2 --final-episodes 20"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trian ppo CartPole", r"unknown command 'trian'.*did you mean 'train'"),
+        ("list wrlds", "worlds"),
+        ("train qlearning FrozenLake", r"no agent 'qlearning'.*did you mean 'q-learning'"),
+        ("train q-learning FrozenLak", r"no world named 'FrozenLak'.*did you mean 'FrozenLake'"),
+        ("evaluate random LunarLandr-v3", r"no world named.*did you mean 'LunarLander"),
+        ("train q-learning FrozenLake --stesp 5", r"(?s)--stesp.*--steps"),
+        ("train q-learning FrozenLake --learning-rat 0.1", r"(?s)--learning-rat.*--learning-rate"),
+        ("train q-learning FrozenLake --world.slp 0.1", r"(?s)--world\.slp.*--world\.slip"),
+        ("train q-learning FrozenLake --steps many", "--steps"),
+        ("train q-learning FrozenLake --steps 0", "0 training steps"),
+        ("train q-learning FrozenLake --learning-rate fast", "--learning-rate"),
+        ("train q-learning FrozenLake --learning-rate 7", "learning_rate = 7"),
+        ("train --steps 5 q-learning FrozenLake", "names first"),
+        ("train q-learning", r"(?i)required"),
+        ("train random FrozenLake", "does not learn"),
+        ("train q-learning CartPole", "observations are Box"),
+        ("train q-learning FrozenLake --out in-the-way/run --steps 100", "cannot write the run folder"),
+        ("train q-learning FrozenLake --resume", "nothing to resume"),
+        ("plan GridWorld --world.map S../.", "row"),
+        ("plan GridWorld --world.map ../.G", "start"),
+        ("plan GridWorld --world.map S?G", r"\?"),
+        ("plan FrozenLake --world.slip 1.5", "slip"),
+        ("plan FrozenLake --world.slip nan", "slip"),
+        ("plan FrozenLake --simulations 0", "simulations"),
+        ("plan FrozenLake --gamma 1.5", "gamma"),
+        ("plan CartPole-v1", "has no law to plan with.*--model tabular"),
+        ("plan FrozenLake --model nothing-here", "no run at nothing-here"),
+        ("observe random FourGoals --beta=-1", "beta"),
+        ("observe random FourGoals --beta nan", "beta"),
+        ("observe random FourGoals --beta much", "numbers with commas"),
+        ("observe random FourGoals --goals A,B --prior 0.5,0.4", "0.9"),
+        ("observe random FourGoals --goals A,B --prior 1", "1 prior probabilities for 2 goals"),
+        ("observe random FourGoals --goals A,Z", "Z"),
+        ("observe random FourGoals --backup soft", "soft-eval"),
+        ("observe random CartPole-v1", "no law to observe with"),
+        ("observe nothing.npz", r"nothing\.npz"),
+        ("evaluate random", r"no world for random"),
+        ("evaluate runs/nothing FrozenLake", "no run at runs/nothing"),
+        ("evaluate agents.py:TooFar FrozenLake", r"action 9 .* copy 0 at step 0"),
+        ("evaluate agents.py:Floats FrozenLake", "dtype float64"),
+        ("evaluate agents.py:Rigth FrozenLake", r"no class 'Rigth'.*Right"),
+        ("evaluate agents.py:Needy FrozenLake", "teacher"),
+        ("evaluate broken.py:Agent FrozenLake", r"broken\.py.* failed to import"),
+        ("evaluate missing.py:Agent FrozenLake", r"no file 'missing\.py'"),
+        ("evaluate random FrozenLake --episodes 0", "episodes"),
+        ("evaluate random CartPole --exact-gamma 0.9", "can only be sampled"),
+        ("evaluate model.zip CartPole", "--load model.zip --trust"),
+        ("evaluate sb3:ppo CartPole --load model.zip", "--trust"),
+        ("report nothing", "no run at nothing"),
+        ("check nothing-like-it", "neither a world nor an agent"),
+        ("check agents.py:TooFar", "TooFar"),
+    ],
+)
+def test_wrong_input_is_told_in_words_with_exit_code_2(
+    place: Path, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    assert run(line) == 2
+    captured = capsys.readouterr()
+    message = captured.err + captured.out
+    assert re.search(said, message, re.DOTALL), message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: inscape {command}" in text
+    assert f"  inscape {command}" in text
+
+
+def test_the_bare_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(text.count(f"\n  {command} ") == 2 for command in COMMANDS)
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"inscape \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_help_for_an_agent_and_a_world_lists_the_settings_of_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train q-learning FrozenLake --help") == 0
+    text = capsys.readouterr().out
+    assert "--learning-rate" in text
+    assert "--world.slip" in text
+
+
+@pytest.mark.parametrize("agent", ["random", "q-learning", "ppo", "sb3:dqn"])
+@pytest.mark.parametrize(
+    ("command", "kind"), [("train", args.TrainArguments), ("evaluate", args.EvaluateArguments),
+                          ("watch", args.WatchArguments), ("observe", args.ObserveArguments)],
+)  # fmt: skip
+def test_settings_of_agents_do_not_collide_with_those_of_commands(agent: str, command: str, kind: type) -> None:
+    from inscape.envs.registry import resolve_task
+
+    groups = {
+        **args.agent_settings_group(agent, resolve_task("FrozenLake"), kind),
+        **args.world_settings_group("FrozenLake"),
+    }
+    parsed = args.parse(command, kind, [agent, "FrozenLake", "--seed", "3", "--world.slip", "0.25"], groups)
+    assert parsed.seed == 3
+    assert args.changed_world_settings(parsed) == {"slip": 0.25}
+
+
+def test_settings_of_gymnasium_environments_are_options_too() -> None:
+    parsed = args.parse(
+        "evaluate", args.EvaluateArguments, ["random", "FrozenLake-v1", "--world.no-is-slippery"],
+        args.world_settings_group("FrozenLake-v1"),
+    )  # fmt: skip
+    assert args.changed_world_settings(parsed) == {"is_slippery": False}
+
+
+def test_list_names_worlds_agents_models_and_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list") == 0
+    text = capsys.readouterr().out
+    for word in ("FrozenLake8x8", "CartPole", "q-learning", "sb3:ppo", "mcts", "known", "tabular", "none yet"):
+        assert word in text
+    assert run("list agents") == 0
+    assert "CartPole" not in capsys.readouterr().out
+
+
+def test_train_resume_evaluate_observe_list_a_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(TRAIN) == 0
+    text = capsys.readouterr().out
+    assert "mean return" in text
+    last = text.strip().splitlines()[-1]
+    assert (
+        last
+        == "Results in runs/FrozenLake-q-learning-seed0; show them: inscape report runs/FrozenLake-q-learning-seed0"
+    )
+    folder = "runs/FrozenLake-q-learning-seed0"
+    stored = open_run(folder)
+    assert stored.finished
+    assert (place / folder / "evaluation.json").exists()
+    assert len(stored.episodes("final")) == 4
+
+    assert run(f"{TRAIN} --resume") == 0
+    assert "is finished already" in capsys.readouterr().out
+    assert run(f"{TRAIN} --resume --gamma 0.9") == 2
+    assert "agent_settings.gamma: 0.99 -> 0.9" in capsys.readouterr().err
+
+    assert run(f"evaluate {folder} --episodes 20 --save-episodes episodes.npz") == 0
+    assert re.search(r"value 0\.\d+ \(its exact policy\), optimum 0\.542\d+ .* regret", capsys.readouterr().out)
+    assert run(f"evaluate {folder} FrozenLake8x8") == 2
+    assert "same spaces" in capsys.readouterr().err
+    assert run(f"evaluate {folder} FrozenLake --world.slip 0.0 --episodes 5") == 0
+    for source in (folder, "episodes.npz"):
+        assert run(f"observe {source}") == 0
+        assert "most probable mind: G" in capsys.readouterr().out
+    assert run("list runs") == 0
+    assert "30,000" in capsys.readouterr().out
+
+    newest = next((place / folder / "checkpoints").iterdir())
+    data = bytearray((newest / "tensors.safetensors").read_bytes())
+    data[-1] ^= 1
+    (newest / "tensors.safetensors").write_bytes(data)
+    assert run(f"evaluate {folder}") == 2
+    assert "SHA-256" in capsys.readouterr().err
+
+
+def test_plan_prints_action_values_beside_the_certified_optimum(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan FrozenLake8x8 --simulations 10000 --seed 1") == 0
+    text = capsys.readouterr().out
+    value = float(re.search(r"Best action: \w+, value (\S+)", text)[1])  # type: ignore[index]
+    optimum = float(re.search(r"by value iteration: (\d\.\d+), certified", text)[1])  # type: ignore[index]
+    assert optimum == pytest.approx(0.41464, abs=1e-4)
+    assert abs(value - optimum) < 0.02
+    assert all(word in text for word in ("left", "down", "right", "up", "visits", "simulations/s"))
+
+
+def test_a_file_of_ones_own_is_evaluated_observed_and_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate agents.py:Right FourGoals --episodes 5") == 0
+    assert "its exact policy" in capsys.readouterr().out
+    assert run("observe agents.py:Right FourGoals --goals A,B --beta 1,5 --prior 0.75,0.25") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"before\s+0\.750\s+0\.250", text)
+    assert "log evidence" in text
+    assert run("check agents.py:Right") == 0
+    assert "all passed" in capsys.readouterr().out
+
+
+def test_check_shows_a_table_and_fails_with_exit_code_2(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check FrozenLake-firm") == 0
+    text = capsys.readouterr().out
+    assert "probabilities" in text
+    assert run("check agents.py:Floats") == 2
+    assert "FAIL" in capsys.readouterr().out
+
+
+def test_the_elevator_is_planned_trained_and_observed_untouched(
+    place: Path, elevator_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"plan {elevator_file} --simulations 2000") == 0
+    assert "certified" in capsys.readouterr().out
+    assert run(f"train q-learning {elevator_file} --steps 20000 --evaluate-every 0 --final-episodes 5 --out r") == 0
+    assert run("observe r --beta 2") == 0
+    assert "floor 0" in capsys.readouterr().out
+    assert np.isfinite(open_run("r").metrics()[-1]["steps"])
+
+
+def test_ctrl_c_exits_with_130(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "slow.py").write_text(
+        "import signal\nimport numpy as np\n"
+        "class Slow:\n"
+        "    def act(self, observation):\n        return np.zeros(len(observation), int)\n"
+        "    def learn(self, task, steps):\n"
+        "        for done in range(1, steps + 1):\n"
+        "            if done == 10:\n                signal.raise_signal(signal.SIGINT)\n"
+        "            yield {'steps': float(done)}\n"
+        "    def state_dict(self):\n        return {}\n"
+        "    def load_state_dict(self, state):\n        pass\n"
+    )
+    assert run("train slow.py:Slow FrozenLake --steps 100 --evaluate-every 0 --out r") == 130
+    assert re.search("10 of 100 steps.*--resume --out r", capsys.readouterr().err, re.DOTALL)
+
+
+def in_a_process(line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "inscape", *line.split()], capture_output=True, text=True, check=False)
+
+
+def test_wrong_input_in_a_process_of_its_own() -> None:
+    done = in_a_process("evaluate random NoSuchWorld")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("inscape: no world named 'NoSuchWorld'")
+
+
+def test_list_and_plan_import_nothing_heavy() -> None:
+    heavy = ("torch", "stable_baselines3", "transformers", "matplotlib", "pygame", "tensorboard")
+    for line in ("list", "plan FrozenLake --simulations 100"):
+        code = (
+            f"import sys; from inscape.experiments.cli import main; code = main({line.split()!r}); "
+            f"sys.stderr.write(' '.join(m for m in {heavy!r} if m in sys.modules)); sys.exit(code)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
