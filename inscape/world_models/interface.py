@@ -1,0 +1,187 @@
+"""What a world model is, and what a planner hands back. Batches first, randomness an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.trajectory import Trajectory
+    from inscape.world_models.tabular import TabularModel
+
+
+@dataclass(frozen=True, eq=False)
+class ModelStep:
+    """One imagined step of a batch.
+
+    Attributes:
+        states: `B` successor model states, of the model's own kind.
+        reward: `[B]` float64; `[B, M]` for M > 1 players.
+        continuation: `[B]` float64 probability that the task goes on after this step (0: terminated). A planner
+            multiplies `gamma * continuation`; truncation is never a model's output.
+        legal: `[B, A]` bool, True where an action is legal in the successor.
+    """
+
+    states: Any
+    reward: np.ndarray
+    continuation: np.ndarray
+    legal: np.ndarray
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How well a model predicts, as code length: what it needs to write down what happened next.
+
+    Attributes:
+        transitions: transitions fitted in this call.
+        states: distinct states known after it.
+        state_actions: distinct (state, action) pairs tried after it.
+        held_out_bits_per_step: mean −log₂ P(next observation, terminated | observation, action) over the last fifth of
+            the new transitions, by the model fitted to all before them. NaN with fewer than five transitions.
+        prequential_bits_per_step: the same mean over every new transition, each coded by the model fitted to those
+            before it (Dawid 1984): includes the cost of learning.
+        metrics: what else the model reports.
+    """
+
+    transitions: int
+    states: int
+    state_actions: int
+    held_out_bits_per_step: float
+    prequential_bits_per_step: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class WorldModel(Protocol):
+    """Known, tabular or learned: what a planner simulates in.
+
+    Model states are opaque: `len(states)` is B and `states[index]` selects, as with arrays. Optional strengths, found
+    by name (see `require`):
+
+    - `outcomes(states, actions) -> (probability [B, K], states of B·K rows, row b·K + k, reward [B, K] or [B, K, M],
+      continuation [B, K])`: the exact law.
+    - `tabular() -> TabularModel`.
+    - `terminal(states) -> [B] bool`.
+    - `mover(states) -> [B] int`: whose turn it is, for several players.
+    - `keys(states) -> list[bytes]`: equal states have equal keys; without it a search cannot share nodes.
+    - `fit(trajectories) -> FitReport`; `log_prob(trajectory) -> float` in nats; `sample_model(rng)`.
+    """
+
+    num_actions: int
+    num_players: int
+
+    def init(self, observations: np.ndarray) -> Any:
+        """Returns the model states in which `[B, ...]` observations are made."""
+        ...
+
+    def step(self, states: Any, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
+        """Returns a sampled successor for each of B states under `[B]` actions."""
+        ...
+
+    def legal(self, states: Any) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SearchTree:
+    """What a search has seen. Row 0 is the root; a state reached along several paths is one node.
+
+    Attributes:
+        states: N model states (`States` for a known world, `[N]` indices for a tabular model).
+        visit_counts: `[N]` int64 passes through the node.
+        depth: `[N]` int64 steps from the root when first found.
+        values: `[N]` float64 estimated values for the player to move there; NaN where never visited, 0 where terminal.
+        terminal: `[N]` bool.
+        action_visits: `[N, A]` int64.
+        action_values: `[N, A]` float64 for the player to move; −inf where illegal or never tried.
+    """
+
+    states: Any
+    visit_counts: np.ndarray
+    depth: np.ndarray
+    values: np.ndarray
+    terminal: np.ndarray
+    action_visits: np.ndarray
+    action_values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.visit_counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a planner proposes in one state.
+
+    Attributes:
+        action: the proposed action.
+        action_values: `[A]` float64 estimated values for the player to move; −inf where illegal or never tried.
+        visit_counts: `[A]` int64 simulations that began with the action.
+        value: estimated value of the state for the player to move.
+        tree: what was searched; None for planners without one.
+        simulations: simulations run (fewer than asked for when `max_nodes` was reached).
+    """
+
+    action: int
+    action_values: np.ndarray
+    visit_counts: np.ndarray
+    value: float
+    tree: SearchTree | None = None
+    simulations: int = 0
+
+
+class Planner(Protocol):
+    """Given a model, never an environment."""
+
+    def plan(self, model: Any, state: Any, rng: np.random.Generator) -> Plan:
+        """Returns a plan for one model state (a batch of one)."""
+        ...
+
+
+def require(model: Any, strength: str, reader: str) -> Any:
+    """Returns the method `strength` of `model`.
+
+    Raises:
+        UsageError: the model lacks it; the message names the reader, the model and what is missing.
+    """
+    method = getattr(model, strength, None)
+    if not callable(method):
+        have = [name for name in OPTIONAL_STRENGTHS if callable(getattr(model, name, None))]
+        raise UsageError(
+            f"{reader} needs a model with {strength}(), and {type(model).__name__} has none",
+            expected=f"a model with {strength}(); this one has: init, step, legal"
+            + "".join(f", {name}" for name in have),
+            hint="the known model of a world, or a learned tabular one, has every strength",
+        )
+    return method
+
+
+OPTIONAL_STRENGTHS = ("outcomes", "tabular", "terminal", "mover", "keys", "fit", "log_prob", "sample_model")
+
+
+def total_log_prob(model: Any, trajectories: Sequence[Trajectory]) -> float:
+    """Returns the summed log-probability of trajectories, in nats; −inf when one is impossible under the model."""
+    log_prob = require(model, "log_prob", "scoring trajectories")
+    return float(sum(log_prob(trajectory) for trajectory in trajectories))
+
+
+def as_tabular(model: Any, reader: str) -> TabularModel:
+    """Returns `model` as tables: itself, its `tabular()`, or those of a known `World`.
+
+    Raises:
+        UsageError: there is no way to tabulate it.
+    """
+    from inscape.world_models.tabular import TabularModel
+
+    if isinstance(model, TabularModel):
+        return model
+    if hasattr(model, "dynamics"):
+        return TabularModel.from_world(model)
+    made = require(model, "tabular", reader)()
+    assert isinstance(made, TabularModel)
+    return made

@@ -1,0 +1,63 @@
+"""The memory of a search: a graph of states in arrays, grown by the driver and filled by the kernel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# entries of `counts`
+NODES, EDGES, CLOCK, SIMULATIONS, STUCK, FRONTIER, HEAD, PENDING = 0, 1, 2, 3, 4, 5, 6, 7
+# columns of `node`
+KIND, DEPTH, PLAYER, VISITS, SEEN, INTO, QUEUED = 0, 1, 2, 3, 4, 5, 6
+# columns of `action`
+LEGAL, TRIED, FIRST, LAST = 0, 1, 2, 3
+# columns of `edge`
+NEXT, CHILD, PARENT, SIBLING = 0, 1, 2, 3
+# values of node[:, KIND]
+UNVISITED, VISITED, TERMINAL = 0, 1, 2
+
+
+class SearchArrays(NamedTuple):
+    """A graph of N states (columns of `floats`, `ints`), their actions, and E outcomes of actions ("edges").
+
+    Attributes:
+        floats, ints, bits: `[NF, N]`, `[NI, N]` packed states; `bits` is the memory of `floats` as int64.
+        slots: `[2N + 1]` open-addressing table from states to nodes, −1 where empty.
+        node: `[N, 7]` int64. KIND is UNVISITED, VISITED or TERMINAL; DEPTH steps from the root when first found; PLAYER
+            to move; VISITS passes; SEEN the last simulation to pass, + 1; INTO the last edge into it, + 1; QUEUED 1 if it
+            waits in `queue`.
+        action: `[N, A, 4]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1.
+        value, leaf: `[N, M]` value per player, and that of the first visit. action_value: `[N, A, M]`.
+        edge: `[E, 4]` int64: NEXT edge of the same action, + 1; CHILD; PARENT; SIBLING, the edge before it into CHILD,
+            + 1. ("+ 1": so that fresh memory, all zeros, means none.)
+        weight: `[E]` probability (exact law), or number of times sampled. edge_reward: `[E, M]`.
+        path: `[max_depth]` nodes of the simulation under way. queue: `[N]` ring of nodes to bring up to date.
+        counts: `[8]` nodes, edges, random numbers used, simulations done, whether the search met a state without legal
+            action, states found but not visited, first and number of entries in the ring.
+        span: `[2]` lowest and highest action value seen: the scale of exploration.
+        tables: `[2, n]` 1/√n and √(log n).
+        reward_out, reward: one transition's reward, as the law writes it and as `[M]`: the same memory.
+        total: `[M]` return of a roll-out.
+    """
+
+    floats: np.ndarray
+    ints: np.ndarray
+    bits: np.ndarray
+    slots: np.ndarray
+    node: np.ndarray
+    action: np.ndarray
+    value: np.ndarray
+    leaf: np.ndarray
+    action_value: np.ndarray
+    edge: np.ndarray
+    weight: np.ndarray
+    edge_reward: np.ndarray
+    path: np.ndarray
+    queue: np.ndarray
+    counts: np.ndarray
+    span: np.ndarray
+    tables: np.ndarray
+    reward_out: np.ndarray
+    reward: np.ndarray
+    total: np.ndarray

@@ -1,0 +1,272 @@
+"""Monte Carlo tree search: UCT over states, on a known law, on tables, or on any world model.
+
+What is searched is a graph: a state reached along several paths is one node. Chance is explicit (closed loop): an
+action's outcomes are nodes of their own, weighted by their exact probabilities where the law can be enumerated and by
+how often they were sampled where it cannot. Each node keeps one value per player, and the player to move there
+maximises its own. The value of a terminal state is never asked for.
+
+Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; the best-action backup with known outcome probabilities, over
+the outcomes seen so far (MaxUCT, DP-UCT): Keller & Helmert (2013), "Trial-based heuristic tree search for finite
+horizon MDPs", ICAPS, section 4; one node per state with values recomputed from children: Saffidine, Cazenave & Méhat
+(2012), "UCD: upper confidence bound for rooted directed acyclic graphs", Knowledge-Based Systems 34.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from inscape.envs import streams
+from inscape.errors import UsageError
+from inscape.world_models.interface import Plan, SearchTree
+from inscape.world_models.known import KnownModel
+from inscape.world_models.tabular import TabularModel
+
+if TYPE_CHECKING:
+    from inscape.envs.law import States, World
+    from inscape.world_models.kernels.search_arrays import SearchArrays
+
+TEMPLATE = "inscape.world_models.kernels.uct"
+BATCH = "inscape.envs.kernels.batch"
+ValueFunction = Callable[[Any], np.ndarray]
+FIRST_ROOM = 256
+PER_NODE = ("node", "action", "value", "leaf", "action_value")
+PER_EDGE = ("edge", "weight", "edge_reward")
+_NUMBERS = np.maximum(1.0, np.arange(8192.0))
+TABLES = np.stack([1.0 / np.sqrt(_NUMBERS), np.sqrt(np.log(_NUMBERS))])
+
+
+@dataclass(frozen=True)
+class UCT:
+    """Settings of the search, and the planner itself: `UCT(num_simulations=1000).plan(model, state, rng)`."""
+
+    num_simulations: int = 1000
+    """Simulations per plan: each descends from the root, adds at most one action's outcomes, and backs up."""
+    gamma: float = 0.99
+    """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
+    exploration: float = 0.5
+    """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
+    rollout: Literal["uniform", "none"] = "uniform"
+    """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
+    backup: Literal["max", "mean"] = "max"
+    """A state's value: that of the best action tried, or the average over all visits (plain UCT)."""
+    max_depth: int = 200
+    """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
+    max_nodes: int = 1_000_000
+    """Most states kept; the search stops early when they are used up (`Plan.simulations` tells)."""
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def plan(
+        self, model: Any, state: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
+    ) -> Plan:
+        """Returns a plan for one state.
+
+        Args:
+            model: a `World` or `KnownModel` (compiled), a `TabularModel` (compiled), or any `WorldModel` (Python).
+            state: a batch of one model state: `States`, `[1]` state numbers, or what `model.init` returned.
+            rng: gives the search its own random stream; the environment's is never touched.
+            value_function: model states to `[B]` (or `[B, M]`) values, used for new states instead of a roll-out; it
+                is never given a terminal state. With one, the search runs in Python.
+
+        Raises:
+            UsageError: the state is terminal, or not one state; a state that is not terminal has no legal action.
+        """
+        plans = self.plan_batch(model, state, rng, value_function)
+        if len(plans) != 1:
+            raise UsageError(f"a batch of {len(plans)} states", expected="one state", hint="plan_batch")
+        return plans[0]
+
+    def plan_batch(
+        self, model: Any, states: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
+    ) -> list[Plan]:
+        """Returns a plan for each of B states, each searched with a stream of its own (see `plan`)."""
+        keys = streams.random_keys(rng, len(states))
+        if value_function is None and (_is_world(model) or isinstance(model, (KnownModel, TabularModel))):
+            return self._plan_compiled(model, states, keys)
+        from inscape.world_models.python_search import PythonSearch
+
+        model = KnownModel(model) if _is_world(model) else model
+        return [PythonSearch(self, model, value_function, int(key)).run(states[[b]]) for b, key in enumerate(keys)]
+
+    def _plan_compiled(self, model: Any, states: Any, keys: np.ndarray) -> list[Plan]:
+        if isinstance(model, TabularModel):
+            numbers = np.asarray(states, np.int64)
+            packed = model.world.pack([(int(s), False) for s in _checked_numbers(numbers, model)])
+            plans = _search_world(self, model.world, packed, keys, compiled=True)
+            return [_with_numbers(plan) for plan in plans]
+        known = model if isinstance(model, KnownModel) else KnownModel(model)
+        return _search_world(self, known.world, states, keys, compiled=known.compiled)
+
+
+def _is_world(model: Any) -> bool:
+    return hasattr(model, "kernel") and hasattr(model, "packed")
+
+
+# ------------------------------------------------------------------------------------------- the compiled search
+
+
+def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, *, compiled: bool) -> list[Plan]:
+    """Returns one plan per column of `states`, searched by the kernel bound to the world's law."""
+    for b in np.flatnonzero(world.terminal_of(states, compiled=compiled)):
+        raise terminal_root(world.unpack(states, int(b)), world.name)
+    kernels = world.kernel(TEMPLATE, compiled)
+    plans = []
+    for b, key in enumerate(keys):
+        graph = _allocate(world, FIRST_ROOM, options.max_depth)
+        graph.floats[:, 0], graph.ints[:, 0] = states.floats[:, b], states.ints[:, b]
+        plans.append(_run(options, world, kernels, graph, int(key), compiled))
+    return plans
+
+
+def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int, compiled: bool) -> Plan:
+    """Runs the kernel until all is simulated, enlarging its memory when it asks for more."""
+    from inscape.world_models.kernels import search_arrays as entries
+
+    exact = world.strength == "enumerate"
+    width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
+    widths = (width, width if exact else options.max_depth)
+    while True:
+        limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
+        kernels.search(
+            world.packed, graph, key, options.num_simulations, limits, widths, exact, options.rollout == "uniform",
+            options.backup == "mean", options.gamma, options.exploration, options.max_depth,
+        )  # fmt: skip
+        if graph.counts[entries.STUCK]:
+            raise no_legal_action(world.name)
+        nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
+        if done >= options.num_simulations or nodes > options.max_nodes:
+            return _plan_of(graph, nodes, done)
+        graph = _enlarge(world, graph, min(2 * nodes, options.max_nodes) + width + 1, 2 * edges + widths[1])
+        kernels.rehash(graph)
+
+
+def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
+    from inscape.world_models.kernels.search_arrays import SearchArrays
+
+    actions, players, edges = world.num_actions, world.players, 4 * nodes
+    states = world.empty_states(nodes)
+    reward_out = np.zeros(1) if players == 1 else np.zeros((players, 1))
+    return SearchArrays(
+        floats=states.floats,
+        ints=states.ints,
+        bits=states.floats.view(np.int64),
+        slots=np.full(2 * nodes + 1, -1, np.int64),
+        node=np.zeros((nodes, 7), np.int64),
+        action=np.zeros((nodes, actions, 4), np.int64),
+        value=np.zeros((nodes, players)),
+        leaf=np.zeros((nodes, players)),
+        action_value=np.zeros((nodes, actions, players)),
+        edge=np.zeros((edges, 4), np.int64),
+        weight=np.zeros(edges),
+        edge_reward=np.zeros((edges, players)),
+        path=np.zeros(max_depth + 1, np.int64),
+        queue=np.zeros(nodes, np.int64),
+        counts=np.zeros(8, np.int64),
+        span=np.array([np.inf, -np.inf]),
+        tables=TABLES,
+        reward_out=reward_out,
+        reward=reward_out.reshape(-1),
+        total=np.zeros(players),
+    )
+
+
+def _enlarge(world: World, graph: SearchArrays, nodes: int, edges: int) -> SearchArrays:
+    """Returns a graph with more room and the same content; the table of states is left empty."""
+    from inscape.world_models.kernels.search_arrays import HEAD
+
+    old_nodes, old_edges = len(graph.node), len(graph.edge)
+    nodes, edges = max(nodes, old_nodes), max(edges, old_edges)
+
+    def longer(old: np.ndarray, length: int) -> np.ndarray:
+        new = np.zeros((length, *old.shape[1:]), old.dtype)
+        new[: len(old)] = old
+        return new
+
+    states = world.empty_states(nodes)
+    states.floats[:, :old_nodes], states.ints[:, :old_nodes] = graph.floats, graph.ints
+    queue = longer(np.roll(graph.queue, -graph.counts[HEAD]), nodes)
+    graph.counts[HEAD] = 0
+    per_node = {name: longer(getattr(graph, name), nodes) for name in PER_NODE}
+    per_edge = {name: longer(getattr(graph, name), edges) for name in PER_EDGE}
+    slots = np.full(2 * nodes + 1, -1, np.int64)
+    return graph._replace(
+        floats=states.floats, ints=states.ints, bits=states.floats.view(np.int64), slots=slots, queue=queue,
+        **per_node, **per_edge,
+    )  # fmt: skip
+
+
+def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
+    from inscape.envs.law import States
+    from inscape.world_models.kernels import search_arrays as columns
+
+    kind, player = graph.node[:nodes, columns.KIND], graph.node[:nodes, columns.PLAYER]
+    values = graph.value[np.arange(nodes), player]
+    action_visits = graph.action[:nodes, :, columns.TRIED].copy()
+    own = graph.action_value[np.arange(nodes), :, player]
+    tree = SearchTree(
+        states=States(graph.floats[:, :nodes].copy(), graph.ints[:, :nodes].copy()),
+        visit_counts=graph.node[:nodes, columns.VISITS].copy(),
+        depth=graph.node[:nodes, columns.DEPTH].copy(),
+        values=np.where(kind == columns.UNVISITED, np.nan, values),
+        terminal=kind == columns.TERMINAL,
+        action_visits=action_visits,
+        action_values=np.where(action_visits > 0, own, -np.inf),
+    )
+    return plan_from_tree(tree, simulations)
+
+
+def plan_from_tree(tree: SearchTree, simulations: int) -> Plan:
+    """Returns the plan a finished search proposes: the action of highest value at the root, then of most visits."""
+    values, visits = tree.action_values[0], tree.action_visits[0]
+    best = np.flatnonzero(values == values.max())
+    action = int(best[visits[best].argmax()])
+    return Plan(action, values, visits, float(values[action]), tree, simulations)
+
+
+# ------------------------------------------------------------------------------------------- what can go wrong
+
+
+def terminal_root(state: Any, owner: str) -> UsageError:
+    return UsageError(
+        f"the state {state} of {owner} is terminal", expected="a state in which something can still be done"
+    )
+
+
+def no_legal_action(owner: str) -> UsageError:
+    return UsageError(
+        f"the search met a state of {owner} that is not terminal and has no legal action",
+        expected="at least one legal action in every state that is not terminal",
+        hint="fix `legal` or `terminal`: inscape check",
+    )
+
+
+def _check_settings(options: UCT) -> None:
+    for name in ("num_simulations", "max_depth", "max_nodes"):
+        value = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UsageError(f"{name} = {value!r}", expected="a whole number of at least 1")
+    if not 0.0 <= options.gamma <= 1.0:
+        raise UsageError(f"gamma = {options.gamma}", expected="a discount from 0 to 1")
+    if not 0.0 <= options.exploration < np.inf:
+        raise UsageError(f"exploration = {options.exploration}", expected="a finite number of at least 0")
+    for name, known in (("rollout", ("uniform", "none")), ("backup", ("max", "mean"))):
+        if getattr(options, name) not in known:
+            raise UsageError(f"{name} = {getattr(options, name)!r}", expected="one of " + ", ".join(map(repr, known)))
+
+
+def _checked_numbers(states: np.ndarray, model: TabularModel) -> np.ndarray:
+    wrong = (states < 0) | (states >= model.num_states)
+    if wrong.any():
+        raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
+    return states
+
+
+def _with_numbers(plan: Plan) -> Plan:
+    """Returns the plan with its tree's states as numbers of the tabular model."""
+    assert plan.tree is not None
+    return replace(plan, tree=replace(plan.tree, states=plan.tree.states.ints[0]))
