@@ -19,7 +19,7 @@ import numpy as np
 
 from inscape.envs import streams
 from inscape.envs.layout import Layout
-from inscape.envs.scene import Rect, Scene, Text
+from inscape.envs.scene import Scene
 from inscape.errors import MissingLawError, PartialObservationError, UsageError, closest
 
 if TYPE_CHECKING:
@@ -165,14 +165,10 @@ class World:
 
     @staticmethod
     def draw(params: Any, purpose: Any, state: Any) -> Scene:
-        """Returns the state as a scene; by default one line per field."""
-        rows = list(state._asdict().items())
-        shapes: list[Any] = [Rect(0, 0, 6, len(rows) + 0.4, fill="paper")]
-        for k, (name, value) in enumerate(rows):
-            shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-            shapes.append(Text(0.3, k + 0.7, name, fill="muted", anchor="start"))
-            shapes.append(Text(5.7, k + 0.7, shown, anchor="end", layer="moving"))
-        return Scene(6, len(rows) + 0.4, tuple(shapes))
+        """Returns the state as a scene; by default a table of its fields."""
+        from inscape.envs.rendering import default_scene
+
+        return default_scene(state._asdict(), "")
 
     @staticmethod
     def place(params: Any, state: Any) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -64,6 +64,7 @@ def train(
     evaluate_episodes: int = 10,
     checkpoint_seconds: float = 30.0,
     checkpoint_steps: int | None = None,
+    on_yield: Callable[[Any, Mapping[str, float]], None] | None = None,
 ) -> Run:
     """Trains an agent in a task and returns the run folder that holds the result.
 
@@ -82,6 +83,7 @@ def train(
         evaluate_episodes: episodes of each of those evaluations.
         checkpoint_seconds: time between checkpoints; whatever the value, one is made at the end and on Ctrl-C.
         checkpoint_steps: steps between checkpoints, besides those made by time.
+        on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
 
     Raises:
         UsageError: the agent does not learn, the folder cannot be used, or the settings of a resumed run changed.
@@ -106,7 +108,7 @@ def train(
     start = _restore(run, agent) if resume else 0
     if start is None:
         return run
-    loop = _Loop(run, agent, task, start, checkpoint_seconds, checkpoint_steps)
+    loop = _Loop(run, agent, task, start, checkpoint_seconds, checkpoint_steps, on_yield)
     with (
         Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
         _polite_interrupt() as asked,
@@ -167,10 +169,18 @@ class _Loop:
     """Drives `learn` and does what is due at each yield, always in this order: log, evaluate, checkpoint."""
 
     def __init__(
-        self, run: Run, agent: Any, task: Task, start: int, seconds: float, checkpoint_steps: int | None
+        self,
+        run: Run,
+        agent: Any,
+        task: Task,
+        start: int,
+        seconds: float,
+        checkpoint_steps: int | None,
+        on_yield: Callable[[Any, Mapping[str, float]], None] | None,
     ) -> None:
         self.run, self.agent, self.task = run, agent, task
         self.steps = self.saved = start
+        self.on_yield = on_yield
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
         self.started = self.saved_at = time.monotonic()
         self.resumable = callable(getattr(agent, "state_dict", None))
@@ -181,6 +191,8 @@ class _Loop:
             for metrics in self.agent.learn(self.task, self.run.settings.steps):
                 before, self.steps = self.steps, int(metrics["steps"])
                 self.run.log({**metrics, "seconds": time.monotonic() - self.started})
+                if self.on_yield is not None:
+                    self.on_yield(self.agent, metrics)
                 if self._crossed(before, self.run.settings.evaluate_every):
                     self.evaluate()
                 if asked_to_stop.is_set():
