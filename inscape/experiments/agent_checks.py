@@ -33,6 +33,8 @@ SAMPLES = 2000
 SECONDS = 3.0
 """Time a check that repeats itself may take."""
 
+LEARNING_STEPS = 500
+
 LOG_TOLERANCE = 1e-4
 
 Factory = Callable[[int], Any]
@@ -218,7 +220,7 @@ class _Subject:
         if not can_learn(agent):
             raise Skipped("the agent does not learn")
         before, began = 0.0, time.monotonic()
-        for metrics in agent.learn(self.task, 2000):
+        for metrics in agent.learn(self.task, LEARNING_STEPS):
             require(
                 isinstance(metrics, dict) and "steps" in metrics, f"learn yielded {metrics!r}; expected 'steps' in it"
             )

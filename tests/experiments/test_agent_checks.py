@@ -1,6 +1,7 @@
 """Agents broken on purpose: the named check must catch each."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from inscape.envs.registry import Task, resolve_task
-from inscape.experiments.agent_checks import check_agent
+from inscape.errors import UsageError
+from inscape.experiments.agent_checks import check_agent, check_agent_spec
 from inscape.experiments.checking import CheckReport
 from tests.experiments.test_world_checks import Corridor
 
@@ -179,3 +181,24 @@ def test_continuous_actions_are_checked() -> None:
     report = check_agent(lambda seed: Strong(), resolve_task("Pendulum-v1"))
     assert "99" in failed(report)["acts"]
     assert isinstance(resolve_task("Pendulum-v1").action_space, gymnasium.spaces.Box)
+
+
+@pytest.mark.parametrize(
+    ("agent", "world"),
+    [("random", "FrozenLake"), ("q-learning", "FrozenLake"), ("ppo", "CartPole"), ("sb3:ppo", "CartPole")],
+)
+def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
+    assert failed(check_agent_spec(agent, task=resolve_task(world))) == {}
+
+
+def test_without_a_task_one_that_the_agent_accepts_is_found(tmp_path: Path) -> None:
+    (tmp_path / "pusher.py").write_text(
+        "import numpy as np\nfrom inscape.errors import UsageError\n"
+        "class Pusher:\n"
+        "    def __init__(self, task):\n"
+        "        if not hasattr(task.action_space, 'high'):\n            raise UsageError('only continuous actions')\n"
+        "    def act(self, observation):\n        return np.zeros((len(observation), 1))\n"
+    )
+    assert check_agent_spec(f"{tmp_path / 'pusher.py'}:Pusher").subject.endswith("Pusher in Pendulum-v1")
+    with pytest.raises(UsageError, match="only continuous"):
+        check_agent_spec(f"{tmp_path / 'pusher.py'}:Pusher", task=resolve_task("CartPole"))

@@ -237,8 +237,8 @@ KILLED = """
 import sys
 from inscape.envs.registry import resolve_task
 from inscape.experiments.training import train
-train("q-learning", resolve_task("FrozenLake"), 1_500_000, seed=5, out=sys.argv[1], resume=sys.argv[2] == "resume",
-      settings={"steps_per_report": 5_000}, evaluate_every=500_000, progress=False, checkpoint_steps=20_000)
+train("q-learning", resolve_task("FrozenLake"), 600_000, seed=5, out=sys.argv[1], resume=sys.argv[2] == "resume",
+      settings={"steps_per_report": 5_000}, evaluate_every=250_000, progress=False, checkpoint_steps=20_000)
 """
 
 
@@ -254,7 +254,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_weights_of_one_never_killed(t
     script = [sys.executable, "-c", KILLED]
     subprocess.run([*script, str(tmp_path / "whole"), "start"], check=True)
     how = "start"
-    for stop in (100_000, 700_000):
+    for stop in (60_000, 300_000):
         child = subprocess.Popen([*script, str(tmp_path / "killed"), how])
         for reached in checkpoints_of(child, tmp_path / "killed"):
             if reached >= stop:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from inscape.envs.law import World
+from inscape.envs.registry import make_world, resolve_task, world_specs
 from inscape.envs.scene import Circle, Scene
 from inscape.experiments.checking import CheckReport, chi_square_deviation
-from inscape.experiments.world_checks import check_world
+from inscape.experiments.world_checks import check_environment, check_world
 
 
 class Place(NamedTuple):
@@ -263,6 +264,17 @@ def test_the_good_world_passes_every_check() -> None:
     assert failed(report) == {}
     skipped = {check.name for check in report.checks if check.passed is None}
     assert skipped == {"mover", "purposes", "Gymnasium's check_env"}
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in world_specs()])
+def test_every_registered_world_keeps_the_contract(name: str) -> None:
+    assert failed(check_world(make_world(name))) == {}
+
+
+def test_an_ordinary_environment_is_checked_as_far_as_it_goes() -> None:
+    report = check_environment(resolve_task("CartPole-v1"))
+    assert report.passed
+    assert [check.passed for check in report.checks] == [True, True, None]
 
 
 def test_chi_square_deviation_agrees_with_scipy() -> None:
