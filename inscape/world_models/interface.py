@@ -64,7 +64,7 @@ class WorldModel(Protocol):
     by name (see `require`):
 
     - `outcomes(states, actions) -> (probability [B, K], states of B·K rows, row b·K + k, reward [B, K] or [B, K, M],
-      continuation [B, K])`: the exact law.
+      continuation [B, K])`: the exact law. A model with the method but not the means says so: `exact = False`.
     - `tabular() -> TabularModel`.
     - `terminal(states) -> [B] bool`.
     - `mover(states) -> [B] int`: whose turn it is, for several players.

@@ -36,6 +36,11 @@ class KnownModel:
         self.world, self.compiled = world, compiled
         self.num_actions, self.num_players = world.num_actions, world.players
 
+    @property
+    def exact(self) -> bool:
+        """Whether `outcomes` can be had: the law can be enumerated, not only sampled."""
+        return self.world.strength == "enumerate"
+
     def init(self, observations: np.ndarray) -> States:
         """Returns the states that `[B, ...]` observations determine.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# mypy: disable-error-code="no-any-return"  (law functions read arrays)
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from inscape.world_models.tabular import TabularModel
 class TableState(NamedTuple):
     """A state number; `ended` when the task stopped on the way there."""
 
-    index: int
+    number: int
     ended: bool
 
 
@@ -64,25 +65,25 @@ class TableWorld(World):
     @staticmethod
     def transition(params: TableParams, state: TableState, action: int, branch: int) -> tuple[float, TableState]:
         k, ended = branch >> 1, branch & 1 == 1
-        goes_on = params.continuation[state.index, action, k]
-        p = params.probability[state.index, action, k] * (1.0 - goes_on if ended else goes_on)
-        return p, TableState(params.next_state[state.index, action, k], ended)
+        goes_on = params.continuation[state.number, action, k]
+        p = params.probability[state.number, action, k] * (1.0 - goes_on if ended else goes_on)
+        return p, TableState(params.next_state[state.number, action, k], ended)
 
     @staticmethod
     def reward(params: TableParams, purpose: Any, state: TableState, action: int, next_state: TableState) -> float:
         for k in range(params.next_state.shape[2]):
-            if params.next_state[state.index, action, k] == next_state.index:
-                if params.probability[state.index, action, k] > 0.0:
-                    return params.reward[state.index, action, k]
+            possible = params.probability[state.number, action, k] > 0.0
+            if possible and params.next_state[state.number, action, k] == next_state.number:
+                return params.reward[state.number, action, k]
         return 0.0
 
     @staticmethod
     def terminal(params: TableParams, purpose: Any, state: TableState) -> bool:
-        return state.ended or params.terminal[state.index]
+        return state.ended or params.terminal[state.number]
 
     @staticmethod
     def legal(params: TableParams, state: TableState, action: int) -> bool:
-        return params.legal[state.index, action]
+        return params.legal[state.number, action]
 
 
 def _merged_rewards(model: TabularModel) -> np.ndarray:

@@ -47,7 +47,7 @@ class UCT:
     """Simulations per plan: each descends from the root, adds at most one action's outcomes, and backs up."""
     gamma: float = 0.99
     """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
-    exploration: float = 0.5
+    exploration: float = 1.0
     """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
     rollout: Literal["uniform", "none"] = "uniform"
     """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
@@ -112,8 +112,9 @@ def _is_world(model: Any) -> bool:
 
 def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, *, compiled: bool) -> list[Plan]:
     """Returns one plan per column of `states`, searched by the kernel bound to the world's law."""
-    for b in np.flatnonzero(world.terminal_of(states, compiled=compiled)):
-        raise terminal_root(world.unpack(states, int(b)), world.name)
+    over = np.flatnonzero(world.terminal_of(states, compiled=compiled))
+    if len(over):
+        raise terminal_root(world.unpack(states, int(over[0])), world.name)
     kernels = world.kernel(TEMPLATE, compiled)
     plans = []
     for b, key in enumerate(keys):

@@ -16,6 +16,9 @@ LEGAL, TRIED, FIRST, LAST = 0, 1, 2, 3
 NEXT, CHILD, PARENT, SIBLING = 0, 1, 2, 3
 # values of node[:, KIND]
 UNVISITED, VISITED, TERMINAL = 0, 1, 2
+# constants of the search
+UPDATES = 16  # most states off the path that a simulation brings up to date
+SENSITIVITY = 1e-4  # changes of value, in parts of the range of values, worth telling the states before
 
 
 class SearchArrays(NamedTuple):
@@ -25,8 +28,8 @@ class SearchArrays(NamedTuple):
         floats, ints, bits: `[NF, N]`, `[NI, N]` packed states; `bits` is the memory of `floats` as int64.
         slots: `[2N + 1]` open-addressing table from states to nodes, −1 where empty.
         node: `[N, 7]` int64. KIND is UNVISITED, VISITED or TERMINAL; DEPTH steps from the root when first found; PLAYER
-            to move; VISITS passes; SEEN the last simulation to pass, + 1; INTO the last edge into it, + 1; QUEUED 1 if it
-            waits in `queue`.
+            to move; VISITS passes; SEEN the last simulation to pass, from 1; INTO the last edge into it, + 1; QUEUED
+            1 if it waits in `queue`.
         action: `[N, A, 4]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1.
         value, leaf: `[N, M]` value per player, and that of the first visit. action_value: `[N, A, M]`.
         edge: `[E, 4]` int64: NEXT edge of the same action, + 1; CHILD; PARENT; SIBLING, the edge before it into CHILD,

@@ -50,19 +50,17 @@ from inscape.world_models.kernels.search_arrays import (
     PLAYER,
     QUEUED,
     SEEN,
+    SENSITIVITY,
     SIBLING,
     SIMULATIONS,
     STUCK,
     TERMINAL,
     TRIED,
     UNVISITED,
+    UPDATES,
     VISITED,
     VISITS,
 )
-
-UPDATES = 16  # most states off the path that a simulation brings up to date
-SENSITIVITY = 1e-4  # changes of value, in parts of the range of values, worth telling the states before
-
 
 # ------------------------------------------------------------------------------------------------ states and edges
 
@@ -178,7 +176,7 @@ def pick_edge(edges, weight, first, u):
 
 
 @jit
-def select(tables, action_of, action_value, node_of, span, node, exploration):
+def select(tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
     """Returns the action to simulate: an untried legal one first, else the highest upper bound (UCB1); −1 if none."""
     scale = span[1] - span[0]
     if not scale > 0.0:
@@ -195,7 +193,15 @@ def select(tables, action_of, action_value, node_of, span, node, exploration):
             n = action_of[node, a, TRIED]
             if n == 0:
                 return a
-            width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
+            if exact:
+                seen = 0.0
+                link = action_of[node, a, FIRST]
+                while link > 0:
+                    seen += weight[link - 1] * node_of[edges[link - 1, CHILD], VISITS]
+                    link = edges[link - 1, NEXT]
+                width = 1.0 / math.sqrt(seen)
+            else:
+                width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
             bound = action_value[node, a, player] + spread * width
             if bound > highest:
                 highest = bound
@@ -376,7 +382,7 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, mean, gamma, ex
                 if returns <= 0:
                     break
             nodes[node, SEEN] = counts[SIMULATIONS]
-            action = select(G.tables, actions, G.action_value, nodes, G.span, node, exploration)
+            action = select(G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact, exploration)
             if action < 0:
                 counts[STUCK] = 1
                 return
