@@ -85,8 +85,12 @@ def test_log_probs_are_the_formula(lake: Task) -> None:
 def test_acts_greedily_or_draws_and_never_illegally(lake: Task) -> None:
     observations, mask = np.zeros(4000, np.int64), np.ones((4000, 4), bool)
     mask[:, 2] = False
-    greedy, drawing = made(lake), made(lake, sample=True)
-    log_probs = greedy.action_log_probs(observations[:1], mask[:1])[0]
+    greedy, drawing = made(lake, greedy=True), made(lake)
+    log_probs = drawing.action_log_probs(observations[:1], mask[:1])[0]
+    assert (
+        np.exp(greedy.action_log_probs(observations[:1], mask[:1])[0]).tolist()
+        == np.eye(4)[log_probs.argmax()].tolist()
+    )
     assert (greedy.act(observations, mask) == log_probs.argmax()).all()
     drawn = np.bincount(drawing.act(observations, mask), minlength=4) / 4000
     assert drawn[2] == 0
@@ -111,6 +115,17 @@ def test_the_tokenizer_encodes_any_text(lake: Task) -> None:
     assert (
         len(tokenizer("row 1 column 2 | left ice")["input_ids"]) == 9
     )  # one per word, sign and digit; a space before a digit
+
+
+def test_leaves_the_number_of_threads_alone(lake: Task) -> None:
+    torch.set_num_threads(2)
+    try:
+        agent = made(lake)
+        agent.act(np.arange(4))
+        next(agent.learn(lake, 128))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_same_seed_same_agent(lake: Task) -> None:
@@ -185,7 +200,7 @@ def test_clones_episodes_handed_in(lake: Task) -> None:
     agent = made(lake, clone_steps=75)
     agent.imitate([episode])
     exhaust(agent, lake, 0)
-    assert agent.act(np.array([0, 4])).tolist() == [3, 2]
+    assert agent.action_log_probs(np.array([0, 4])).argmax(1).tolist() == [3, 2]
     with pytest.raises(UsageError, match="without a single action"):
         agent.imitate([])
 
@@ -350,7 +365,16 @@ def test_importing_the_agent_does_not_import_transformers() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_envs", 0), ("gamma", 1.5), ("learning_rate", 0.0), ("clip", float("nan")), ("heads", 3), ("vocabulary", 9)],
+    [
+        ("num_envs", 0),
+        ("gamma", 1.5),
+        ("learning_rate", 0.0),
+        ("clip", float("nan")),
+        ("clone_beta", float("nan")),
+        ("threads", 0),
+        ("heads", 3),
+        ("vocabulary", 9),
+    ],
 )
 def test_settings_out_of_range_are_refused(lake: Task, name: str, value: float) -> None:
     with pytest.raises(UsageError, match=name):

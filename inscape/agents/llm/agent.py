@@ -29,9 +29,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.device import resolve_device
 from inscape.agents.interface import Agent, Metrics, State
-from inscape.agents.llm.demonstrations import Demonstrations, from_trajectories, planner_demonstrations, sample_rows
+from inscape.agents.llm.demonstrations import Demonstrations, from_trajectories, planner_demonstrations
 from inscape.agents.llm.model import (
     LanguageModel,
     build_model,
@@ -58,10 +59,13 @@ class LanguageModelSettings:
 
     model: str | None = None
     """Folder or hub name of a causal language model (safetensors only); none builds a small one in place."""
-    sample: bool = False
-    """Act by drawing from the policy instead of taking its most probable action."""
+    greedy: bool = False
+    """Act by taking the most probable action instead of drawing from the policy; learning draws either way."""
     list_actions: bool | None = None
     """Name the actions in the prompt; by default for loaded models only."""
+    threads: int | None = None
+    """CPU threads torch uses; by default 1 for the built-in model, for which more do not pay, and torch's own number
+    for loaded ones."""
     scoring: Scoring = "auto"
     """How answers are scored: all in one pass (tree), one by one (full), or whichever the model allows (auto)."""
     hidden_size: int = 64
@@ -74,9 +78,9 @@ class LanguageModelSettings:
     """Most tokens of the built-in tokenizer."""
     clone_steps: int = 100
     """Gradient steps of stage 1; 0 leaves it out."""
-    clone_episodes: int = 2
+    clone_episodes: int = 4
     """Episodes the planner demonstrates for stage 1."""
-    clone_beta: float = 50.0
+    clone_beta: float = 100.0
     """Rationality of the demonstrating planner, per unit of reward; inf for its best actions only."""
     clone_simulations: int = 400
     """Simulations per decision of the demonstrating planner, where the world is too large to be solved."""
@@ -155,7 +159,9 @@ class LanguageModelAgent(Agent):
         return LanguageModel(build_model(tokenizer, s.hidden_size, s.layers, s.heads, self.seed), tokenizer)
 
     def _install(self, language: LanguageModel) -> None:
-        self.policy = LanguagePolicy(language, self.actions, self.settings.scoring, self.device, self.seed)
+        s = self.settings
+        threads = 1 if s.threads is None and s.model is None else s.threads
+        self.policy = LanguagePolicy(language, self.actions, s.scoring, self.device, self.seed, threads)
         self._book = Scorebook(self.policy, self.settings.prompts_per_batch, values=False)
         self._optimizer = self._new_optimizer(self.settings.clone_learning_rate)
 
@@ -165,21 +171,28 @@ class LanguageModelAgent(Agent):
     # --------------------------------------------------------------------------------------------------------- acting
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
-        """Returns `[B, A]` float64 log π(a|s), normalised over the legal actions, −inf where illegal.
+        """Returns `[B, A]` float64 log-probabilities as it acts: the policy's, or 0 and −inf where it acts greedily.
 
-        This is the policy; `act` takes its most probable action unless `settings.sample` is set.
+        Raises:
+            UsageError: a row of the mask has no legal action.
+        """
+        log_probs = self.policy_log_probs(observation, action_mask)
+        return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
+
+    def policy_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` float64 log π(a|s), normalised over the legal actions, −inf where illegal.
 
         Raises:
             UsageError: a row of the mask has no legal action.
         """
         if len(self._book.prompts) > MEMORY:
             self._book.clear()
-        rows = self._book.rows(self._prompter.prompts(observation))
+        rows = self._book.rows(self._prompter.prompts(np.asarray(observation)))
         return log_softmax(self._book.scores[rows], action_mask)
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        log_probs = self.action_log_probs(observation, action_mask)
-        chosen = sample_rows(np.exp(log_probs), self._act_rng) if self.settings.sample else log_probs.argmax(1)
+        log_probs = self.policy_log_probs(observation, action_mask)
+        chosen = log_probs.argmax(1) if self.settings.greedy else sample_actions(log_probs, self._act_rng)
         return np.asarray(chosen + self._first_action, np.int64)
 
     # ------------------------------------------------------------------------------------------------------- learning
@@ -222,19 +235,19 @@ class LanguageModelAgent(Agent):
         prompts = self._prompter.prompts(shown.observations)
         number = {text: row for row, text in enumerate(dict.fromkeys(prompts))}
         rows, distinct = np.array([number[text] for text in prompts]), list(number)
-        targets = torch.tensor(shown.targets, dtype=torch.float32, device=self.device)
-        masks = torch.tensor(shown.action_masks, device=self.device)
+        targets, masks = self._tensor(shown.targets.astype(np.float32)), self._tensor(shown.action_masks)
         total = self.settings.clone_steps
         while self._cloned < total:
             sums, seen = np.zeros(2), 0
             for chosen, samples, local in prompt_batches(rows, self.settings.prompts_per_batch, self._rng):
-                scores, _ = self.policy([distinct[row] for row in chosen], values=False)
-                picked = torch.from_numpy(samples).to(self.device)
-                log_probs = masked_log_softmax(scores[torch.from_numpy(local).to(self.device)], masks[picked])
-                wanted = targets[picked]
-                losses = -(wanted * log_probs.masked_fill(~masks[picked], 0.0)).sum(1)
-                self._descend(losses.mean())
-                agreement = wanted.gather(1, log_probs.argmax(1, keepdim=True)) > 0
+                picked, place = self._tensor(samples), self._tensor(local)
+                with self.policy.own_threads():
+                    scores, _ = self.policy([distinct[row] for row in chosen], values=False)
+                    log_probs = masked_log_softmax(scores[place], masks[picked])
+                    losses = -(targets[picked] * log_probs.masked_fill(~masks[picked], 0.0)).sum(1)
+                    self._descend(losses.mean())
+                likeliest = targets[picked] >= targets[picked].max(1, keepdim=True).values
+                agreement = likeliest.gather(1, log_probs.argmax(1, keepdim=True))
                 sums += losses.sum().item(), agreement.sum().item()
                 seen += len(samples)
                 self._cloned += 1
@@ -245,9 +258,12 @@ class LanguageModelAgent(Agent):
                     "steps": 0.0,
                     "clone/steps": float(self._cloned),
                     "clone/demonstrated_steps": float(len(shown)),
-                    "clone/loss": sums[0] / seen,
-                    "clone/agreement": sums[1] / seen,
+                    "clone/loss": float(sums[0] / seen),
+                    "clone/agreement": float(sums[1] / seen),
                 }
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def _descend(self, loss: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -271,7 +287,8 @@ class LanguageModelAgent(Agent):
                 batch = self._live.collect(length)
                 left = 1.0 - self._steps / steps if s.anneal else 1.0
                 self._optimizer.param_groups[0]["lr"] = s.learning_rate * left
-                losses = self._update(batch, s.entropy * left)
+                with self.policy.own_threads():
+                    losses = self._update(batch, s.entropy * left)
                 self._steps += length * s.num_envs
                 yield {"steps": float(self._steps), **batch.metrics, **losses}
         finally:
@@ -282,10 +299,7 @@ class LanguageModelAgent(Agent):
     def _update(self, batch: _Batch, entropy_weight: float) -> Metrics:
         """Improves the policy on one batch (PPO) and returns the mean losses."""
         s = self.settings
-
-        def to(array: Array) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
+        to = self._tensor
         actions, masks = to(batch.actions), to(batch.masks)
         old, returns = to(batch.log_probs), to(batch.returns)
         advantages = to((batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8))
@@ -328,7 +342,7 @@ class LanguageModelAgent(Agent):
         rows = book.rows(batch.prompts)
         log_probs = log_softmax(book.scores[rows][batch.rows], batch.masks)
         finite = np.where(batch.masks, log_probs, 0.0).astype(np.float32)
-        return torch.from_numpy(finite).to(self.device)
+        return self._tensor(finite)
 
     # ------------------------------------------------------------------------------------------------------- resuming
 
@@ -461,7 +475,7 @@ class _Rollouts:
         for t in range(length):
             masks[:, t] = self._mask
             choice = log_softmax(book.scores[rows[:, t]], self._mask)
-            actions[:, t] = sample_rows(np.exp(choice), agent._rng)
+            actions[:, t] = sample_actions(choice, agent._rng)
             log_probs[:, t] = choice[every, actions[:, t]]
             step = self._envs.step(actions[:, t] + agent._first_action)
             self._observation, rewards[:, t], terminated[:, t], truncated[:, t], infos = step
@@ -522,25 +536,20 @@ def log_softmax(scores: Array, action_mask: Array | None) -> NDArray[np.float64]
 
 def _check(settings: LanguageModelSettings) -> None:
     """Raises UsageError for settings out of range."""
-    s = settings
-    for name in (
-        "num_envs",
-        "horizon",
-        "epochs",
-        "prompts_per_batch",
-        "clone_episodes",
-        "hidden_size",
-        "layers",
-        "heads",
+    counts = "num_envs horizon epochs prompts_per_batch clone_episodes clone_simulations hidden_size layers heads"
+    positive = "clone_learning_rate learning_rate max_gradient_norm"
+    fractions = "gamma gae_lambda"
+    weights = "clip entropy value_weight kl_weight clone_steps"
+    infinity = float("inf")
+    for names, accepts, expected in (
+        (counts, lambda x: x >= 1, "at least 1"),
+        (positive, lambda x: 0 < x < infinity, "a positive number"),
+        (fractions, lambda x: 0 <= x <= 1, "a number in [0, 1]"),
+        (weights, lambda x: 0 <= x < infinity, "a number of at least 0"),
+        ("clone_beta", lambda x: x >= 0, "a number of at least 0, per unit of reward; inf for best actions only"),
+        ("threads", lambda x: x is None or x >= 1, "at least 1"),
     ):
-        if getattr(s, name) < 1:
-            raise UsageError(f"{name} = {getattr(s, name)}", expected="at least 1")
-    for name in ("clone_learning_rate", "learning_rate", "max_gradient_norm"):
-        if not (0 < getattr(s, name) < float("inf")):
-            raise UsageError(f"{name} = {getattr(s, name)}", expected="a positive number")
-    for name in ("gamma", "gae_lambda"):
-        if not (0 <= getattr(s, name) <= 1):
-            raise UsageError(f"{name} = {getattr(s, name)}", expected="a number in [0, 1]")
-    for name in ("clip", "entropy", "value_weight", "kl_weight", "clone_steps", "clone_simulations"):
-        if not (0 <= getattr(s, name) < float("inf")):
-            raise UsageError(f"{name} = {getattr(s, name)}", expected="a number of at least 0")
+        for name in names.split():
+            value = getattr(settings, name)
+            if not accepts(value):  # so put that NaN is refused too
+                raise UsageError(f"{name} = {value}", expected=expected)

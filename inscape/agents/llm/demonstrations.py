@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inscape.agents.acting import sample_actions
 from inscape.errors import UsageError
 from inscape.world_models.choice import boltzmann_log_probs
 from inscape.world_models.dynamic_programming import value_iteration
@@ -92,32 +93,23 @@ def planner_demonstrations(
         if not len(states):
             break
         legal = world.legal_actions(states)
-        wanted = choices(values_of(states), beta, legal)
+        log_probs = demonstrated_log_probs(values_of(states), beta, legal)
         observations.append(world.observe(states))
-        targets.append(wanted)
+        targets.append(np.exp(log_probs))
         masks.append(legal)
-        states, _, _ = world.step(states, sample_rows(wanted, rng), rng)
+        states, _, _ = world.step(states, sample_actions(log_probs, rng), rng)
     if not observations:
         raise UsageError(f"every start state of {world.name} is terminal", expected="something to demonstrate")
     return Demonstrations(np.concatenate(observations), np.concatenate(targets), np.concatenate(masks))
 
 
-def sample_rows(probabilities: NDArray[np.floating[Any]], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Returns one column per row of `[B, A]` probabilities, drawn by inversion; never one of probability 0."""
-    cumulative = probabilities.cumsum(1)
-    drawn = (cumulative <= rng.random((len(probabilities), 1)) * cumulative[:, -1:]).sum(1)
-    # the draw may round up to the total; the last column of positive probability is meant then
-    last = probabilities.shape[1] - 1 - (probabilities[:, ::-1] > 0).argmax(1)
-    return np.asarray(np.minimum(drawn, last), np.int64)
-
-
-def choices(q_values: NDArray[np.float64], beta: float, legal: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Returns `[B, A]` probabilities of the choice rule, whose limit for infinite `beta` shares ties evenly."""
+def demonstrated_log_probs(q_values: NDArray[np.float64], beta: float, legal: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns `[B, A]` log-probabilities of the choice rule, whose limit for infinite `beta` shares ties evenly."""
     if np.isfinite(beta):
-        return np.asarray(np.exp(boltzmann_log_probs(q_values, beta, legal)))
+        return boltzmann_log_probs(q_values, beta, legal)
     values = np.where(legal, q_values, -np.inf)
     best = values >= values.max(1, keepdims=True) - TIE
-    return np.asarray(best / best.sum(1, keepdims=True))
+    return np.where(best, -np.log(best.sum(1, keepdims=True)), -np.inf)
 
 
 def exact_values(world: World) -> ActionValues | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -31,12 +32,20 @@ class LanguagePolicy(nn.Module):
             the mask that needs, which is tried once.
         device: where it lives.
         seed: of the value head's first weights.
+        threads: CPU threads to compute with; None leaves torch's setting alone.
     """
 
     def __init__(
-        self, language: LanguageModel, actions: Sequence[str], scoring: Scoring, device: torch.device, seed: int
+        self,
+        language: LanguageModel,
+        actions: Sequence[str],
+        scoring: Scoring,
+        device: torch.device,
+        seed: int,
+        threads: int | None = None,
     ) -> None:
         super().__init__()
+        self._threads = threads
         self.model, self.tokenizer = language.model, language.tokenizer
         self.actions = tuple(actions)
         self.answers = encode(self.tokenizer, [format_answer(name) for name in actions], special=False)
@@ -71,6 +80,17 @@ class LanguagePolicy(nn.Module):
             scores, hidden = full_scores(self.model, tokens, self.answers, states=values)
         worth = self.value_head(hidden.float())[:, 0] if values else scores.new_zeros(len(prompts))
         return scores, worth
+
+    @contextmanager
+    def own_threads(self) -> Iterator[None]:
+        """Computes with this policy's number of threads inside, and leaves torch as it was."""
+        before = torch.get_num_threads()
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def tokens_of(self, prompts: Sequence[str]) -> list[Tokens]:
         """Returns the tokens of each prompt, remembered from one call to the next."""
@@ -171,7 +191,7 @@ class Scorebook:
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
             self._values = np.concatenate([self._values, np.zeros_like(self._values)])
             return self._add(prompts)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._policy.own_threads():
             scores, values = self._policy(prompts, values=self._with_values)
         self._scores[first:last], self._values[first:last] = scores.cpu().numpy(), values.cpu().numpy()
         self._row.update(zip(prompts, range(first, last), strict=True))
