@@ -184,7 +184,7 @@ class LearnedTabularModel:
         P(s'|s,a) = (n(s,a,s') + c/O) / (n(s,a) + c) with concentration c over O observations; an end is predicted by
         (ends + ½)/(n + 1) of that successor.
         """
-        outcomes = self._counts[state][action]
+        outcomes = self._counts[state][action] if state < len(self._counts) else {}
         prior = self.settings.concentration
         size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
         total = sum(outcome.count for outcome in outcomes.values())
@@ -201,14 +201,9 @@ class LearnedTabularModel:
         unseen = len(self._index)
         states = [self._index.get(key, unseen) for key in observation_keys(trajectory.observations)]
         total, last = 0.0, len(trajectory.actions) - 1
-        empty = [[{} for _ in range(self.num_actions)]]
-        counts, self._counts = self._counts, self._counts + empty
-        try:
-            for t, action in enumerate(trajectory.actions):
-                ended = bool(trajectory.terminated) and t == last
-                total += self._log_predictive(states[t], int(action), states[t + 1], 0.0, ended)
-        finally:
-            self._counts = counts
+        for t, action in enumerate(trajectory.actions):
+            ended = bool(trajectory.terminated) and t == last
+            total += self._log_predictive(states[t], int(action), states[t + 1], 0.0, ended)
         return total
 
     # ------------------------------------------------------------------------------------------------ as tables
@@ -236,7 +231,7 @@ class LearnedTabularModel:
         reward = np.zeros((states, actions, width))
         continuation = np.ones((states, actions, width))
         self._fill_unknown(next_state, probability, reward)
-        ends = np.zeros(states, np.int64)
+        arrivals, endings = np.zeros(states), np.zeros(states)
         for row, outcomes in enumerate(rows):
             if not outcomes:
                 continue
@@ -250,10 +245,11 @@ class LearnedTabularModel:
             probability[at][k] = self._probabilities(count, rng)
             reward[at][k] = np.array([outcome.reward for outcome in outcomes.values()]) / count
             continuation[at][k] = 1.0 - _frequency(ended, count, rng)
-            np.add.at(ends, list(outcomes), (ended == count).astype(np.int64) - 2 * (ended < count) * len(rows))
+            np.add.at(arrivals, list(outcomes), count)
+            np.add.at(endings, list(outcomes), ended)
         # a state is terminal if every arrival there ended the task and nothing was ever done in it
         idle = np.array([not any(outcomes for outcomes in state) for state in self._counts] + [False])
-        terminal = idle & (ends > 0)
+        terminal = idle & (arrivals > 0) & (endings == arrivals)
         tables = absorb(next_state, probability, reward, continuation, terminal)
         legal = np.stack([*self._legal, np.ones(actions, bool)])
         index = ObservationIndex(list(self._index), "the learned model", default=states - 1)
@@ -279,7 +275,7 @@ class LearnedTabularModel:
             initial[state] = count
         if not self._starts:
             initial[-1] = 1.0
-        return initial / initial.sum()
+        return np.asarray(initial / initial.sum())
 
     # ------------------------------------------------------------------------------------------------ as a WorldModel
 

@@ -273,14 +273,13 @@ class PythonSearch:
             self.low, self.high = min(self.low, own), max(self.high, own)
             if best < 0 or own > node.action_value[best, node.player]:
                 best = a
-        fresh = node.action_value[best].copy()
-        if self.options.backup == "mean":
-            visits, fresh = 1.0, node.leaf.copy()
-            for a in range(self.actions):
-                if node.tried[a] > 0:
-                    visits += node.tried[a]
-                    fresh += node.tried[a] * node.action_value[a]
-            fresh /= visits
+        visits, average = 1.0 + float(node.tried.sum()), node.leaf.copy()
+        for a in range(self.actions):
+            if node.tried[a] > 0:
+                average += node.tried[a] * node.action_value[a]
+        average /= visits
+        trust = visits / (visits + self.options.patience)
+        fresh = trust * node.action_value[best] + (1.0 - trust) * average
         change = float(np.abs(fresh - node.value).max())
         node.value = fresh
         return change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# mypy: disable-error-code="no-any-return"  (law functions read arrays)
+# mypy: disable-error-code="no-any-return"
 from typing import Any, NamedTuple
 
 import numpy as np

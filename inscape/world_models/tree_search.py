@@ -5,10 +5,13 @@ action's outcomes are nodes of their own, weighted by their exact probabilities 
 how often they were sampled where it cannot. Each node keeps one value per player, and the player to move there
 maximises its own. The value of a terminal state is never asked for.
 
-Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; the best-action backup with known outcome probabilities, over
-the outcomes seen so far (MaxUCT, DP-UCT): Keller & Helmert (2013), "Trial-based heuristic tree search for finite
-horizon MDPs", ICAPS, section 4; one node per state with values recomputed from children: Saffidine, Cazenave & Méhat
-(2012), "UCD: upper confidence bound for rooted directed acyclic graphs", Knowledge-Based Systems 34.
+Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known outcome probabilities over the outcomes
+seen so far (DP-UCT): Keller & Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS,
+section 4; a value that moves from the average to the best action as visits grow: Coulom (2006), "Efficient selectivity
+and backup operators in Monte-Carlo tree search", CG, section 3; one node per state, values recomputed from children, and
+visits of the child state in the exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for
+rooted directed acyclic graphs", Knowledge-Based Systems 34; telling predecessors of changes: Moore & Atkeson (1993),
+"Prioritized sweeping", Machine Learning 13 (here first come, first served).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from inscape.envs import streams
 from inscape.errors import UsageError
 from inscape.world_models.interface import Plan, SearchTree
 from inscape.world_models.known import KnownModel
+from inscape.world_models.learned_tabular import LearnedTabularModel
 from inscape.world_models.tabular import TabularModel
 
 if TYPE_CHECKING:
@@ -51,8 +55,10 @@ class UCT:
     """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
     rollout: Literal["uniform", "none"] = "uniform"
     """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
-    backup: Literal["max", "mean"] = "max"
-    """A state's value: that of the best action tried, or the average over all visits (plain UCT)."""
+    patience: float = 5.0
+    """Visits after which a state's value is that of its best action rather than the average over all visits, the weight
+    of the best being N/(N + patience). 0: always the best (for exact laws without roll-outs); larger where roll-outs
+    are noisy and players several. Plain UCT averages without end."""
     max_depth: int = 200
     """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
     max_nodes: int = 1_000_000
@@ -67,7 +73,8 @@ class UCT:
         """Returns a plan for one state.
 
         Args:
-            model: a `World` or `KnownModel` (compiled), a `TabularModel` (compiled), or any `WorldModel` (Python).
+            model: a `World` or `KnownModel` (compiled), a `TabularModel`, known or
+                learned (compiled), or any other `WorldModel` (Python).
             state: a batch of one model state: `States`, `[1]` state numbers, or what `model.init` returned.
             rng: gives the search its own random stream; the environment's is never touched.
             value_function: model states to `[B]` (or `[B, M]`) values, used for new states instead of a roll-out; it
@@ -86,6 +93,8 @@ class UCT:
     ) -> list[Plan]:
         """Returns a plan for each of B states, each searched with a stream of its own (see `plan`)."""
         keys = streams.random_keys(rng, len(states))
+        if isinstance(model, LearnedTabularModel):
+            model = model.tabular()
         if value_function is None and (_is_world(model) or isinstance(model, (KnownModel, TabularModel))):
             return self._plan_compiled(model, states, keys)
         from inscape.world_models.python_search import PythonSearch
@@ -135,7 +144,7 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
         limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
         kernels.search(
             world.packed, graph, key, options.num_simulations, limits, widths, exact, options.rollout == "uniform",
-            options.backup == "mean", options.gamma, options.exploration, options.max_depth,
+            options.patience, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         if graph.counts[entries.STUCK]:
             raise no_legal_action(world.name)
@@ -253,11 +262,11 @@ def _check_settings(options: UCT) -> None:
             raise UsageError(f"{name} = {value!r}", expected="a whole number of at least 1")
     if not 0.0 <= options.gamma <= 1.0:
         raise UsageError(f"gamma = {options.gamma}", expected="a discount from 0 to 1")
-    if not 0.0 <= options.exploration < np.inf:
-        raise UsageError(f"exploration = {options.exploration}", expected="a finite number of at least 0")
-    for name, known in (("rollout", ("uniform", "none")), ("backup", ("max", "mean"))):
-        if getattr(options, name) not in known:
-            raise UsageError(f"{name} = {getattr(options, name)!r}", expected="one of " + ", ".join(map(repr, known)))
+    for name in ("exploration", "patience"):
+        if not 0.0 <= getattr(options, name) < np.inf:
+            raise UsageError(f"{name} = {getattr(options, name)}", expected="a finite number of at least 0")
+    if options.rollout not in ("uniform", "none"):
+        raise UsageError(f"rollout = {options.rollout!r}", expected="'uniform' or 'none'")
 
 
 def _checked_numbers(states: np.ndarray, model: TabularModel) -> np.ndarray:

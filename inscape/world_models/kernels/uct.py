@@ -252,11 +252,12 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
 
 
 @jit
-def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, mean, gamma):
+def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma):
     """Sets Q(node, a) of every action tried, and V(node), from the values of the states that follow.
 
     Q is the mean over outcomes whose states have a value, by probability (or frequency); that of a terminal state is
-    0 and was never asked for. V is the value of the best action, or (`mean`) the average over all visits.
+    0 and was never asked for. V is a mixture of the value of the best action and the average over all visits, which
+    the former dominates once there are more than `patience` visits.
 
     Returns:
         By how much V(node) changed, the most of any player.
@@ -286,17 +287,18 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
                 span[1] = q
             if best < 0 or q > action_value[node, best, player]:
                 best = a
+    visits = 1.0
+    for a in range(action_of.shape[1]):
+        visits += action_of[node, a, TRIED]
+    trust = visits / (visits + patience)
     change = 0.0
     for m in range(NUM_PLAYERS):
-        fresh = action_value[node, best, m]
-        if mean:
-            visits = 1.0
-            fresh = leaf[node, m]
-            for a in range(action_of.shape[1]):
-                if action_of[node, a, TRIED] > 0:
-                    visits += action_of[node, a, TRIED]
-                    fresh += action_of[node, a, TRIED] * action_value[node, a, m]
-            fresh /= visits
+        average = leaf[node, m]
+        for a in range(action_of.shape[1]):
+            if action_of[node, a, TRIED] > 0:
+                average += action_of[node, a, TRIED] * action_value[node, a, m]
+        average /= visits
+        fresh = trust * action_value[node, best, m] + (1.0 - trust) * average
         change = max(change, abs(fresh - value[node, m]))
         value[node, m] = fresh
     return change
@@ -317,7 +319,7 @@ def announce(counts, queue, edge, node_of, node):
 
 @jit
 def update(
-    counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length, mean,
+    counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length, patience,
     gamma,
 ):  # fmt: skip
     """Brings the path up to date, last state first; then states that can lead to those that changed."""
@@ -334,7 +336,7 @@ def update(
             counts[HEAD] = (counts[HEAD] + 1) % queue.shape[0]
             counts[PENDING] -= 1
         change = back_up(
-            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, mean, gamma
+            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma
         )
         if change > SENSITIVITY * (span[1] - span[0]):
             announce(counts, queue, edge, node_of, node)
@@ -351,14 +353,14 @@ def rehash(G):
 
 
 @jit
-def search(P, G, key, simulations, limits, widths, exact, rolls, mean, gamma, exploration, max_depth):
+def search(P, G, key, simulations, limits, widths, exact, rolls, patience, gamma, exploration, max_depth):
     """Simulates until `simulations` are done or there may be no room for another; column 0 is the root.
 
     Args:
         G: `SearchArrays`; all counters live there, so the driver may enlarge them and call again.
         limits: room for (nodes, edges). widths: most new (nodes, edges) one simulation can make.
         exact: the law is enumerated; else sampled. rolls: value a new node by a roll-out, else by 0.
-        mean: average backup instead of the best action's.
+        patience: visits after which the best action outweighs the average in a node's value.
     """
     params = load_params(P)
     purpose = load_purpose(P)
@@ -413,5 +415,5 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, mean, gamma, ex
                     G.value[node, m] = G.total[m]
         update(
             counts, path, G.queue, edges, G.weight, G.edge_reward, nodes, G.value, G.leaf, actions, G.action_value,
-            G.span, length, mean, gamma,
+            G.span, length, patience, gamma,
         )  # fmt: skip
