@@ -96,8 +96,8 @@ class LanguageModelSettings:
     """Distinct prompts per gradient step and per forward pass."""
     learning_rate: float = 2e-3
     """Adam's step size in stage 2."""
-    gamma: float = 0.99
-    """Discount per step."""
+    gamma: float | None = None
+    """Discount per step; by default the world's own, 0.99 where it has none."""
     gae_lambda: float = 0.95
     """λ of the generalised advantages."""
     clip: float = 0.2
@@ -430,6 +430,8 @@ class _Rollouts:
         self._agent = agent
         self._count = agent.settings.num_envs
         self._envs = task.vector_env(self._count, autoreset="same-step")
+        own = 0.99 if task.world is None else task.world.gamma
+        self._gamma = own if agent.settings.gamma is None else agent.settings.gamma
 
     def start(self, state: State | None) -> None:
         """Goes on from `state_dict()`; starts new episodes without one, or where environments cannot be stored."""
@@ -494,7 +496,9 @@ class _Rollouts:
             finished += self._returns[ended].tolist()
             self._returns[ended] = 0.0
         values = book.values[rows].astype(np.float64)
-        advantages = generalized_advantages(rewards, values, next_values, terminated, truncated, s.gamma, s.gae_lambda)
+        advantages = generalized_advantages(
+            rewards, values, next_values, terminated, truncated, self._gamma, s.gae_lambda
+        )
         return _Batch(
             prompts=book.prompts,
             rows=rows.reshape(-1),
@@ -538,7 +542,7 @@ def _check(settings: LanguageModelSettings) -> None:
     """Raises UsageError for settings out of range."""
     counts = "num_envs horizon epochs prompts_per_batch clone_episodes clone_simulations hidden_size layers heads"
     positive = "clone_learning_rate learning_rate max_gradient_norm"
-    fractions = "gamma gae_lambda"
+    fractions = "gae_lambda"
     weights = "clip entropy value_weight kl_weight clone_steps"
     infinity = float("inf")
     for names, accepts, expected in (
@@ -547,6 +551,7 @@ def _check(settings: LanguageModelSettings) -> None:
         (fractions, lambda x: 0 <= x <= 1, "a number in [0, 1]"),
         (weights, lambda x: 0 <= x < infinity, "a number of at least 0"),
         ("clone_beta", lambda x: x >= 0, "a number of at least 0, per unit of reward; inf for best actions only"),
+        ("gamma", lambda x: x is None or 0 <= x <= 1, "a number in [0, 1]"),
         ("threads", lambda x: x is None or x >= 1, "at least 1"),
     ):
         for name in names.split():
