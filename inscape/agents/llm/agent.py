@@ -20,7 +20,7 @@ Both stages encode each distinct prompt of a batch once, however many samples sh
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -545,7 +545,7 @@ def _check(settings: LanguageModelSettings) -> None:
     fractions = "gae_lambda"
     weights = "clip entropy value_weight kl_weight clone_steps"
     infinity = float("inf")
-    for names, accepts, expected in (
+    ranges: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         (counts, lambda x: x >= 1, "at least 1"),
         (positive, lambda x: 0 < x < infinity, "a positive number"),
         (fractions, lambda x: 0 <= x <= 1, "a number in [0, 1]"),
@@ -553,7 +553,8 @@ def _check(settings: LanguageModelSettings) -> None:
         ("clone_beta", lambda x: x >= 0, "a number of at least 0, per unit of reward; inf for best actions only"),
         ("gamma", lambda x: x is None or 0 <= x <= 1, "a number in [0, 1]"),
         ("threads", lambda x: x is None or x >= 1, "at least 1"),
-    ):
+    )
+    for names, accepts, expected in ranges:
         for name in names.split():
             value = getattr(settings, name)
             if not accepts(value):  # so put that NaN is refused too
