@@ -79,7 +79,7 @@ BUILT_IN: tuple[AgentEntry, ...] = (
     AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",
         "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
-        learns=True, steps=50_000,
+        learns=True, steps=500_000,
     ),
 )  # fmt: skip
 

@@ -42,8 +42,8 @@ _LEARNED = {"model": "tabular", "num_simulations": 2000}
 
 # The longest first, so that two workers end together.
 JOBS: tuple[Job, ...] = (
-    Job("lake-llm", "lake", "language model, after RL", "llm", LAKE, 400_000),
-    Job("goals-llm", "goals", "language model", "llm", GOALS, 100_000, world_settings={"goal": "A"}),
+    Job("lake-llm", "lake", "language model, after RL", "llm", LAKE, 1_000_000),
+    Job("goals-llm", "goals", "language model", "llm", GOALS, 200_000, world_settings={"goal": "A"}),
     Job("lake-sb3-ppo", "lake", "sb3:ppo", "sb3:ppo", LAKE, 400_000),
     Job("goals-sb3-ppo", "goals", "sb3:ppo", "sb3:ppo", GOALS, 60_000, world_settings={"goal": "B"}),
     Job("cartpole-sb3-ppo", "cartpole", "sb3:ppo", "sb3:ppo", "CartPole", 60_000, episodes=100),

@@ -277,6 +277,20 @@ class LearnedTabularModel:
             initial[-1] = 1.0
         return np.asarray(initial / initial.sum())
 
+    def tried(self) -> np.ndarray:
+        """Returns `[S, A]` how often each action was seen taken in each state (never in the last, the unseen one)."""
+        counts = np.zeros((len(self._index) + 1, self.num_actions), np.int64)
+        for state, actions in enumerate(self._counts):
+            counts[state] = [sum(outcome.count for outcome in outcomes.values()) for outcomes in actions]
+        return counts
+
+    def observations_of(self, states: np.ndarray, space: gym.Space[Any]) -> np.ndarray:
+        """Returns `[B, ...]` observations of `[B]` state numbers; the unseen state looks like the first one seen."""
+        keys = list(self._index)
+        dtype = np.int64 if space.dtype is None or space.dtype.kind in "iub" else np.float32
+        rows = [np.frombuffer(keys[s if s < len(keys) else 0], dtype) for s in np.asarray(states).tolist()]
+        return np.stack(rows).reshape(len(rows), *(space.shape or ()))
+
     # ------------------------------------------------------------------------------------------------ as a WorldModel
 
     def init(self, observations: np.ndarray) -> np.ndarray:

@@ -1,0 +1,95 @@
+"""The agent that knows: it acts on the exact solution of its world, greedily or with rationality beta.
+
+It is the ceiling every other agent is measured against, and the kind of mind an observer's hypotheses describe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
+from inscape.agents.interface import Agent, Array, State
+from inscape.errors import MissingLawError
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+    from inscape.envs.registry import Task
+
+
+@dataclass(frozen=True)
+class ValueIterationSettings:
+    """Settings of the agent that acts on the exact solution."""
+
+    gamma: float | None = None
+    """Discount per step; None for the world's own."""
+    beta: float | None = None
+    """Rationality, P(a|s) ∝ exp(beta·Q), per unit of reward; None acts greedily."""
+    backup: Literal["hard", "soft-eval", "maxent"] = "hard"
+    """Which backup made Q (with beta): of the best action, of the noisy policy itself, or log-sum-exp."""
+    tolerance: float = 1e-8
+    """Certified largest error of the values, in units of reward ("soft-eval": largest change in the last sweep)."""
+
+
+class ValueIterationAgent(Agent):
+    """Solves its world by (soft) value iteration when made, then looks up.
+
+    Args:
+        task: a task whose world can be enumerated and whose observation determines its state.
+        seed: seed of its choices.
+        settings: see `ValueIterationSettings`.
+
+    Raises:
+        MissingLawError: the task has no law, or one that can only be sampled.
+        UsageError: gamma or beta out of range.
+    """
+
+    name = "value-iteration"
+
+    def __init__(self, task: Task, seed: int = 0, settings: ValueIterationSettings | None = None) -> None:
+        from inscape.world_models.dynamic_programming import soft_value_iteration, value_iteration
+        from inscape.world_models.tabular import TabularModel
+
+        self.settings = settings or ValueIterationSettings()
+        s, world = self.settings, known_law(task, "value-iteration", "q-learning, or mcts --model tabular")
+        self.gamma = world.gamma if s.gamma is None else s.gamma
+        self.model = TabularModel.from_world(world)
+        if s.beta is None:
+            self.solution = value_iteration(self.model, self.gamma, s.tolerance)
+        else:
+            self.solution = soft_value_iteration(self.model, self.gamma, s.beta, s.backup, s.tolerance)
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        return sample_actions(self.action_log_probs(observation, action_mask), self._rng)
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log-probabilities of the actions by the choice rule (greedily: 0 for the best)."""
+        states = self.model.init(observation)
+        legal = np.asarray(self.model.legal(states))
+        mask = legal if action_mask is None else legal & action_mask
+        return choice_log_probs(self.solution.q_values[states], self.settings.beta, mask)
+
+    def state_dict(self) -> State:
+        """Returns the state of its chance; the solution is made anew."""
+        return {"rng": rng_state(self._rng)}
+
+    def load_state_dict(self, state: State) -> None:
+        restore_rng(self._rng, state["rng"])
+
+
+def known_law(task: Task, who: str, instead: str) -> World:
+    """Returns the world of a task.
+
+    Raises:
+        MissingLawError: it has none; `who` needs it, and `instead` is what to try.
+    """
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} is an ordinary Gymnasium environment, and {who} needs its law",
+            expected="a world of ours: a name from `inscape list worlds`, or file.py:Class",
+            hint=instead,
+        )
+    return task.world
