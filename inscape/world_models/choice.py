@@ -57,7 +57,7 @@ def boltzmann_value(
 ) -> np.ndarray:
     """Returns `[...]` values Σ_a π(a|s)·Q(s,a) of acting by the choice rule (see `boltzmann_log_probs`)."""
     probabilities = np.exp(boltzmann_log_probs(q_values, beta, action_mask))
-    return np.asarray(np.where(probabilities > 0, probabilities * q_values, 0.0).sum(axis=-1))
+    return np.asarray((probabilities * np.where(probabilities > 0, q_values, 0.0)).sum(axis=-1))
 
 
 def _check_rows(q: np.ndarray, mask: np.ndarray) -> None:

@@ -206,7 +206,7 @@ class _Problem:
         """Returns the chain that a policy makes of the problem: one action, all outcomes."""
         states = len(policy)
         weight = (policy[:, :, None] * self.weight).reshape(states, 1, -1)
-        reward = np.where(policy > 0, policy * self.reward, 0.0).sum(axis=1, keepdims=True)
+        reward = (policy * np.where(policy > 0, self.reward, 0.0)).sum(axis=1, keepdims=True)
         nexts = self.next_state.reshape(states, 1, -1)
         return _Problem(self.name, nexts, weight, reward, self.terminal, self.largest_reward, self.gamma)
 

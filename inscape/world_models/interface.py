@@ -121,7 +121,8 @@ class Plan:
     Attributes:
         action: the proposed action.
         action_values: `[A]` float64 estimated values for the player to move; −inf where illegal or never tried.
-        visit_counts: `[A]` int64 simulations that began with the action.
+        visit_counts: `[A]` int64 times the action was taken in this state (in a world with cycles a simulation may pass
+            it more than once).
         value: estimated value of the state for the player to move.
         tree: what was searched; None for planners without one.
         simulations: simulations run (fewer than asked for when `max_nodes` was reached).

@@ -144,15 +144,19 @@ class PythonSearch:
         return node.outcomes[action][-1]
 
     def follow(self, node: Node, action: int) -> Edge:
-        """Returns a random outcome of the action; those of an exact law are all made when it is first tried."""
-        if not self.exact:
+        """Returns a random outcome of the action; those of an exact law are all made when it is first tried.
+
+        Sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth.
+        """
+        if not self.exact and len(node.outcomes[action]) ** 2 <= node.tried[action]:
             states, ended, reward = self.sample(node.states, action)
             return self.add_outcome(node, action, 1.0, states, ended, reward)
         if not node.outcomes[action]:
             for p, states, ended, reward in self.branches(node.states, action):
                 if p > 0.0:
                     self.add_outcome(node, action, p, states, ended, reward)
-        u, total = self.draw(), 0.0
+        scale = 1.0 if self.exact else sum(edge.weight for edge in node.outcomes[action])
+        u, total = scale * self.draw(), 0.0
         for edge in node.outcomes[action]:
             total += edge.weight
             if u < total:
@@ -265,9 +269,9 @@ class PythonSearch:
                 continue
             total, q = 0.0, np.zeros(self.players)
             for edge in node.outcomes[a]:
-                if edge.child.kind != UNVISITED:
-                    total += edge.weight
-                    q += edge.weight * (edge.reward + self.options.gamma * edge.child.value)
+                total += edge.weight
+                future = edge.child.value if edge.child.kind != UNVISITED else node.leaf
+                q += edge.weight * (edge.reward + self.options.gamma * future)
             node.action_value[a] = q / total
             own = float(node.action_value[a, node.player])
             self.low, self.high = min(self.low, own), max(self.high, own)
@@ -279,7 +283,9 @@ class PythonSearch:
                 average += node.tried[a] * node.action_value[a]
         average /= visits
         trust = visits / (visits + self.options.patience)
-        fresh = trust * node.action_value[best] + (1.0 - trust) * average
+        untried = (node.legal & (node.tried == 0)).any()
+        hopeful = untried and node.leaf[node.player] > node.action_value[best, node.player]
+        fresh = trust * (node.leaf if hopeful else node.action_value[best]) + (1.0 - trust) * average
         change = float(np.abs(fresh - node.value).max())
         node.value = fresh
         return change

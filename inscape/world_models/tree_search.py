@@ -2,16 +2,23 @@
 
 What is searched is a graph: a state reached along several paths is one node. Chance is explicit (closed loop): an
 action's outcomes are nodes of their own, weighted by their exact probabilities where the law can be enumerated and by
-how often they were sampled where it cannot. Each node keeps one value per player, and the player to move there
-maximises its own. The value of a terminal state is never asked for.
+how often they were sampled where it cannot. Where sampled states hardly repeat, an action tried n times keeps about √n
+outcomes and returns to them, else no outcome would ever be searched twice. Each node keeps one value per player, and
+the player to move there maximises its own. The value of a terminal state is never asked for.
 
-Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known outcome probabilities over the outcomes
-seen so far (DP-UCT): Keller & Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS,
-section 4; a value that moves from the average to the best action as visits grow: Coulom (2006), "Efficient selectivity
-and backup operators in Monte-Carlo tree search", CG, section 3; one node per state, values recomputed from children, and
-visits of the child state in the exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for
-rooted directed acyclic graphs", Knowledge-Based Systems 34; telling predecessors of changes: Moore & Atkeson (1993),
-"Prioritized sweeping", Machine Learning 13 (here first come, first served).
+One simulation descends from the root by upper confidence bounds to a state or action not tried before, values a new
+state by a roll-out, and brings the values along its path up to date, and then those of a few states that lead to what
+changed. Once every state within reach has been visited, a simulation ends when it has come back to its own path a
+random number of times (usually once), at the value known there.
+
+Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known outcome probabilities (DP-UCT): Keller &
+Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS, section 4; a value that moves from
+the average to the best action as visits grow: Coulom (2006), "Efficient selectivity and backup operators in Monte-Carlo
+tree search", CG, section 3; one node per state, values recomputed from children, visits of the child state in the
+exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for rooted directed acyclic graphs",
+Knowledge-Based Systems 34; telling predecessors of changes: Moore & Atkeson (1993), "Prioritized sweeping", Machine
+Learning 13 (here first come, first served); √n outcomes: Couëtoux et al. (2011), "Continuous upper confidence trees",
+LION 5, section 3.
 """
 
 from __future__ import annotations
@@ -167,7 +174,7 @@ def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
         bits=states.floats.view(np.int64),
         slots=np.full(2 * nodes + 1, -1, np.int64),
         node=np.zeros((nodes, 7), np.int64),
-        action=np.zeros((nodes, actions, 4), np.int64),
+        action=np.zeros((nodes, actions, 5), np.int64),
         value=np.zeros((nodes, players)),
         leaf=np.zeros((nodes, players)),
         action_value=np.zeros((nodes, actions, players)),

@@ -11,7 +11,7 @@ NODES, EDGES, CLOCK, SIMULATIONS, STUCK, FRONTIER, HEAD, PENDING = 0, 1, 2, 3, 4
 # columns of `node`
 KIND, DEPTH, PLAYER, VISITS, SEEN, INTO, QUEUED = 0, 1, 2, 3, 4, 5, 6
 # columns of `action`
-LEGAL, TRIED, FIRST, LAST = 0, 1, 2, 3
+LEGAL, TRIED, FIRST, LAST, OUTCOMES = 0, 1, 2, 3, 4
 # columns of `edge`
 NEXT, CHILD, PARENT, SIBLING = 0, 1, 2, 3
 # values of node[:, KIND]
@@ -30,7 +30,8 @@ class SearchArrays(NamedTuple):
         node: `[N, 7]` int64. KIND is UNVISITED, VISITED or TERMINAL; DEPTH steps from the root when first found; PLAYER
             to move; VISITS passes; SEEN the last simulation to pass, from 1; INTO the last edge into it, + 1; QUEUED
             1 if it waits in `queue`.
-        action: `[N, A, 4]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1.
+        action: `[N, A, 5]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1; OUTCOMES,
+            how many edges.
         value, leaf: `[N, M]` value per player, and that of the first visit. action_value: `[N, A, M]`.
         edge: `[E, 4]` int64: NEXT edge of the same action, + 1; CHILD; PARENT; SIBLING, the edge before it into CHILD,
             + 1. ("+ 1": so that fresh memory, all zeros, means none.)

@@ -45,6 +45,7 @@ from inscape.world_models.kernels.search_arrays import (
     LEGAL,
     NEXT,
     NODES,
+    OUTCOMES,
     PARENT,
     PENDING,
     PLAYER,
@@ -141,6 +142,7 @@ def outcome_to(P, G, params, purpose, node, action, state, following):
     else:
         G.edge[G.action[node, action, LAST] - 1, NEXT] = fresh + 1
     G.action[node, action, LAST] = fresh + 1
+    G.action[node, action, OUTCOMES] += 1
     return fresh
 
 
@@ -162,8 +164,19 @@ def add_outcomes(P, G, params, purpose, key, node, action, exact):
 
 
 @jit
+def total_weight(edges, weight, first):
+    """Returns how often the action whose first edge is given was sampled."""
+    edge = first
+    total = weight[edge]
+    while edges[edge, NEXT] > 0:
+        edge = edges[edge, NEXT] - 1
+        total += weight[edge]
+    return total
+
+
+@jit
 def pick_edge(edges, weight, first, u):
-    """Returns the outcome at quantile `u` of a known law, whose first edge is given."""
+    """Returns the outcome at which the summed weights pass `u`; the first edge of the action is given."""
     edge = first
     total = weight[edge]
     while u >= total and edges[edge, NEXT] > 0:
@@ -255,15 +268,17 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
 def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma):
     """Sets Q(node, a) of every action tried, and V(node), from the values of the states that follow.
 
-    Q is the mean over outcomes whose states have a value, by probability (or frequency); that of a terminal state is
-    0 and was never asked for. V is a mixture of the value of the best action and the average over all visits, which
-    the former dominates once there are more than `patience` visits.
+    Q is the mean over outcomes, by probability (or frequency). The value of a terminal state is 0 and was never asked
+    for; a state not visited yet, and an action not tried yet, are taken to be worth what this node was at its first
+    visit. V is a mixture of the value of the best action and the average over all visits; the former outweighs the
+    latter once there are more than `patience` visits.
 
     Returns:
         By how much V(node) changed, the most of any player.
     """
     player = node_of[node, PLAYER]
     best = -1
+    untried = False
     for a in range(action_of.shape[1]):
         if action_of[node, a, TRIED] > 0:
             total = 0.0
@@ -273,10 +288,10 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
             while link > 0:
                 e = link - 1
                 child = edge[e, CHILD]
-                if node_of[child, KIND] != UNVISITED:
-                    total += weight[e]
-                    for m in range(NUM_PLAYERS):
-                        action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * value[child, m])
+                total += weight[e]
+                for m in range(NUM_PLAYERS):
+                    future = value[child, m] if node_of[child, KIND] != UNVISITED else leaf[node, m]
+                    action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * future)
                 link = edge[e, NEXT]
             for m in range(NUM_PLAYERS):
                 action_value[node, a, m] /= total
@@ -287,10 +302,13 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
                 span[1] = q
             if best < 0 or q > action_value[node, best, player]:
                 best = a
+        elif action_of[node, a, LEGAL] != 0:
+            untried = True
     visits = 1.0
     for a in range(action_of.shape[1]):
         visits += action_of[node, a, TRIED]
     trust = visits / (visits + patience)
+    hopeful = untried and leaf[node, player] > action_value[node, best, player]
     change = 0.0
     for m in range(NUM_PLAYERS):
         average = leaf[node, m]
@@ -298,7 +316,8 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
             if action_of[node, a, TRIED] > 0:
                 average += action_of[node, a, TRIED] * action_value[node, a, m]
         average /= visits
-        fresh = trust * action_value[node, best, m] + (1.0 - trust) * average
+        chosen = leaf[node, m] if hopeful else action_value[node, best, m]
+        fresh = trust * chosen + (1.0 - trust) * average
         change = max(change, abs(fresh - value[node, m]))
         value[node, m] = fresh
     return change
@@ -319,8 +338,8 @@ def announce(counts, queue, edge, node_of, node):
 
 @jit
 def update(
-    counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length, patience,
-    gamma,
+    counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length,
+    patience, gamma,
 ):  # fmt: skip
     """Brings the path up to date, last state first; then states that can lead to those that changed."""
     for i in range(length + UPDATES):
@@ -389,11 +408,15 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, patience, gamma
                 counts[STUCK] = 1
                 return
             fresh = actions[node, action, TRIED] == 0
+            # sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth
+            sampled = not exact and actions[node, action, OUTCOMES] ** 2 <= actions[node, action, TRIED]
             edge = -1
-            if fresh or not exact:
+            if fresh or sampled:
                 edge = add_outcomes(P, G, params, purpose, key, node, action, exact)
-            if exact:
-                edge = pick_edge(edges, G.weight, actions[node, action, FIRST] - 1, uniform(key, counts[CLOCK]))
+            if not sampled:
+                first = actions[node, action, FIRST] - 1
+                total = 1.0 if exact else total_weight(edges, G.weight, first)
+                edge = pick_edge(edges, G.weight, first, total * uniform(key, counts[CLOCK]))
             counts[CLOCK] += max(1, TRANSITION_SLOTS)
             path[length] = node
             length += 1
