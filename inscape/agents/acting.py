@@ -39,7 +39,7 @@ def sample_actions(log_probs: Array, rng: np.random.Generator) -> Array:
     cumulative = np.cumsum(np.exp(log_probs), axis=1)
     # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
     draws = rng.random((len(log_probs), 1)) * cumulative[:, -1:]
-    return np.argmax(cumulative > draws, axis=1)
+    return np.asarray(np.argmax(cumulative > draws, axis=1))
 
 
 def rng_state(rng: np.random.Generator) -> dict[str, Any]:

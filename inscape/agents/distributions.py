@@ -81,7 +81,7 @@ class MultiCategoricalActions:
         return np.asarray(actions.cpu().numpy().reshape(len(actions), *self.shape) + self.start)
 
     def _each(self, outputs: Tensor) -> list[tuple[CategoricalActions, Tensor]]:
-        return list(zip(self._parts, outputs.split(self.sizes, dim=-1), strict=True))
+        return list(zip(self._parts, torch.split(outputs, self.sizes, dim=-1), strict=True))
 
 
 class GaussianActions:

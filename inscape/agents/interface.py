@@ -133,7 +133,8 @@ def as_agent(obj: Any, name: str | None = None) -> Agent:
     """Returns `obj` as an `Agent`: itself if it is one, else adapted.
 
     Args:
-        obj: an object with `act(observation[, action_mask])`, batched (`[B, ...] -> [B]`) unless it says `batched = False`.
+        obj: an object with `act(observation[, action_mask])`, batched (`[B, ...] -> [B]`) unless it says
+            `batched = False`.
         name: what to call it in messages and records; default: its `name`, else its class.
 
     Raises:

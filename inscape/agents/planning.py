@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import gymnasium
 import numpy as np
 
-from inscape.agents.acting import choice_log_probs, greedy_log_probs, restore_rng, rng_state, sample_actions
+from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.boltzmann import known_law
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.errors import UsageError
@@ -45,12 +45,12 @@ class MCTSSettings:
     """Simulations per decision."""
     gamma: float | None = None
     """Discount per step; None for the world's own (0.99 for other environments)."""
-    exploration: float = 0.5
+    exploration: float = 1.0
     """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
     rollout: Literal["uniform", "none"] = "uniform"
     """How a new state is valued: by the return of uniformly random actions, or as 0."""
-    backup: Literal["max", "mean"] = "max"
-    """A state's value in the search: that of the best action tried, or the average over all visits (plain UCT)."""
+    patience: float = 5.0
+    """Visits after which a state's value in the search is that of its best action rather than the average of visits."""
     max_depth: int = 200
     """Longest descent and longest roll-out."""
     choice: Literal["values", "visits"] = "values"
@@ -64,7 +64,7 @@ class MCTSSettings:
     """Learning the model: episodes gathered between two refits."""
     epsilon: float = 0.1
     """Learning the model: probability of a random action while gathering."""
-    bonus: float = 0.3
+    bonus: float = 0.03
     """Learning the model: weight of the reward b/√n for what was tried n times, in units of the range of rewards."""
 
     def __post_init__(self) -> None:
@@ -104,7 +104,14 @@ class MCTS(Agent):
             )
         self.seed, self.steps = seed, 0
         gamma = s.gamma if s.gamma is not None else (task.world.gamma if task.world is not None else 0.99)
-        self.planner = UCT(s.num_simulations, gamma, s.exploration, s.rollout, s.backup, s.max_depth)
+        self.planner = UCT(
+            num_simulations=s.num_simulations,
+            gamma=gamma,
+            exploration=s.exploration,
+            rollout=s.rollout,
+            patience=s.patience,
+            max_depth=s.max_depth,
+        )
         self._learned: LearnedTabularModel | None = None
         if model is None and s.model == "known":
             model = KnownModel(known_law(task, "mcts with a known model", "--model tabular, which learns one"))
@@ -141,8 +148,9 @@ class MCTS(Agent):
                 visits = np.log(np.where(tried, plan.visit_counts, 0))
             return np.asarray(visits - np.log(plan.visit_counts[tried].sum()))
         if self.settings.beta is None and tried[plan.action]:
-            return greedy_log_probs(np.eye(len(mask))[[plan.action]])[0]  # the planner's own way with ties
-        return choice_log_probs(plan.action_values[None], self.settings.beta, tried[None])[0]
+            # the planner's own way with ties
+            return np.where(np.arange(len(mask)) == plan.action, 0.0, -np.inf)
+        return np.asarray(choice_log_probs(plan.action_values[None], self.settings.beta, tried[None])[0])
 
     def plan_for(self, observation: Array) -> Plan | None:
         """Returns the search behind the choice at one observation; None where the model takes it for an end.
@@ -246,7 +254,7 @@ class _Explorer(Agent):
         noise = self._rng.random(values.shape)
         best = np.where(legal, values, -np.inf)
         top = legal & (best >= best.max(axis=1, keepdims=True) - 1e-9)
-        return np.where(np.where(random[:, None], legal, top), noise, -1.0).argmax(axis=1)
+        return np.asarray(np.where(np.where(random[:, None], legal, top), noise, -1.0).argmax(axis=1))
 
 
 def with_bonus(table: TabularModel, counts: Array, weight: float) -> TabularModel:

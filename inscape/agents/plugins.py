@@ -171,14 +171,15 @@ def settings_class(spec: str) -> type | None:
     """
     entry = find_entry(spec)
     if entry is not None and entry.settings_path:
-        return _load(entry.settings_path)
+        cls: type = _load(entry.settings_path)
+        return cls
     return _own_settings_class(_load(entry.path if entry else spec))
 
 
 def default_steps(spec: str, task: Task) -> int:
     """Returns how many environment steps to train for when the user does not say."""
-    preset = preset_for(spec, task.name)
     entry = find_entry(spec)
+    preset = preset_for(spec, task.name)
     return preset.steps if preset else entry.steps if entry else AgentEntry.steps
 
 

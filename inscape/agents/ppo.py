@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
@@ -153,8 +154,9 @@ def perceptron(sizes: tuple[int, ...], activation: str, last_gain: float, genera
     Hidden layers have gain √2, the last one `last_gain`. Source: Saxe, McClelland & Ganguli (2014), ICLR.
     """
     layers: list[nn.Module] = []
-    for k, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # torch's own start would use its global generator
+    for k, (inputs, outputs) in enumerate(pairwise(sizes)):
+        # torch's own start would draw from its global generator
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
         last = k == len(sizes) - 2
         nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2), generator=generator)
         nn.init.zeros_(linear.bias)
@@ -167,9 +169,7 @@ def perceptron(sizes: tuple[int, ...], activation: str, last_gain: float, genera
 class ActorCritic(nn.Module):
     """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned)."""
 
-    def __init__(
-        self, task: Task, settings: PPOSettings, generator: torch.Generator
-    ) -> None:
+    def __init__(self, task: Task, settings: PPOSettings, generator: torch.Generator) -> None:
         super().__init__()
         self.encoder = ObservationEncoder(task.observation_space, settings.normalize_observations)
         self.distribution = action_distribution(task.action_space)
@@ -221,7 +221,8 @@ class _Batch:
 class PPO(Agent):
     """Proximal policy optimisation: discrete, multi-discrete and continuous actions, action masks.
 
-    Time limits do not end the sum of rewards: where an episode was cut, its last observation's value stands for the rest.
+    Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
+    the rest.
 
     Args:
         task: what to act in.
@@ -331,7 +332,11 @@ class PPO(Agent):
         s, network = self.settings, self.network
         time, count = s.num_steps, s.num_envs
         seen = np.empty((time + 1, *copies.observation.shape), copies.observation.dtype)
-        rewards, terminated, truncated = np.empty((time, count)), np.empty((time, count), bool), np.empty((time, count), bool)
+        rewards, terminated, truncated = (
+            np.empty((time, count)),
+            np.empty((time, count), bool),
+            np.empty((time, count), bool),
+        )
         outputs, actions, masks = [], [], []
         ends: list[tuple[int, Array, Array]] = []  # step, copies, last observations
         episode_returns: list[Array] = []
@@ -399,14 +404,15 @@ class PPO(Agent):
 
     def _update(self, batch: _Batch, remaining: float) -> Metrics:
         """Runs the epochs of minibatch gradient steps; returns the means of the loss's parts over the last epoch."""
-        s, network = self.settings, self.network
+        s = self.settings
         rate = s.learning_rate * (remaining if s.anneal == "linear" else 1.0)
         clip = s.clip * (remaining if s.anneal_clip else 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         size = len(batch.actions)
         step = math.ceil(size / s.minibatches)
-        updates, parts = 0, []
+        updates = 0
+        parts: list[dict[str, Tensor]] = []
         for _ in range(s.epochs):
             order = torch.randperm(size, generator=self._exploring, device=self.device)
             parts = []

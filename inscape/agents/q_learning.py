@@ -38,7 +38,7 @@ class QLearningSettings:
     learning_rate: float = 1.0
     """Step size of the first update of a state-action pair."""
     learning_rate_power: float = 0.6
-    """The n-th update of a pair uses learning_rate · n^−power. Values in (0.5, 1] converge; 0 keeps the rate constant."""
+    """The n-th update of a pair uses learning_rate · n^−power. Values in (0.5, 1] converge; 0 keeps the rate."""
     learning_rate_floor: float = 0.0
     """The step size never falls below this."""
     epsilon_start: float = 1.0
@@ -133,7 +133,8 @@ class QLearning(Agent):
         s = self.settings
         horizon = max(1.0, s.epsilon_fraction * steps)
         return (
-            s.gamma, s.learning_rate, s.learning_rate_power, s.learning_rate_floor, s.epsilon_start, s.epsilon_end, horizon,
+            s.gamma, s.learning_rate, s.learning_rate_power, s.learning_rate_floor,
+            s.epsilon_start, s.epsilon_end, horizon,
         )  # fmt: skip
 
     def _metrics(self, before: Array, chunk: int, steps: int) -> Metrics:
@@ -165,8 +166,8 @@ class QLearning(Agent):
 
         def advance(count: int, schedule: tuple[float, ...]) -> None:
             kernels.learn(
-                world.packed, copy["floats"], copy["ints"], seen, self._first, self._strides, self.q_values, self.counts,
-                schedule, key, self.steps, count, task.max_episode_steps or 0, self._totals,
+                world.packed, copy["floats"], copy["ints"], seen, self._first, self._strides,
+                self.q_values, self.counts, schedule, key, self.steps, count, task.max_episode_steps or 0, self._totals,
             )  # fmt: skip
 
         return advance
@@ -226,7 +227,9 @@ class QLearning(Agent):
     def load_state_dict(self, state: State) -> None:
         q_values = np.array(state["q_values"])
         if q_values.shape != self.q_values.shape:
-            raise UsageError(f"a table of shape {q_values.shape}", expected=f"shape {self.q_values.shape} for this task")
+            raise UsageError(
+                f"a table of shape {q_values.shape}", expected=f"shape {self.q_values.shape} for this task"
+            )
         self.q_values, self.counts = q_values, np.array(state["counts"])
         self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
         restore_rng(self._acting, state["acting"])

@@ -1,7 +1,7 @@
 """The one loop in which agents act: `rollout` records what happened, `evaluate` only how well it went.
 
-Which episodes are counted is fixed before anything is seen: with E episodes on n copies, copy i gives its first ⌈(E−i)/n⌉
-episodes, however long they take. (Taking the first E episodes to *end* would favour short ones.)
+Which episodes are counted is fixed before anything is seen: with E episodes on n copies, copy i gives its first
+⌈(E−i)/n⌉ episodes, however long they take. (Taking the first E episodes to *end* would favour short ones.)
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class Evaluation:
         return f"mean return {self.mean:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(self.returns)} episodes)"
 
 
-def rollout(
-    agent: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES
-) -> list[Trajectory]:
+def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES) -> list[Trajectory]:
     """Returns `episodes` recorded episodes of `agent` in `task`, ordered by copy within each round of copies.
 
     Args:

@@ -46,13 +46,15 @@ class SB3Settings:
     """Settings of a Stable-Baselines3 algorithm. None leaves a setting at the algorithm's own default."""
 
     policy: str = ""
-    """Name of the policy network; empty for MlpPolicy (LinearPolicy for ars, MultiInputPolicy for Dict observations)."""
+    """Name of the policy network; empty for MlpPolicy (ars: LinearPolicy; Dict observations: MultiInputPolicy)."""
     n_envs: int | None = None
     """Copies of the environment; None for 8 with on-policy algorithms and 1 with the others."""
     learning_rate: float | None = None
     """Step size of the optimiser at the beginning."""
     schedule: Literal["constant", "linear"] = "constant"
-    """Whether learning_rate and clip_range fall linearly to zero over the training."""
+    """Whether learning_rate falls linearly to zero over the training."""
+    anneal_clip: bool = False
+    """PPO: whether clip_range falls linearly to zero over the training."""
     gamma: float | None = None
     """Discount per step."""
     batch_size: int | None = None
@@ -90,7 +92,7 @@ class SB3Settings:
     exploration_final_eps: float | None = None
     """DQN: probability of a random action afterwards."""
     greedy: bool = True
-    """How it acts outside `learn`: True takes the best action, False draws from the policy (DQN: with its current ε)."""
+    """How it acts outside `learn`: True takes the best action, False draws from the policy (DQN: with its ε)."""
     threads: int = 1
     """CPU threads torch uses while learning; more than one only pays for large networks."""
     steps_per_report: int = 2048
@@ -111,9 +113,28 @@ class SB3Settings:
 
 # what concerns our side; everything else is handed to the algorithm's constructor
 _OURS = frozenset(
-    {"policy", "n_envs", "schedule", "net_arch", "greedy", "threads", "steps_per_report", "save_replay", "load", "trust"}
+    {
+        "policy",
+        "n_envs",
+        "schedule",
+        "anneal_clip",
+        "net_arch",
+        "greedy",
+        "threads",
+        "steps_per_report",
+        "save_replay",
+        "load",
+        "trust",
+    }
 )
-_COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining", "exploration_rate", "_n_calls")
+_COUNTERS = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_current_progress_remaining",
+    "exploration_rate",
+    "_n_calls",
+)
 
 
 class SB3Agent(Agent):
@@ -155,7 +176,9 @@ class SB3Agent(Agent):
         s, cls = self.settings, algorithm_class(self.algorithm)
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
         n_envs = s.n_envs or (8 if on_policy else 1)
-        env = LawVecEnv(task, n_envs, self.seed) if task.world is not None else make_vec_env(task.env, n_envs, self.seed)
+        env = (
+            LawVecEnv(task, n_envs, self.seed) if task.world is not None else make_vec_env(task.env, n_envs, self.seed)
+        )
         policy = s.policy or _usual_policy(self.algorithm, task)
         arguments = _arguments(s, cls, self.name)
         try:
@@ -189,7 +212,9 @@ class SB3Agent(Agent):
             UsageError: the actions are not `Discrete`.
         """
         if not isinstance(self.model.action_space, gymnasium.spaces.Discrete):
-            raise UsageError(f"log-probabilities of every action of {self.name}", expected="a task with Discrete actions")
+            raise UsageError(
+                f"log-probabilities of every action of {self.name}", expected="a task with Discrete actions"
+            )
         scores, epsilon = self._scores(observation)
         if self.settings.greedy or epsilon is not None:
             log_probs = greedy_log_probs(scores, action_mask)
@@ -361,14 +386,12 @@ def _arguments(settings: SB3Settings, cls: Any, name: str) -> dict[str, Any]:
     for setting in given:
         if setting not in accepted:
             mine = {field.name for field in dataclasses.fields(settings)} - _OURS
-            raise UsageError(
-                f"{name} has no setting {setting!r}", expected=", ".join(n for n in accepted if n in mine)
-            )
+            raise UsageError(f"{name} has no setting {setting!r}", expected=", ".join(n for n in accepted if n in mine))
     if settings.schedule == "linear":
         rate = given.get("learning_rate", accepted["learning_rate"].default)
         given["learning_rate"] = _linear(rate)
-        if "clip_range" in accepted:
-            given["clip_range"] = _linear(given.get("clip_range", accepted["clip_range"].default))
+    if settings.anneal_clip and "clip_range" in accepted:
+        given["clip_range"] = _linear(given.get("clip_range", accepted["clip_range"].default))
     if settings.net_arch is not None:
         given["policy_kwargs"] = {"net_arch": list(settings.net_arch)}
     return given
@@ -397,7 +420,7 @@ def _require_masks_where_needed(task: Task, algorithm: str) -> None:
 def _soften(greedy: Array, epsilon: float, action_mask: Array | None) -> Array:
     legal = np.ones(greedy.shape, np.bool_) if action_mask is None else action_mask
     with np.errstate(divide="ignore"):
-        return np.log((1 - epsilon) * np.exp(greedy) + epsilon * legal / legal.sum(axis=1, keepdims=True))
+        return np.asarray(np.log((1 - epsilon) * np.exp(greedy) + epsilon * legal / legal.sum(axis=1, keepdims=True)))
 
 
 # ---------------------------------------------------------------------------------------------- zips

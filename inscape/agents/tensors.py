@@ -62,7 +62,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, Any]) -> 
     """Puts a stored state, as `optimizer_arrays` gave it, into an optimiser over the same parameters."""
     state = to_tensors(arrays)
     moments = {int(number): entry for number, entry in state["state"].items()}
-    groups = [{**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in state["param_groups"]]
+    groups = [
+        {**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in state["param_groups"]
+    ]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
