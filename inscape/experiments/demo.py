@@ -1,7 +1,7 @@
 """The main job: the whole platform once, in under three minutes on two cores.
 
-CartPole by two PPOs; slippery FrozenLake 8×8 by everything that can act, each with its regret against the exact optimum;
-and an observer that watches agents head for goals it is not told. Ends with one self-contained report.
+CartPole by two PPOs; slippery FrozenLake 8×8 by everything that can act, each with its regret against the exact
+optimum; and an observer that watches agents head for goals it is not told. Ends with one self-contained report.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _LEARNED = {"model": "tabular", "num_simulations": 2000}
 JOBS: tuple[Job, ...] = (
     Job("lake-llm", "lake", "language model, after RL", "llm", LAKE, 1_000_000),
     Job("goals-llm", "goals", "language model", "llm", GOALS, 200_000, world_settings={"goal": "A"}),
-    Job("lake-sb3-ppo", "lake", "sb3:ppo", "sb3:ppo", LAKE, 400_000),
-    Job("goals-sb3-ppo", "goals", "sb3:ppo", "sb3:ppo", GOALS, 60_000, world_settings={"goal": "B"}),
-    Job("cartpole-sb3-ppo", "cartpole", "sb3:ppo", "sb3:ppo", "CartPole", 60_000, episodes=100),
+    Job("lake-sb3-ppo", "lake", "sb3:ppo", "sb3:ppo", LAKE, 800_000),
+    Job("goals-sb3-ppo", "goals", "sb3:ppo", "sb3:ppo", GOALS, 100_000, world_settings={"goal": "B"}),
+    Job("cartpole-sb3-ppo", "cartpole", "sb3:ppo", "sb3:ppo", "CartPole", 100_000, episodes=100),
     Job("cartpole-ppo", "cartpole", "ppo", "ppo", "CartPole", 100_000, episodes=100),
-    Job("lake-mcts-learned", "lake", "mcts, learned model", "mcts", LAKE, 30_000, _LEARNED),
+    Job("lake-mcts-learned", "lake", "mcts, learned model", "mcts", LAKE, 60_000, _LEARNED),
     Job("goals-mcts-learned", "goals", "mcts, learned model", "mcts", GOALS, 10_000, _LEARNED, {"goal": "D"}),
     Job("lake-q-learning", "lake", "q-learning", "q-learning", LAKE, 4_000_000),
     Job("goals-q-learning", "goals", "q-learning", "q-learning", GOALS, 1_000_000, world_settings={"goal": "A"}),
@@ -285,8 +285,8 @@ def _goals(outcomes: Sequence[Outcome]) -> list[Section]:
             "Four goals: what an observer makes of each agent",
             ("agent", "its goal", "P(goal) at the end", "sure after", "bits per action", "knowing nothing", "regret"),
             tuple(rows),
-            "The observer is not told the goal. It holds a mind for each goal and rationality, plans as each would, and "
-            "weighs them by the actions it sees. Bits: −log₂ of the probability it gave each action before seeing it.",
+            "The observer is not told the goal. It holds a mind for each goal and rationality, plans as each would, "
+            "and weighs them by the actions it sees. Bits: −log₂ of the probability it gave each action beforehand.",
         ),
         CurvesSection(
             "Four goals: probability of the true goal as the agent moves",

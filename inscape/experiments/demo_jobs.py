@@ -6,7 +6,7 @@ Workers are separate processes so that two cores are busy; what they return are 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +161,7 @@ def _observe(task: Task, watched: Sequence[Trajectory]) -> tuple[Inference, Any]
 
 
 def _episode(agent: Any, task: Task, job: Job, trajectory: Trajectory, posteriors: Any) -> PlayerEpisode:
-    """Returns the episode for the player, with the search behind each action and the futures the agent would imagine."""
+    """Returns the episode for the player, with the search behind each action and the futures the agent imagines."""
     world = task.world
     assert world is not None
     steps = range(len(trajectory))
@@ -173,8 +173,17 @@ def _episode(agent: Any, task: Task, job: Job, trajectory: Trajectory, posterior
         futures = _futures(agent, task, trajectory)
     return player_episode(
         world, trajectory, title=f"{job.label}: return {trajectory.total_reward:.3g}", agent=job.label,
-        plans=plans, futures=futures, posteriors=posteriors, locate=getattr(agent, "states_of_plan", None),
+        plans=plans, futures=futures, posteriors=posteriors, locate=_locator(agent, task),
     )  # fmt: skip
+
+
+def _locator(agent: Any, task: Task) -> Callable[[Any], States] | None:
+    """Returns what turns the states of the agent's searches into packed ones, where it searches a learned table."""
+    world = task.world
+    observations_of = getattr(getattr(agent, "model", None), "observations_of", None)
+    if world is None or observations_of is None:
+        return None
+    return lambda states: world.states_of(observations_of(states, task.observation_space))
 
 
 def _futures(agent: Any, task: Task, trajectory: Trajectory) -> list[list[States]]:
