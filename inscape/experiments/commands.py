@@ -272,15 +272,19 @@ def _same_spaces(trained: Task, given: Any) -> Task:
     from inscape.envs.registry import resolve_task
 
     task = resolve_task(given.task, args.changed_world_settings(given))
+    _require_same_spaces(trained, task)
+    return task
+
+
+def _require_same_spaces(trained: Task, task: Task) -> None:
     for name in ("observation_space", "action_space"):
         if getattr(task, name) != getattr(trained, name):
             raise UsageError(
                 f"{task.name} has the {name.replace('_', ' ')} {getattr(task, name)}; the run's agent was trained in "
                 f"{trained.name}, with {getattr(trained, name)}",
                 expected="a world with the same spaces",
-                hint="leave the world out",
+                hint="the world it was trained in",
             )
-    return task
 
 
 def _require_positive(name: str, value: int) -> None:
@@ -301,57 +305,78 @@ def plan_command(argv: Sequence[str]) -> int:
     task = resolve_task(given.task, args.changed_world_settings(given))
     gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
     planner = UCT(num_simulations=given.simulations, gamma=gamma)
-    start_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
-    model, state = _model_and_start(given, task, start_rng)
+    start_rng, model_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(4))
+    console = _console()
+    model = _model(given, task, model_rng, console)
+    start, observation = _start(task, start_rng)
+    state = start if given.model == "known" else model.init(observation)
     UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
     began = time.perf_counter()
     plan = planner.plan(model, state, search_rng)
     seconds = time.perf_counter() - began
-    _print_plan(given, task, state, plan, gamma, seconds)
+    _print_plan(console, given, task, start, plan, gamma, seconds)
     return 0
 
 
-def _model_and_start(given: Any, task: Task, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Returns the model to search and a batch of one of its states, the start."""
-    world = task.world
-    if given.model == "known":
-        if world is None:
-            raise MissingLawError(
-                f"{task.name} has no law to plan with",
-                expected="one of our worlds (inscape list worlds), or a World in a file",
-                hint=f"a learned model: inscape plan {task.name} --model tabular, where observations are finite; "
-                "or an agent that needs no model: inscape train ppo",
-            )
-        return world, world.sample_initial(1, rng)
-    observation = _first_observation(task, rng)
-    if given.model == "tabular":
-        from inscape.world_models.learned import learn_from_random_steps
-
-        model: Any = learn_from_random_steps(task, given.model_steps, rng)
-    else:
-        from inscape.experiments.training import load_agent
-
-        agent, _ = load_agent(given.model)
-        model = getattr(agent, "model", None)
-        if model is None:
-            raise UsageError(
-                f"the agent of {given.model} has no model of the world",
-                expected="a run of an agent that learns one",
-                hint="--model known or --model tabular",
-            )
-    return model, model.init(observation)
-
-
-def _first_observation(task: Task, rng: np.random.Generator) -> np.ndarray:
+def _start(task: Task, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
+    """Returns an initial state (packed; None without a law) and its observation, as a batch of one."""
+    if task.world is not None:
+        state = task.world.sample_initial(1, rng)
+        return state, task.world.observe(state)
     env = task.env()
     observation, _ = env.reset(seed=int(rng.integers(2**31)))
     env.close()
-    return np.asarray(observation)[None]
+    return None, np.asarray(observation)[None]
 
 
-def _print_plan(given: Any, task: Task, state: Any, plan: Plan, gamma: float, seconds: float) -> None:
-    console = _console()
-    optimum = _optimum(task, state, gamma) if given.model == "known" else None
+def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
+    """Returns the model to search: the law itself, tables learned from random steps, or what a run's agent learned."""
+    if given.model == "known":
+        if task.world is None:
+            raise MissingLawError(
+                f"{task.name} has no law to plan with",
+                expected="one of our worlds (inscape list worlds), or a World in a file",
+                hint=f"a learned model, inscape plan {task.name} --model tabular, where observations are finite; "
+                "or an agent that needs no model, inscape train ppo",
+            )
+        return task.world
+    if given.model == "tabular":
+        return _learned_from_random_steps(given, task, rng, console)
+    from inscape.experiments.training import load_agent
+
+    agent, trained = load_agent(given.model)
+    _require_same_spaces(trained, task)
+    model = getattr(agent, "model", None)
+    if not callable(getattr(model, "init", None)):
+        raise UsageError(
+            f"the agent of {given.model} has no model of the world",
+            expected="a run of an agent that learns one, such as mcts",
+            hint="--model known or --model tabular",
+        )
+    return model.tabular() if callable(getattr(model, "tabular", None)) else model
+
+
+def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
+    from inscape.agents.plugins import make_agent
+    from inscape.agents.rollout import rollout
+    from inscape.world_models.learned_tabular import LearnedTabularModel
+
+    _require_positive("model-steps", given.model_steps)
+    learned = LearnedTabularModel.for_task(task)
+    agent = make_agent("random", task, seed=given.seed)
+    episodes: list[Trajectory] = []
+    while sum(map(len, episodes)) < given.model_steps:
+        episodes += rollout(agent, task, 64, int(rng.integers(2**31)))
+    report = learned.fit(episodes)
+    console.print(
+        f"Learned from {report.transitions:,} random steps: {report.states} observations, "
+        f"{report.held_out_bits_per_step:.3f} bits per held-out step"
+    )
+    return learned.tabular()
+
+
+def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, seconds: float) -> None:
+    optimum = _optimum(task, start, gamma)
     title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
     table = _table(*columns, numbers=columns[1:])
@@ -360,8 +385,8 @@ def _print_plan(given: Any, task: Task, state: Any, plan: Plan, gamma: float, se
         if optimum:
             cells.append(_number(optimum[0][index]))
         table.add_row(*cells, style="bold" if index == plan.action else None)
-    if given.model == "known" and task.world is not None:
-        console.print(f"[dim]{escape(task.world.describe_state(state))}[/dim]", soft_wrap=True)
+    if task.world is not None:
+        console.print(f"[dim]{escape(task.world.describe_state(start))}[/dim]", soft_wrap=True)
     _print_table(console, title, table)
     console.print(f"Best action: [bold]{escape(task.action_names[plan.action])}[/bold], value {plan.value:.6f}")
     if optimum:

@@ -224,6 +224,16 @@ def test_plan_prints_action_values_beside_the_certified_optimum(capsys: pytest.C
     assert all(word in text for word in ("left", "down", "right", "up", "visits", "simulations/s"))
 
 
+def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan FrozenLake --model tabular --model-steps 50000 --simulations 5000") == 0
+    text = capsys.readouterr().out
+    value = float(re.search(r"Best action: \w+, value (\S+)", text)[1])  # type: ignore[index]
+    assert value == pytest.approx(0.542, abs=0.08)
+    assert 0.5 < float(re.search(r"(\S+) bits per held-out step", text)[1]) < 2.5  # type: ignore[index]
+    assert run("plan FrozenLake-v1 --model tabular --model-steps 2000 --simulations 500") == 0
+    assert "certified" not in capsys.readouterr().out
+
+
 def test_a_file_of_ones_own_is_evaluated_observed_and_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate agents.py:Right FourGoals --episodes 5") == 0
     assert "its exact policy" in capsys.readouterr().out
