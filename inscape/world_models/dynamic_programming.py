@@ -1,9 +1,11 @@
 """Exact planning in tables: value iteration with a certificate, its soft kin, and policy evaluation.
 
-Sources: Bellman (1957), "Dynamic Programming"; Gauss–Seidel sweeps and the weighted sup-norm certificate: Bertsekas
-(2012), "Dynamic Programming and Optimal Control" II, sections 2.2 and 3.3; maximum-entropy backup: Ziebart (2010),
-"Modeling purposeful adaptive behavior with the principle of maximum causal entropy", section 5.2; that the
-Boltzmann-policy backup need not contract: Asadi & Littman (2017), ICML.
+Sources: Bellman (1957), "Dynamic Programming"; evaluating the greedy policy between sweeps: Puterman & Shin (1978),
+"Modified policy iteration algorithms for discounted Markov decision problems", Management Science 24(11);
+Gauss–Seidel sweeps and the weighted sup-norm certificate: Bertsekas (2012), "Dynamic Programming and Optimal Control"
+II, sections 2.2 and 3.3; maximum-entropy backup: Ziebart (2010), "Modeling purposeful adaptive behavior with the
+principle of maximum causal entropy", section 5.2; that the Boltzmann-policy backup need not contract: Asadi & Littman
+(2017), ICML.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Solution:
         q_values: `[S, A]` float64 one-step look-ahead from `values`; −inf where illegal.
         error_bound: certifies max |values − V*| ≤ error_bound, rounding included; infinite where nothing is certified
             (the `"soft-eval"` backup).
-        iterations: sweeps over all states.
+        iterations: sweeps over all states and actions.
         residual: largest change of a value in the last sweep.
     """
 

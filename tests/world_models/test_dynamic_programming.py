@@ -58,6 +58,19 @@ def test_frozen_lake_equals_policy_iteration() -> None:
     np.testing.assert_allclose(found.q_values.max(axis=1), found.values, atol=1e-9)
 
 
+def test_staying_for_long_is_no_slower() -> None:
+    model = random_model(6, ending=0.2)
+    next_state, probability = model.next_state.copy(), model.probability.copy()
+    next_state[3], probability[3] = 3, [1.0, 0.0, 0.0]  # a trap that pays for ever
+    continuation = model.continuation.copy()
+    continuation[3] = 1.0
+    trap = replace(model, next_state=next_state, probability=probability, continuation=continuation)
+    found = value_iteration(trap, 0.999999, 1e-3)
+    assert found.iterations < 1000
+    expected = trap.expected_reward()[3][np.asarray(trap.legal)[3]].max() / 1e-6
+    assert abs(found.values[3] - expected) <= found.error_bound + 1e-3
+
+
 def test_a_tolerance_below_rounding_ends_and_says_so() -> None:
     found = value_iteration(random_model(1), 0.99, 1e-300)
     assert 1e-300 < found.error_bound < 1e-9
