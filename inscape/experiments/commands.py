@@ -140,8 +140,10 @@ def train_command(argv: Sequence[str]) -> int:
         evaluate_episodes=given.evaluate_episodes,
     )
     console = _console()
-    if run.trained_steps == 0:
+    if run.trained_steps == 0 and given.resume:
         console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
+    elif run.trained_steps == 0:
+        console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
     elif given.final_episodes > 0:
         _final_evaluation(console, run, task, given.final_episodes)
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
@@ -222,7 +224,7 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
     how = "estimated from its actions" if exact.sampled else "its exact policy"
     console.print(
         f"At the start, γ = {exact.gamma:g}: value {exact.value:.6f} ({how}), optimum {exact.optimum:.6f} "
-        f"(± {exact.error_bound:.1g}), regret [bold]{exact.regret:.6f}[/bold]",
+        f"(± {exact.error_bound:.1g}), regret [bold]{max(0.0, exact.regret):.6f}[/bold]",
         soft_wrap=True,
     )
 
@@ -346,7 +348,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
 
     agent, trained = load_agent(given.model)
     _require_same_spaces(trained, task)
-    model = getattr(agent, "model", None)
+    model: Any = getattr(agent, "model", None)
     if not callable(getattr(model, "init", None)):
         raise UsageError(
             f"the agent of {given.model} has no model of the world",

@@ -185,7 +185,14 @@ def test_continuous_actions_are_checked() -> None:
 
 @pytest.mark.parametrize(
     ("agent", "world"),
-    [("random", "FrozenLake"), ("q-learning", "FrozenLake"), ("ppo", "CartPole"), ("sb3:ppo", "CartPole")],
+    [
+        ("random", "FrozenLake"),
+        ("q-learning", "FrozenLake"),
+        ("value-iteration", "FrozenLake"),
+        ("mcts", "FrozenLake"),
+        ("ppo", "CartPole"),
+        ("sb3:ppo", "CartPole"),
+    ],
 )
 def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
     assert failed(check_agent_spec(agent, task=resolve_task(world))) == {}

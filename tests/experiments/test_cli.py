@@ -141,7 +141,7 @@ def test_help_for_an_agent_and_a_world_lists_the_settings_of_both(capsys: pytest
     assert "--world.slip" in text
 
 
-@pytest.mark.parametrize("agent", ["random", "q-learning", "ppo", "sb3:dqn"])
+@pytest.mark.parametrize("agent", ["random", "q-learning", "ppo", "mcts", "value-iteration", "llm", "sb3:dqn"])
 @pytest.mark.parametrize(
     ("command", "kind"), [("train", args.TrainArguments), ("evaluate", args.EvaluateArguments),
                           ("watch", args.WatchArguments), ("observe", args.ObserveArguments)],
@@ -232,6 +232,19 @@ def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture
     assert 0.5 < float(re.search(r"(\S+) bits per held-out step", text)[1]) < 2.5  # type: ignore[index]
     assert run("plan FrozenLake-v1 --model tabular --model-steps 2000 --simulations 500") == 0
     assert "certified" not in capsys.readouterr().out
+
+
+def test_a_planner_is_trained_evaluated_and_its_model_searched(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train mcts FrozenLake --final-episodes 0 --out known") == 0
+    assert "nothing to learn" in capsys.readouterr().out
+    learn = "train mcts FrozenLake --model tabular --num-simulations 200 --steps 2000 --evaluate-every 0"
+    assert run(f"{learn} --final-episodes 5 --out learned") == 0
+    assert run("plan FrozenLake --model learned --simulations 1000") == 0
+    assert "model learned" in capsys.readouterr().out
+    assert run("plan FrozenLake8x8 --model learned") == 2
+    assert run("evaluate mcts FrozenLake --num-simulations 2000 --episodes 5") == 0
+    regret = float(re.search(r"regret (\S+)", capsys.readouterr().out)[1])  # type: ignore[index]
+    assert regret < 0.05
 
 
 def test_a_file_of_ones_own_is_evaluated_observed_and_checked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
