@@ -83,8 +83,13 @@ class ValueIterationAgent(Agent):
 def known_law(task: Task, who: str, instead: str) -> World:
     """Returns the world of a task.
 
+    Args:
+        task: what to act in.
+        who: the agent that needs the law.
+        instead: what to try where there is none.
+
     Raises:
-        MissingLawError: it has none; `who` needs it, and `instead` is what to try.
+        MissingLawError: there is none.
     """
     if task.world is None:
         raise MissingLawError(

@@ -446,8 +446,10 @@ class PPO(Agent):
         )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(network.parameters(), s.max_grad_norm)
+        # checked before they are scaled: a norm that is not finite would spread to every gradient
+        norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
         require_finite_gradients(float(norm), float(loss.detach()), network.named_parameters(), self.steps, self.name)
+        nn.utils.clip_grads_with_norm_(network.parameters(), s.max_grad_norm, norm)
         self.optimizer.step()
         return parts
 

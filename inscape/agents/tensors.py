@@ -83,12 +83,18 @@ def require_finite(array: np.ndarray, what: str, first_step: int, env: str) -> N
 def require_finite_gradients(
     norm: float, loss: float, named: Iterable[tuple[str, torch.nn.Parameter]], step: int, agent: str
 ) -> None:
-    """Raises if the norm of the gradients is not finite; the message names step, loss and the first such tensor."""
+    """Raises if the norm of the gradients is not finite; the message names step, loss and the first such tensors."""
     if np.isfinite(norm):
         return
-    names = [name for name, p in named if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+    parameters = list(named)
+    broken = [f"weights {name}" for name, p in parameters if not bool(torch.isfinite(p).all())]
+    broken += [f"gradient of {name}" for name, p in parameters if not _finite(p.grad)]
     raise DivergenceError(
-        f"{agent} diverged at step {step}: loss {loss}, gradient not finite in {', '.join(names[:3]) or 'the norm'}",
-        expected="finite gradients",
+        f"{agent} diverged at step {step}: loss {loss}, not finite: {', '.join(broken[:3]) or 'the norm alone'}",
+        expected="finite weights and gradients",
         hint="a lower learning_rate, a lower max_grad_norm, or rewards of a smaller scale",
     )
+
+
+def _finite(tensor: torch.Tensor | None) -> bool:
+    return tensor is None or bool(torch.isfinite(tensor).all())

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inscape.envs.registry import Task, resolve_task
+
+WORLDS = Path(__file__).parent / "worlds.py"
+
+
+@pytest.fixture(scope="session")
+def forever() -> Task:
+    """Pays 1 for ever; only the time limit ends an episode."""
+    return resolve_task(f"{WORLDS}:Forever")
+
+
+@pytest.fixture(scope="session")
+def corridor() -> Task:
+    """Five places, the right end pays 1; going left is illegal in even places."""
+    return resolve_task(f"{WORLDS}:Corridor")

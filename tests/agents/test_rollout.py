@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import inscape.agents.rollout as rollout_module
+from inscape.agents.plugins import make_agent
+from inscape.agents.rollout import bootstrap_interval, evaluate, rollout
+from inscape.envs.registry import resolve_task
+from inscape.errors import UsageError
+
+
+class Always:
+    def __init__(self, action):
+        self.action = action
+
+    def act(self, observation):
+        return np.full(len(observation), self.action)
+
+
+@pytest.mark.parametrize("name", ["FrozenLake", "CartPole", "FrozenLake-v1"])
+def test_episodes_are_whole_and_evaluation_sees_the_same(name):
+    task = resolve_task(name)
+    episodes = rollout(make_agent("random", task), task, 11, seed=3, max_copies=4)
+    found = evaluate(make_agent("random", task), task, 11, seed=3, max_copies=4)
+    assert len(episodes) == 11
+    assert np.array_equal(found.returns, [episode.total_reward for episode in episodes])
+    assert np.array_equal(found.lengths, [len(episode) for episode in episodes])
+    assert np.array_equal(found.terminated, [episode.terminated for episode in episodes])
+    for episode in episodes:
+        assert len(episode.observations) == len(episode.rewards) + 1 == len(episode.actions) + 1
+        assert episode.terminated or episode.truncated
+        assert (episode.agent, episode.seed) == ("random", 3)
+        assert (episode.states is None) == (task.world is None)
+
+
+def test_recorded_transitions_obey_the_law():
+    """Replayed against the enumerated law: every recorded state follows from the one before with its reward."""
+    task = resolve_task("FrozenLake")
+    world, law = task.world, task.world.dynamics()
+    for episode in rollout(make_agent("random", task), task, 30, seed=0, max_copies=8):
+        numbers = law.index_of(episode.states)
+        assert np.array_equal(world.observe(episode.states), episode.observations)
+        assert law.initial[numbers[0]] > 0
+        for t, action in enumerate(episode.actions):
+            row = (numbers[t], action)
+            assert numbers[t + 1] in law.next_state[row][law.probability[row] > 0]
+        ends = world.terminal_of(episode.states)
+        assert not ends[:-1].any()
+        assert ends[-1] == episode.terminated
+        assert np.array_equal(
+            world.reward_of(episode.states[:-1], episode.actions, episode.states[1:]), episode.rewards
+        )
+
+
+def test_an_episode_is_the_same_alone_and_among_many():
+    task = resolve_task("CartPole")
+    alone, many = (rollout(Always(1), task, count, seed=7) for count in (1, 9))
+    assert np.array_equal(alone[0].observations, many[0].observations)
+
+
+def test_long_episodes_count_as_often_as_short_ones():
+    """With a fixed share per copy the mean length is right; the first episodes to end would be the short ones."""
+    task = resolve_task("CartPole")
+    agent = make_agent("random", task)
+    one_by_one = np.array([len(e) for e in rollout(agent, task, 400, seed=1, max_copies=1)])
+    side_by_side = np.array([len(e) for e in rollout(agent, task, 400, seed=2, max_copies=100)])
+    deviation = np.hypot(one_by_one.std(), side_by_side.std()) / np.sqrt(400)
+    assert abs(one_by_one.mean() - side_by_side.mean()) < 4 * deviation
+
+
+def test_truncation_is_not_termination(forever):
+    found = evaluate(Always(0), forever, 3, seed=0)
+    assert not found.terminated.any()
+    assert found.lengths.tolist() == [10, 10, 10]
+    discounted = evaluate(Always(0), forever, 3, seed=0, gamma=0.5)
+    assert np.allclose(discounted.returns, 2 - 2.0**-9)
+
+
+def test_masks_are_recorded_and_obeyed(corridor):
+    episodes = rollout(make_agent("random", corridor), corridor, 20, seed=0, max_copies=6)
+    for episode in episodes:
+        assert episode.action_masks.shape == (len(episode), 3)
+        assert episode.action_masks[np.arange(len(episode)), episode.actions].all()
+        assert np.array_equal(episode.action_masks[:, 0], episode.observations[:-1, 0] % 2 == 1)
+    with pytest.raises(UsageError, match="agent Always chose the illegal action 0 for copy 0 at step 1"):
+        rollout(Always(0), corridor, 2, seed=0)
+
+
+@pytest.mark.parametrize(("action", "message"), [(9, "action 9 for copy 0 at step 0"), (0.5, "dtype float64")])
+def test_bad_actions_stop_it(action, message):
+    with pytest.raises(UsageError, match=message):
+        evaluate(Always(action), resolve_task("FrozenLake"), 2, seed=0)
+
+
+def test_the_agent_is_asked_only_for_copies_that_count():
+    seen = []
+
+    class Counting(Always):
+        def act(self, observation):
+            seen.append(len(observation))
+            return super().act(observation)
+
+    task = resolve_task("CartPole")
+    episodes = rollout(Counting(1), task, 5, seed=0, max_copies=2)
+    assert sum(seen) == sum(len(episode) for episode in episodes)
+
+
+def test_continuous_actions():
+    task = resolve_task("Pendulum-v1")
+    (episode,) = rollout(make_agent("random", task), task, 1, seed=0)
+    assert episode.actions.shape == (200, 1)
+    assert episode.truncated
+    assert not episode.terminated
+
+
+def test_an_episode_that_cannot_end_is_an_error(forever, monkeypatch):
+    import dataclasses
+
+    monkeypatch.setattr(rollout_module, "LONGEST_EPISODE", 50)
+    endless = dataclasses.replace(forever, max_episode_steps=None)
+    with pytest.raises(UsageError, match="has not ended after 50 steps"):
+        evaluate(Always(0), endless, 1, seed=0)
+    with pytest.raises(UsageError, match="0 episodes"):
+        evaluate(Always(0), forever, 0, seed=0)
+
+
+def test_intervals_cover_the_mean():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        low, high = bootstrap_interval(rng.normal(2.0, 1.0, 40), rng, resamples=400)
+        covered += low <= 2.0 <= high
+    assert 0.88 < covered / 200 < 0.99
