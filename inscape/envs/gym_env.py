@@ -83,7 +83,8 @@ class LawEnv(gym.Env[Any, Any]):
         self._scalar = self._obs.ndim == 1
         self._restricts = world.law_function("legal") is not None
         self._mask = np.ones((1, 1 if world.continuous else world.num_actions), np.bool_)
-        self._everyone, self._fresh = np.ones(1, np.bool_), np.zeros(1, np.bool_)
+        self._everyone = np.ones(1, np.bool_)
+        self._work = np.zeros(1, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints)
         self._window: Window | None = None
 
     @property
@@ -126,7 +127,7 @@ class LawEnv(gym.Env[Any, Any]):
             )
         self._kernels.step(
             self._packed, self._floats, self._ints, actions, self._obs, self._reward, self._terminated,
-            self._truncated, self._obs, self._fresh, 2, self.max_episode_steps or 0,
+            self._truncated, self._obs, self._work, 2, self.max_episode_steps or 0,
         )  # fmt: skip
         if self.render_mode == "human":
             self.render()

@@ -69,7 +69,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._floats = np.zeros((layout.num_floats, self.num_envs))
         self._ints = np.zeros((layout.num_ints + 3, self.num_envs), np.int64)
         self._ints[-1] = -1
-        self._fresh = np.zeros(self.num_envs, np.bool_)
+        self._work = np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints)
         self._keyed = False
         self._kernels = world.kernel(STEPPING)
         self._restricts = world.law_function("legal") is not None
@@ -147,8 +147,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         rewards = np.empty(count)
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         arguments = (
-            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, self._fresh, self._mode,
-            self.max_episode_steps or 0,
+            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, self._work,
+            self._mode, self.max_episode_steps or 0,
         )  # fmt: skip
         if self.threads > 1:
             ended = self._kernels.step_parallel(*arguments, self.threads)

@@ -55,35 +55,47 @@ def reset(P, F, I, mask, obs):
 
 
 @jit
-def step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, low, high):
+def step_range(
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, low, high
+):  # fmt: skip
     """Steps copies low … high − 1 once; returns how many episodes ended. `limit` ≤ 0 means no time limit.
 
-    `fresh [B]` bool is working memory: the copies this call only resets.
+    `work` is working memory: `fresh [B]` int64, the copies this call only resets, and `kept_F, kept_I` (shaped like
+    states), the first states of their next episodes.
     """
     ended = 0
     for start in range(low, high, TILE):
         stop = min(high, start + TILE)
+        count = 0
         if autoreset == NEXT_STEP:
-            restart(P, F, I, obs, fresh, start, stop)
+            count = restart(P, F, I, work, start, stop)
         if HAS_LEGAL:
-            ended += advance_some(P, F, I, actions, obs, rewards, terminated, truncated, fresh, limit, start, stop)
+            ended += advance_some(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
         else:
             ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
         if autoreset == NEXT_STEP:
-            ended -= undo(P, F, I, obs, rewards, terminated, truncated, fresh, start, stop)
+            ended -= undo(P, F, I, obs, rewards, terminated, truncated, work, start, count)
         elif autoreset == SAME_STEP:
             begin_again(P, F, I, obs, final_obs, start, stop)
     return ended
 
 
 @jit
-def restart(P, F, I, obs, fresh, start, stop):
-    """Puts finished copies into the first state of their next episode and marks them in `fresh`."""
+def restart(P, F, I, work, start, stop):
+    """Puts finished copies into the first state of their next episode, lists them in `fresh`, returns how many."""
     params = load_params(P)
-    for i in range(start, stop):
-        fresh[i] = I[ELAPSED, i] < 0
-        if fresh[i]:
-            store_state(F, I, i, sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS))
+    fresh, kept_F, kept_I = work
+    count = start
+    for copy in range(start, stop):  # no branch: which copies are finished cannot be predicted
+        i = np.uint64(copy)
+        fresh[np.uint64(count)] = copy
+        count += I[ELAPSED, i] < 0
+    for k in range(start, count):
+        i = fresh[k]
+        state = sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS)
+        store_state(F, I, i, state)
+        store_state(kept_F, kept_I, k, state)
+    return count - start
 
 
 @jit
@@ -113,34 +125,34 @@ def advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start,
 
 
 @jit
-def advance_some(P, F, I, actions, obs, rewards, terminated, truncated, fresh, limit, start, stop):
-    """As `advance`, leaving fresh copies out: where actions may be illegal, an ignored one must not reach the law."""
+def advance_some(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop):
+    """As `advance`, leaving finished copies out: where some actions are illegal, an ignored one must not be taken."""
     ended = 0
     for i in range(start, stop):
-        if not fresh[i]:
+        if I[ELAPSED, i] >= 0:
             ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, i, i + 1)
+        else:
+            I[CLOCK, i] += 1
     return ended
 
 
 @jit
-def undo(P, F, I, obs, rewards, terminated, truncated, fresh, start, stop):
+def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
     """Takes back the step of fresh copies: they have only been reset. Returns how many of those had ended."""
     params = load_params(P)
+    fresh, kept_F, kept_I = work
     ended = 0
-    for i in range(start, stop):
-        if fresh[i]:
-            if HAS_LEGAL:
-                I[CLOCK, i] += 1
-            else:
-                ended += I[ELAPSED, i] < 0
-            # the stream is counted, not consumed: the same number gives the same state again
-            state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
-            store_state(F, I, i, state)
-            I[ELAPSED, i] = 0
-            write_obs(obs, i, observation(params, state))
-            write_reward(rewards, i, ZERO_REWARD)
-            terminated[i] = False
-            truncated[i] = False
+    for k in range(start, start + count):
+        i = fresh[k]
+        if not HAS_LEGAL:
+            ended += terminated[i] | truncated[i]
+        state = load_state(kept_F, kept_I, k)
+        store_state(F, I, i, state)
+        I[ELAPSED, i] = 0
+        write_obs(obs, i, observation(params, state))
+        write_reward(rewards, i, ZERO_REWARD)
+        terminated[i] = False
+        truncated[i] = False
     return ended
 
 
@@ -158,21 +170,21 @@ def begin_again(P, F, I, obs, final_obs, start, stop):
 
 
 @jit
-def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit):
+def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit):
     """Steps all copies once on this thread; returns how many episodes ended."""
     n = I.shape[1]
-    return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, 0, n)
+    return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, 0, n)
 
 
 @parallel_jit
-def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit, blocks):
+def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, blocks):
     """Steps all copies once, in `blocks` blocks side by side; returns how many episodes ended."""
     n = I.shape[1]
     size = (n + blocks - 1) // blocks
     ended = 0
     for b in prange(blocks):
         ended += step_range(
-            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, fresh, autoreset, limit,
+            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit,
             b * size, min(n, (b + 1) * size),
         )  # fmt: skip
     return ended
