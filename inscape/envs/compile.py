@@ -44,8 +44,8 @@ LAW_FUNCTIONS = (
 )  # fmt: skip
 
 # Threads that wait by spinning steal the very core the others need when the machine is shared: with one busy neighbour
-# two spinning threads were measured 30 times slower than one. Sleeping at once costs half the speed on a quiet machine.
-# A short spin (about 10 µs) keeps both: 117 M CartPole steps/s quiet, 52 M beside a busy process. Read once, by libgomp.
+# two spinning threads were measured 30 times slower than one. Sleeping at once costs half the speed when it is quiet.
+# A short spin (about 10 µs) keeps both: 117 M CartPole steps/s quiet, 52 M beside a busy process. Read at the start.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

@@ -206,15 +206,22 @@ class PythonSearch:
         spread = self.options.exploration * scale * root_log
         best, highest = -1, -math.inf
         for a in map(int, legal):
-            n = float(node.tried[a])
             if self.exact:
-                n = 0.0
+                width = 0.0
                 for edge in node.outcomes[a]:
-                    n += edge.weight * edge.child.visits
-            bound = float(node.action_value[a, node.player]) + spread * (1.0 / math.sqrt(n))
+                    if edge.child.kind != TERMINAL:
+                        width += edge.weight * self.width(edge.child.visits)
+            else:
+                width = self.width(int(node.tried[a]))
+            bound = float(node.action_value[a, node.player]) + spread * width
             if bound > highest:
                 best, highest = a, bound
         return best
+
+    @staticmethod
+    def width(visits: int) -> float:
+        """Returns 1/√n, as the compiled search has it."""
+        return float(TABLES[0, visits]) if visits < TABLES.shape[1] else 1.0 / math.sqrt(visits)
 
     def evaluate(self, node: Node) -> np.ndarray:
         """Returns `[M]` values of a new state that is not terminal."""

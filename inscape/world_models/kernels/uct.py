@@ -207,12 +207,16 @@ def select(tables, action_of, action_value, node_of, edges, weight, span, node, 
             if n == 0:
                 return a
             if exact:
-                seen = 0.0
+                # as uncertain as the states it may lead to, however often the action itself was taken: a state
+                # seldom seen keeps its share of doubt, an end has none
+                width = 0.0
                 link = action_of[node, a, FIRST]
                 while link > 0:
-                    seen += weight[link - 1] * node_of[edges[link - 1, CHILD], VISITS]
+                    child = edges[link - 1, CHILD]
+                    if node_of[child, KIND] != TERMINAL:
+                        n = node_of[child, VISITS]
+                        width += weight[link - 1] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
                     link = edges[link - 1, NEXT]
-                width = 1.0 / math.sqrt(seen)
             else:
                 width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
             bound = action_value[node, a, player] + spread * width
