@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import inspect
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -348,11 +349,46 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
             folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
             path = _write_once(folder / f"{tail}_{digest}.py", source)
             module = _load(f"{law.__name__}_{tail}_{digest}", path)
+            _explain_failures(module, world)
         else:
             module = types.ModuleType(f"{law.__name__}_{tail}")
             exec(compile(source, f"<{template} of {world.__name__}, plain>", "exec"), module.__dict__)
         _kernels[world, template, compiled] = module
         return module
+
+
+def _explain_failures(module: types.ModuleType, world: type[World]) -> None:
+    """Makes the kernels say in a user's words why a law does not compile; costs nothing once they are compiled."""
+    from numba.core.errors import NumbaError
+
+    def explained(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+        def compile_for_args(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return compile_for(*args, **kwargs)
+            except NumbaError as error:
+                raise UsageError(
+                    f"the law of {world.__name__} does not compile:\n{_gist(str(error))}",
+                    expected="arithmetic on numbers and tuples, with State, Params, Purpose and helpers at module level",
+                    hint=f"inscape check FILE.py:{world.__name__} runs it as plain Python; see docs/architecture.md",
+                ) from error
+
+        return compile_for_args
+
+    for value in vars(module).values():
+        if hasattr(value, "py_func"):
+            value._compile_for_args = explained(value._compile_for_args)
+
+
+def _gist(text: str) -> str:
+    """Returns the lines of a Numba error that speak of the user's law, without colours and without its own advice."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    kept: list[str] = []
+    for line in plain.splitlines():
+        told = line.strip()
+        machinery = any(word in told.lower() for word in ("kernels", "<law of", "numba", "<source", "nopython"))
+        if told and not machinery and not told.startswith("During:") and told not in kept:
+            kept.append(told)
+    return "\n".join(f"    {line}" for line in kept[:12])
 
 
 @cache
