@@ -368,7 +368,7 @@ def _explain_failures(module: types.ModuleType, world: type[World]) -> None:
             except NumbaError as error:
                 raise UsageError(
                     f"the law of {world.__name__} does not compile:\n{_gist(str(error))}",
-                    expected="arithmetic on numbers and tuples, with State, Params, Purpose and helpers at module level",
+                    expected="arithmetic on numbers and tuples; State, Params, Purpose and helpers at module level",
                     hint=f"inscape check FILE.py:{world.__name__} runs it as plain Python; see docs/architecture.md",
                 ) from error
 
