@@ -18,6 +18,7 @@ import enum
 import hashlib
 import importlib.util
 import inspect
+import logging
 import os
 import re
 import shutil
@@ -50,6 +51,7 @@ LAW_FUNCTIONS = (
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 _kernels: dict[tuple[type, str, bool], types.ModuleType] = {}
 _laws: dict[tuple[type, bool], types.ModuleType] = {}
@@ -347,7 +349,10 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
         if compiled:
             digest = hashlib.sha256(source.encode()).hexdigest()[:12]
             folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
-            path = _write_once(folder / f"{tail}_{digest}.py", source)
+            path = folder / f"{tail}_{digest}.py"
+            if not path.exists():
+                logger.info("compiling the law of %s for %s: some seconds, once", world.__name__, tail)
+            _write_once(path, source)
             module = _load(f"{law.__name__}_{tail}_{digest}", path)
             _explain_failures(module, world)
         else:
@@ -420,15 +425,14 @@ def cache_folder() -> Path:
         return Path(temporary)
 
 
-def _write_once(path: Path, text: str) -> Path:
+def _write_once(path: Path, text: str) -> None:
     """Writes `text` unless the file holds it already: its modification time is part of Numba's cache key."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
-        return path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
         file.write(text)
     os.replace(file.name, path)
-    return path
 
 
 def _load(name: str, path: Path) -> types.ModuleType:

@@ -6,6 +6,7 @@ Only what a command needs is imported: `inscape list` loads no torch.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -58,9 +59,20 @@ def _run(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}", expected=", ".join(COMMANDS), hint=closest(command, COMMANDS))
+    _tell_what_takes_time()
     commands = importlib.import_module("inscape.experiments.commands")
     code: int = getattr(commands, f"{command}_command")(rest)
     return code
+
+
+def _tell_what_takes_time() -> None:
+    """Shows what the library logs while it works (kernels being compiled), once, on standard error."""
+    logger = logging.getLogger("inscape")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def _usage() -> str:

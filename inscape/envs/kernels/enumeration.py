@@ -55,6 +55,15 @@ def slot_of(I, FB, i, table, other_I, other_FB):
 
 
 @inner
+def copy_column(F, I, to, from_F, from_I, i):
+    """Copies state i of one batch to place `to` of another (loops: slices take Numba seconds to compile)."""
+    for k in range(NUM_FLOATS):
+        F[k, to] = from_F[k, i]
+    for k in range(NUM_INTS):
+        I[k, to] = from_I[k, i]
+
+
+@inner
 def is_over(Ps, state):
     """Returns whether the state is terminal under every purpose in play."""
     for P in Ps:
@@ -71,8 +80,7 @@ def insert_all(F, I, FB, table, roots_F, roots_I, roots_FB, count):
         if table[slot] < 0:
             if count == F.shape[1]:
                 return FULL
-            F[:, count] = roots_F[:, i]
-            I[:, count] = roots_I[:, i]
+            copy_column(F, I, count, roots_F, roots_I, i)
             table[slot] = count
             count += 1
     return count
@@ -99,8 +107,7 @@ def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_
                     if table[slot] < 0:
                         if count == F.shape[1]:
                             return head, FULL
-                        F[:, count] = scratch_F[:, 0]
-                        I[:, count] = scratch_I[:, 0]
+                        copy_column(F, I, count, scratch_F, scratch_I, 0)
                         table[slot] = count
                         count += 1
         head += 1
