@@ -301,7 +301,21 @@ def _construct(cls: Any, spec: str, available: dict[str, Any]) -> Any:
         )
     if taken.get("settings") is None:
         taken.pop("settings", None)
-    return cls(**taken)
+    try:
+        return cls(**taken)
+    except UsageError:
+        raise
+    except Exception as error:
+        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: an accident of ours
+            raise
+        from inscape.envs.registry import line_of
+
+        file = spec.rpartition(":")[0]
+        at = f"{file}:{line}" if (line := line_of(error, file)) else spec
+        raise UsageError(
+            f"{spec} cannot be made: {type(error).__name__}: {error} ({at})",
+            expected="a constructor that works with any of task, seed, device and settings",
+        ) from error
 
 
 def _load(path: str) -> Any:

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -261,10 +262,19 @@ def load_file(path: str, what: str) -> ModuleType:
         raise
     except Exception as error:  # whatever a user's file raises is the user's to read, without our traceback
         del sys.modules[name]
-        line = next((frame.lineno for frame in reversed(inspect.trace()) if frame.filename == str(file)), None)
-        at = f"{path}:{line}" if line else path
-        raise UsageError(f"{at} failed to import: {type(error).__name__}: {error}", hint=f"python {path}") from error
+        at = f"{path}:{line}" if (line := line_of(error, file)) else path
+        told = error.msg if isinstance(error, SyntaxError) and error.msg else error
+        raise UsageError(f"{at} failed to import: {type(error).__name__}: {told}", hint=f"python {path}") from error
     return module
+
+
+def line_of(error: BaseException, file: str | Path) -> int | None:
+    """Returns the line of `file` at which an error arose, or None if it arose elsewhere."""
+    where = Path(file).resolve()
+    if isinstance(error, SyntaxError) and error.filename is not None and Path(error.filename).resolve() == where:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename).resolve() == where), None)
 
 
 # ---------------------------------------------------------------------------------------------- tasks
