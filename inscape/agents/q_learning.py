@@ -112,7 +112,18 @@ class QLearning(Agent):
     def rows(self, observation: Array) -> Array:
         """Returns the `[B]` rows of the table that `[B, ...]` observations have."""
         flat = np.asarray(observation).reshape(len(observation), -1)
-        return np.asarray((flat - self._first) @ self._strides).astype(np.int64)
+        rows = np.asarray((flat - self._first) @ self._strides).astype(np.int64)
+        outside = (rows < 0) | (rows >= len(self.q_values))
+        if outside.any():
+            raise self._no_row(observation[int(np.argmax(outside))])
+        return rows
+
+    def _no_row(self, observation: Array) -> UsageError:
+        return UsageError(
+            f"the observation {observation} has no row in the table of {len(self.q_values):,}",
+            expected="observations within the space that the world declares",
+            hint="fix the world's `observations` or `observation`: inscape check WORLD",
+        )
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -165,10 +176,12 @@ class QLearning(Agent):
         key = stream_key(self.seed, -1)
 
         def advance(count: int, schedule: tuple[float, ...]) -> None:
-            kernels.learn(
+            known = kernels.learn(
                 world.packed, copy["floats"], copy["ints"], seen, self._first, self._strides,
                 self.q_values, self.counts, schedule, key, self.steps, count, task.max_episode_steps or 0, self._totals,
             )  # fmt: skip
+            if not known:
+                raise self._no_row(seen)
 
         return advance
 

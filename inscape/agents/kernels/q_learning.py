@@ -96,6 +96,9 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
 
     `schedule` is (gamma, rate, power, floor, epsilon_start, epsilon_end, epsilon_steps); the rate of the n-th update
     of a pair is max(floor, rate · n^−power). `limit` ≤ 0 means no time limit.
+
+    Returns:
+        False, with the observation left in `obs`, if it has no row in the table.
     """
     params = load_params(P)
     purpose = load_purpose(P)
@@ -105,6 +108,8 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
     state = load_state(F, I, 0)
     write_obs(obs, 0, observation(params, state))
     row = cell(seen, start, strides)
+    if not 0 <= row < q.shape[0]:
+        return False
     for t in range(done, done + steps):
         epsilon = epsilon_end + (epsilon_start - epsilon_end) * max(0.0, 1.0 - t / epsilon_steps)
         first, second = uniform(key, t * CHOICE_SLOTS), uniform(key, t * CHOICE_SLOTS + 1)
@@ -118,6 +123,8 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
         terminated = terminal(params, purpose, next_state)
         write_obs(obs, 0, observation(params, next_state))
         next_row = cell(seen, start, strides)
+        if not 0 <= next_row < q.shape[0]:  # unchecked, it would be written beyond the table
+            return False
 
         # a time limit (truncation) does not end the sum: only termination makes the future worth nothing
         target = gain if terminated else gain + gamma * best_value(params, next_state, q, next_row, actions)
@@ -137,6 +144,9 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
             next_state = sample_initial(params, I[KEY, 0], counter + TRANSITION_SLOTS)
             write_obs(obs, 0, observation(params, next_state))
             next_row = cell(seen, start, strides)
+            if not 0 <= next_row < q.shape[0]:
+                return False
         state = next_state
         row = next_row
     store_state(F, I, 0, state)
+    return True
