@@ -192,6 +192,7 @@ def _play(
             acting = np.flatnonzero((number < owed) & ~fresh)
             actions = _actions(agent, env.single_action_space, observation, mask, acting, copies, idle, step)
             observation, reward, terminated, truncated, info = env.step(actions)
+            _require_numbers(task, reward, step)
             if recorder is not None:
                 recorder.did(actions, reward)
             start[fresh], total[fresh], discount[fresh] = step + 1, 0.0, 1.0
@@ -250,6 +251,16 @@ def _stacked(mask: Array) -> Array:
 def _require_counts(episodes: int, max_copies: int) -> None:
     if episodes < 1 or max_copies < 1:
         raise UsageError(f"{episodes} episodes in at most {max_copies} copies", expected="at least 1 of both")
+
+
+def _require_numbers(task: Task, rewards: Array, step: int) -> None:
+    if not np.isfinite(rewards).all():
+        copy = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        raise UsageError(
+            f"the reward of {task.name} is {rewards[copy]} in copy {copy} at step {step}",
+            expected="a finite number",
+            hint=f"inscape check {task.name}",
+        )
 
 
 def _require_ending(task: Task, agent: Agent, lengths: Array) -> None:

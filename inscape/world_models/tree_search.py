@@ -154,7 +154,8 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
             options.patience, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         if graph.counts[entries.STUCK]:
-            raise no_legal_action(world.name)
+            rewards = graph.edge_reward[: graph.counts[entries.EDGES]]
+            raise no_legal_action(world.name) if np.isfinite(rewards).all() else _no_number(world.name, rewards)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
         if done >= options.num_simulations or nodes > options.max_nodes:
             return _plan_of(graph, nodes, done)
@@ -259,6 +260,14 @@ def no_legal_action(owner: str) -> UsageError:
         f"the search met a state of {owner} that is not terminal and has no legal action",
         expected="at least one legal action in every state that is not terminal",
         hint="fix `legal` or `terminal`: inscape check",
+    )
+
+
+def _no_number(owner: str, rewards: np.ndarray) -> UsageError:
+    return UsageError(
+        f"the search met the reward {rewards[~np.isfinite(rewards)][0]} in {owner}",
+        expected="a finite number",
+        hint="fix `reward`: inscape check",
     )
 
 
