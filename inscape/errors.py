@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 12
+"""Names listed in a hint; more would hide the message."""
+
 
 class UsageError(ValueError):
     """Wrong input. The command line prints it without a traceback and exits with code 2.
@@ -33,10 +36,15 @@ class MissingLawError(UsageError):
     """A reader needed a law (known dynamics), and the environment has none, or too weak a one."""
 
 
+class TooManyStatesError(UsageError):
+    """A reader needed every state of a world, and there are more than it may enumerate."""
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """Returns "did you mean 'x'?" for the nearest known word, or the list of what is known."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "one of " + ", ".join(names) if names else "nothing is known by name here"
+    more = ", …" if len(names) > MOST_NAMES else ""
+    return "one of " + ", ".join(names[:MOST_NAMES]) + more if names else "nothing is known by name here"

@@ -207,6 +207,7 @@ def check_actions(
         raise UsageError(
             f"{who} returned action {array[row]} for copy {copies[row]} at step {step}",
             expected=f"a value in {space}",
+            hint=f"inscape check {agent} WORLD, and see what its `act` computes",
         )
     if action_mask is not None and isinstance(space, gymnasium.spaces.Discrete):
         illegal = ~action_mask[np.arange(len(copies)), array - int(space.start)]

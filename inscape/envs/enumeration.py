@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.envs.law import States
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.law import World
@@ -98,10 +98,10 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
         if count >= 0:
             break
         if capacity == max_states:
-            raise UsageError(
+            raise TooManyStatesError(
                 f"{world!r} has more than {max_states:,} states",
                 expected="a smaller world",
-                hint="a planner that samples (inscape plan), or dynamics(max_states=…)",
+                hint="a planner that samples (inscape plan, mcts), or dynamics(max_states=…)",
             )
         capacity *= 4
 

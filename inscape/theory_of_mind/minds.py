@@ -43,7 +43,11 @@ class Mind:
     def __post_init__(self) -> None:
         number = isinstance(self.beta, (int, float, np.integer, np.floating)) and not isinstance(self.beta, bool)
         if not number or not math.isfinite(self.beta) or self.beta < 0:
-            raise UsageError(f"beta is {self.beta!r}", expected="a finite number, 0 or larger, per unit of reward")
+            raise UsageError(
+                f"beta is {self.beta!r}",
+                expected="a finite number, 0 or larger, per unit of reward",
+                hint="0 for random actions, 25 for nearly the best ones",
+            )
         if self.backup not in BACKUPS:
             raise UsageError(
                 f"backup is {self.backup!r}",

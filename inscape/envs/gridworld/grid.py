@@ -122,7 +122,9 @@ class GridWorld(World):
         if moves not in OFFSETS:
             raise UsageError(f"moves = {moves!r}", expected="4 or 8")
         if not (isinstance(slip, (int, float)) and 0 <= slip <= 1):
-            raise UsageError(f"slip = {slip!r}", expected="a probability in [0, 1]")
+            raise UsageError(
+                f"slip = {slip!r}", expected="a probability in [0, 1]", hint="slip = 0.2, or 0 for firm ground"
+            )
         for name, value in (("goal_reward", goal_reward), ("pit_reward", pit_reward), ("step_cost", step_cost)):
             if not (isinstance(value, (int, float)) and np.isfinite(value)):
                 raise UsageError(f"{name} = {value!r}", expected="a finite number")
@@ -271,15 +273,17 @@ def read_map(source: str | Sequence[str]) -> tuple[str, ...]:
             raise UsageError(
                 f"row {number} of {where} has {len(row)} cells and row 1 has {len(rows[0])}: {row!r}",
                 expected="rows of equal length",
+                hint="fill short rows with # (wall) or . (floor)",
             )
         for column, letter in enumerate(row, 1):
             if letter not in known:
                 raise UsageError(
                     f"unknown letter {letter!r} in row {number}, column {column} of {where}",
                     expected="# wall, . floor, S start, G goal, A–E named goals, H pit, F ice, < > ^ v one-way cells",
+                    hint="one of these letters, or . for a cell where nothing is",
                 )
     if not any("S" in row for row in rows):
-        raise UsageError(f"{where} has no start", expected="at least one cell S")
+        raise UsageError(f"{where} has no start", expected="at least one cell S", hint="write S where episodes begin")
     return tuple(rows)
 
 
