@@ -23,10 +23,11 @@ class Preset:
     steps: int
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def describe(self, agent: str, task: str) -> str:
-        """Returns one line to print when the preset is used."""
-        shown = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        return f"{agent} on {task}: preset of {self.steps:,} steps" + (f" with {shown}" if shown else "")
+    def describe(self, agent: str, task: str, steps: int, settings: Any) -> str:
+        """Returns one line on what of the preset is in use with these steps and settings; empty if nothing is."""
+        used = [f"{self.steps:,} steps"] if steps == self.steps else []
+        used += [f"{name}={value}" for name, value in self.settings.items() if getattr(settings, name) == value]
+        return f"{agent} on {task}: preset of {', '.join(used)}" if used else ""
 
 
 _PPO_CARTPOLE = {

@@ -41,24 +41,35 @@ Factory = Callable[[int], Any]
 
 
 def check_agent_spec(spec: str, *, task: Task | None = None, settings: Any = None, trust: bool = False) -> CheckReport:
-    """Checks an agent by name; without a task, in the first usual world it accepts.
+    """Checks an agent by name; without a task, in the first usual world in which it can act at all.
 
     Raises:
         UsageError: it cannot be made in any of them (the message is that of the last one tried).
     """
-    from inscape.agents.plugins import make_agent
     from inscape.envs.registry import resolve_task
 
+    if task is not None:
+        return _check_in(spec, task, settings)
+    reports: list[CheckReport] = []
     refused: UsageError | None = None
-    for candidate in [task] if task is not None else [resolve_task(name) for name in USUAL_TASKS]:
+    for name in USUAL_TASKS:
         try:
-            make_agent(spec, candidate, seed=0, settings=settings)
+            report = _check_in(spec, resolve_task(name), settings)
         except UsageError as error:
             refused = error
             continue
-        return check_agent(partial(_make, spec, candidate, settings), candidate, spec)
+        if any(check.name == "acts" and check.passed for check in report.checks):
+            return report
+        reports.append(report)
+    if reports:  # it can act in none: what it does in the first is the finding
+        return reports[0]
     assert refused is not None
     raise refused
+
+
+def _check_in(spec: str, task: Task, settings: Any) -> CheckReport:
+    _make(spec, task, settings, seed=0)  # refusals are the user's to read, and no findings
+    return check_agent(partial(_make, spec, task, settings), task, spec)
 
 
 def _make(spec: str, task: Task, settings: Any, seed: int) -> Any:
@@ -107,7 +118,7 @@ class _Subject:
         try:
             return check_actions(answer, self.space, rows, agent=self.name, step=0, action_mask=masks)
         except UsageError as error:
-            raise Failed(str(error)) from error
+            raise Failed(f"{error.found}\n  expected: {error.expected}") from error
 
     def check_acts(self) -> None:
         agent = self.agent()

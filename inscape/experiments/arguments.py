@@ -92,7 +92,7 @@ class EvaluateArguments:
     Examples:
       inscape evaluate random CartPole
       inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
-      inscape evaluate examples/my_agent.py:MyAgent FrozenLake
+      inscape evaluate examples/my_agent.py:Balance CartPole
       inscape evaluate sb3:ppo CartPole --load model.zip --trust
     """
 
@@ -152,7 +152,7 @@ class ObserveArguments:
     Examples:
       inscape observe runs/FourGoals-q-learning-seed0
       inscape observe episodes.npz --goals A,B,C --beta 1,10
-      inscape observe examples/my_agent.py:MyAgent FourGoals --backup maxent
+      inscape observe value-iteration FourGoals --backup maxent
     """
 
     source: Annotated[Positional[str], arg(metavar="RUN|EPISODES|AGENT")]
@@ -232,13 +232,14 @@ class CheckArguments:
     Examples:
       inscape check FrozenLake
       inscape check examples/elevator.py:Elevator
-      inscape check q-learning --task FrozenLake8x8
+      inscape check q-learning FrozenLake8x8
+      inscape check examples/my_agent.py:Balance CartPole
     """
 
     target: Annotated[Positional[str], arg(metavar="WORLD|AGENT|FILE.py:Class")]
     """What to check."""
 
-    task: Annotated[str, arg(metavar="WORLD")] = ""
+    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
     """The world to check an agent in; without it, one that it can act in."""
 
 
@@ -268,13 +269,20 @@ def parse(command: str, kind: type, argv: Sequence[str], extra: Mapping[str, tup
 
     Raises:
         SystemExit: 2 for wrong input, said on stderr with the nearest known option; 0 after `--help`.
+        UsageError: a seed or a count is negative.
     """
     whole = kind
     if extra:
         more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
     text = inspect.cleandoc(kind.__doc__ or "")
-    return tyro.cli(whole, args=list(argv), prog=f"inscape {command}", description=text)
+    given: Any = tyro.cli(whole, args=list(argv), prog=f"inscape {command}", description=text)
+    for name in ("seed", "evaluate_every", "final_episodes"):
+        value = getattr(given, name, None)
+        if value is not None and value < 0:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} {value}", expected="a whole number of at least 0", hint=f"{option} 0")
+    return given
 
 
 def leading_names(argv: Sequence[str], count: int, usage: str) -> list[str]:

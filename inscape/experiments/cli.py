@@ -69,10 +69,15 @@ def _tell_what_takes_time() -> None:
     """Shows what the library logs while it works (kernels being compiled), once, on standard error."""
     logger = logging.getLogger("inscape")
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(_ToStderr())
         logger.setLevel(logging.INFO)
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what standard error is at the time: a process may run several commands, each with its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 def _usage() -> str:

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 from inscape.experiments import arguments as args
-from inscape.experiments.run import Run, find_run, list_runs, load_trajectories, open_run, save_trajectories
+from inscape.experiments.run import Run, find_run, load_trajectories, open_run, run_folders, save_trajectories
 
 if TYPE_CHECKING:
     from inscape.agents.rollout import Evaluation
@@ -32,8 +32,9 @@ RECORDED_EPISODES = 4
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=NARROWEST)
+    # no emoji: a world is called `file.py:Nine` and not by a picture of a nine
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=NARROWEST)
 
 
 def _print_table(console: Console, title: str, table: Table) -> None:
@@ -98,7 +99,12 @@ def _list_models() -> tuple[str, Table]:
 
 def _list_runs() -> tuple[str, Table]:
     table = _table("folder", "agent", "world", "seed", "steps", "return", numbers=("seed", "steps", "return"))
-    for run in list_runs():
+    for folder in run_folders():
+        try:
+            run = open_run(folder)
+        except UsageError as error:  # one damaged run does not hide the others
+            table.add_row(escape(str(folder)), f"[red]{escape(error.found)}[/red]")
+            continue
         settings, rows = run.settings, run.metrics()
         done = max((int(row.get("steps", 0)) for row in rows), default=0)
         returns = [row["evaluation/return_mean"] for row in rows if "evaluation/return_mean" in row]
@@ -126,11 +132,12 @@ def train_command(argv: Sequence[str]) -> int:
     from inscape.agents.plugins import default_steps
 
     task = resolve_task(given.task, args.changed_world_settings(given))
-    _say_preset(given.agent, task)
+    steps = default_steps(given.agent, task) if given.steps is None else given.steps
+    _say_preset(given.agent, task, steps, getattr(given, "settings", None))
     run = train(
         given.agent,
         task,
-        default_steps(given.agent, task) if given.steps is None else given.steps,
+        steps,
         seed=given.seed,
         device=given.device,
         out=given.out,
@@ -157,12 +164,12 @@ def _groups(kind: type, agent: str, world: str) -> dict[str, tuple[Any, Any]]:
     return {**args.agent_settings_group(agent, resolve_task(world), kind), **args.world_settings_group(world)}
 
 
-def _say_preset(agent: str, task: Task) -> None:
+def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
     from inscape.agents.plugins import default_settings
 
     _, preset = default_settings(agent, task)
-    if preset is not None:
-        _console().print(f"[dim]{escape(preset.describe(agent, task.name))}[/dim]")
+    if preset is not None and (line := preset.describe(agent, task.name, steps, settings)):
+        _console().print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
 
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
@@ -176,7 +183,7 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
     run.save_episodes("final", rollout(agent, task, min(RECORDED_EPISODES, episodes), seed))
     document = {"mean": result.mean, "low": result.ci[0], "high": result.ci[1], "episodes": episodes, "seed": seed}
     write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
-    console.print(_evaluation_line(run.settings.agent, task, result))
+    console.print(_evaluation_line(run.settings.agent, task, result), soft_wrap=True)
 
 
 # --- evaluate -------------------------------------------------------------------------------------------------------
@@ -200,7 +207,13 @@ def evaluate_command(argv: Sequence[str]) -> int:
         console.print(
             f"Episodes in {given.save_episodes}; show them: inscape observe {given.save_episodes}", soft_wrap=True
         )
+    else:
+        _say_how_to_watch(console, given.agent, given.task)
     return 0
+
+
+def _say_how_to_watch(console: Console, source: str, task: str) -> None:
+    console.print(f"See it act: inscape watch {escape(' '.join([source, task]).strip())}", soft_wrap=True)
 
 
 def _evaluation_line(name: str, task: Task, result: Evaluation) -> str:
@@ -223,8 +236,8 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
         return
     how = "estimated from its actions" if exact.sampled else "its exact policy"
     console.print(
-        f"At the start, γ = {exact.gamma:g}: value {exact.value:.6f} ({how}), optimum {exact.optimum:.6f} "
-        f"(± {exact.error_bound:.1g}), regret [bold]{max(0.0, exact.regret):.6f}[/bold]",
+        f"At the start, γ = {exact.gamma:g}: value {_number(exact.value)} ({how}), optimum {_number(exact.optimum)} "
+        f"(± {exact.error_bound:.1g}), regret [bold]{_number(exact.regret)}[/bold]",
         soft_wrap=True,
     )
 
@@ -232,6 +245,8 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
 def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
     """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
+    if names and names[0].endswith(".zip"):
+        raise _zip_is_no_agent(names[0])
     if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
         open_run(names[0])  # a path that is no agent can only be a run, and there is none
     if len(names) < 2:
@@ -243,7 +258,15 @@ def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
 
 
 def _is_agent(source: str) -> bool:
-    return find_run(source) is None and not source.endswith((".zip", ".npz"))
+    return find_run(source) is None and not source.endswith(".npz")
+
+
+def _zip_is_no_agent(source: str) -> UsageError:
+    return UsageError(
+        f"{source} is a zip",
+        expected="an agent by name, which may begin from a zip of Stable-Baselines3",
+        hint=f"sb3:ppo WORLD --load {source} --trust (with the algorithm it was trained by)",
+    )
 
 
 def _agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
@@ -255,12 +278,6 @@ def _agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
         return (agent, _same_spaces(task, given)) if given.task else (agent, task)
-    if source.endswith(".zip"):
-        raise UsageError(
-            f"{source} is a zip",
-            expected="an agent by name, which may begin from a zip of Stable-Baselines3",
-            hint=f"sb3:ppo WORLD --load {source} --trust (with the algorithm it was trained by)",
-        )
     if Path(source).is_dir():
         open_run(source)  # says that there is none
     if not given.task:
@@ -390,19 +407,19 @@ def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan
     if task.world is not None:
         console.print(f"[dim]{escape(task.world.describe_state(start))}[/dim]", soft_wrap=True)
     _print_table(console, title, table)
-    console.print(f"Best action: [bold]{escape(task.action_names[plan.action])}[/bold], value {plan.value:.6f}")
+    console.print(f"Best action: [bold]{escape(task.action_names[plan.action])}[/bold], value {_number(plan.value)}")
     if optimum:
         _, value, bound = optimum
         console.print(
-            f"Optimum, by value iteration: {value:.6f}, certified to ± {bound:.1g}; "
-            f"the search is off by {abs(plan.value - value):.4f}"
+            f"Optimum, by value iteration: {_number(value)}, certified to ± {bound:.1g}; "
+            f"the search{' in this model' if given.model != 'known' else ''} is off by {abs(plan.value - value):.4f}"
         )
     console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
-    console.print(f"See it act: inscape watch mcts {given.task}")
+    _say_how_to_watch(console, "mcts", given.task)
 
 
 def _number(value: float) -> str:
-    return f"{value:.6f}" if np.isfinite(value) else "–"
+    return f"{round(value, 6) + 0.0:.6f}" if np.isfinite(value) else "–"  # adding 0.0 turns −0.0 into 0.0
 
 
 def _optimum(task: Task, state: Any, gamma: float) -> tuple[np.ndarray, float, float] | None:
@@ -413,7 +430,10 @@ def _optimum(task: Task, state: Any, gamma: float) -> tuple[np.ndarray, float, f
     world = task.world
     if world is None or world.noise or world.initial_noise or world.continuous or world.players > 1:
         return None
-    model = TabularModel.from_world(world)
+    try:
+        model = TabularModel.from_world(world)
+    except TooManyStatesError:  # searching such a world is what searches are for; only the comparison falls away
+        return None
     index = int(world.dynamics().index_of(state)[0])
     solution = value_iteration(model, gamma)
     return solution.q_values[index], float(solution.values[index]), solution.error_bound
@@ -431,6 +451,8 @@ def observe_command(argv: Sequence[str]) -> int:
     console = _console()
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
         _print_observation(console, observer, trajectory, task, number)
+    if not given.source.endswith(".npz"):
+        _say_how_to_watch(console, given.source, given.task)
     return 0
 
 
@@ -554,15 +576,17 @@ def check_command(argv: Sequence[str]) -> int:
     from inscape.envs.registry import resolve_task
     from inscape.experiments.check import check, classify
 
-    names = args.leading_names(argv, 1, "inscape check WORLD|AGENT|FILE.py:Class [options]")
+    names = args.leading_names(argv, 2, "inscape check WORLD | inscape check AGENT [WORLD] [options]")
     kind = classify(names[0]) if names else ""
-    given = args.parse(
-        "check", args.CheckArguments, argv, args.world_settings_group(names[0]) if kind == "world" else None
-    )
+    if kind == "world" and len(names) == 2:
+        raise UsageError(f"{names[1]!r} after the world {names[0]}", expected="a world alone, or AGENT WORLD")
+    world = names[-1] if kind == "world" or len(names) == 2 else ""
+    given = args.parse("check", args.CheckArguments, argv, args.world_settings_group(world) if world else None)
+    settings = args.changed_world_settings(given)
     report = check(
         given.target,
-        task=resolve_task(given.task) if given.task else None,
-        settings=args.changed_world_settings(given) or None,
+        task=resolve_task(given.task, settings) if given.task else None,
+        settings=settings if kind == "world" else None,
     )
     console = _console()
     table = _table("", "check", "found")
@@ -570,6 +594,8 @@ def check_command(argv: Sequence[str]) -> int:
     for item in report.checks:
         table.add_row(marks[item.passed], item.name, escape(item.message))
     _print_table(console, report.subject, table)
+    if kind == "agent" and not given.task:
+        console.print(f"[dim]Another world: inscape check {escape(given.target)} WORLD[/dim]", soft_wrap=True)
     failures = len(report.failures)
     made = sum(item.passed is not None for item in report.checks)
     console.print(f"{made} checks made, {failures} failed." if failures else f"{made} checks made, all passed.")

@@ -276,7 +276,7 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
     """
     folder = find_run(path, root)
     if folder is None:
-        names = [run.name for run in list_runs(root)]
+        names = [folder.name for folder in run_folders(root)]
         hint = closest(str(path), names) if names else "inscape train AGENT WORLD makes one"
         raise UsageError(f"no run at {path}", expected=f"a folder with {SETTINGS}", hint=hint)
     try:
@@ -298,10 +298,10 @@ def find_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Path | None:
     return next((folder for folder in candidates if (folder / SETTINGS).is_file()), None)
 
 
-def list_runs(root: str | Path = DEFAULT_ROOT) -> list[Run]:
-    """Returns the readable runs under `root` (two levels deep, as the demo groups its own), newest first."""
+def run_folders(root: str | Path = DEFAULT_ROOT) -> list[Path]:
+    """Returns the run folders under `root` (two levels deep, as the demo groups its own), newest first."""
     found = [path.parent for pattern in (f"*/{SETTINGS}", f"*/*/{SETTINGS}") for path in Path(root).glob(pattern)]
-    return [open_run(folder, root) for folder in sorted(found, key=lambda f: (-(f / SETTINGS).stat().st_mtime, f))]
+    return sorted(found, key=lambda f: (-(f / SETTINGS).stat().st_mtime, f))
 
 
 def run_name(settings: RunSettings) -> str:
@@ -390,6 +390,8 @@ def load_trajectories(path: str | Path) -> list[Trajectory]:
             raise UsageError(f"no episodes in {path}", expected="*.npz in it or in its episodes/")
         return [trajectory for file in files for trajectory in load_trajectories(file)]
     try:
+        if not zipfile.is_zipfile(path):  # what NumPy says of it would be advice to load it unsafely
+            raise zipfile.BadZipFile("no such file" if not path.exists() else "it is no .npz")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         plain = json.loads(arrays["json"].tobytes())

@@ -86,7 +86,8 @@ def train(
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
 
     Raises:
-        UsageError: the agent does not learn, the folder cannot be used, or the settings of a resumed run changed.
+        UsageError: the agent does not learn or cannot be saved, the folder cannot be used, or the settings of a
+            resumed run changed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
     """
     if steps <= 0:
@@ -152,8 +153,8 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
         run.settings.agent_settings or None,
         run.settings.device if run.settings.device == "cpu" else _usable(run.settings.device),
     )
-    if callable(load := getattr(agent, "load_state_dict", None)):
-        load(latest[0])
+    _require_saving(agent, run.settings.agent)
+    agent.load_state_dict(latest[0])  # type: ignore[attr-defined]
     return agent, task
 
 
@@ -183,12 +184,11 @@ class _Loop:
         self.on_yield = on_yield
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
         self.started = self.saved_at = time.monotonic()
-        self.resumable = callable(getattr(agent, "state_dict", None))
         self.note = ""
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
-            for metrics in self.agent.learn(self.task, self.run.settings.steps):
+            for metrics in self._reports():
                 before, self.steps = self.steps, int(metrics["steps"])
                 self.run.log({**metrics, "seconds": time.monotonic() - self.started})
                 if self.on_yield is not None:
@@ -206,6 +206,24 @@ class _Loop:
             self.run.close()
             raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
         self.checkpoint(finished=True)
+
+    def _reports(self) -> Iterator[Mapping[str, float]]:
+        """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""
+        reports, name = self.agent.learn(self.task, self.run.settings.steps), self.run.settings.agent
+        if not isinstance(reports, Iterator):
+            raise UsageError(
+                f"learn of {name} returned {reports!r}",
+                expected="a generator: learn yields metrics while it learns",
+                hint='yield {"steps": steps_so_far} in it now and then, and at the end',
+            )
+        for metrics in reports:
+            if not isinstance(metrics, Mapping) or "steps" not in metrics:
+                raise UsageError(
+                    f"learn of {name} yielded {metrics!r}",
+                    expected='a dictionary of numbers with "steps", the environment steps taken so far',
+                    hint=f"inscape check {name} WORLD",
+                )
+            yield metrics
 
     def _crossed(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
@@ -236,8 +254,7 @@ class _Loop:
         return by_steps or time.monotonic() - self.saved_at >= self.checkpoint_seconds
 
     def checkpoint(self, finished: bool = False) -> None:
-        state = self.agent.state_dict() if self.resumable else {}
-        self.run.save_checkpoint(state, self.steps, finished=finished)
+        self.run.save_checkpoint(self.agent.state_dict(), self.steps, finished=finished)
         self.saved, self.saved_at = self.steps, time.monotonic()
 
     def interrupt(self) -> None:
@@ -249,8 +266,7 @@ class _Loop:
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
 
     def _farewell(self, kept: str) -> str:
-        how = f"the same command with --resume --out {self.run.path}"
-        return f"Interrupted: {kept}.\nGo on with: {how}" if self.resumable else f"Interrupted: {kept}."
+        return f"Interrupted: {kept}.\nGo on with: the same command with --resume --out {self.run.path}"
 
 
 @contextmanager
@@ -301,12 +317,6 @@ def _restore(run: Run, agent: Any) -> int | None:
     state, metadata = latest
     if metadata["finished"]:
         return None
-    if not callable(getattr(agent, "load_state_dict", None)):
-        raise UsageError(
-            f"agent {run.settings.agent} cannot be resumed",
-            expected="an agent with state_dict and load_state_dict",
-            hint="train it again in a new run",
-        )
     agent.load_state_dict(state)
     run.truncate_metrics(metadata["steps"])
     return int(metadata["steps"])
@@ -318,6 +328,18 @@ def _require_learning(agent: Any, spec: str) -> None:
             f"agent {spec} does not learn",
             expected="an agent with a method learn(task, steps)",
             hint=f"inscape evaluate {spec} WORLD",
+        )
+    _require_saving(agent, spec)
+
+
+def _require_saving(agent: Any, spec: str) -> None:
+    """An agent that learns and cannot be saved would leave runs that look trained and are not."""
+    missing = [name for name in ("state_dict", "load_state_dict") if not callable(getattr(agent, name, None))]
+    if missing:
+        raise UsageError(
+            f"agent {spec} learns, but has no {' and no '.join(missing)}: what it learns would be lost",
+            expected="state_dict(self) -> dict of arrays and plain values, and load_state_dict(self, state)",
+            hint=f"add them (all that acting and learning on need), then inscape check {spec} WORLD",
         )
 
 

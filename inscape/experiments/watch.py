@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.envs.rendering import Window, has_display, pixel_size, render_caption, render_scene, shrink
+from inscape.envs.rendering import Window, has_display, load_pygame, pixel_size, render_caption, render_scene, shrink
 from inscape.errors import UsageError
 from inscape.experiments.progress import Progress
 from inscape.experiments.video import VideoWriter
@@ -157,6 +157,7 @@ class _Film:
     # other environments: drawn as they are played -------------------------------------------------------------------
 
     def _environment_tiles(self) -> Iterator[list[np.ndarray]]:
+        load_pygame()  # as an environment does in its own way: without a display, this way makes no noise
         with Progress("Playing", self.episodes) as progress:
             for first in range(0, self.episodes, self.copies):
                 count = min(self.copies, self.episodes - first)

@@ -292,11 +292,16 @@ class _Law:
                 f"mover at {state} gave {player!r}; expected 0 to {self.world.players - 1}",
             )
 
+    def own_observation(self, state: Any) -> Any:
+        """The state's scalars, which is what a world without `observation` shows: a number if there is but one."""
+        scalars = _flat(state)
+        return scalars[0] if self.world.observation_space.shape == () else scalars
+
     def check_observation(self) -> None:
         """Each observation lies in the observation space, without being changed to fit."""
         space, observe = self.world.observation_space, self.function("observation")
         for state in self.states:
-            seen = _flat(state) if observe is None else observe(self.params, state, *self._player())
+            seen = self.own_observation(state) if observe is None else observe(self.params, state, *self._player())
             exact = np.asarray(seen)
             stored = exact.astype(space.dtype)
             shown = stored if stored.ndim else stored[()]
@@ -313,7 +318,7 @@ class _Law:
         if inverse is None or self.world.players > 1:
             raise Skipped("the world defines no state_of" if inverse is None else "several players")
         for state in self.states:
-            seen = _flat(state) if observe is None else observe(self.params, state)
+            seen = self.own_observation(state) if observe is None else observe(self.params, state)
             back = inverse(self.params, seen)
             require(_same(back, state), f"state_of({seen!r}) gave {back}, observed in {state}")
 
@@ -411,7 +416,9 @@ class _Readers:
         chosen = [tuple(a) if np.ndim(a) else a for a in actions.tolist()]
         observe, legal, reward = law.function("observation"), law.function("legal"), law.function("reward")
         players = [(int(p),) if world.players > 1 else () for p in world.mover_of(states, compiled=False)]
-        seen = [_flat(s) if observe is None else observe(law.params, s, *p) for s, p in zip(rows, players)]
+        seen = [
+            law.own_observation(s) if observe is None else observe(law.params, s, *p) for s, p in zip(rows, players)
+        ]
         answers = {
             "terminal": np.array([law.is_terminal(state) for state in rows]),
             "observation": np.array(seen).astype(world.observation_space.dtype),

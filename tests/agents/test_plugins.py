@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -141,7 +142,11 @@ def test_presets_fit_their_agents_and_settings_go_over_them(lake):
     settings, preset = default_settings("ppo", cartpole)
     assert preset.settings["num_envs"] == settings.num_envs
     assert default_settings("ppo", resolve_task("CartPole-v1")) == (settings, preset)
-    assert "num_envs=32" in preset.describe("ppo", "CartPole")
+    line = preset.describe("ppo", "CartPole", preset.steps, settings)
+    assert f"{preset.steps:,} steps" in line
+    assert "num_envs=32" in line
+    changed = build_settings(type(settings), {"num_envs": 4}, base=settings)
+    assert not re.search("num_envs|steps,", preset.describe("ppo", "CartPole", 7, changed))
     assert default_steps("ppo", cartpole) == preset.steps
     agent = make_agent("ppo", cartpole, settings={"num_steps": 8})
     assert (agent.settings.num_envs, agent.settings.num_steps) == (32, 8)

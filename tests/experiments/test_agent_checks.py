@@ -198,6 +198,13 @@ def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
     assert failed(check_agent_spec(agent, task=resolve_task(world))) == {}
 
 
+def test_without_a_task_the_first_is_taken_in_which_the_agent_can_act_at_all() -> None:
+    example = Path(__file__).parents[2] / "examples" / "my_agent.py"
+    report = check_agent_spec(f"{example}:Balance")
+    assert report.subject.endswith("Balance in CartPole")
+    assert report.passed
+
+
 def test_without_a_task_one_that_the_agent_accepts_is_found(tmp_path: Path) -> None:
     (tmp_path / "pusher.py").write_text(
         "import numpy as np\nfrom inscape.errors import UsageError\n"

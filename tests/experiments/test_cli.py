@@ -25,6 +25,28 @@ class Floats:
     def act(self, observation):
         return np.full(len(observation), 0.5)
 
+class Clumsy:
+    def __init__(self):
+        self.table = {}["missing"]
+    def act(self, observation):
+        return np.zeros(len(observation), int)
+
+class Silent(Right):
+    def learn(self, task, steps):
+        pass
+    def state_dict(self):
+        return {}
+    def load_state_dict(self, state):
+        pass
+
+class Timeless(Silent):
+    def learn(self, task, steps):
+        yield {"loss": 1.0}
+
+class Forgetful(Right):
+    def learn(self, task, steps):
+        yield {"steps": steps}
+
 class Needy:
     def __init__(self, teacher):
         pass
@@ -33,12 +55,43 @@ class Needy:
 """
 
 
+WORLDS = """
+from typing import NamedTuple
+from inscape import World
+
+class State(NamedTuple):
+    place: int
+
+class Nothing(NamedTuple):
+    pass
+
+class Unpriced(World):
+    State, Params, Purpose = State, Nothing, Nothing
+    actions, branches, max_episode_steps = ("stay", "go"), 1, 5
+
+    def initial(params, branch):
+        return 1.0, State(0)
+    def transition(params, state, action, branch):
+        return 1.0, State(state.place + action)
+    def reward(params, purpose, state, action, next_state):
+        return float("nan")
+    def observations(params):
+        return 3
+
+class Boundless(Unpriced):
+    def reward(params, purpose, state, action, next_state):
+        return 1.0
+"""
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with a file of agents in it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "agents.py").write_text(AGENTS)
-    (tmp_path / "broken.py").write_text("import nonsense_that_does_not_exist")
+    (tmp_path / "worlds.py").write_text(WORLDS)
+    (tmp_path / "broken.py").write_text("\nimport nonsense_that_does_not_exist")
+    (tmp_path / "typo.py").write_text("class Agent:\n    def act(self, observation)\n")
     (tmp_path / "in-the-way").write_text("")
     (tmp_path / "model.zip").write_bytes(b"PK")
     return tmp_path
@@ -96,7 +149,19 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("evaluate agents.py:Floats FrozenLake", "dtype float64"),
         ("evaluate agents.py:Rigth FrozenLake", r"no class 'Rigth'.*Right"),
         ("evaluate agents.py:Needy FrozenLake", "teacher"),
-        ("evaluate broken.py:Agent FrozenLake", r"broken\.py.* failed to import"),
+        ("evaluate broken.py:Agent FrozenLake", r"broken\.py:2 failed to import"),
+        ("evaluate typo.py:Agent FrozenLake", r"typo\.py:2 failed to import: SyntaxError"),
+        ("evaluate agents.py:Clumsy FrozenLake", r"KeyError: 'missing' \(agents\.py:18\)"),
+        ("train agents.py:Silent FrozenLake", "returned None.*a generator"),
+        ("train agents.py:Timeless FrozenLake", "yielded .*steps"),
+        ("train agents.py:Forgetful FrozenLake", "no state_dict .*would be lost"),
+        ("plan worlds.py:Unpriced", "the reward nan"),
+        ("evaluate random worlds.py:Unpriced", "reward of worlds.py:Unpriced is nan"),
+        ("train q-learning worlds.py:Boundless --steps 100", r"\[3\] has no row in the table of 3"),
+        ("train q-learning FrozenLake --seed -1", "--seed -1"),
+        ("train q-learning FrozenLake --final-episodes -1", "--final-episodes -1"),
+        ("evaluate model.zip CartPole --trust", "--load model.zip --trust"),
+        ("check FrozenLake CartPole", "after the world FrozenLake"),
         ("evaluate missing.py:Agent FrozenLake", r"no file 'missing\.py'"),
         ("evaluate random FrozenLake --episodes 0", "episodes"),
         ("evaluate random CartPole --exact-gamma 0.9", "can only be sampled"),
@@ -173,6 +238,17 @@ def test_list_names_worlds_agents_models_and_runs(place: Path, capsys: pytest.Ca
         assert word in text
     assert run("list agents") == 0
     assert "CartPole" not in capsys.readouterr().out
+    (place / "runs" / "damaged").mkdir(parents=True)
+    (place / "runs" / "damaged" / "settings.json").write_text("{")
+    assert run("list runs") == 0
+    assert "cannot read runs/damaged/settings.json" in capsys.readouterr().out
+
+
+def test_a_world_too_large_to_solve_is_searched_all_the_same(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan worlds.py:Boundless --simulations 100") == 0
+    text = capsys.readouterr().out
+    assert "Best action" in text
+    assert "optimal" not in text
 
 
 def test_train_resume_evaluate_observe_list_a_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,10 @@ from inscape.experiments.run import (
     RunSettings,
     create_run,
     find_run,
-    list_runs,
     load_trajectories,
     matching_run,
     open_run,
+    run_folders,
     save_trajectories,
 )
 
@@ -45,8 +45,8 @@ def test_runs_are_found_by_folder_and_by_bare_name(tmp_path: Path) -> None:
     nested = create_run(settings(), tmp_path / "demo" / "one")
     assert find_run(run.path, tmp_path) == find_run(run.name, tmp_path) == run.path
     assert find_run("nothing", tmp_path) is None
-    assert {r.path for r in list_runs(tmp_path)} == {run.path, nested.path}
-    assert list_runs(tmp_path / "absent") == []
+    assert set(run_folders(tmp_path)) == {run.path, nested.path}
+    assert run_folders(tmp_path / "absent") == []
     with pytest.raises(UsageError, match="did you mean 'Corridor-ppo-seed3'"):
         open_run("Corridor-ppo-seed", tmp_path)
 

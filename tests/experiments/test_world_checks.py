@@ -70,6 +70,18 @@ class Corridor(World):
         return Place(observation)
 
 
+class PlainCorridor(World):
+    """The corridor with as little as a world can have: one field in the state, which is what is observed."""
+
+    State, Params, Purpose = Place, Chance, Prize
+    actions, branches, max_episode_steps = ("left", "right"), 2, 30
+    initial, transition, reward = Corridor.initial, Corridor.transition, Corridor.reward
+
+    @staticmethod
+    def observations(params: Any) -> Any:
+        return params.length + 1
+
+
 class LeakyProbabilities(Corridor):
     @staticmethod
     def transition(params: Any, state: Any, action: Any, branch: Any) -> Any:
@@ -264,6 +276,10 @@ def test_the_good_world_passes_every_check() -> None:
     assert failed(report) == {}
     skipped = {check.name for check in report.checks if check.passed is None}
     assert skipped == {"mover", "purposes", "Gymnasium's check_env"}
+
+
+def test_a_state_of_one_field_is_observed_as_a_number_by_plain_and_compiled_law_alike() -> None:
+    assert failed(check_world(PlainCorridor())) == {}
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in world_specs()])
