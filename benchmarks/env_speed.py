@@ -6,6 +6,7 @@ python benchmarks/env_speed.py [--seconds 2] [--repeats 3]
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 
 import gymnasium as gym
@@ -56,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     print(
         f"inscape {inscape.__version__}, gymnasium {gym.__version__}, numba {numba.__version__}, "
-        f"Python {platform.python_version()}, {numba.get_num_threads()} threads"
+        f"Python {platform.python_version()}, {os.cpu_count()} cores"
     )
     rng = np.random.default_rng(0)
     for copies in (1024, 4096, 16384, 65536):

@@ -45,12 +45,6 @@ LAW_FUNCTIONS = (
     "initial", "transition", "reward", "terminal", "observation", "legal", "mover", "branches", "initial_branches",
 )  # fmt: skip
 
-# Threads that wait by spinning steal the very core the others need when the machine is shared: with one busy neighbour
-# two spinning threads were measured 30 times slower than one. Sleeping at once costs half the speed when it is quiet.
-# A short spin (about 10 µs) keeps both: 117 M CartPole steps/s quiet, 52 M beside a busy process. Read at the start.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
 logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 _kernels: dict[tuple[type, str, bool], types.ModuleType] = {}
