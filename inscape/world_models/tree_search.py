@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 TEMPLATE = "inscape.world_models.kernels.uct"
 BATCH = "inscape.envs.kernels.batch"
 ValueFunction = Callable[[Any], np.ndarray]
+WITHOUT_PAUSE = 100_000
+"""Simulations between two chances for Ctrl-C: a second or two of the slowest laws."""
+
 FIRST_ROOM = 256
 PER_NODE = ("node", "action", "value", "leaf", "action_value")
 PER_EDGE = ("edge", "weight", "edge_reward")
@@ -141,24 +144,32 @@ def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, 
 
 
 def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int, compiled: bool) -> Plan:
-    """Runs the kernel until all is simulated, enlarging its memory when it asks for more."""
+    """Runs the kernel until all is simulated, enlarging its memory when it asks for more.
+
+    Now and then the kernel returns for nothing: while it runs, Ctrl-C waits.
+    """
     from inscape.world_models.kernels import search_arrays as entries
 
     exact = world.strength == "enumerate"
     width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
     widths = (width, width if exact else options.max_depth)
+    done = 0
     while True:
         limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
+        until = min(options.num_simulations, done + WITHOUT_PAUSE)
         kernels.search(
-            world.packed, graph, key, options.num_simulations, limits, widths, exact, options.rollout == "uniform",
+            world.packed, graph, key, until, limits, widths, exact, options.rollout == "uniform",
             options.patience, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         if graph.counts[entries.STUCK]:
             rewards = graph.edge_reward[: graph.counts[entries.EDGES]]
             raise no_legal_action(world.name) if np.isfinite(rewards).all() else _no_number(world.name, rewards)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
-        if done >= options.num_simulations or nodes > options.max_nodes:
+        full = done < until and nodes > options.max_nodes
+        if done >= options.num_simulations or full:
             return _plan_of(graph, nodes, done)
+        if done == until:
+            continue
         graph = _enlarge(world, graph, min(2 * nodes, options.max_nodes) + width + 1, 2 * edges + widths[1])
         kernels.rehash(graph)
 

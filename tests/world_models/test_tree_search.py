@@ -301,3 +301,10 @@ def test_settings_are_checked(options: dict[str, Any], message: str) -> None:
 def test_a_value_function_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(UsageError, match="value function"):
         UCT(5).plan(KeyedCorridor(), np.array([1]), np.random.default_rng(0), value_function=lambda s: np.zeros((1, 3)))
+
+
+def test_the_pauses_in_which_ctrl_c_is_heard_change_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = UCT(num_simulations=3000)
+    whole = options.plan(lake, start(lake), np.random.default_rng(0))
+    monkeypatch.setattr("inscape.world_models.tree_search.WITHOUT_PAUSE", 7)
+    assert_same(whole, options.plan(lake, start(lake), np.random.default_rng(0)))
