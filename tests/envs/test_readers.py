@@ -45,11 +45,11 @@ def test_plain_python_equals_compiled(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_lives_the_same_life_whatever_the_company(name):
-    """Copy i of seed s: alone, among 8, among 4,096 (two threads); and in a single environment for copy 0."""
+    """Copy i of seed s: alone, among 8, among 8,192 (two threads); and in a single environment for copy 0."""
     world = resolve_task(name).world
-    steps, actions = 60, np.random.default_rng(0).integers(0, world.num_actions, (60, 4096))
+    steps, actions = 60, np.random.default_rng(0).integers(0, world.num_actions, (60, 8192))
     lives = {}
-    for count in (1, 8, 4096):
+    for count in (1, 8, 8192):
         venv = world.vector_env(count, autoreset="same-step", max_episode_steps=25)
         obs, _ = venv.reset(seed=11)
         life = [obs[:1]]
@@ -61,7 +61,7 @@ def test_a_copy_lives_the_same_life_whatever_the_company(name):
         if count == 8:
             eighth = last
     assert np.array_equal(lives[1], lives[8])
-    assert np.array_equal(lives[1], lives[4096])
+    assert np.array_equal(lives[1], lives[8192])
     assert np.array_equal(eighth, last)
 
     env = world.env(max_episode_steps=25)
