@@ -1,12 +1,14 @@
-"""An agent of your own: any class with `act`. Try: inscape evaluate examples/my_agent.py:Balance CartPole"""
+"""An agent of your own: any class with `act`. Try: inscape observe examples/my_agent.py:MyAgent FourGoals"""
 
 import numpy as np
 
 
-class Balance:
-    """Pushes the cart towards the side to which the pole is falling."""
+class MyAgent:
+    """Wanders down and right through a grid, at random: who watches may guess where it is going."""
+
+    def __init__(self, seed=0):
+        self.rng = np.random.default_rng(seed)
 
     def act(self, observation):
-        """Takes a batch of observations `[B, 4]`, returns an action for each, `[B]`: 0 pushes left, 1 pushes right."""
-        angle, angular_velocity = observation[:, 2], observation[:, 3]
-        return (angle + 0.5 * angular_velocity > 0).astype(np.int64)
+        """Takes a batch of cells `[B]`, returns a move for each, `[B]`: 1 is down, 2 is right."""
+        return self.rng.integers(1, 3, len(observation))

@@ -22,7 +22,8 @@ MODES = {
     "same-step": (1, AutoresetMode.SAME_STEP),
     "disabled": (2, AutoresetMode.DISABLED),
 }
-# Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two, 65 M on one).
+# Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two threads,
+# 65 M on one).
 PARALLEL_FROM = 8192
 
 

@@ -92,7 +92,7 @@ class EvaluateArguments:
     Examples:
       inscape evaluate random CartPole
       inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
-      inscape evaluate examples/my_agent.py:Balance CartPole
+      inscape evaluate examples/balance.py:Balance CartPole
       inscape evaluate sb3:ppo CartPole --load model.zip --trust
     """
 
@@ -233,7 +233,7 @@ class CheckArguments:
       inscape check FrozenLake
       inscape check examples/elevator.py:Elevator
       inscape check q-learning FrozenLake8x8
-      inscape check examples/my_agent.py:Balance CartPole
+      inscape check examples/balance.py:Balance CartPole
     """
 
     target: Annotated[Positional[str], arg(metavar="WORLD|AGENT|FILE.py:Class")]
