@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 _kernels: dict[tuple[type, str, bool], types.ModuleType] = {}
 _laws: dict[tuple[type, bool], types.ModuleType] = {}
+_told: set[type] = set()
 
 
 # ---------------------------------------------------------------------------------------------- fingerprint
@@ -344,8 +345,9 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
             digest = hashlib.sha256(source.encode()).hexdigest()[:12]
             folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
             path = folder / f"{tail}_{digest}.py"
-            if not path.exists():
-                logger.info("compiling the law of %s for %s: some seconds, once", world.__name__, tail)
+            if not path.exists() and world not in _told:
+                _told.add(world)
+                logger.info("compiling the law of %s: some seconds, the first time only", world.__name__)
             _write_once(path, source)
             module = _load(f"{law.__name__}_{tail}_{digest}", path)
             _explain_failures(module, world)
@@ -358,13 +360,13 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
 
 def _explain_failures(module: types.ModuleType, world: type[World]) -> None:
     """Makes the kernels say in a user's words why a law does not compile; costs nothing once they are compiled."""
-    from numba.core.errors import NumbaError
+    from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
     def explained(compile_for: Callable[..., Any]) -> Callable[..., Any]:
         def compile_for_args(*args: Any, **kwargs: Any) -> Any:
             try:
                 return compile_for(*args, **kwargs)
-            except NumbaError as error:
+            except (NumbaError, UnsupportedBytecodeError) as error:
                 raise UsageError(
                     f"the law of {world.__name__} does not compile:\n{_gist(str(error))}",
                     expected="arithmetic on numbers and tuples; State, Params, Purpose and helpers at module level",
@@ -381,11 +383,21 @@ def _explain_failures(module: types.ModuleType, world: type[World]) -> None:
 def _gist(text: str) -> str:
     """Returns the lines of a Numba error that speak of the user's law, without colours and without its own advice."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    if untyped := re.search(r"Untyped global name '(\w+)'.*<class", plain):
+        return (
+            f"    it uses the class {untyped[1]}, which cannot be compiled\n"
+            "    State, Params and Purpose cannot be reached through a class: define them at module level"
+        )
     kept: list[str] = []
+    ours = False
     for line in plain.splitlines():
         told = line.strip()
+        if told.startswith("File "):  # what follows quotes that file
+            ours = "inscape" in told.lower() and "kernels" in told.lower()
+        elif told.startswith("def ") and re.match(r"def \w+\(\s*P\b|def \w+\(\s*counts", told):
+            ours = True
         machinery = any(word in told.lower() for word in ("kernels", "<law of", "numba", "<source", "nopython"))
-        if told and not machinery and not told.startswith("During:") and told not in kept:
+        if told and not ours and not machinery and not told.startswith("During:") and told not in kept:
             kept.append(told)
     return "\n".join(f"    {line}" for line in kept[:12])
 

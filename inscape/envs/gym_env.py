@@ -65,6 +65,7 @@ class LawEnv(gym.Env[Any, Any]):
 
     def __init__(self, world: World, render_mode: str | None = None, max_episode_steps: int | None = None) -> None:
         require_single_player(world, "a Gymnasium environment")
+        world.require_probabilities()
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise UsageError(f"render_mode {render_mode!r}", expected="None, 'human', 'rgb_array' or 'ansi'")
         self.world = world

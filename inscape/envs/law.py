@@ -393,6 +393,32 @@ class World:
         _ = self.packed
         return compiler.kernel(type(self), template, compiled)
 
+    def require_probabilities(self) -> None:
+        """Checks that outcomes sum to one at the start, in plain Python: cheap, and done once for these dynamics.
+
+        Raises:
+            UsageError: they do not, naming state, action and sum. (`inscape check` looks at many states.)
+        """
+        if self.initial_noise or "probabilities" in self._shared:
+            return
+        self._shared["probabilities"] = True
+        initial, transition, legal = (self.law_function(name) for name in ("initial", "transition", "legal"))
+        assert initial is not None
+        assert transition is not None
+        starts = [initial(self.params, b) for b in range(self._count("initial_branches"))]
+        _require_one(sum(p for p, _ in starts), f"the initial states of {self.name}", "initial")
+        state = next(state for p, state in starts if p > 0)
+        if self.noise or self.continuous or self.simultaneous:
+            return
+        for action, name in enumerate(self.action_names):
+            if legal is None or legal(self.params, state, action):
+                total = sum(transition(self.params, state, action, b)[0] for b in range(self._count("branches")))
+                _require_one(total, f"the outcomes of {self.name} in {state} under action {name!r}", "transition")
+
+    def _count(self, name: str) -> int:
+        function = self.law_function(name)
+        return int(getattr(type(self), name) if function is None else function(self.params))
+
     # ------------------------------------------------------------------------------------ packed states
 
     def pack(self, states: Iterable[Any]) -> States:
@@ -653,6 +679,15 @@ class World:
     def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
         """Returns where state number `index` is in its scene."""
         return type(self).place(self.params, self.unpack(states, index))
+
+
+def _require_one(total: float, what: str, function: str) -> None:
+    if not abs(total - 1) < 1e-9:
+        raise UsageError(
+            f"{what} have probabilities summing to {total:.9g}",
+            expected="1",
+            hint=f"fix `{function}`, or the number of its branches; inscape check looks at many states",
+        )
 
 
 def _as_space(declared: Any, name: str) -> gym.Space[Any]:

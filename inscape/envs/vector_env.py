@@ -52,6 +52,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         threads: int | None = None,
     ) -> None:
         require_single_player(world, "a vector environment")
+        world.require_probabilities()
         if autoreset not in MODES:
             raise UsageError(f"autoreset {autoreset!r}", expected=", ".join(MODES))
         if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:

@@ -175,3 +175,43 @@ def test_settings_are_checked(elevator_file):
         resolve_task(elevator_file, {"floors": 2.5})
     with pytest.raises(UsageError, match="no setting 'flors'"):
         resolve_task(elevator_file, {"flors": 2})
+
+
+class Leaky(Counter):
+    """Loses a tenth of its probability."""
+
+    branches = 2
+
+    def transition(params, state, action, branch):
+        return 0.45, Count(state.n + branch)
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused_before_anything_is_learned():
+    for reader in (Leaky().env, lambda: Leaky().vector_env(4)):
+        with pytest.raises(UsageError, match=r"under action 'up' have probabilities summing to 0.9"):
+            reader()
+
+
+class Nested(Counter):
+    class Inner(NamedTuple):
+        n: int
+
+    State = Inner
+
+    def initial(params, branch):
+        return 1.0, Nested.State(1)
+
+
+def test_a_nested_state_is_told_where_to_go():
+    with pytest.raises(UsageError, match="define them at module level"):
+        Nested().sample_initial(1, np.random.default_rng(0))
+
+
+class Formatted(Counter):
+    def transition(params, state, action, branch):
+        return 1.0, Count(len(f"{state.n:03d}"))
+
+
+def test_what_numba_cannot_read_is_a_usage_error_too():
+    with pytest.raises(UsageError, match="does not compile"):
+        after_one_step(Formatted())
