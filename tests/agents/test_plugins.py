@@ -26,7 +26,7 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task, world_specs
 from inscape.errors import UsageError
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "my_agent.py"
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "balance.py"
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_the_example_agent_is_short_and_balances():
         ("sb3:dqm", "no Stable-Baselines3 algorithm 'dqm'(.|\n)*sb3:a2c(.|\n)*did you mean 'dqn'"),
         ("nowhere.py:Agent", "no file 'nowhere.py'"),
         (f"{EXAMPLE}:Balancer", "no class 'Balancer'(.|\n)*Balance"),
-        (str(EXAMPLE), "my_agent.py:YourClass"),
+        (str(EXAMPLE), "balance.py:YourClass"),
         ("no_such_module_here:Agent", "no module 'no_such_module_here'"),
         ("inscape.agents.ppo:ppo_loss", "expected: a class"),
     ],

@@ -199,7 +199,7 @@ def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
 
 
 def test_without_a_task_the_first_is_taken_in_which_the_agent_can_act_at_all() -> None:
-    example = Path(__file__).parents[2] / "examples" / "my_agent.py"
+    example = Path(__file__).parents[2] / "examples" / "balance.py"
     report = check_agent_spec(f"{example}:Balance")
     assert report.subject.endswith("Balance in CartPole")
     assert report.passed
