@@ -59,7 +59,7 @@ JOBS: tuple[Job, ...] = (
 NEXT = (
     "inscape plan FrozenLake8x8 --simulations 10000",
     "inscape observe {out}/goals-q-learning --goals A,B,C,D --beta 2,8,25",
-    "inscape train ppo CartPole --seed 1 && inscape watch runs/ppo-CartPole-seed1 --save episode.mp4",
+    "inscape train ppo CartPole --seed 1 && inscape watch runs/CartPole-ppo-seed1 --save episode.mp4",
 )
 
 

@@ -48,3 +48,10 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         run_demo(tmp_path / "file", jobs=[])
+
+
+def test_the_commands_to_try_next_name_the_run_that_training_makes() -> None:
+    from inscape.experiments.run import RunSettings, run_name
+
+    settings = RunSettings(agent="ppo", task={"name": "CartPole", "settings": {}}, seed=1, steps=1, device="cpu")
+    assert f"inscape watch runs/{run_name(settings)} " in demo.NEXT[2]
