@@ -168,7 +168,7 @@ class GridWorld(World):
 
     @staticmethod
     def reward(params: GridParams, purpose: GridPurpose, state: GridState, action: int, next_state: GridState) -> float:
-        gained = -purpose.step_cost
+        gained = 0.0 - purpose.step_cost  # not −0.0 where steps are free
         if is_goal(params, purpose, next_state.cell):
             gained += purpose.goal_reward
         elif params.letters[next_state.cell] == PIT:
