@@ -142,19 +142,11 @@ def adapter_source(world: type[World]) -> str:
     def has(name: str) -> bool:
         return world.law_function(name) is not None
 
-    # what acts
-    if world.continuous:
-        width = len(world.action_low)
-        entries = ", ".join(f"A[i, {k}]" for k in range(width))
-        parts.append(f"def load_action(A, i):\n    return ({entries},)\n")
-        parts.append("def action_of_index(a):\n    return a\n")
-    elif world.simultaneous:
-        entries = ", ".join(f"A[i, {k}]" for k in range(world.players))
-        parts.append(f"def load_action(A, i):\n    return ({entries},)\n")
-        parts.append("def action_of_index(a):\n    return a\n")
-    else:
-        parts.append("def load_action(A, i):\n    return A[i]\n")
-        parts.append("def action_of_index(a):\n    return a\n")
+    # what acts: one number, or several (dimensions of a continuous action; players who act at once)
+    width = len(world.action_low) if world.continuous else world.players if world.simultaneous else 0
+    loaded = "(" + ", ".join(f"A[i, {k}]" for k in range(width)) + ",)" if width else "A[i]"
+    parts.append(f"def load_action(A, i):\n    return {loaded}\n")
+    parts.append("def action_of_index(a):\n    return a\n")
     fixed = world.fixed_actions()
     parts.append(f"def num_actions(P):\n    return {'P[4][0]' if fixed is None else len(fixed)}\n")
 
@@ -175,19 +167,15 @@ def adapter_source(world: type[World]) -> str:
 
     # optional law functions
     parts.append("reward = law_reward\nterminal = law_terminal\n")
-    if world.players == 1:
-        parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
-        parts.append(_observation_source(world, "observation"))
-    else:
-        parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
-        if has("observation"):
-            parts.append("observation_of = law_observation\n")
-        else:
-            parts.append(_observation_source(world, "_all", "_all(params, state)"))
-            parts.append("def observation_of(params, state, player):\n    return _all(params, state)\n")
+    parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
+    if world.players > 1 and has("observation"):
         parts.append(
-            "def observation(params, state):\n    return observation_of(params, state, mover(params, state))\n"
+            "def observation(params, state):\n    return law_observation(params, state, mover(params, state))\n"
         )
+    elif has("observation"):
+        parts.append("observation = law_observation\n")
+    else:
+        parts.append(_whole_state_source(world))
     parts.append("legal = law_legal\n" if has("legal") else "def legal(params, state, action):\n    return True\n")
 
     # what is written
@@ -234,18 +222,16 @@ def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any
     )
 
 
-def _observation_source(world: type[World], name: str, _: str = "") -> str:
-    if world.law_function("observation") is not None:
-        return f"{name} = law_observation\n"
-    state = world.layouts()[0]
+def _whole_state_source(world: type[World]) -> str:
+    """Returns the source of an observation that shows every scalar of the state."""
     scalars = []
-    for field in state.fields:
+    for field in world.layouts()[0].fields:
         if field.length is None:
             scalars.append(f"state.{field.name}")
         else:
             scalars += [f"state.{field.name}[{k}]" for k in range(field.length)]
     value = scalars[0] if world.observation_size() is None else "(" + ", ".join(scalars) + ",)"
-    return f"def {name}(params, state):\n    return {value}\n"
+    return f"def observation(params, state):\n    return {value}\n"
 
 
 def _write_source(function: str, size: int | None) -> str:
