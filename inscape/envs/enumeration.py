@@ -77,7 +77,7 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
             expected="a finite action set, one player acting at a time",
         )
     kernels = world.kernel(TEMPLATE, compiled)
-    start_probability, starts = _starts(world, compiled)
+    start_probability, starts = world.initial_outcomes(compiled=compiled)
     roots = States.concatenate([world.pack(type(world).roots(world.params)), starts[start_probability > 0]])
     packed = world.packed
     every = (packed, *(world.with_purpose(purpose).packed for purpose in world.goals.values()))
@@ -116,7 +116,7 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
             f"the outcomes of {world.name} in state {world.unpack(states, int(s))} under action "
             f"{world.action_names[a]!r} have probabilities summing to {total[s, a]:.9g}",
             expected="1",
-            hint=f"inscape check: fix `transition`, or raise `branches` (now {kernels_width(world)})",
+            hint=f"inscape check: fix `transition`, or raise `branches` (now {number_of_branches(world)})",
         )
     enumeration = Enumeration(states, next_state, probability, legal, np.zeros(count))
     np.add.at(enumeration.initial, enumeration.index_of(starts[start_probability > 0]),
@@ -130,13 +130,9 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
     return enumeration
 
 
-def kernels_width(world: World) -> int:
+def number_of_branches(world: World) -> int:
     """Returns the number of branches of the transition law."""
     return int(world.kernel("inscape.envs.kernels.batch").counts(world.packed)[0])
-
-
-def _starts(world: World, compiled: bool) -> tuple[np.ndarray, States]:
-    return world.initial_outcomes(compiled=compiled)
 
 
 def _refuse_continua(world: World, states: States) -> None:
@@ -150,7 +146,7 @@ def _tabulate(
     count: int, scratch_args: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Fills the tables in blocks, so that memory holds merged outcomes, not branches."""
-    actions, width = world.num_actions, kernels_width(world)
+    actions, width = world.num_actions, number_of_branches(world)
     legal = np.zeros((count, actions), np.bool_)
     block = max(1, min(count, 20_000_000 // max(1, actions * width)))
     blocks: list[tuple[np.ndarray, np.ndarray]] = []

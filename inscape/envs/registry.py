@@ -38,7 +38,7 @@ class WorldSpec:
         entry: `module:Class` of the World.
         description: one line.
         settings: settings that differ from the class's defaults.
-        max_episode_steps: time limit; None takes the class's.
+        max_episode_steps: time limit, known without importing the class; None takes the class's.
         version: raised when behaviour changes.
     """
 
@@ -60,7 +60,7 @@ _LAKE = {"ice": "SF", "slip": 2 / 3}
 _SPECS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
-        WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals"),
+        WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals", {}, 100),
         WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
         WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
         WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake, no slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
@@ -71,7 +71,7 @@ _SPECS: dict[str, WorldSpec] = {
             "FourGoals", GRID, "four goals in a room of pillars: for observers of goals",
             {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
         ),
-        WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart"),
+        WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
     )
 }  # fmt: skip
 
@@ -108,14 +108,9 @@ def _register_with_gymnasium(spec: WorldSpec) -> None:
         id=spec.id,
         entry_point="inscape.envs.registry:make_env",
         vector_entry_point="inscape.envs.registry:make_vector_env",
-        max_episode_steps=spec.max_episode_steps or _class_limit(spec),
+        max_episode_steps=spec.max_episode_steps,
         kwargs={"world": spec.name},
     )
-
-
-def _class_limit(spec: WorldSpec) -> int | None:
-    # known without importing the class, so that registering costs nothing
-    return {"CartPole": 500, "GridWorld": 100}.get(spec.name)
 
 
 def make_env(world: str, render_mode: str | None = None, **settings: Any) -> gym.Env[Any, Any]:

@@ -89,11 +89,11 @@ def write_world(path: Path, factor: int) -> None:
 
 
 RUN = """
-import sys, numpy as np
+import sys
 from inscape import resolve_task
 env = resolve_task(sys.argv[1]).env()
 env.reset(seed=0)
-print(env.step(0)[1], "numba" in sys.modules)
+print(env.step(0)[1])
 """
 
 
@@ -105,7 +105,7 @@ def run(target: str, **environment: str) -> str:
         text=True,
         check=True,
     )
-    return done.stdout.split()[0]
+    return done.stdout.strip()
 
 
 def test_an_edited_world_is_compiled_anew_and_an_unwritable_cache_only_costs_time(tmp_path):
@@ -133,16 +133,11 @@ class Mixed(Counter):
 
 def test_a_law_that_does_not_compile_is_explained():
     with pytest.raises(UsageError, match="the law of Mixed does not compile") as caught:
-        Mixed().env().reset(seed=0) and after_one_step(Mixed())
+        after_one_step(Mixed())
     told = str(caught.value)
     assert "Count(state.n / 2)" in told
     assert "inscape check" in told
     assert "numba" not in told.lower()
-
-
-class Unplaced(World):
-    State = Count
-    actions = ()
 
 
 @pytest.mark.parametrize(
