@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.catalogue import FAMILIES, WorldSpec
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
@@ -29,51 +30,7 @@ Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
-class WorldSpec:
-    """One registered world: data only.
-
-    Attributes:
-        name: what users type; the Gymnasium id is `inscape/<name>-v<version>`.
-        entry: `module:Class` of the World.
-        description: one line.
-        settings: settings that differ from the class's defaults.
-        max_episode_steps: time limit, known without importing the class; None takes the class's.
-        version: raised when behaviour changes.
-    """
-
-    name: str
-    entry: str
-    description: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    max_episode_steps: int | None = None
-    version: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"inscape/{self.name}-v{self.version}"
-
-
-GRID = "inscape.envs.gridworld.grid:GridWorld"
-_LAKE = {"ice": "SF", "slip": 2 / 3}
-
-_SPECS: dict[str, WorldSpec] = {
-    spec.name: spec
-    for spec in (
-        WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals", {}, 100),
-        WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
-        WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
-        WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake, no slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
-        WorldSpec(
-            "FrozenLake8x8-firm", GRID, "the 8×8 lake without slipping", {"map": "8x8", "ice": "SF", "slip": 0.0}, 200
-        ),
-        WorldSpec(
-            "FourGoals", GRID, "four goals in a room of pillars: for observers of goals",
-            {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
-        ),
-        WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
-    )
-}  # fmt: skip
+_SPECS: dict[str, WorldSpec] = {spec.name: spec for family in FAMILIES.values() for spec in family}
 
 
 def register(spec: WorldSpec) -> None:

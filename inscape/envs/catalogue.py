@@ -1,0 +1,72 @@
+"""Our worlds, by name: data only, one table per family, read by `inscape.envs.registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """One registered world: data only.
+
+    Attributes:
+        name: what users type; the Gymnasium id is `inscape/<name>-v<version>`.
+        entry: `module:Class` of the World.
+        description: one line.
+        settings: settings that differ from the class's defaults.
+        max_episode_steps: time limit, known without importing the class; None takes the class's.
+        players: how many act; known without importing the class, so that readers for one refuse early.
+        version: raised when behaviour changes.
+    """
+
+    name: str
+    entry: str
+    description: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+    players: int = 1
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"inscape/{self.name}-v{self.version}"
+
+
+GRID = "inscape.envs.gridworld.grid:GridWorld"
+_LAKE = {"ice": "SF", "slip": 2 / 3}
+
+GRIDS = (
+    WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals", {}, 100),
+    WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
+    WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
+    WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake, no slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
+    WorldSpec(
+        "FrozenLake8x8-firm", GRID, "the 8×8 lake without slipping", {"map": "8x8", "ice": "SF", "slip": 0.0}, 200
+    ),
+    WorldSpec(
+        "FourGoals", GRID, "four goals in a room of pillars: for observers of goals",
+        {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
+    ),
+)  # fmt: skip
+
+SMALL: tuple[WorldSpec, ...] = ()
+
+PARTIAL: tuple[WorldSpec, ...] = ()
+
+CONTROL = (WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),)
+
+GAMES: tuple[WorldSpec, ...] = ()
+
+TEAMS: tuple[WorldSpec, ...] = ()
+
+FAMILIES: dict[str, tuple[WorldSpec, ...]] = {
+    "Grids": GRIDS,
+    "Small decision processes": SMALL,
+    "Partly observed": PARTIAL,
+    "Control": CONTROL,
+    "Games against others": GAMES,
+    "Teams and mixed motives": TEAMS,
+}
+"""Family name → its worlds, in the order of the gallery."""
