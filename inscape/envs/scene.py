@@ -33,8 +33,22 @@ PALETTE: dict[str, str] = {
     "red": "#e45756",
     "purple": "#8c6bb1",
     "teal": "#2a9d9d",
+    "yellow": "#d9b53a",
+    "wood": "#c9a26d",
+    "player0": "#e08b2c",
+    "player1": "#3b76af",
+    "player2": "#b65f9e",
+    "player3": "#2f9b74",
+    "player4": "#c7ac2b",
+    "player5": "#75503f",
 }
-"""Colours a shape may name, on a light ground."""
+"""Colours a shape may name, on a light ground.
+
+Ground and things: `paper` (the page), `line` (grid lines), `ink` (outlines, text), `muted` (less important text),
+`wall`, `ice`, `water`, `goal`, `danger`, `start`, `wood` (boards, furniture). The one who acts alone: `agent`. Players,
+the same in every world: `player0` … `player5`, told apart by colour-blind eyes too (`player0` is the `agent`'s colour;
+more than six start again, see `player_color`). Anything else: `blue orange green red purple teal yellow`.
+"""
 
 DARK_PALETTE: dict[str, str] = {
     "paper": "#22252c",
@@ -54,8 +68,24 @@ DARK_PALETTE: dict[str, str] = {
     "red": "#ee7b7d",
     "purple": "#ab8bd0",
     "teal": "#46bcbc",
+    "yellow": "#e6c65a",
+    "wood": "#8a6b42",
+    "player0": "#f0a04b",
+    "player1": "#6aa3dc",
+    "player2": "#d587bf",
+    "player3": "#4dc096",
+    "player4": "#ddc64f",
+    "player5": "#b58a75",
 }
 """The same names on a dark ground, for readers that follow the viewer's colour scheme (the report)."""
+
+
+NUM_PLAYER_COLORS = 6
+
+
+def player_color(player: int) -> str:
+    """Returns the palette name of a player's colour."""
+    return f"player{player % NUM_PLAYER_COLORS}"
 
 
 def color_of(name: str) -> str:
