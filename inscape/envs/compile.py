@@ -33,16 +33,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.envs import streams
+from inscape.envs import lawtools, streams
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.law import World
 
+UNROLLED = 8  # laws of at most so many outcomes are sampled without a loop
 FIRST_TABLE = 5  # where the lookup tables begin in the packed world
 NAMES_IMPORT = "from inscape.envs.kernels.names import"
 LAW_FUNCTIONS = (
-    "initial", "transition", "reward", "terminal", "observation", "legal", "mover", "branches", "initial_branches",
+    "initial", "transition", "reward", "terminal", "observation", "observation_view", "observation_entry", "legal",
+    "mover", "branches", "initial_branches",
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,9 @@ def _parts(world: type[World]) -> Iterator[str]:
 @lru_cache(maxsize=1)
 def _machinery() -> str:
     """Returns a hash of the code that makes kernels, so that changing it makes new ones."""
-    return hashlib.sha256(b"".join(Path(f).read_bytes() for f in (__file__, streams.__file__))).hexdigest()
+    return hashlib.sha256(
+        b"".join(Path(f).read_bytes() for f in (__file__, streams.__file__, lawtools.__file__))
+    ).hexdigest()
 
 
 def _function_parts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
@@ -133,9 +137,9 @@ def adapter_source(world: type[World]) -> str:
     """Returns the generated source that lets kernels call the law of `world` on packed arrays."""
     state, params, purpose = world.layouts()
     parts = [
-        params.load_source("load_params", "P[0]", "P[1]", FIRST_TABLE, "", "P"),
-        purpose.load_source("load_purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P"),
-        state.load_source("load_state", "F", "I", 0, ", i", "F, I, i"),
+        params.load_source("Params", "P[0]", "P[1]", FIRST_TABLE, "", "P"),
+        purpose.load_source("Purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P"),
+        state.load_source("State", "F", "I", 0, ", i", "F, I, i"),
         state.store_source(),
     ]
 
@@ -146,9 +150,9 @@ def adapter_source(world: type[World]) -> str:
     width = len(world.action_low) if world.continuous else world.players if world.simultaneous else 0
     loaded = "(" + ", ".join(f"A[i, {k}]" for k in range(width)) + ",)" if width else "A[i]"
     parts.append(f"def load_action(A, i):\n    return {loaded}\n")
-    parts.append("def action_of_index(a):\n    return a\n")
     fixed = world.fixed_actions()
     parts.append(f"def num_actions(P):\n    return {'P[4][0]' if fixed is None else len(fixed)}\n")
+    parts.append(_choices_source(world))
 
     # how many outcomes
     for name in ("branches", "initial_branches"):
@@ -163,23 +167,16 @@ def adapter_source(world: type[World]) -> str:
         noise = world.initial_noise if name == "initial" else world.noise
         count = "initial_branches" if name == "initial" else "branches"
         parts.append(f"{name} = law_{name}\n")
-        parts.append(_sampler_source(name, extra, count, noise, inspect.getattr_static(world, count)))
+        bound = world.max_branches if name == "transition" else None
+        parts.append(_sampler_source(name, extra, count, noise, inspect.getattr_static(world, count), bound))
 
     # optional law functions
     parts.append("reward = law_reward\nterminal = law_terminal\n")
     parts.append("mover = law_mover\n" if has("mover") else "def mover(params, state):\n    return 0\n")
-    if world.players > 1 and has("observation"):
-        parts.append(
-            "def observation(params, state):\n    return law_observation(params, state, mover(params, state))\n"
-        )
-    elif has("observation"):
-        parts.append("observation = law_observation\n")
-    else:
-        parts.append(_whole_state_source(world))
-    parts.append("legal = law_legal\n" if has("legal") else "def legal(params, state, action):\n    return True\n")
+    parts.append(_legal_source(world))
 
     # what is written
-    parts.append(_write_source("write_obs", world.observation_size()))
+    parts.append(_observation_source(world))
     parts.append(_write_source("write_reward", None if world.players == 1 else world.players))
     transition_slots = world.noise or (0 if inspect.getattr_static(world, "branches") == 1 else 1)
     initial_slots = world.initial_noise or (0 if inspect.getattr_static(world, "initial_branches") == 1 else 1)
@@ -189,11 +186,76 @@ def adapter_source(world: type[World]) -> str:
         f"KEY = {state.num_ints}\nCLOCK = {state.num_ints + 1}\nELAPSED = {state.num_ints + 2}\n"
         f"TRANSITION_SLOTS = {transition_slots}\nSLOTS = {max(1, transition_slots + initial_slots)}\n"
         f"NUM_PLAYERS = {world.players}\nHAS_LEGAL = {has('legal')}\nZERO_REWARD = {zero}\n"
+        f"MASK_PLAYERS = {world.players if world.simultaneous else 1}\n"
     )
     return "\n".join(parts)
 
 
-def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any) -> str:
+def _choices_source(world: type[World]) -> str:
+    """Returns the source of `num_choices(P)` and `action_of_index(a)`: actions, or joint actions, by number."""
+    if not world.simultaneous:
+        return "def num_choices(P):\n    return num_actions(P)\n\ndef action_of_index(P, a):\n    return a\n"
+    digits = [f"(a // n ** {world.players - 1 - k}) % n" for k in range(world.players)]
+    return (
+        f"def num_choices(P):\n    return num_actions(P) ** {world.players}\n\n"
+        f"def action_of_index(P, a):\n    n = num_actions(P)\n    return ({', '.join(digits)},)\n"
+    )
+
+
+def _legal_source(world: type[World]) -> str:
+    """Returns the source of `legal(params, state, action)`, `legal_for(… player, a)` and `write_mask`."""
+    has = world.law_function("legal") is not None
+    if world.simultaneous:
+        each = " and ".join(f"law_legal(params, state, {k}, action[{k}])" for k in range(world.players))
+        own = "law_legal(params, state, player, a)"
+        write = "mask[i, player, a] = value"
+    else:
+        each, own, write = "law_legal(params, state, action)", "law_legal(params, state, a)", "mask[i, a] = value"
+    return (
+        f"def legal(params, state, action):\n    return {each if has else 'True'}\n\n"
+        f"def legal_for(params, state, player, a):\n    return {own if has else 'True'}\n\n"
+        f"def write_mask(mask, i, player, a, value):\n    {write}\n"
+    )
+
+
+def _observation_source(world: type[World]) -> str:
+    """Returns the source of `observe_into(params, state, out, i)` and `observe_as(params, state, player, out, i)`.
+
+    The first writes what is observed after a step: the mover's observation, or every player's where all act at once.
+    """
+    size = world.observation_size()
+    several = world.players > 1
+    given = ", player" if several else ""
+    if world.is_wide():
+        view = f"law_observation_view(params, state{given})" if world.law_function("observation_view") else "state"
+        lines = ["view = " + view, f"for k in range({size}):", "    out[{at}] = law_observation_entry(params, view, k)"]
+        one, all_at_once = "i, k", "i, {player}, k"
+    else:
+        if world.law_function("observation") is not None:
+            value = f"law_observation(params, state{given})"
+        else:
+            value = _whole_state(world)
+        lines = ["value = " + value]
+        if size is None:
+            lines, one, all_at_once = [*lines, "out[{at}] = value"], "i", "{player}, i"
+        else:
+            lines += [f"out[{k}, {{at}}] = value[{k}]" for k in range(size)]
+            one, all_at_once = "i", "{player}, i"
+
+    def body(at: str) -> str:
+        return "".join(f"    {line.replace('{at}', at)}\n" for line in lines)
+
+    source = f"def observe_as(params, state, player, out, i):\n{body(one)}\n"
+    if not world.simultaneous:
+        return source + (
+            "def observe_into(params, state, out, i):\n    observe_as(params, state, mover(params, state), out, i)\n"
+        )
+    source += f"def observe_one(params, state, player, out, i):\n{body(all_at_once.format(player='player'))}\n"
+    calls = "".join(f"    observe_one(params, state, {k}, out, i)\n" for k in range(world.players))
+    return source + f"def observe_into(params, state, out, i):\n{calls}"
+
+
+def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any, bound: int | None) -> str:
     call = f"law_{name}(params, {extra}"
     if noise:
         draws = ", ".join(f"uniform(key, counter + {k})" for k in range(noise))
@@ -204,6 +266,21 @@ def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any
     if branches == 1:
         return outcome + f"\ndef sample_{name}(params, {extra}key, counter):\n    return {call}0)[1]\n"
     # rounding may leave the sum just below one: the last outcome of positive probability then stands
+    if isinstance(branches, int) and branches <= UNROLLED:
+        bound = branches
+    if bound is not None:  # the same choice as below without a branch, so that several copies are stepped at once
+        rest = "".join(
+            f"    p, candidate = {call}{b})\n"
+            f"    chosen = candidate if (u >= total) & (p > 0.0) else chosen\n"
+            f"    total += p\n"
+            for b in range(1, bound)
+        )
+        return outcome + (
+            f"\ndef sample_{name}(params, {extra}key, counter):\n"
+            f"    total, chosen = {call}0)\n"
+            f"    u = uniform(key, counter)\n{rest}"
+            f"    return chosen\n"
+        )
     return outcome + (
         f"\ndef sample_{name}(params, {extra}key, counter):\n"
         f"    n = {count}(params)\n"
@@ -222,16 +299,15 @@ def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any
     )
 
 
-def _whole_state_source(world: type[World]) -> str:
-    """Returns the source of an observation that shows every scalar of the state."""
+def _whole_state(world: type[World]) -> str:
+    """Returns the expression for an observation that shows every scalar of the state."""
     scalars = []
     for field in world.layouts()[0].fields:
         if field.length is None:
             scalars.append(f"state.{field.name}")
         else:
             scalars += [f"state.{field.name}[{k}]" for k in range(field.length)]
-    value = scalars[0] if world.observation_size() is None else "(" + ", ".join(scalars) + ",)"
-    return f"def observation(params, state):\n    return {value}\n"
+    return scalars[0] if world.observation_size() is None else "(" + ", ".join(scalars) + ",)"
 
 
 def _write_source(function: str, size: int | None) -> str:
@@ -254,8 +330,6 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
         module = types.ModuleType(name, f"The law of {world.__name__}, as kernels see it.")
         scope = module.__dict__
         state, params, purpose = world.layouts()
-        for layout in (state, params, purpose):
-            scope[layout.cls.__name__] = layout.cls
         scope.update(State=state.cls, Params=params.cls, Purpose=purpose.cls)
         helpers: dict[int, Any] = {}
         for law_name in LAW_FUNCTIONS:
@@ -288,6 +362,9 @@ def _compile_law(function: Callable[..., Any], module: str, done: dict[int, Any]
 
     if hasattr(function, "py_func"):
         return function
+    tool = lawtools.compiled_form(function)
+    if tool is not None:
+        return tool
     if id(function) in done:
         return done[id(function)]
     scope = dict(function.__globals__)

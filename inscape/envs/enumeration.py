@@ -62,20 +62,17 @@ class Enumeration:
 
 
 def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: bool = True) -> Enumeration:
-    """Returns the dynamics of `world` as tables.
+    """Returns the dynamics of `world` as tables; where all players act at once, A counts joint actions.
 
     States that are terminal under the world's own purpose and under each of its named `purposes` are not expanded.
 
     Raises:
-        MissingLawError: the law can only be sampled, or actions are continuous or joint.
+        MissingLawError: the law can only be sampled, or actions are continuous.
         UsageError: more than `max_states` states are reachable; or probabilities do not sum to one.
     """
     world.require_enumerable("enumeration")
-    if world.continuous or world.simultaneous:
-        raise MissingLawError(
-            f"{world.name} has {'continuous' if world.continuous else 'joint'} actions",
-            expected="a finite action set, one player acting at a time",
-        )
+    if world.continuous:
+        raise MissingLawError(f"{world.name} has continuous actions", expected="a finite action set")
     kernels = world.kernel(TEMPLATE, compiled)
     start_probability, starts = world.initial_outcomes(compiled=compiled)
     roots = States.concatenate([world.pack(type(world).roots(world.params)), starts[start_probability > 0]])
@@ -114,7 +111,7 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
         s, a = wrong[0]
         raise UsageError(
             f"the outcomes of {world.name} in state {world.unpack(states, int(s))} under action "
-            f"{world.action_names[a]!r} have probabilities summing to {total[s, a]:.9g}",
+            f"{world.choice_name(int(a))!r} have probabilities summing to {total[s, a]:.9g}",
             expected="1",
             hint=f"inscape check: fix `transition`, or raise `branches` (now {number_of_branches(world)})",
         )
@@ -146,7 +143,7 @@ def _tabulate(
     count: int, scratch_args: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Fills the tables in blocks, so that memory holds merged outcomes, not branches."""
-    actions, width = world.num_actions, number_of_branches(world)
+    actions, width = world.num_choices, number_of_branches(world)
     legal = np.zeros((count, actions), np.bool_)
     block = max(1, min(count, 20_000_000 // max(1, actions * width)))
     blocks: list[tuple[np.ndarray, np.ndarray]] = []

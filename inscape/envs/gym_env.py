@@ -26,7 +26,8 @@ def require_single_player(world: World, reader: str) -> None:
         raise UsageError(
             f"{world.name} has {world.players} players, and {reader} serves one",
             expected="a world for one player",
-            hint="search it with a planner: inscape plan",
+            hint=f"several players: world.{'parallel' if world.simultaneous else 'aec'}_env() for PettingZoo, or "
+            "world.vector_env(num_envs) for many copies",
         )
 
 
@@ -37,7 +38,7 @@ def initial_of(world: World, state: Any) -> States:
     cls = world.State
     fields = cls._fields  # type: ignore[attr-defined]
     if not isinstance(state, cls):
-        values = [state] if np.ndim(state) == 0 else list(state)
+        values = list(state) if isinstance(state, (list, tuple)) or np.ndim(state) else [state]
         if len(values) != len(fields):
             raise UsageError(f"start state {state!r} for {world.name}", expected=f"{len(fields)} values: {fields}")
         state = cls(*values)
@@ -84,6 +85,7 @@ class LawEnv(gym.Env[Any, Any]):
         self._terminated, self._truncated = np.zeros(1, np.bool_), np.zeros(1, np.bool_)
         self._obs = world.observation_array(1)
         self._scalar = self._obs.ndim == 1
+        self._shape = self.observation_space.shape
         self._restricts = world.law_function("legal") is not None
         self._mask = np.ones((1, 1 if world.continuous else world.num_actions), np.bool_)
         self._everyone = np.ones(1, np.bool_)
@@ -112,7 +114,7 @@ class LawEnv(gym.Env[Any, Any]):
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
             self._floats[:], self._ints[:-3] = states.floats, states.ints
-            self._obs[:] = self.world.observe(states).T
+            self._obs[...] = self.world.observe(states).reshape(self._obs.shape)
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info()
@@ -146,7 +148,7 @@ class LawEnv(gym.Env[Any, Any]):
         )  # fmt: skip
 
     def _observation(self) -> Any:
-        return self._obs[0] if self._scalar else self._obs[:, 0].copy()
+        return self._obs[0] if self._scalar else self._obs.reshape(self._shape).copy()
 
     def _info(self) -> dict[str, Any]:
         if not self._restricts:

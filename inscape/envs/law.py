@@ -8,11 +8,11 @@ and compiled by numba-cuda from the same source. See `docs/architecture.md` for 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,7 @@ from inscape.errors import MissingLawError, PartialObservationError, UsageError,
 if TYPE_CHECKING:
     from inscape.envs.enumeration import Enumeration
     from inscape.envs.gym_env import LawEnv
+    from inscape.envs.pettingzoo_env import LawAECEnv, LawParallelEnv
     from inscape.envs.vector_env import LawVectorEnv
 
 BATCH = "inscape.envs.kernels.batch"
@@ -83,7 +84,9 @@ class World:
         `transition(params, state, action, branch) -> (probability, State)`, or `(…, noise) -> State`
         `reward(params, purpose, state, action, next_state) -> float` (several players: a tuple)
         optional: `terminal(params, purpose, state) -> bool` (default: never),
-        `observation(params, state)`, `legal(params, state, action)`, `mover(params, state)`
+        `observation(params, state)`, `legal(params, state, action)`; several players: `observation(params, state,
+        player)`, `mover(params, state)` in turn, `legal(params, state, player, action)` all at once; wide
+        observations: `observation_entry(params, view, k)` with `observation_view(params, state)`
 
     Args:
         settings: what `setup` takes; by default the fields of `Params` and `Purpose`.
@@ -96,11 +99,14 @@ class World:
     action_low: ClassVar[tuple[float, ...]] = ()
     action_high: ClassVar[tuple[float, ...]] = ()
     branches: ClassVar[Any] = 1
+    max_branches: ClassVar[int | None] = None
     initial_branches: ClassVar[Any] = 1
     noise: ClassVar[int] = 0
     initial_noise: ClassVar[int] = 0
     players: ClassVar[int] = 1
     simultaneous: ClassVar[bool] = False
+    player_names: ClassVar[tuple[str, ...]] = ()
+    lengths: ClassVar[Mapping[str, int]] = {}
     max_episode_steps: ClassVar[int | None] = None
     gamma: ClassVar[float] = 0.99
     continuous: ClassVar[bool] = False
@@ -114,6 +120,10 @@ class World:
                 f"{cls.__name__} defines observation_space, which is what readers ask of an instance",
                 expected="a static method observations(params) -> gymnasium.Space",
             )
+
+    def __new__(cls, **settings: Any) -> Self:
+        sized = cls.sized(**settings)
+        return cast(Self, object.__new__(_variant(cls, sized) if sized else cls))
 
     def __init__(self, **settings: Any) -> None:
         self._check_class()
@@ -131,6 +141,14 @@ class World:
 
     # ------------------------------------------------------------------------------------ what a subclass may define
 
+    @classmethod
+    def sized(cls, **settings: Any) -> dict[str, Any]:
+        """Returns the class attributes that follow from the settings, such as
+        `{"players": 5, "lengths": {"x": 5, "y": 5}}`: how long the fields annotated `tuple[float, ...]` are. The
+        world made is then of a class of its own, compiled for these sizes.
+        """
+        return {}
+
     @staticmethod
     def terminal(params: Any, purpose: Any, state: Any) -> bool:
         """Returns whether the state ends the task (law function); by default the task never ends by itself."""
@@ -140,7 +158,7 @@ class World:
         """Returns `(params, purpose)` for the given settings; by default their fields, checked for type."""
         made = []
         for cls in (self.Params, self.Purpose):
-            layout = Layout.of(cls, tables=True, owner=type(self).__name__)
+            layout = Layout.of(cls, tables=True, owner=type(self).__name__, lengths=self.lengths)
             values = [_coerce(settings[f.name], f.kind, f.length, f"{self.name}.{f.name}") for f in layout.fields]
             made.append(cls(*values))
         return made[0], made[1]
@@ -193,9 +211,9 @@ class World:
         if not hasattr(cls, "State"):
             raise UsageError(f"world {owner} has no State", expected="State = a typing.NamedTuple class")
         return (
-            Layout.of(cls.State, owner=owner),
-            Layout.of(cls.Params, tables=True, owner=owner),
-            Layout.of(cls.Purpose, tables=True, owner=owner),
+            Layout.of(cls.State, owner=owner, lengths=cls.lengths),
+            Layout.of(cls.Params, tables=True, owner=owner, lengths=cls.lengths),
+            Layout.of(cls.Purpose, tables=True, owner=owner, lengths=cls.lengths),
         )
 
     @classmethod
@@ -228,6 +246,11 @@ class World:
         """Returns the action names when they are a constant of the class, None when they depend on the params."""
         member = inspect.getattr_static(cls, "actions", ())
         return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
+
+    @classmethod
+    def is_wide(cls) -> bool:
+        """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
+        return cls.law_function("observation_entry") is not None
 
     @classmethod
     def observation_size(cls) -> int | None:
@@ -263,11 +286,43 @@ class World:
                     expected=f"{len(arguments)}: {', '.join(arguments)}",
                     hint="law functions are static methods: write @staticmethod above them",
                 )
+        for optional, taken in self._optional_arguments().items():
+            function = cls.law_function(optional)
+            if function is None:
+                continue
+            count = len(inspect.signature(getattr(function, "py_func", function)).parameters)
+            if count != len(taken):
+                raise UsageError(
+                    f"{name}.{optional} takes {count} arguments",
+                    expected=f"{len(taken)}: {', '.join(taken)}",
+                    hint="what a law function takes depends on `players` and `simultaneous`: see docs/architecture.md",
+                )
+        if cls.players < 1 or (cls.simultaneous and cls.players < 2):
+            raise UsageError(f"{name} has players = {cls.players}", expected="1, or more where `simultaneous` is True")
+        if cls.player_names and len(cls.player_names) != cls.players:
+            raise UsageError(f"{name} has {cls.players} players and {len(cls.player_names)} player_names")
         if cls.continuous:
+            if cls.players > 1:
+                raise UsageError(
+                    f"{name} has continuous actions and {cls.players} players", expected="a finite set of actions"
+                )
             if len(cls.action_low) != len(cls.action_high):
                 raise UsageError(f"{name}: action_low has {len(cls.action_low)} entries, action_high differs")
         elif cls.fixed_actions() == ():
             raise UsageError(f"world {name} has no actions", expected='actions = ("left", "right"), their names')
+
+    @classmethod
+    def _optional_arguments(cls) -> dict[str, tuple[str, ...]]:
+        """Returns what the optional law functions take in a world with these players."""
+        one = ("params", "state")
+        seen = (*one, "player") if cls.players > 1 else one
+        return {
+            "observation": seen,
+            "observation_view": seen,
+            "observation_entry": ("params", "view", "k"),
+            "legal": (*one, "player", "action") if cls.simultaneous else (*one, "action"),
+            "mover": one,
+        }
 
     # ------------------------------------------------------------------------------------ the instance
 
@@ -309,6 +364,26 @@ class World:
             fixed = tuple(inspect.getattr_static(type(self), "actions").__func__(self.params))
         return fixed
 
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """The players' names, in the order rewards and joint actions have."""
+        return self.player_names or tuple(f"player_{k}" for k in range(self.players))
+
+    @property
+    def num_choices(self) -> int:
+        """Number of actions, or of joint actions where all players act at once (the last player's varies fastest)."""
+        return int(self.num_actions**self.players) if self.simultaneous else self.num_actions
+
+    def choice_name(self, index: int) -> str:
+        """Returns the name of action (or joint action) number `index`."""
+        if not self.simultaneous:
+            return str(self.action_names[index])
+        return " + ".join(self.action_names[a] for a in self.joint_actions([index])[0])
+
+    def joint_actions(self, indices: Any) -> np.ndarray:
+        """Returns joint actions by number: `[B]` → `[B, M]`."""
+        return np.stack(np.unravel_index(np.asarray(indices), (self.num_actions,) * self.players), axis=-1)
+
     @property
     def num_actions(self) -> int:
         """Number of actions (of each player).
@@ -345,7 +420,7 @@ class World:
         declared = self.law_function("observations")
         if declared is not None:
             space = _as_space(declared(self.params), self.name)
-        elif self.law_function("observation") is not None:
+        elif self.law_function("observation") is not None or self.is_wide():
             raise UsageError(
                 f"{self.name} defines observation but not observations",
                 expected="a static method observations(params) -> gymnasium.Space",
@@ -353,10 +428,14 @@ class World:
         else:
             size = sum(field.size for field in self.layouts()[0].fields)
             space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        if space.shape is None or len(space.shape) > 1:
+        if self.is_wide():
+            if not isinstance(space, gym.spaces.Box):
+                raise UsageError(f"the observation space of {self.name} is {space}", expected="a Box")
+        elif space.shape is None or len(space.shape) > 1:
             raise UsageError(
                 f"the observation space of {self.name} is {space}",
                 expected="Discrete, MultiDiscrete, or a Box of one axis",
+                hint="write wide observations entry by entry: observation_entry(params, view, k)",
             )
         return space
 
@@ -377,7 +456,7 @@ class World:
     def _register_observation(self) -> None:
         """Notes on the class how many numbers an observation has: part of what is compiled."""
         shape = self.observation_space.shape
-        size = None if not shape else int(shape[0])
+        size = None if not shape else int(np.prod(shape))
         known = type(self).__dict__.get("_observation_size", "unknown")
         if known != "unknown" and known != size:
             raise UsageError(
@@ -519,15 +598,26 @@ class World:
         self.kernel(BATCH, compiled).terminals(world.packed, states.floats, states.ints, ended)
         return ended
 
-    def observe(self, states: States, *, compiled: bool = True) -> np.ndarray:
-        """Returns what is observed, `[B]` or `[B, n]` (several players: by the one who acts)."""
-        out = self.observation_array(len(states))
-        self.kernel(BATCH, compiled).observations(self.packed, states.floats, states.ints, out)
-        return out.T
+    def observe(self, states: States, player: int | None = None, *, compiled: bool = True) -> np.ndarray:
+        """Returns what is observed, `[B, ...]`.
+
+        Several players: by `player`; None stands for the one who acts, and where all act at once for all of them,
+        `[B, M, ...]`.
+        """
+        if player is not None and not 0 <= player < self.players:
+            raise UsageError(f"player {player} of {self.name}", expected=f"0 to {self.players - 1}")
+        kernels = self.kernel(BATCH, compiled)
+        if player is None or self.players == 1:
+            out = self.observation_array(len(states))
+            kernels.observations(self.packed, states.floats, states.ints, out)
+        else:
+            out = self.observation_array(len(states), of_one=True)
+            kernels.observations_of(self.packed, states.floats, states.ints, player, out)
+        return self.batch_first(out)
 
     def legal_actions(self, states: States, *, compiled: bool = True) -> np.ndarray:
-        """Returns `[B, A]` bool, True where the action is legal."""
-        mask = np.ones((len(states), self.num_actions), np.bool_)
+        """Returns `[B, A]` bool, True where the action is legal (`[B, M, A]` where all players act at once)."""
+        mask = self.mask_array(len(states))
         if self.law_function("legal") is not None:
             self.kernel(BATCH, compiled).legals(self.packed, states.floats, states.ints, mask)
         return mask
@@ -586,11 +676,32 @@ class World:
                 )
         return lookup
 
-    def observation_array(self, count: int) -> np.ndarray:
-        """Returns an empty array observations can be written to: `[B]`, or `[n, B]` (batch axis last)."""
+    def observation_array(self, count: int, of_one: bool = False) -> np.ndarray:
+        """Returns an empty array kernels write observations to: `[B]` or `[n, B]`, batch axis last; wide ones `[B, n]`.
+
+        Where all players act at once there is an axis for them, `[M, B]`, `[n, M, B]`, `[B, M, n]`, unless the
+        observations are `of_one` player. `batch_first` gives it the shape users see.
+        """
         shape = self.observation_space.shape
         assert shape is not None
-        return np.empty((*shape, count), self.observation_space.dtype)
+        players = (self.players,) if self.simultaneous and not of_one else ()
+        dtype = self.observation_space.dtype
+        if self.is_wide():
+            return np.empty((count, *players, int(np.prod(shape))), dtype)
+        return np.empty((*shape, *players, count), dtype)
+
+    def batch_first(self, observations: np.ndarray) -> np.ndarray:
+        """Returns observations as kernels wrote them in the shape users see, `[B, ...]` or `[B, M, ...]` (a view)."""
+        if self.is_wide():
+            shape = self.observation_space.shape
+            assert shape is not None
+            return observations.reshape(*observations.shape[:-1], *shape)
+        return observations.T
+
+    def mask_array(self, count: int) -> np.ndarray:
+        """Returns `[B, A]` (all at once: `[B, M, A]`) bool, all True."""
+        players = (self.players,) if self.simultaneous else ()
+        return np.ones((count, *players, 1 if self.continuous else self.num_actions), np.bool_)
 
     def _reward_array(self, count: int) -> np.ndarray:
         return np.zeros(count if self.players == 1 else (self.players, count))
@@ -659,6 +770,24 @@ class World:
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
         return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
 
+    def aec_env(
+        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
+    ) -> LawAECEnv:
+        """Returns this world as a PettingZoo AEC environment: players act one after another."""
+        from inscape.envs.pettingzoo_env import LawAECEnv
+
+        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        return LawAECEnv(self, render_mode=render_mode, max_episode_steps=limit)
+
+    def parallel_env(
+        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
+    ) -> LawParallelEnv:
+        """Returns this world as a PettingZoo Parallel environment: all players act at once."""
+        from inscape.envs.pettingzoo_env import LawParallelEnv
+
+        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        return LawParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
+
     def dynamics(self, max_states: int = 1_000_000) -> Enumeration:
         """Returns the enumerated dynamics (kept for the next call)."""
         from inscape.envs.enumeration import enumerate_dynamics
@@ -679,6 +808,18 @@ class World:
     def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
         """Returns where state number `index` is in its scene."""
         return type(self).place(self.params, self.unpack(states, index))
+
+
+def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
+    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""
+    variants = cls.__dict__.get("_variants")
+    if variants is None:
+        variants = cls._variants = {}  # type: ignore[attr-defined]
+    key = repr(sorted(attributes.items()))
+    if key not in variants:
+        variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
+    made: type[World] = variants[key]
+    return made
 
 
 def _require_one(total: float, what: str, function: str) -> None:

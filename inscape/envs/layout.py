@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,8 @@ class Layout:
     num_tables: int
 
     @staticmethod
-    def of(cls: type, *, tables: bool = False, owner: str = "") -> Layout:
-        """Returns the layout of a `NamedTuple` class.
+    def of(cls: type, *, tables: bool = False, owner: str = "", lengths: Mapping[str, int] | None = None) -> Layout:
+        """Returns the layout of a `NamedTuple` class; `lengths` says how long fields `tuple[kind, ...]` are.
 
         Raises:
             UsageError: a field is neither float, int, bool nor a fixed-length tuple of one of them.
@@ -56,7 +56,7 @@ class Layout:
         fields: list[Field] = []
         rows = {"float": 0, "int": 0, "table": 0}
         for name in cls._fields:
-            kind, length = _kind_of(hints.get(name), where, name, tables)
+            kind, length = _kind_of(hints.get(name), where, name, tables, lengths or {})
             pool = "int" if kind == "bool" else kind
             fields.append(Field(name, kind, length, rows[pool]))
             rows[pool] += 1 if length is None else length
@@ -104,14 +104,14 @@ class Layout:
             items.append(column[0] if field.length is None else tuple(column))
         return self.cls(*items)
 
-    def load_source(self, function: str, floats: str, ints: str, first_table: int, at: str, arguments: str) -> str:
-        """Returns the source of `function(arguments)`, which rebuilds the named tuple from arrays.
+    def load_source(self, role: str, floats: str, ints: str, first_table: int, at: str, arguments: str) -> str:
+        """Returns the source of `load_state(arguments)` (role `"State"`), which rebuilds the named tuple from arrays.
 
         `at` is the text of the column index (`", i"` for packed states, `""` for one packed value); table number t
         is entry `first_table + t` of the packed world.
         """
         if not self.fields:
-            return f"def {function}({arguments}):\n    return 0\n"
+            return f"def load_{role.lower()}({arguments}):\n    return 0\n"
         items = []
         for field in self.fields:
             if field.kind == "table":
@@ -121,7 +121,7 @@ class Layout:
             suffix = " != 0" if field.kind == "bool" else ""
             scalars = [f"{source}[{field.row + k}{at}]{suffix}" for k in range(field.size)]
             items.append(scalars[0] if field.length is None else "(" + ", ".join(scalars) + ",)")
-        return f"def {function}({arguments}):\n    return {self.cls.__name__}({', '.join(items)})\n"
+        return f"def load_{role.lower()}({arguments}):\n    return {role}({', '.join(items)})\n"
 
     def store_source(self) -> str:
         """Returns the source of `store_state(F, I, i, state)`."""
@@ -136,7 +136,7 @@ class Layout:
         return "\n".join(lines) + "\n"
 
 
-def _kind_of(hint: Any, where: str, name: str, tables: bool) -> tuple[str, int | None]:
+def _kind_of(hint: Any, where: str, name: str, tables: bool, lengths: Mapping[str, int]) -> tuple[str, int | None]:
     scalars = {float: "float", int: "int", bool: "bool"}
     if hint in scalars:
         return scalars[hint], None
@@ -144,6 +144,13 @@ def _kind_of(hint: Any, where: str, name: str, tables: bool) -> tuple[str, int |
         return "table", None
     if typing.get_origin(hint) is tuple:
         entries = typing.get_args(hint)
+        if len(entries) == 2 and entries[1] is Ellipsis and entries[0] in scalars:
+            if name not in lengths:
+                raise UsageError(
+                    f"field {name!r} of {where} is annotated {hint!r}, and nothing says how long it is",
+                    expected=f'lengths = {{"{name}": 3}} in the world, or from its `sized(**settings)`',
+                )
+            return scalars[entries[0]], int(lengths[name])
         if entries and Ellipsis not in entries and len(set(entries)) == 1 and entries[0] in scalars:
             return scalars[entries[0]], len(entries)
     allowed = "float, int, bool, or a fixed-length tuple of one of them such as tuple[int, int]"

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
-from inscape.envs.gym_env import STEPPING, initial_of, require_single_player
+from inscape.envs.gym_env import STEPPING, initial_of
 from inscape.envs.law import States
 from inscape.errors import UsageError
 
@@ -27,8 +27,18 @@ MODES = {
 PARALLEL_FROM = 8192
 
 
+def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
+    """Returns the space of arrays of `space`'s values, `[*shape, ...]`."""
+    for count in reversed(shape):
+        space = batch_space(space, count)
+    return space
+
+
 class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """`num_envs` copies of a world, stepped together.
+
+    Several players: rewards are `[B, M]`. In turn, actions `[B]` are those of the players `infos["mover"]` `[B]`, who
+    also observe; all at once, actions are `[B, M]`, observations `[B, M, ...]` and masks `[B, M, A]`.
 
     Copy i of seed s lives the same life whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
     `[B]` bool are fresh arrays at each step (observations of several numbers are `[B, n]` views of batch-last memory).
@@ -51,7 +61,6 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         max_episode_steps: int | None = None,
         threads: int | None = None,
     ) -> None:
-        require_single_player(world, "a vector environment")
         world.require_probabilities()
         if autoreset not in MODES:
             raise UsageError(f"autoreset {autoreset!r}", expected=", ".join(MODES))
@@ -64,8 +73,9 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.metadata = {"autoreset_mode": mode, "render_modes": []}
         self.single_observation_space = world.observation_space
         self.single_action_space = world.action_space
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        everyone = (self.num_envs, world.players) if world.simultaneous else (self.num_envs,)
+        self.observation_space = _batched(self.single_observation_space, everyone)
+        self.action_space = _batched(self.single_action_space, everyone)
         self._packed = world.packed
         layout = world.layouts()[0]
         self._floats = np.zeros((layout.num_floats, self.num_envs))
@@ -75,6 +85,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._keyed = False
         self._kernels = world.kernel(STEPPING)
         self._restricts = world.law_function("legal") is not None
+        self._takes_turns = world.players > 1 and not world.simultaneous
         if threads is None:
             import numba
 
@@ -120,8 +131,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if "state" in options:
             states = initial_of(self.world, options["state"])
             self._floats[:, mask], self._ints[:-3, mask] = states.floats, states.ints
-            obs = self.world.observe(self.states).T
-        return obs.T, self._info()
+            return self.world.observe(self.states), self._info()
+        return self.world.batch_first(obs), self._info()
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         count = self.num_envs
@@ -133,9 +144,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if self._restricts:
             copy = self._kernels.first_illegal(self._packed, self._floats, self._ints, actions)
             if copy >= 0:
-                state = self.world.unpack(self.states, copy)
                 raise UsageError(
-                    f"copy {copy}: action {self.world.action_names[int(actions[copy])]!r} is illegal at {state}",
+                    f"copy {copy}: {self._illegal(actions, copy)} at {self.world.unpack(self.states, copy)}",
                     expected="an action where infos['action_mask'][copy] is True",
                 )
         if self._mode == 2 and (self._ints[-1] < 0).any():
@@ -146,7 +156,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             )
         obs = self.world.observation_array(count)
         final = self.world.observation_array(count) if self._mode == 1 else obs
-        rewards = np.empty(count)
+        players = self.world.players
+        rewards = np.empty(count if players == 1 else (players, count))
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         arguments = (
             self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, self._work,
@@ -158,16 +169,28 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             ended = self._kernels.step(*arguments)
         infos = self._info()
         if self._mode == 1 and ended:
-            infos["final_obs"] = final.T
+            infos["final_obs"] = self.world.batch_first(final)
             infos["_final_obs"] = terminated | truncated
-        return obs.T, rewards, terminated, truncated, infos
+        return self.world.batch_first(obs), rewards.T, terminated, truncated, infos
+
+    def _illegal(self, actions: np.ndarray, copy: int) -> str:
+        """Returns what is illegal about the actions of a copy."""
+        world = self.world
+        if not world.simultaneous:
+            return f"action {world.action_names[int(actions[copy])]!r} is illegal"
+        mask = world.legal_actions(self.states[copy])[0]
+        player = next(m for m, a in enumerate(actions[copy]) if not mask[m, a])
+        return f"action {world.action_names[int(actions[copy, player])]!r} of {world.agents[player]} is illegal"
 
     def _info(self) -> dict[str, Any]:
-        if not self._restricts:
-            return {}
-        mask = np.empty((self.num_envs, self.world.num_actions), np.bool_)
-        self._kernels.action_mask(self._packed, self._floats, self._ints, mask)
-        return {"action_mask": mask}
+        infos: dict[str, Any] = {}
+        if self._takes_turns:
+            infos["mover"] = self.world.mover_of(States(self._floats, self._ints[:-3]))
+        if self._restricts:
+            mask = self.world.mask_array(self.num_envs)
+            self._kernels.action_mask(self._packed, self._floats, self._ints, mask)
+            infos["action_mask"] = mask
+        return infos
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything the copies' future depends on, but the actions; for exact resume."""

@@ -18,14 +18,13 @@ from inscape.envs.kernels.names import (
     load_purpose,
     load_state,
     num_actions,
-    observation,
+    observe_into,
     reward,
     sample_initial,
     sample_transition,
     store_state,
     terminal,
     uniform,
-    write_obs,
 )
 
 # Columns of `totals`: episodes ended, sum of their returns, sum of their lengths, return so far, steps taken, sum of
@@ -106,7 +105,7 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
     gamma, rate, power, floor, epsilon_start, epsilon_end, epsilon_steps = schedule
     seen = obs.reshape(-1)
     state = load_state(F, I, 0)
-    write_obs(obs, 0, observation(params, state))
+    observe_into(params, state, obs, 0)
     row = cell(seen, start, strides)
     if not 0 <= row < q.shape[0]:
         return False
@@ -121,7 +120,7 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
         next_state = sample_transition(params, state, action, I[KEY, 0], counter)
         gain = reward(params, purpose, state, action, next_state)
         terminated = terminal(params, purpose, next_state)
-        write_obs(obs, 0, observation(params, next_state))
+        observe_into(params, next_state, obs, 0)
         next_row = cell(seen, start, strides)
         if not 0 <= next_row < q.shape[0]:  # unchecked, it would be written beyond the table
             return False
@@ -142,7 +141,7 @@ def learn(P, F, I, obs, start, strides, q, counts, schedule, key, done, steps, l
             totals[RUNNING] = 0.0
             I[ELAPSED, 0] = 0
             next_state = sample_initial(params, I[KEY, 0], counter + TRANSITION_SLOTS)
-            write_obs(obs, 0, observation(params, next_state))
+            observe_into(params, next_state, obs, 0)
             next_row = cell(seen, start, strides)
             if not 0 <= next_row < q.shape[0]:
                 return False

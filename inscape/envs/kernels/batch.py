@@ -4,27 +4,28 @@ from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 from inscape.envs.kernels.names import (
+    MASK_PLAYERS,
     ZERO_REWARD,
-    action_of_index,
     branches,
     initial_branches,
     initial_outcome,
     jit,
-    legal,
+    legal_for,
     load_action,
     load_params,
     load_purpose,
     load_state,
     mover,
     num_actions,
-    observation,
+    observe_as,
+    observe_into,
     reward,
     sample_initial,
     sample_transition,
     store_state,
     terminal,
     transition_outcome,
-    write_obs,
+    write_mask,
     write_reward,
 )
 
@@ -113,17 +114,26 @@ def observations(P, F, I, obs):
     """Fills what is observed in each state."""
     params = load_params(P)
     for i in range(F.shape[1]):
-        write_obs(obs, i, observation(params, load_state(F, I, i)))
+        observe_into(params, load_state(F, I, i), obs, i)
+
+
+@jit
+def observations_of(P, F, I, player, obs):
+    """Fills what one player observes in each state."""
+    params = load_params(P)
+    for i in range(F.shape[1]):
+        observe_as(params, load_state(F, I, i), player, obs, i)
 
 
 @jit
 def legals(P, F, I, mask):
-    """Fills `mask [B, A]`: True where the action is legal."""
+    """Fills `mask [B, A]` (all at once: `[B, M, A]`): True where the action is legal."""
     params = load_params(P)
     for i in range(mask.shape[0]):
         state = load_state(F, I, i)
-        for a in range(mask.shape[1]):
-            mask[i, a] = legal(params, state, action_of_index(a))
+        for player in range(MASK_PLAYERS):
+            for a in range(num_actions(P)):
+                write_mask(mask, i, player, a, legal_for(params, state, player, a))
 
 
 @jit

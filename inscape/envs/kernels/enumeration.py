@@ -14,7 +14,7 @@ from inscape.envs.kernels.names import (
     load_params,
     load_purpose,
     load_state,
-    num_actions,
+    num_choices,
     store_state,
     terminal,
     transition_outcome,
@@ -94,8 +94,8 @@ def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_
     while head < count:
         state = load_state(F, I, head)
         if not is_over(Ps, state):
-            for a in range(num_actions(P)):
-                action = action_of_index(a)
+            for a in range(num_choices(P)):
+                action = action_of_index(P, a)
                 if not legal(params, state, action):
                     continue
                 for b in range(branches(params)):
@@ -128,8 +128,8 @@ def tabulate(
         state = load_state(F, I, s)
         over = is_over(Ps, state)
         any_legal = False
-        for a in range(num_actions(P)):
-            action = action_of_index(a)
+        for a in range(num_choices(P)):
+            action = action_of_index(P, a)
             allowed = legal(params, state, action)
             legal_mask[s, a] = allowed
             any_legal = any_legal or allowed
@@ -157,6 +157,6 @@ def tabulate(
             width[row, a] = found
             most = max(most, found)
         if not any_legal:  # a state in which nothing may be done is over; any action stays there
-            for a in range(num_actions(P)):
+            for a in range(num_choices(P)):
                 legal_mask[s, a] = True
     return most

@@ -8,10 +8,13 @@ no law, so a template imported directly cannot run.
     load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
     load_state(F, I, i), store_state(F, I, i, state)    column i of packed states
     load_action(A, i)                        action of copy i: an int, or a tuple (continuous; simultaneous players)
-    action_of_index(a)                       action number a of a finite action set
-    write_obs(out, i, obs), write_reward(out, i, reward)    into arrays with the batch axis last
-    initial, transition, reward, terminal, observation, legal, mover    the law itself; several players: observation
-                                             is that of the one who acts
+    num_choices(P), action_of_index(P, a)    the actions by number; where all players act at once, the joint actions
+    observe_into(params, state, out, i)      writes what is observed: one player; the mover; where all act at once, all
+    observe_as(params, state, player, out, i)    writes what that player observes
+    write_reward(out, i, reward)             into an array with the batch axis last
+    legal_for(params, state, player, a)      is action number a legal for the player (one, or in turn: the mover)
+    write_mask(mask, i, player, a, legal)    into `[B, A]`; where all players act at once `[B, M, A]`
+    initial, transition, reward, terminal, legal, mover    the law itself
     sample_initial(params, key, counter), sample_transition(params, state, action, key, counter) -> State
     initial_outcome(params, b), transition_outcome(params, state, action, b) -> (probability, State)  (enumerable laws)
     num_actions(P), branches(params), initial_branches(params)    ints
@@ -19,7 +22,7 @@ no law, so a template imported directly cannot run.
     NUM_FLOATS, NUM_INTS                     rows of a packed state; three more rows of ints hold a copy's life:
     KEY, CLOCK, ELAPSED                      stream key, steps lived, steps of this episode (−1: over, reset next)
     TRANSITION_SLOTS, SLOTS                  random numbers a transition (a step) may consume
-    NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros
+    NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros; MASK_PLAYERS: players a mask has an axis for
     jit, parallel_jit, prange                the compiler; identity and range when run as plain Python. Kernels under
                                              `jit` are cached on disk and take arrays and numbers only;
     inner                                    compiles a helper of kernels that takes named tuples: never cached, since
@@ -38,14 +41,17 @@ load_purpose: Any = None
 load_state: Any = None
 store_state: Any = None
 load_action: Any = None
+num_choices: Any = None
 action_of_index: Any = None
-write_obs: Any = None
+observe_into: Any = None
+observe_as: Any = None
+legal_for: Any = None
+write_mask: Any = None
 write_reward: Any = None
 initial: Any = None
 transition: Any = None
 reward: Any = None
 terminal: Any = None
-observation: Any = None
 legal: Any = None
 mover: Any = None
 sample_initial: Any = None
@@ -64,6 +70,7 @@ ELAPSED: int = 0
 TRANSITION_SLOTS: int = 0
 SLOTS: int = 0
 NUM_PLAYERS: int = 1
+MASK_PLAYERS: int = 1
 HAS_LEGAL: bool = False
 ZERO_REWARD: Any = 0.0
 

@@ -10,17 +10,19 @@ from inscape.envs.kernels.names import (
     ELAPSED,
     HAS_LEGAL,
     KEY,
+    MASK_PLAYERS,
     SLOTS,
     TRANSITION_SLOTS,
     ZERO_REWARD,
     jit,
     legal,
+    legal_for,
     load_action,
     load_params,
     load_purpose,
     load_state,
     num_actions,
-    observation,
+    observe_into,
     parallel_jit,
     prange,
     reward,
@@ -28,7 +30,7 @@ from inscape.envs.kernels.names import (
     sample_transition,
     store_state,
     terminal,
-    write_obs,
+    write_mask,
     write_reward,
 )
 
@@ -51,7 +53,7 @@ def reset(P, F, I, mask, obs):
             store_state(F, I, i, state)
         else:
             state = load_state(F, I, i)
-        write_obs(obs, i, observation(params, state))
+        observe_into(params, state, obs, i)
 
 
 @jit
@@ -120,7 +122,7 @@ def advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start,
         I[CLOCK, i] = clock + 1
         I[ELAPSED, i] = -1 if over | late else elapsed
         store_state(F, I, i, next_state)
-        write_obs(obs, i, observation(params, next_state))
+        observe_into(params, next_state, obs, i)
     return ended
 
 
@@ -149,7 +151,7 @@ def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
         state = load_state(kept_F, kept_I, k)
         store_state(F, I, i, state)
         I[ELAPSED, i] = 0
-        write_obs(obs, i, observation(params, state))
+        observe_into(params, state, obs, i)
         write_reward(rewards, i, ZERO_REWARD)
         terminated[i] = False
         truncated[i] = False
@@ -162,11 +164,11 @@ def begin_again(P, F, I, obs, final_obs, start, stop):
     params = load_params(P)
     for i in range(start, stop):
         if I[ELAPSED, i] < 0:
-            write_obs(final_obs, i, observation(params, load_state(F, I, i)))
+            observe_into(params, load_state(F, I, i), final_obs, i)
             state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
             store_state(F, I, i, state)
             I[ELAPSED, i] = 0
-            write_obs(obs, i, observation(params, state))
+            observe_into(params, state, obs, i)
 
 
 @jit
@@ -202,9 +204,10 @@ def first_illegal(P, F, I, actions):
 
 @jit
 def action_mask(P, F, I, mask):
-    """Fills `mask [B, A]`: True where the action is legal."""
+    """Fills `mask [B, A]` (all at once: `[B, M, A]`): True where the action is legal."""
     params = load_params(P)
     for i in range(mask.shape[0]):
         state = load_state(F, I, i)
-        for a in range(num_actions(P)):
-            mask[i, a] = legal(params, state, a)
+        for player in range(MASK_PLAYERS):
+            for a in range(num_actions(P)):
+                write_mask(mask, i, player, a, legal_for(params, state, player, a))

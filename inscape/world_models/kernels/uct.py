@@ -112,7 +112,7 @@ def node_of(P, G, params, purpose, state, depth):
     G.counts[FRONTIER] += 1
     G.node[fresh, PLAYER] = mover(params, state)
     for a in range(num_actions(P)):
-        if legal(params, state, action_of_index(a)):
+        if legal(params, state, action_of_index(P, a)):
             G.action[fresh, a, LEGAL] = 1
     return fresh
 
@@ -134,7 +134,7 @@ def outcome_to(P, G, params, purpose, node, action, state, following):
     G.edge[fresh, PARENT] = node
     G.edge[fresh, SIBLING] = G.node[child, INTO]
     G.node[child, INTO] = fresh + 1
-    write_reward(G.reward_out, 0, reward(params, purpose, state, action_of_index(action), following))
+    write_reward(G.reward_out, 0, reward(params, purpose, state, action_of_index(P, action), following))
     for m in range(NUM_PLAYERS):
         G.edge_reward[fresh, m] = G.reward[m]
     if G.action[node, action, FIRST] == 0:
@@ -150,7 +150,7 @@ def outcome_to(P, G, params, purpose, node, action, state, following):
 def add_outcomes(P, G, params, purpose, key, node, action, exact):
     """Adds every possible outcome of the action (`exact`), or a sampled one; returns the last edge."""
     state = load_state(G.floats, G.ints, node)
-    chosen = action_of_index(action)
+    chosen = action_of_index(P, action)
     edge = -1
     for b in range(branches(params) if exact else 1):
         if exact:
@@ -242,7 +242,7 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
     for _ in range(max_depth):
         count = 0
         for a in range(num_actions(P)):
-            if legal(params, state, action_of_index(a)):
+            if legal(params, state, action_of_index(P, a)):
                 count += 1
         if count == 0:
             return False
@@ -250,9 +250,9 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
         chosen = -1
         while left >= 0:
             chosen += 1
-            if legal(params, state, action_of_index(chosen)):
+            if legal(params, state, action_of_index(P, chosen)):
                 left -= 1
-        action = action_of_index(chosen)
+        action = action_of_index(P, chosen)
         following = sample_transition(params, state, action, key, G.counts[CLOCK] + 1)
         G.counts[CLOCK] += 1 + max(1, TRANSITION_SLOTS)
         write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
