@@ -292,11 +292,21 @@ def _font_pixels(capital: float) -> int:
     return round(capital / CAPITAL_HEIGHT) if capital >= MIN_CAPITAL_PIXELS else 0
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)
 def _glyphs(text: str, size: int, color: str) -> Any:
-    """Returns a Surface of the text. Surfaces are kept, not fonts: a font dies when anybody calls `pygame.quit`."""
+    """Returns a Surface of the text."""
     pygame = load_pygame()
-    return pygame.font.Font(_font_file(), size).render(text.replace("\x00", ""), True, color)
+    words = text.replace("\x00", "")
+    try:
+        return _font(size).render(words, True, color)
+    except pygame.error:  # somebody called `pygame.quit` since: fonts die of it, surfaces do not
+        _font.cache_clear()
+        return _font(size).render(words, True, color)
+
+
+@functools.lru_cache(maxsize=64)
+def _font(size: int) -> Any:
+    return load_pygame().font.Font(_font_file(), size)
 
 
 @functools.cache

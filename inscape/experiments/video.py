@@ -1,9 +1,12 @@
-"""Video files written frame by frame: memory does not grow with their length."""
+"""Video files written frame by frame: memory does not grow with their length, and encoding runs beside drawing."""
 
 from __future__ import annotations
 
 import os
+import queue
+import shutil
 import struct
+import threading
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,31 +18,47 @@ from inscape.errors import UsageError
 
 SUFFIXES = (".mp4", ".gif")
 
+FRAMES_WAITING = 16
+"""Frames drawn ahead of the encoder; more would cost memory and win nothing."""
+
 
 class VideoWriter:
-    """Writes frames `[H, W, 3]` uint8 to an MP4 (H.264) or a GIF; the suffix decides.
+    """Writes frames `[H, W, 3]` uint8 to an MP4 (H.264), a GIF, or a folder of PNG pictures; the name decides.
 
-    The file appears when the block ends, also after Ctrl-C (with the frames so far); after any other error it does not.
+    A thread encodes while the caller draws the next frame (both let go of Python's lock). The file appears when the
+    block ends, also after Ctrl-C (with the frames so far); after any other error it does not.
 
     Args:
-        path: the file; folders are made.
+        path: `….mp4`, `….gif`, or a folder (no suffix) for `00000.png`, `00001.png`, …; parent folders are made.
         fps: frames per second.
 
     Raises:
-        UsageError: another suffix, or a place that cannot be written.
+        UsageError: another suffix, a folder that holds something already, or a place that cannot be written.
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
         self.path, self.fps, self.frames = Path(path), fps, 0
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{self.path.name!r} as a video file", expected="a name ending in .mp4 or .gif")
+        suffix = self.path.suffix.lower()
+        self._is_folder = not suffix
+        if suffix and suffix not in SUFFIXES:
+            raise UsageError(
+                f"{self.path.name!r} as a video file",
+                expected="a name ending in .mp4 or .gif, or a folder (no suffix) for numbered PNG pictures",
+            )
         if not 0 < fps <= 240:
             raise UsageError(f"{fps} frames per second", expected="more than 0, at most 240")
-        self._temporary = self.path.with_name(f".{self.path.stem}.writing-{os.getpid()}{self.path.suffix.lower()}")
-        self._encoder: _Encoder | None = None
+        if self._is_folder and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(f"{path} exists", expected="a new or empty folder for the pictures")
+        self._temporary = self.path.with_name(f".{self.path.stem}.writing-{os.getpid()}{suffix}")
+        self._waiting: queue.Queue[np.ndarray | None] = queue.Queue(FRAMES_WAITING)
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary.touch()
+            if self._is_folder:
+                self._temporary.mkdir()
+            else:
+                self._temporary.touch()
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror or error}", hint="another place") from error
 
@@ -47,23 +66,47 @@ class VideoWriter:
         return self
 
     def add(self, frame: np.ndarray) -> None:
-        """Appends a frame; all frames of a video have one size."""
-        if self._encoder is None:
-            kind = _Gif if self.path.suffix.lower() == ".gif" else _Mp4
-            self._encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])
-        self._encoder.add(frame)
+        """Appends a frame; all frames of a video have one size. The frame may be changed afterwards."""
+        if self._failure is not None:
+            raise self._failure
+        if self._thread is None:
+            kind = _Folder if self._is_folder else _Gif if self.path.suffix.lower() == ".gif" else _Mp4
+            encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])
+            self._thread = threading.Thread(target=self._encode, args=(encoder,), daemon=True)
+            self._thread.start()
+        self._waiting.put(frame.copy())
         self.frames += 1
+
+    def _encode(self, encoder: _Encoder) -> None:
+        """Encodes what waits until told to stop; after a failure, only empties the queue, so that nobody blocks."""
+        while (frame := self._waiting.get()) is not None:
+            if self._failure is None:
+                self._try(lambda frame=frame: encoder.add(frame))  # type: ignore[misc]
+        self._try(encoder.close)
+
+    def _try(self, call: Any) -> None:
+        try:
+            call()
+        except BaseException as error:  # handed to the caller's thread
+            self._failure = self._failure or error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._encoder is not None:
-            self._encoder.close()
-        keep = self.frames > 0 and (kind is None or issubclass(kind, KeyboardInterrupt))
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        keep = self.frames > 0 and self._failure is None and (kind is None or issubclass(kind, KeyboardInterrupt))
         if keep:
+            if self._is_folder and self.path.exists():
+                self.path.rmdir()  # empty: looked at before
             self._temporary.replace(self.path)
+        elif self._is_folder:
+            shutil.rmtree(self._temporary)
         else:
             self._temporary.unlink(missing_ok=True)
+        if kind is None and self._failure is not None:
+            raise self._failure
 
 
 class _Encoder(Protocol):
@@ -125,3 +168,19 @@ class _Gif:
     def close(self) -> None:
         self._file.write(b";")
         self._file.close()
+
+
+class _Folder:
+    """Numbered PNG pictures."""
+
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        self._path, self._count = path, 0
+
+    def add(self, frame: np.ndarray) -> None:
+        from PIL import Image
+
+        Image.fromarray(frame).save(self._path / f"{self._count:05d}.png", compress_level=4)
+        self._count += 1
+
+    def close(self) -> None:
+        """Nothing is open."""
