@@ -245,7 +245,9 @@ def _observation_source(world: type[World]) -> str:
     def body(at: str) -> str:
         return "".join(f"    {line.replace('{at}', at)}\n" for line in lines)
 
-    source = f"def observe_as(params, state, player, out, i):\n{body(one)}\n"
+    shape = f"(1, {size})" if world.is_wide() else f"({size}, 1)"
+    source = f"def as_batch(obs):\n    return {'obs' if size is None else f'obs.reshape({shape})'}\n\n"
+    source += f"def observe_as(params, state, player, out, i):\n{body(one)}\n"
     if not world.simultaneous:
         return source + (
             "def observe_into(params, state, out, i):\n    observe_as(params, state, mover(params, state), out, i)\n"
@@ -419,6 +421,16 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
             exec(compile(source, f"<{template} of {world.__name__}, plain>", "exec"), module.__dict__)
         _kernels[world, template, compiled] = module
         return module
+
+
+def entry_point(kernel: Any, *arguments: Any) -> Callable[..., Any]:
+    """Returns the compiled function itself for arguments of these types, which it does not look up again at every call.
+
+    Numba's dispatcher spends 0.6 of 1.5 µs on the types of a step's arguments. Whoever calls the entry point promises
+    that they never change. Compiles if need be and runs nothing.
+    """
+    found: Callable[..., Any] = kernel._compile_for_args(*arguments)
+    return found
 
 
 def _explain_failures(module: types.ModuleType, world: type[World]) -> None:

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs import streams
+from inscape.envs.compile import entry_point
 from inscape.envs.law import States
 from inscape.errors import UsageError
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from inscape.envs.rendering import Window
 
 STEPPING = "inscape.envs.kernels.stepping"
-PLAIN_INTEGERS = (int, np.int64)
-"""Action types that need no conversion: most of a single environment's time would go into it (2.9 of 6.6 µs)."""
+SINGLE = "inscape.envs.kernels.single"
+NOT_RUNNING = 1  # a status of the single template; any other but 0 is an illegal action
 
 
 def require_single_player(world: World, reader: str) -> None:
@@ -80,18 +81,21 @@ class LawEnv(gym.Env[Any, Any]):
         self._ints = np.zeros((layout.num_ints + 3, 1), np.int64)
         self._ints[-1] = -1
         self._keyed = False
-        self._kernels = world.kernel(STEPPING)
-        self._reward = np.zeros(1)
-        self._terminated, self._truncated = np.zeros(1, np.bool_), np.zeros(1, np.bool_)
-        self._obs = world.observation_array(1)
-        self._scalar = self._obs.ndim == 1
-        self._shape = self.observation_space.shape
+        obs = world.observation_array(1)
+        self._scalar = obs.ndim == 1
+        self._obs_shape = (1,) if self._scalar else self.observation_space.shape
+        self._obs_dtype = obs.dtype
         self._restricts = world.law_function("legal") is not None
-        self._mask = np.ones((1, 1 if world.continuous else world.num_actions), np.bool_)
+        self._mask = world.mask_array(1)
         self._everyone = np.ones(1, np.bool_)
-        self._actions = np.zeros(1, np.int64)
         self._num_actions = 0 if world.continuous else world.num_actions
-        self._work = np.zeros(1, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints)
+        self._limit = max_episode_steps or 0
+        batch, single = world.kernel(STEPPING), world.kernel(SINGLE)
+        self._reset = entry_point(batch.reset, self._packed, self._floats, self._ints, self._everyone, obs)
+        any_action = tuple(world.action_low) if world.continuous else 0
+        self._step = entry_point(
+            single.step, self._packed, self._floats, self._ints, any_action, obs.reshape(self._obs_shape), self._mask, 0
+        )
         self._window: Window | None = None
 
     @property
@@ -110,51 +114,51 @@ class LawEnv(gym.Env[Any, Any]):
             own = seed if seed is not None else int(self.np_random.integers(2**63))
             self._ints[-3], self._ints[-2] = streams.stream_key(own), 0
             self._keyed = True
-        self._kernels.reset(self._packed, self._floats, self._ints, self._everyone, self._obs)
+        obs = self.world.observation_array(1)
+        self._reset(self._packed, self._floats, self._ints, self._everyone, obs)
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
             self._floats[:], self._ints[:-3] = states.floats, states.ints
-            self._obs[...] = self.world.observe(states).reshape(self._obs.shape)
+            obs[...] = self.world.observe(states).reshape(obs.shape)
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self._info()
+        infos = {"action_mask": self.world.legal_actions(self.states)[0]} if self._restricts else {}
+        return obs[0] if self._scalar else obs.reshape(self._obs_shape), infos
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self._ints[-1, 0] < 0:
+        if type(action) is not int or not 0 <= action < self._num_actions:
+            action = self._as_law_takes(action)
+        obs = np.empty(self._obs_shape, self._obs_dtype)
+        status, reward, terminated, truncated = self._step(
+            self._packed, self._floats, self._ints, action, obs, self._mask, self._limit
+        )
+        if status:
+            self._refuse(status, action)
+        if self.render_mode == "human":
+            self.render()
+        infos = {"action_mask": self._mask[0].copy()} if self._restricts else {}
+        return obs[0] if self._scalar else obs, reward, terminated, truncated, infos
+
+    def _as_law_takes(self, action: Any) -> Any:
+        """Returns an action given as an array, or as something continuous, as the law takes it.
+
+        Raises:
+            UsageError: it is of the wrong type or shape, out of range, or not a number.
+        """
+        row = self.world._action_array(np.asarray(action)[None], 1)[0]
+        return tuple(row.tolist()) if self.world.continuous else int(row)
+
+    def _refuse(self, status: int, action: Any) -> None:
+        if status == NOT_RUNNING:
             raise UsageError(
                 f"step on {self.world.name} after the episode's end, or before the first reset",
                 expected="a running episode",
                 hint="call reset() first",
             )
-        actions = self._actions
-        if type(action) in PLAIN_INTEGERS and 0 <= action < self._num_actions:
-            actions[0] = action
-        else:  # an array, something continuous, or something wrong
-            actions = self.world._action_array(np.asarray(action)[None], 1)
-        if self._restricts and self._kernels.first_illegal(self._packed, self._floats, self._ints, actions) >= 0:
-            raise UsageError(
-                f"action {self.world.action_names[int(actions[0])]!r} is illegal in {self.world.name} at {self.state}",
-                expected="an action where info['action_mask'] is True",
-            )
-        self._kernels.step(
-            self._packed, self._floats, self._ints, actions, self._obs, self._reward, self._terminated,
-            self._truncated, self._obs, self._work, 2, self.max_episode_steps or 0,
-        )  # fmt: skip
-        if self.render_mode == "human":
-            self.render()
-        return (
-            self._observation(), float(self._reward[0]), bool(self._terminated[0]), bool(self._truncated[0]),
-            self._info(),
-        )  # fmt: skip
-
-    def _observation(self) -> Any:
-        return self._obs[0] if self._scalar else self._obs.reshape(self._shape).copy()
-
-    def _info(self) -> dict[str, Any]:
-        if not self._restricts:
-            return {}
-        self._kernels.action_mask(self._packed, self._floats, self._ints, self._mask)
-        return {"action_mask": self._mask[0].copy()}
+        raise UsageError(
+            f"action {self.world.action_names[action]!r} is illegal in {self.world.name} at {self.state}",
+            expected="an action where info['action_mask'] is True",
+        )
 
     def render(self) -> Any:
         """Returns the picture `[H, W, 3]` uint8 (`"rgb_array"`), the text (`"ansi"`), or shows a window (`"human"`).

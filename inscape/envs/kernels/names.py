@@ -11,6 +11,7 @@ no law, so a template imported directly cannot run.
     num_choices(P), action_of_index(P, a)    the actions by number; where all players act at once, the joint actions
     observe_into(params, state, out, i)      writes what is observed: one player; the mover; where all act at once, all
     observe_as(params, state, player, out, i)    writes what that player observes
+    as_batch(obs)                            an observation of one copy, as an array of a batch of one
     write_reward(out, i, reward)             into an array with the batch axis last
     legal_for(params, state, player, a)      is action number a legal for the player (one, or in turn: the mover)
     write_mask(mask, i, player, a, legal)    into `[B, A]`; where all players act at once `[B, M, A]`
@@ -45,6 +46,7 @@ num_choices: Any = None
 action_of_index: Any = None
 observe_into: Any = None
 observe_as: Any = None
+as_batch: Any = None
 legal_for: Any = None
 write_mask: Any = None
 write_reward: Any = None
