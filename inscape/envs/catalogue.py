@@ -53,7 +53,20 @@ GRIDS = (
 
 SMALL: tuple[WorldSpec, ...] = ()
 
-PARTIAL: tuple[WorldSpec, ...] = ()
+PARTIAL = (
+    WorldSpec("Tiger", "inscape.envs.partial.tiger:Tiger", "listen for the tiger, then open a door", {}, 100),
+    WorldSpec(
+        "ExtendedTiger", "inscape.envs.partial.tiger:ExtendedTiger",
+        "listen on a chair, stand up, then open a door", {}, 100,
+    ),
+    WorldSpec(
+        "CheeseMaze", "inscape.envs.partial.cheese_maze:CheeseMaze", "a mouse that feels only the walls around it", {}, 100
+    ),
+    WorldSpec(
+        "FoodTrucks", "inscape.envs.partial.food_trucks:FoodTrucks",
+        "lunch at trucks seen only around a wall: for observers of beliefs and desires", {}, 100,
+    ),
+)  # fmt: skip
 
 CONTROL = (WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),)
 
