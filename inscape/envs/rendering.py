@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import math
 import os
 import sys
@@ -37,6 +38,25 @@ CAPITAL_HEIGHT = 0.73
 _ANCHOR = {"start": 0.0, "middle": 0.5, "end": 1.0}  # the part of a text that lies left of its anchor
 
 
+_invisible: list[str] = []
+"""Holds an entry once this module, and not the user, has chosen the driver that shows nothing."""
+
+
+def require_display(reader: str) -> None:
+    """Checks that a person could see a window, or that the user has told SDL which driver to use.
+
+    Raises:
+        UsageError: no display.
+    """
+    chosen_by_user = "SDL_VIDEODRIVER" in os.environ and not _invisible
+    if not has_display() and not chosen_by_user:
+        raise UsageError(
+            f"{reader} needs a display to open its window on, and there is none (DISPLAY is not set)",
+            expected="a screen, or a virtual one",
+            hint=f"xvfb-run {reader} …, ssh -X, or without a person: inscape watch AGENT WORLD --save episode.mp4",
+        )
+
+
 def has_display() -> bool:
     """Whether a window would be seen: what SDL was told, else (on Linux) whether a display server is named."""
     driver = os.environ.get("SDL_VIDEODRIVER")
@@ -50,8 +70,9 @@ def has_display() -> bool:
 def load_pygame() -> Any:
     """Returns pygame with fonts ready; without a display, SDL's dummy video driver is chosen first."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if not has_display():
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if not has_display() and "SDL_VIDEODRIVER" not in os.environ:
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+        _invisible.append("chosen here")
     import pygame
 
     if not pygame.font.get_init():
@@ -352,6 +373,29 @@ def render_caption(words: Sequence[str], width: int, height: int = 28) -> np.nda
     return _to_array(bar)
 
 
+def draw_text(
+    surface: Any,
+    text: str,
+    x: float,
+    middle: float,
+    size: int,
+    color: str,
+    width: float,
+    *,
+    bold: bool = False,
+    centred: bool = False,
+) -> None:
+    """Draws one line of text on a pygame Surface, from `x` (or around it), cut to `width` pixels."""
+    glyphs = _glyphs(text, size, color_of(color))
+    if glyphs.get_width() > width and not centred:
+        glyphs = glyphs.subsurface((0, 0, max(1, int(width)), glyphs.get_height()))
+    left = round(x - glyphs.get_width() / 2 if centred else x)
+    top = round(middle - glyphs.get_height() / 2)
+    surface.blit(glyphs, (left, top))
+    if bold:
+        surface.blit(glyphs, (left + 1, top))
+
+
 def shrink(frame: np.ndarray, width: int) -> np.ndarray:
     """Returns a frame `[H, W, 3]` uint8 averaged down to at most `width` pixels across; never enlarged."""
     if frame.shape[1] <= width:
@@ -371,10 +415,13 @@ class Window:
         title: what the title bar says.
         size: pixels of the longer side of a scene.
         fps: most frames per second; None shows frames as fast as they come.
+        own_events: whoever shows the frames also reads the events (key presses, the close button).
     """
 
-    def __init__(self, title: str = "Inscape", size: int = 640, fps: float | None = None) -> None:
-        self.title, self.size, self.fps = title, size, fps
+    def __init__(
+        self, title: str = "Inscape", size: int = 640, fps: float | None = None, own_events: bool = False
+    ) -> None:
+        self.title, self.size, self.fps, self.own_events = title, size, fps, own_events
         self.closed = False
         self._screen: Any = None
         self._clock: Any = None
@@ -392,22 +439,36 @@ class Window:
         pygame = load_pygame()
         height, width = frame.shape[:2]
         if self._screen is None or self._screen.get_size() != (width, height):
-            pygame.display.init()
-            pygame.display.set_caption(self.title)
-            self._screen = pygame.display.set_mode((width, height))
-            self._clock = self._clock or pygame.time.Clock()
+            self._open((width, height))
         self._screen.blit(
             pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB"), (0, 0)
         )
         pygame.display.flip()
         if self.fps:
             self._clock.tick(self.fps)
-        for event in pygame.event.get():
+        for event in () if self.own_events else pygame.event.get():
             leaving = event.type == pygame.KEYDOWN and event.key in (pygame.K_ESCAPE, pygame.K_q)
             if event.type == pygame.QUIT or leaving:
                 self.close()
                 return False
         return True
+
+    def _open(self, size: tuple[int, int]) -> None:
+        pygame = load_pygame()
+        try:
+            pygame.display.init()
+            pygame.display.set_caption(self.title)
+            self._screen = pygame.display.set_mode(size)
+        except pygame.error as error:  # a display is named and does not answer
+            raise UsageError(
+                f"no window can be opened: {error}",
+                expected="a display that answers (DISPLAY, WAYLAND_DISPLAY, SDL_VIDEODRIVER)",
+                hint='xvfb-run in front of the command; or without a window: render_mode="rgb_array", '
+                "inscape watch … --save episode.mp4",
+            ) from error
+        if self._clock is None and _invisible:
+            logging.getLogger("inscape").warning('No display: the window of "%s" cannot be seen.', self.title)
+        self._clock = self._clock or pygame.time.Clock()
 
     def close(self) -> None:
         """Closes the window; closing twice is harmless."""

@@ -81,7 +81,7 @@ class VideoWriter:
         """Encodes what waits until told to stop; after a failure, only empties the queue, so that nobody blocks."""
         while (frame := self._waiting.get()) is not None:
             if self._failure is None:
-                self._try(lambda frame=frame: encoder.add(frame))  # type: ignore[misc]
+                self._try(lambda frame=frame: encoder.add(frame))
         self._try(encoder.close)
 
     def _try(self, call: Any) -> None:

@@ -1,11 +1,11 @@
-"""Watching an agent: a window where there is a display, else a video file."""
+"""Watching agents at work, or recorded episodes: a window where there is a display, else a video file."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ def watch(
     save: str | Path | None = None,
     copies: int = 1,
     fps: float | None = None,
-    size: int = 640,
+    size: int = 480,
 ) -> Path | None:
     """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
 
@@ -46,12 +46,12 @@ def watch(
     as many copies; other environments draw themselves as they are played.
 
     Args:
-        agent: an `Agent`, or any object with `act`.
+        agent: an `Agent`, or any object with `act`; in a world of several players a sequence, one for each.
         task: what to act in.
         seed: seed of the environment's chance.
         episodes: how many; raised to `copies` if smaller.
-        save: an .mp4 or .gif. None opens a window where there is a display (Esc or q closes it), and writes
-            `runs/watch/<task>-<agent>.mp4` where there is none.
+        save: an .mp4 or .gif, or a folder for pictures. None opens a window where there is a display (Esc or q closes
+            it), and writes `runs/watch/<task>-<agent>.mp4` where there is none.
         copies: episodes shown side by side, at most 64.
         fps: frames per second; None suits the task: its own `render_fps`, 5 in worlds of discrete states, else 30.
         size: width of the picture in pixels.
@@ -62,25 +62,73 @@ def watch(
     Raises:
         UsageError: a file type that is not known, an environment that cannot draw itself, or numbers out of range.
     """
+    from inscape.agents.interface import as_agent
+
+    _require_sizes(episodes, copies, size)
+    agents = [as_agent(one) for one in (agent if isinstance(agent, list | tuple) else [agent])]
+    count = max(episodes, copies)
+
+    def record() -> list[Trajectory]:
+        if task.world is not None and task.world.players > 1:
+            from inscape.experiments.stage import play_out
+
+            return play_out(agents * task.world.players if len(agents) == 1 else agents, task, count, seed)
+        from inscape.agents.rollout import rollout
+
+        return rollout(agents[0], task, count, seed, max_copies=copies)
+
+    pace = fps if fps is not None else natural_fps(task)
+    film = _Film(task, copies, size, pace, record, agents[0], seed, count)
+    return _show(film, ",".join(one.name for one in agents), save)
+
+
+def replay(
+    trajectories: Sequence[Trajectory],
+    save: str | Path | None = None,
+    copies: int = 1,
+    fps: float | None = None,
+    size: int = 480,
+) -> Path | None:
+    """Shows recorded episodes as `watch` does; returns the file, or None after a window.
+
+    Raises:
+        UsageError: as `watch`; or nothing was recorded that could be drawn (no states, or episodes of several tasks).
+    """
+    from inscape.envs.registry import Task
+
+    _require_sizes(len(trajectories), copies, size)
+    tasks = {repr(trajectory.task) for trajectory in trajectories}
+    if len(tasks) > 1 or not trajectories[0].task:
+        raise UsageError(f"episodes of {len(tasks)} tasks", expected="episodes of one task, with its name")
+    task = Task.from_json(trajectories[0].task)
+    if task.world is None or any(trajectory.states is None for trajectory in trajectories):
+        raise UsageError(
+            f"the recorded episodes of {task.name} hold no states to draw",
+            expected="episodes in a world of ours; other environments draw themselves only while they are played",
+            hint=f"inscape watch AGENT {task.name}",
+        )
+    pace = fps if fps is not None else natural_fps(task)
+    return _show(_Film(task, copies, size, pace, lambda: list(trajectories)), trajectories[0].agent, save)
+
+
+def _require_sizes(episodes: int, copies: int, size: int) -> None:
     if not 1 <= copies <= MAX_TILES or episodes < 1 or size < 64:
         raise UsageError(
             f"{episodes} episodes, {copies} copies, {size} pixels",
             expected=f"at least 1 episode, 1 to {MAX_TILES} copies, at least 64 pixels",
         )
-    from inscape.agents.interface import as_agent
 
-    agent = as_agent(agent)
-    pace = fps if fps is not None else natural_fps(task)
-    film = _Film(agent, task, seed, max(episodes, copies), copies, size, pace)
+
+def _show(film: _Film, agent: str, save: str | Path | None) -> Path | None:
     if save is None and has_display():
-        window = Window(f"{agent.name} in {task.name}", fps=pace)
+        window = Window(f"{agent} in {film.task.name}", fps=film.fps)
         for frame in film.frames():
             if not window.show_frame(frame):
                 break
         window.close()
         return None
-    path = Path(save) if save is not None else DEFAULT_FOLDER / f"{_file_name(f'{task.name}-{agent.name}')}.mp4"
-    with VideoWriter(path, pace) as video:
+    path = Path(save) if save is not None else DEFAULT_FOLDER / f"{_file_name(f'{film.task.name}-{agent}')}.mp4"
+    with VideoWriter(path, film.fps) as video:
         for frame in film.frames():
             video.add(frame)
     return path
@@ -102,15 +150,21 @@ def _file_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Film:
-    """What is shown: an iterator of frames of one size, `copies` tiles each."""
+    """What is shown: an iterator of frames of one size, `copies` tiles each.
 
-    agent: Any
+    Attributes:
+        record: returns the episodes of a world of ours.
+        agent, seed, episodes: who plays an environment that draws itself.
+    """
+
     task: Task
-    seed: int
-    episodes: int
     copies: int
     size: int
     fps: float
+    record: Callable[[], list[Trajectory]]
+    agent: Any = None
+    seed: int = 0
+    episodes: int = 1
 
     def frames(self) -> Iterator[np.ndarray]:
         """Returns the frames, one `[H, W, 3]` at a time."""
@@ -129,9 +183,7 @@ class _Film:
     # worlds of ours: first recorded, then drawn ---------------------------------------------------------------------
 
     def _world_tiles(self) -> Iterator[list[np.ndarray]]:
-        from inscape.agents.rollout import rollout
-
-        recorded = rollout(self.agent, self.task, self.episodes, self.seed, max_copies=self.copies)
+        recorded = self.record()
         total, done = sum(len(t) + 1 for t in recorded), 0
         with Progress("Drawing", total) as progress:
             for first in range(0, len(recorded), self.copies):
@@ -148,11 +200,12 @@ class _Film:
         assert trajectory.states is not None
         scene = world.scene(trajectory.states, t)
         frame = render_scene(scene, *pixel_size(scene, self.tile_width))
-        over = t == len(trajectory)
-        ending = "terminated" if trajectory.terminated else "truncated"
-        action = ending if over else _action_text(self.task, trajectory.actions[t])
-        reward = 0.0 if t == 0 else float(trajectory.rewards[t - 1])
-        return _captioned(frame, t, action, reward, float(trajectory.rewards[:t].sum()))
+        if t == len(trajectory):
+            words = "terminated" if trajectory.terminated else "truncated"
+        else:
+            words = _action_text(self.task, trajectory.actions[t])
+        rewards = trajectory.rewards
+        return _captioned(frame, t, words, np.zeros_like(rewards[0]) if t == 0 else rewards[t - 1], rewards[:t].sum(0))
 
     # other environments: drawn as they are played -------------------------------------------------------------------
 
@@ -223,15 +276,21 @@ class _Seat:
 
 
 def _action_text(task: Task, action: Any) -> str:
+    if task.world is not None and task.world.simultaneous:
+        return " + ".join(task.action_names[int(a)] for a in action)
     if np.ndim(action) == 0 and task.action_names:
         start = int(getattr(task.action_space, "start", 0))
         return task.action_names[int(action) - start]
     return " ".join(f"{number:.2f}" for number in np.ravel(action)[:6])
 
 
-def _captioned(frame: np.ndarray, step: int, action: str, reward: float, total: float) -> np.ndarray:
-    """Returns the frame above a bar that says: step, action (taken next), reward (just received), return so far."""
-    words = [f"step {step}", action, f"reward {reward:.4g}", f"return {total:.4g}"]
+def _captioned(frame: np.ndarray, step: int, action: str, reward: Any, total: Any) -> np.ndarray:
+    """Returns the frame above a bar that says: step, action (taken next), reward (just received), return so far.
+
+    Several players' numbers stand beside each other.
+    """
+    given, gathered = (" ".join(f"{x:.4g}" for x in np.ravel(numbers)) for numbers in (reward, total))
+    words = [f"step {step}", action, f"reward {given}", f"return {gathered}"]
     width = frame.shape[1]
     return np.concatenate([frame, render_caption(words, width, max(14, min(28, round(width * 0.06))))])
 

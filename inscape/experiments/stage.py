@@ -1,0 +1,345 @@
+"""One episode, step by step, for one player or several: what `play` and `watch` of several players drive.
+
+A `LawStage` runs a world of ours as plain Python: nothing has to compile before the first picture, and at the pace of
+a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environment. Both record what happens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.envs.law import States
+from inscape.envs.scene import Scene
+from inscape.envs.trajectory import Trajectory
+from inscape.errors import MissingLawError, UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.law import World
+    from inscape.envs.registry import Task
+
+
+class Stage(ABC):
+    """One episode in progress, and its record.
+
+    Attributes:
+        task: what is acted in.
+        names: the players' names; `[""]` for one player.
+        seed: seed of the episode.
+        actions: those taken: an int or an array, or with all players at once a tuple of ints.
+        rewards: `[T]` or `[T, M]` so far.
+        terminated, truncated: how it ended.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.names: tuple[str, ...] = ("",)
+        self.simultaneous = False
+
+    def reset(self, seed: int) -> None:
+        """Begins an episode."""
+        self.seed = seed
+        self.actions: list[Any] = []
+        self.rewards: list[Any] = []
+        self.terminated = self.truncated = False
+
+    @property
+    def ended(self) -> bool:
+        return self.terminated or self.truncated
+
+    @property
+    def returns(self) -> np.ndarray:
+        """`[M]` sums of rewards so far."""
+        rewards = np.array(self.rewards, np.float64).reshape(len(self.rewards), len(self.names))
+        return np.asarray(rewards.sum(axis=0))
+
+    @property
+    @abstractmethod
+    def movers(self) -> tuple[int, ...]:
+        """The players who act now; none once the episode is over."""
+
+    @abstractmethod
+    def mask(self, player: int) -> np.ndarray | None:
+        """Returns `[A]` bool of the player's legal actions; None where nothing is restricted."""
+
+    @abstractmethod
+    def observation(self, player: int) -> np.ndarray:
+        """Returns what the player observes."""
+
+    @abstractmethod
+    def step(self, actions: Mapping[int, Any]) -> None:
+        """Takes the actions of all who act now, by player."""
+
+    @abstractmethod
+    def picture(self, viewer: int | None = None) -> Scene | np.ndarray:
+        """Returns the present as a scene or as pixels; with a `viewer`, what that player perceives."""
+
+    @abstractmethod
+    def trajectory(self, agent: str) -> Trajectory:
+        """Returns the record. An episode that was left is truncated: it was cut from outside."""
+
+
+def make_stage(task: Task) -> Stage:
+    """Returns a stage for a task, before its first `reset`."""
+    return LawStage(task, task.world) if task.world is not None else SoloStage(task)
+
+
+class LawStage(Stage):
+    """A world of ours, run as plain Python."""
+
+    def __init__(self, task: Task, world: World) -> None:
+        super().__init__(task)
+        world.require_probabilities()
+        self.world = world
+        if world.players > 1:
+            self.names = world.agents
+        self.simultaneous = world.simultaneous
+
+    def reset(self, seed: int) -> None:
+        super().reset(seed)
+        self._rng = np.random.default_rng(seed)
+        self._past = [self.world.sample_initial(1, self._rng, compiled=False)]
+        self._look()
+
+    def _look(self) -> None:
+        """Reads what depends on the state: who acts and what is legal."""
+        if self.world.simultaneous:
+            self._movers: tuple[int, ...] = tuple(range(self.world.players))
+        else:
+            self._movers = (int(self.world.mover_of(self.state, compiled=False)[0]),)
+        self._masks = None
+        if self.world.law_function("legal") is not None:
+            self._masks = self.world.legal_actions(self.state, compiled=False)[0]
+
+    @property
+    def state(self) -> States:
+        """The present state, packed, a batch of one."""
+        return self._past[-1]
+
+    @property
+    def movers(self) -> tuple[int, ...]:
+        return () if self.ended else self._movers
+
+    def mask(self, player: int) -> np.ndarray | None:
+        if self._masks is None:
+            return None
+        return np.asarray(self._masks[player] if self.world.simultaneous else self._masks)
+
+    def observation(self, player: int) -> np.ndarray:
+        return np.asarray(self.world.observe(self.state, player, compiled=False)[0])
+
+    def step(self, actions: Mapping[int, Any]) -> None:
+        chosen = [actions[player] for player in self.movers]
+        action = tuple(int(a) for a in chosen) if self.world.simultaneous else chosen[0]
+        following, reward, ended = self.world.step(self.state, np.asarray(action)[None], self._rng, compiled=False)
+        self._past.append(following)
+        self.actions.append(action)
+        self.rewards.append(reward[0])
+        self.terminated = bool(ended[0])
+        limit = self.task.max_episode_steps
+        self.truncated = limit is not None and len(self.actions) >= limit
+        if not self.terminated:
+            self._look()
+
+    def picture(self, viewer: int | None = None) -> Scene:
+        if viewer is None:
+            return self.world.scene(self.state)
+        return perceived_scene(self.world, self.state, viewer)
+
+    def trajectory(self, agent: str) -> Trajectory:
+        states = States.concatenate(self._past)
+        masks = None
+        if self._masks is not None and self.actions:
+            masks = self.world.legal_actions(states[np.arange(len(self.actions))], compiled=False)
+        return Trajectory(
+            observations=self.world.observe(states, compiled=False),
+            actions=np.array(self.actions, np.float64 if self.world.continuous else np.int64),
+            rewards=np.array(self.rewards, np.float64),
+            terminated=self.terminated,
+            truncated=self.truncated or not self.terminated,
+            states=states,
+            action_masks=masks,
+            task=self.task.to_json(),
+            agent=agent,
+            seed=self.seed,
+        )
+
+
+class SoloStage(Stage):
+    """An ordinary Gymnasium environment."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._env = task.env(render_mode="rgb_array")
+
+    def reset(self, seed: int) -> None:
+        super().reset(seed)
+        observation, info = self._env.reset(seed=seed)
+        self._observations, self._mask = [np.array(observation)], info.get("action_mask")
+        self._masks: list[Any] = []
+
+    @property
+    def movers(self) -> tuple[int, ...]:
+        return () if self.ended else (0,)
+
+    def mask(self, player: int) -> np.ndarray | None:
+        return None if self._mask is None else np.asarray(self._mask, np.bool_)
+
+    def observation(self, player: int) -> np.ndarray:
+        return self._observations[-1]
+
+    def step(self, actions: Mapping[int, Any]) -> None:
+        action = actions[0]
+        self._masks.append(self.mask(0))
+        observation, reward, self.terminated, self.truncated, info = self._env.step(action)
+        self._observations.append(np.array(observation))
+        self._mask = info.get("action_mask")
+        self.actions.append(action)
+        self.rewards.append(float(reward))
+
+    def picture(self, viewer: int | None = None) -> np.ndarray:
+        frame: Any = self._env.render()
+        if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
+            raise UsageError(
+                f"{self.task.name} drew {type(frame).__name__}", expected='an environment with render_mode="rgb_array"'
+            )
+        return frame
+
+    def trajectory(self, agent: str) -> Trajectory:
+        return Trajectory(
+            observations=np.stack(self._observations),
+            actions=np.array(self.actions),
+            rewards=np.array(self.rewards, np.float64),
+            terminated=self.terminated,
+            truncated=self.truncated or not self.terminated,
+            action_masks=np.stack(self._masks) if self._masks and self._masks[0] is not None else None,
+            task=self.task.to_json(),
+            agent=agent,
+            seed=self.seed,
+        )
+
+
+def perceived_scene(world: World, states: States, player: int, index: int = 0) -> Scene:
+    """Returns what a player perceives of state number `index`.
+
+    A world says how that looks by `draw_view(params, purpose, state)` (several players: `(…, state, player)`). Without
+    one, a world that does not give its state away by the observation (no `state_of`) shows the bare numbers observed,
+    and any other world its drawing.
+    """
+    view = world.law_function("draw_view")
+    if view is not None:
+        state = world.unpack(states, index)
+        arguments = (world.params, world.purpose, state, player)
+        scene: Scene = view(*(arguments if world.players > 1 else arguments[:3]))
+        return scene
+    if not hides(world):
+        return world.scene(states, index)
+    return _observation_scene(world, world.observe(states[index], player, compiled=False)[0])
+
+
+def hides(world: World) -> bool:
+    """Returns whether a single player's observation leaves part of the state open, as far as the class tells."""
+    observes = world.law_function("observation") is not None or world.is_wide()
+    return world.players == 1 and observes and world.law_function("state_of") is None
+
+
+def _observation_scene(world: World, observation: np.ndarray) -> Scene:
+    from inscape.envs.rendering import default_scene
+
+    flat = np.ravel(observation)
+    if flat.size > 32:
+        return default_scene({"observation": tuple(flat.tolist())}, world.name)
+    return default_scene({f"observation {k}" if flat.size > 1 else "observation": v for k, v in enumerate(flat)}, "")
+
+
+def cast(specs: Sequence[str], task: Task, seed: int, humans: bool) -> list[Any]:
+    """Returns who plays each part: an agent, or None for a human, from specs such as `["human", "mcts"]`.
+
+    Args:
+        specs: one for each player, or one for all; empty: a human (where `humans`) for the first, random for the rest.
+            Names of agents as `make_agent` takes them, run folders, `human`.
+        task: what is acted in.
+        seed: seed of the agents' own chance; player k's agent gets seed + k.
+        humans: whether there may be humans.
+
+    Raises:
+        UsageError: a number of specs that does not fit, a human where there may be none, or an agent that cannot act
+            in this world.
+    """
+    count = task.world.players if task.world is not None else 1
+    given = list(specs) or (["human"] if humans else ["random"]) + ["random"] * (count - 1)
+    if len(given) == 1:
+        given *= count
+    if len(given) != count:
+        raise UsageError(
+            f"{len(given)} players ({', '.join(given)}) for {task.name}",
+            expected=f"{count}, or one name for all of them" if count > 1 else "one",
+            hint=",".join((given + ["random"] * count)[:count]),
+        )
+    return [None if name == "human" and humans else _agent(name, task, seed + k) for k, name in enumerate(given)]
+
+
+def _agent(spec: str, task: Task, seed: int) -> Any:
+    from inscape.agents.plugins import make_agent
+    from inscape.experiments.run import find_run
+    from inscape.experiments.training import load_agent
+
+    if find_run(spec) is None:
+        return make_agent(spec, task, seed=seed)
+    agent, trained = load_agent(spec, seed=seed)
+    for name in ("observation_space", "action_space"):
+        if getattr(trained, name) != getattr(task, name):
+            raise UsageError(
+                f"the agent of {spec} was trained in {trained.name}, whose {name.replace('_', ' ')} differs",
+                expected=f"a run trained in {task.name}",
+            )
+    return agent
+
+
+def choose(agent: Any, stage: Stage, player: int) -> Any:
+    """Returns the action an agent takes for a player, checked.
+
+    Raises:
+        UsageError: the agent cannot act in this world, or what it returned is no legal action.
+    """
+    from inscape.agents.interface import check_actions
+
+    mask = stage.mask(player)
+    masks = None if mask is None else mask[None]
+    try:
+        chosen = agent.act(stage.observation(player)[None], masks)
+    except MissingLawError as error:
+        raise UsageError(
+            f"{agent.name} cannot act for player {stage.names[player] or 'one'} of {stage.task.name}: {error.found}",
+            expected=error.expected,
+            hint="random, or a plug-in that reads observations",
+        ) from error
+    return check_actions(
+        chosen, stage.task.action_space, np.array([0]), agent=agent.name, step=len(stage.actions), action_mask=masks
+    )[0]
+
+
+def play_out(agents: Sequence[Any], task: Task, episodes: int, seed: int) -> list[Trajectory]:
+    """Returns episodes of several agents in a world of several players; episode k has the seed `seed + k`.
+
+    Raises:
+        UsageError: as `choose`; or an episode that does not end.
+    """
+    from inscape.agents.rollout import LONGEST_EPISODE
+
+    stage, name = make_stage(task), ",".join(agent.name for agent in agents)
+    played = []
+    for episode in range(episodes):
+        stage.reset(seed + episode)
+        while not stage.ended:
+            stage.step({player: choose(agents[player], stage, player) for player in stage.movers})
+            if len(stage.actions) >= LONGEST_EPISODE:
+                raise UsageError(
+                    f"an episode of {task.name} has not ended after {LONGEST_EPISODE:,} steps",
+                    expected="a world with a time limit",
+                )
+        played.append(stage.trajectory(name))
+    return played
