@@ -1,0 +1,295 @@
+"""What worlds with MiniGrid's partial view share: the 7 × 7 cells before the agent, as far as it can see.
+
+A cell of the view is a bit of one integer: bit 7·ahead + across, `ahead` 0 … 6 steps in front of the agent, `across`
+0 … 6 from its left to its right, the agent itself at ahead 0, across 3. What there is to see is a handful of such
+49-bit masks, worked out from the state by arithmetic; no grid is kept anywhere.
+
+Directions are MiniGrid's: 0 right, 1 down, 2 left, 3 up; x grows to the right, y downwards; cell (0, 0) is a wall.
+
+Source: Chevalier-Boisvert et al. (2023), Minigrid & Miniworld, NeurIPS Datasets and Benchmarks: encodings, dynamics,
+line of sight and the order of the image's entries; equal to the package minigrid 3.2 entry for entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs.scene import Circle, Polygon, Rect, Scene, Shape
+from inscape.errors import UsageError
+
+ACTIONS = ("left", "right", "forward", "pick up", "drop", "toggle", "done")
+LEFT, RIGHT, FORWARD, PICK_UP, DROP, TOGGLE, DONE = range(7)
+DIRECTIONS = ("right", "down", "left", "up")
+
+SIDE = 7
+ROW = 127  # the bits of one row
+COLUMN = sum(1 << SIDE * ahead for ahead in range(SIDE))  # one bit of each row
+EVERY = (1 << SIDE * SIDE) - 1
+OWN = 1 << SIDE // 2  # the agent's own cell
+
+OPEN, CLOSED, LOCKED = 0, 1, 2  # states of a door
+# Rows of the table `looks`. The floor's and the key's depend on the compass: they may lie where the agent stands.
+BIT, FLOOR, KEY, WALL, GOAL, DOOR = 0, 1, 5, 9, 10, 11
+# MiniGrid's encodings (object, colour, state): a yellow key and door, a grey wall, a green goal.
+ENCODINGS = {FLOOR: (1, 0, 0), KEY: (5, 4, 0), WALL: (2, 5, 0), GOAL: (8, 1, 0), DOOR: (4, 4, 0)}
+
+REWARDS = ("falling", "constant")
+LARGEST = 1000  # cells per side
+
+
+class View(NamedTuple):
+    """What the agent sees: disjoint masks of what lies where, and how it looks.
+
+    Attributes:
+        floor, wall, goal, key, door: cells in sight that look so; the agent's own cell looks like what it carries.
+        door_state: `OPEN`, `CLOSED` or `LOCKED`.
+        compass: the agent's direction, 0 where there is no compass.
+    """
+
+    floor: int
+    wall: int
+    goal: int
+    key: int
+    door: int
+    door_state: int
+    compass: int
+
+
+# ------------------------------------------------------------------------------------- compiled with the laws
+
+
+def step_x(direction: int) -> int:
+    """Returns the x of the unit vector in a direction."""
+    return int(direction == 0) - int(direction == 2)
+
+
+def step_y(direction: int) -> int:
+    """Returns the y of the unit vector in a direction."""
+    return int(direction == 1) - int(direction == 3)
+
+
+def turned(direction: int, action: int) -> int:
+    """Returns the direction after an action: `left` and `right` turn by 90°."""
+    return (direction + int(action == RIGHT) + 3 * int(action == LEFT)) & 3
+
+
+def inside(coordinate: int) -> bool:
+    """Returns whether `ahead`, or `across`, lies within the view."""
+    return (coordinate >= 0) & (coordinate < SIDE)
+
+
+def bit_at(x: int, y: int, dx: int, dy: int) -> int:
+    """Returns the view's bit of the cell (x, y) away from an agent facing (dx, dy); 0 where it is out of view."""
+    ahead = x * dx + y * dy
+    across = y * dx - x * dy + SIDE // 2
+    return 1 << SIDE * ahead + across if inside(ahead) & inside(across) else 0
+
+
+def room_floor(x: int, y: int, dx: int, dy: int, width: int, height: int) -> int:
+    """Returns the cells of the view inside a room with walls all around, seen from (x, y) facing (dx, dy)."""
+    east, west, south, north = width - 2 - x, x - 1, height - 2 - y, y - 1  # cells between the agent and each wall
+    lengthwise = dx != 0
+    forward = dx + dy > 0
+    ahead = (east if lengthwise else south) if forward else (west if lengthwise else north)
+    # facing right or up, lower coordinates lie to the left
+    low, high = (north if lengthwise else west), (south if lengthwise else east)
+    straight = dx - dy > 0
+    left, right = (low if straight else high), (high if straight else low)
+    row = (2 << SIDE // 2 + min(right, SIDE // 2)) - (1 << SIDE // 2 - min(left, SIDE // 2))
+    return row * (COLUMN & ((1 << SIDE * min(ahead + 1, SIDE)) - 1))
+
+
+def column_in_view(x: int, dx: int, dy: int) -> int:
+    """Returns the view's cells in the column of the grid `x` away from an agent facing (dx, dy)."""
+    ahead = x * dx
+    across = SIDE // 2 - x * dy
+    if dx != 0:
+        return ROW << SIDE * ahead if inside(ahead) else 0
+    return COLUMN << across if inside(across) else 0
+
+
+def line_of_sight(clear: int) -> int:
+    """Returns the cells in sight, `clear` being those one can see through.
+
+    MiniGrid's rule, row by row away from the agent: light spreads sideways through clear cells up to the first that
+    is not, and each lit clear cell lights the three cells next to it in the row ahead.
+    """
+    clear |= OWN
+    lit = OWN
+    seen = 0
+    for ahead in range(SIDE):
+        row = (clear >> SIDE * ahead) & ROW
+        seeds = lit & row
+        # adding the seeds carries them through the clear cells to their right and into the cell beyond
+        rightwards = (row + seeds) ^ row
+        # to their left in doubling steps: 1, 2, then 4 cells
+        leftwards = seeds | (row & seeds >> 1)
+        passing = row & row >> 1
+        leftwards |= passing & leftwards >> 2
+        passing &= passing >> 2
+        leftwards |= passing & leftwards >> 4
+        lit = (lit | rightwards | leftwards >> 1) & ROW
+        seen |= lit << SIDE * ahead
+        through = lit & row
+        lit = (through | through << 1 | through >> 1) & ROW
+    return seen
+
+
+def look(view: View, looks: np.ndarray, k: int) -> int:
+    """Returns entry k of the image (row-major over across, 6 − ahead, and object, colour, state)."""
+    bit = looks[BIT, k]
+    return int(
+        looks[FLOOR + view.compass, k] * int((view.floor & bit) != 0)
+        + looks[WALL, k] * int((view.wall & bit) != 0)
+        + looks[KEY + view.compass, k] * int((view.key & bit) != 0)
+        + looks[GOAL, k] * int((view.goal & bit) != 0)
+        + looks[DOOR + view.door_state, k] * int((view.door & bit) != 0)
+    )
+
+
+# ------------------------------------------------------------------------------------- ordinary Python
+
+
+def looks_table() -> np.ndarray:
+    """Returns `[14, 147]` int64: for each entry of the image its cell's bit, and its value if a thing lies there."""
+    table = np.zeros((DOOR + 3, SIDE, SIDE, 3), np.int64)
+    for across in range(SIDE):
+        for ahead in range(SIDE):
+            table[BIT, across, SIDE - 1 - ahead] = 1 << SIDE * ahead + across
+    for thing, encoding in ENCODINGS.items():
+        table[thing : thing + (4 if thing in (FLOOR, KEY) else 3 if thing == DOOR else 1)] = encoding
+    for state in (OPEN, CLOSED, LOCKED):
+        table[DOOR + state, :, :, 2] = state
+    for direction in range(4):
+        table[[FLOOR + direction, KEY + direction], SIDE // 2, SIDE - 1, 2] = direction
+    return table.reshape(len(table), -1)
+
+
+def image_space() -> gym.spaces.Box:
+    """Returns the space of images: what MiniGrid's `ImgObsWrapper` leaves, `[7, 7, 3]` uint8."""
+    return gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
+
+
+def check_settings(world: str, size: int, smallest: int, max_steps: int | None, reward: str) -> None:
+    """Raises UsageError unless the settings every such world has are possible."""
+    if not isinstance(size, (int, np.integer)) or not smallest <= size <= LARGEST:
+        raise UsageError(
+            f"size = {size!r} for {world}",
+            expected=f"an integer from {smallest} to {LARGEST}",
+            hint="cells per side, the walls included",
+        )
+    if max_steps is not None and (not isinstance(max_steps, (int, np.integer)) or max_steps < 1):
+        raise UsageError(f"max_steps = {max_steps!r} for {world}", expected="an integer of at least 1, or None")
+    if reward not in REWARDS:
+        raise UsageError(
+            f"reward = {reward!r} for {world}",
+            expected=" or ".join(REWARDS),
+            hint="falling: MiniGrid's, less the later; constant: 1",
+        )
+
+
+def time_limit(factor: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the class attribute `max_episode_steps` that follows from the settings: factor · size² by default."""
+    size, limit = settings.get("size", 8), settings.get("max_steps")
+    if limit is None and isinstance(size, (int, np.integer)):  # settings are checked later
+        limit = factor * int(size) ** 2
+    return {} if limit is None or limit == factor * 64 else {"max_episode_steps": limit}
+
+
+def describe_view(view: View, direction: int, mission: str) -> str:
+    """Returns in words what the agent sees, knows about itself, and has to do; nothing that is out of its sight."""
+    carrying = "key" if view.key & OWN else "nothing"
+    parts = [mission, f"facing {DIRECTIONS[direction]}", f"carrying {carrying}"]
+    for name, forward, sideways in (("ahead", 1, 0), ("left", 0, -1), ("right", 0, 1)):
+        parts.append(f"{name} {_along(view, forward, sideways)}")
+    seen = [f"{name} {_whereabouts(mask)}" for name, mask in _things(view) if mask & ~OWN]
+    parts.append("in view: " + (", ".join(seen) or "no object"))
+    return " | ".join(parts)
+
+
+def _things(view: View) -> tuple[tuple[str, int], ...]:
+    door = ("open door", "closed door", "locked door")[view.door_state]
+    return ("key", view.key), (door, view.door), ("goal", view.goal)
+
+
+def _whereabouts(mask: int) -> str:
+    ahead, across = divmod(mask.bit_length() - 1, SIDE)
+    side = across - SIDE // 2
+    words = [f"{ahead} ahead"] if ahead else []
+    if side:
+        words.append(f"{abs(side)} {'right' if side > 0 else 'left'}")
+    return " ".join(words)
+
+
+def _along(view: View, forward: int, sideways: int) -> str:
+    """Returns how far one could go in a straight line, and what is there, as far as it is in sight."""
+    for distance in range(1, SIDE):
+        across = SIDE // 2 + distance * sideways
+        if not 0 <= across < SIDE:
+            return f"free for {distance - 1} cells"
+        bit = 1 << SIDE * distance * forward + across
+        if view.wall & bit:
+            return f"wall at {distance}"
+        for name, mask in _things(view):
+            if mask & bit:
+                return f"{name} at {distance}"
+        if not view.floor & bit:
+            return f"free for {distance - 1} cells"
+    return f"free for {SIDE - 1} cells"
+
+
+def seen_cells(seen: int, x: int, y: int, direction: int) -> list[tuple[int, int]]:
+    """Returns the cells (x, y) of the grid at which the bits of `seen` lie, some perhaps outside the grid."""
+    dx, dy = step_x(direction), step_y(direction)
+    found = []
+    for ahead in range(SIDE):
+        for across in range(SIDE):
+            if seen >> (SIDE * ahead + across) & 1:
+                side = across - SIDE // 2
+                found.append((x + ahead * dx - side * dy, y + ahead * dy + side * dx))
+    return found
+
+
+def draw_room(
+    size: int, view: View, x: int, y: int, direction: int, walls: Sequence[tuple[int, int]] = (),
+    things: tuple[Shape, ...] = (), carrying: bool = False,
+) -> Scene:  # fmt: skip
+    """Returns a room as a scene: what the agent sees lies in the light, the rest is dim.
+
+    Args:
+        walls: cells of walls inside the room.
+        things: shapes of what lies about.
+    """
+    shapes: list[Shape] = [Rect(0, 0, size, size, fill="muted")]
+    shapes.append(Rect(1, 1, size - 2, size - 2, fill="line"))
+    lit = seen_cells(view.floor | view.wall | view.goal | view.key | view.door, x, y, direction)
+    inside = [(i, j) for i, j in lit if 0 <= i < size and 0 <= j < size]
+    solid = set(walls) | {(i, j) for i, j in inside if i in (0, size - 1) or j in (0, size - 1)}
+    shapes += [Rect(i, j, 1, 1, fill="muted", layer="moving") for i, j in walls]
+    for i, j in inside:
+        fill = "wall" if (i, j) in solid else "paper"
+        shapes.append(Rect(i, j, 1, 1, fill=fill, stroke=None if fill == "wall" else "line", layer="moving"))
+    shapes += [Rect(size - 1.88, size - 1.88, 0.76, 0.76, fill="goal", radius=0.12, layer="moving"), *things]
+    cx, cy, dx, dy = x + 0.5, y + 0.5, step_x(direction), step_y(direction)
+    corners = ((0.4, 0.0), (-0.3, 0.34), (-0.3, -0.34))  # ahead, to the right
+    shapes.append(
+        Polygon(tuple((cx + a * dx - r * dy, cy + a * dy + r * dx) for a, r in corners), fill="agent", stroke="ink",
+                layer="moving")
+    )  # fmt: skip
+    if carrying:
+        shapes += key_shapes(cx - 0.1 * dx, cy - 0.1 * dy, 0.5)
+    return Scene(size, size, tuple(shapes))
+
+
+def key_shapes(x: float, y: float, scale: float) -> tuple[Shape, ...]:
+    """Returns a key centred at (x, y), as large as a cell times `scale`."""
+    s = scale
+    return (
+        Rect(x - 0.06 * s, y - 0.1 * s, 0.12 * s, 0.48 * s, fill="ink", layer="moving"),
+        Rect(x, y + 0.22 * s, 0.22 * s, 0.12 * s, fill="ink", layer="moving"),
+        Circle(x, y - 0.2 * s, 0.2 * s, fill="yellow", stroke="ink", line_width=0.08 * s, layer="moving"),
+    )
