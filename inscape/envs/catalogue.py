@@ -60,7 +60,8 @@ PARTIAL = (
         "listen on a chair, stand up, then open a door", {}, 100,
     ),
     WorldSpec(
-        "CheeseMaze", "inscape.envs.partial.cheese_maze:CheeseMaze", "a mouse that feels only the walls around it", {}, 100
+        "CheeseMaze", "inscape.envs.partial.cheese_maze:CheeseMaze",
+        "a mouse that feels only the walls around it", {}, 100,
     ),
     WorldSpec(
         "FoodTrucks", "inscape.envs.partial.food_trucks:FoodTrucks",
@@ -68,7 +69,26 @@ PARTIAL = (
     ),
 )  # fmt: skip
 
-CONTROL = (WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),)
+CONTROL = (
+    WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
+    WorldSpec(
+        "CartPoleSwingUp", "inscape.envs.control.cartpole_swingup:CartPoleSwingUp",
+        "swing a hanging pole up by pushing its cart, force continuous", {}, 1000,
+    ),
+    WorldSpec(
+        "Pendulum", "inscape.envs.control.pendulum:Pendulum", "swing a pendulum up, torque continuous", {}, 200
+    ),
+    WorldSpec(
+        "MountainCar", "inscape.envs.control.mountain_car:MountainCar", "rock a weak car out of a valley", {}, 200
+    ),
+    WorldSpec(
+        "MountainCarContinuous", "inscape.envs.control.mountain_car:MountainCarContinuous",
+        "the car in the valley, pedal continuous and costly", {}, 999,
+    ),
+    WorldSpec(
+        "Acrobot", "inscape.envs.control.acrobot:Acrobot", "swing two links above a line from the joint between", {}, 500
+    ),
+)  # fmt: skip
 
 GAMES: tuple[WorldSpec, ...] = ()
 
