@@ -33,10 +33,14 @@ class ListArguments:
       inscape list
       inscape list agents
       inscape list runs
+      inscape list worlds --gallery docs/worlds.md
     """
 
     what: Positional[Literal["all", "worlds", "agents", "models", "runs"]] = "all"
     """What to list."""
+
+    gallery: Annotated[str | None, arg(metavar="FILE.md")] = None
+    """Write a page on every world, with a picture and the settings of each, instead."""
 
 
 @dataclass(frozen=True)
@@ -185,28 +189,78 @@ class ObserveArguments:
 
 @dataclass(frozen=True)
 class WatchArguments:
-    """Shows an agent at work: a window, or a GIF or MP4 file.
+    """Shows agents at work, or recorded episodes: a window, a GIF or MP4 file, or a folder of pictures.
 
     Examples:
       inscape watch runs/CartPole-ppo-seed0
       inscape watch mcts FrozenLake8x8
-      inscape watch runs/CartPole-ppo-seed0 --save episode.mp4
+      inscape watch random CartPole --copies 9 --save nine.gif
+      inscape watch mcts,random TicTacToe
+      inscape watch runs/play/FourGoals-1.npz
     """
 
-    source: Annotated[Positional[str], arg(metavar="RUN|AGENT")]
-    """A run folder or an agent."""
+    source: Annotated[Positional[str], arg(metavar="RUN|AGENT[,AGENT…]|EPISODES")]
+    """A run folder, an agent (several players: one for each, with commas), or a file of recorded episodes."""
 
     task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
-    """The world; a run may leave it out."""
+    """The world; a run or recorded episodes leave it out."""
 
-    save: Annotated[str | None, arg(metavar="FILE")] = None
-    """Write .gif or .mp4 instead of opening a window."""
+    save: Annotated[str | None, arg(metavar="FILE|DIR")] = None
+    """Write .gif or .mp4, or numbered .png pictures in a folder, instead of opening a window."""
 
-    episodes: int = 1
-    """Episodes to show."""
+    episodes: Annotated[int | None, arg(metavar="N")] = None
+    """Episodes to show; without it, as many as copies, and all that are recorded."""
+
+    copies: int = 1
+    """Episodes side by side."""
+
+    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Frames per second; without it, what suits the world."""
+
+    size: int = 480
+    """Width of the picture in pixels."""
 
     seed: int = 0
     """Seed of the episodes."""
+
+
+@dataclass(frozen=True)
+class PlayArguments:
+    """Opens a window to play in; what happens is recorded as any agent's episodes are.
+
+    The window lists the keys. R begins again, P pauses, Space takes a single step, Esc or Q leaves and keeps what was
+    played. Worlds in real time begin with the first key; the others wait for every key.
+
+    Examples:
+      inscape play FourGoals
+      inscape play CartPole --fps 15
+      inscape play TicTacToe --players human,mcts
+      inscape play TicTacToe --players human          everybody at one keyboard
+    """
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world, or any Gymnasium environment with few enough actions."""
+
+    players: Annotated[str, arg(metavar="NAME,…")] = ""
+    """Who plays each part: human, an agent or a run; one name for all; without it, you, the others at random."""
+
+    reveal: bool = False
+    """Show what the player cannot perceive, too."""
+
+    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Steps per second in real time; without it, what suits the world."""
+
+    realtime: Annotated[bool | None, arg(metavar="True|False")] = None
+    """Whether time goes on without a key; without it, in worlds of continuous states or actions."""
+
+    size: int = 640
+    """Pixels of the longer side of the picture."""
+
+    save: Annotated[str | None, arg(metavar="FILE.npz")] = None
+    """Where to record; without it, a fresh file in runs/play."""
+
+    seed: int = 0
+    """Seed of the first episode; each later one has the next."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ COMMANDS = {
     "list": "what is known by name: worlds, agents, models, runs",
     "train": "train an agent in a world",
     "evaluate": "mean return with its interval; exact value and regret where the law allows",
-    "watch": "see an agent act: a window, a GIF or an MP4",
+    "watch": "see agents act, or recorded episodes: a window, a GIF, an MP4",
+    "play": "play yourself, at the keyboard, alone or with others; recorded",
     "plan": "search from a world's start; action values beside the exact optimum",
     "observe": "what an observer believes an agent wants, step by step",
     "report": "one HTML file on some runs",
@@ -29,6 +30,7 @@ EXAMPLES = """Examples:
   inscape plan FrozenLake8x8 --simulations 50000
   inscape evaluate mcts FrozenLake8x8 --episodes 20
   inscape watch mcts FrozenLake8x8
+  inscape play FourGoals
   inscape train --help"""
 
 

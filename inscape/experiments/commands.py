@@ -55,11 +55,17 @@ def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
 
 def list_command(argv: Sequence[str]) -> int:
     """Prints what is known by name."""
-    what = args.parse("list", args.ListArguments, argv).what
-    tables = {"worlds": _list_worlds, "agents": _list_agents, "models": _list_models, "runs": _list_runs}
+    given = args.parse("list", args.ListArguments, argv)
     console = _console()
+    if given.gallery is not None:
+        from inscape.experiments.gallery import write_gallery
+
+        count = write_gallery(given.gallery)
+        console.print(f"{count} worlds in {given.gallery}", soft_wrap=True)
+        return 0
+    tables = {"worlds": _list_worlds, "agents": _list_agents, "models": _list_models, "runs": _list_runs}
     for name, make in tables.items():
-        if what in ("all", name):
+        if given.what in ("all", name):
             _print_table(console, *make())
             console.print()
     return 0
@@ -68,15 +74,23 @@ def list_command(argv: Sequence[str]) -> int:
 def _list_worlds() -> tuple[str, Table]:
     import gymnasium
 
+    from inscape.envs.catalogue import FAMILIES
     from inscape.envs.registry import world_specs
 
-    table = _table("name", "what it is", "Gymnasium id")
-    for spec in world_specs():
-        table.add_row(spec.name, escape(spec.description), spec.id)
+    table = _table("name", "players", "what it is", numbers=("players",))
+    left = {spec.name: spec for spec in world_specs()}
+    families = {family: [left.pop(s.name) for s in specs if s.name in left] for family, specs in FAMILIES.items()}
+    for family, specs in {**families, "Others": list(left.values())}.items():
+        if specs:
+            table.add_row(f"[dim]{escape(family)}[/dim]")
+        for spec in specs:
+            table.add_row(f"  {spec.name}", str(spec.players), escape(spec.description))
     others = sum(not name.startswith("inscape/") for name in gymnasium.registry)
-    table.add_row("[dim]file.py:Class[/dim]", "[dim]a World of your own, as in examples/elevator.py[/dim]")
-    table.add_row("[dim]any Gymnasium id[/dim]", f"[dim]{others} registered, LunarLander-v3 among them; no law[/dim]")
-    return "Worlds", table
+    table.add_row("[dim]Not in this list[/dim]")
+    table.add_row("[dim]  file.py:Class[/dim]", "", "[dim]a World of your own, as in examples/elevator.py[/dim]")
+    more = f"{others} registered, LunarLander-v3 among them; no law"
+    table.add_row("[dim]  any Gymnasium id[/dim]", "", f"[dim]{more}[/dim]")
+    return "Worlds (Gymnasium ids: inscape/NAME-v0)", table
 
 
 def _list_agents() -> tuple[str, Table]:
@@ -548,14 +562,74 @@ def _print_observation(console: Console, observer: Observer, trajectory: Traject
 
 def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
-    from inscape.experiments.watch import watch
+    from inscape.experiments.watch import replay, watch
 
-    given = _parse_agent_command("watch", args.WatchArguments, argv)
-    _require_positive("episodes", given.episodes)
-    agent, task = _agent_and_task(given.source, given)
-    saved = watch(agent, task, episodes=given.episodes, seed=given.seed, save=given.save)
+    names = args.leading_names(argv, 2, "inscape watch RUN|AGENT|EPISODES [WORLD] [options]")
+    together = len(names) == 2 and _players_of(names[1]) > 1
+    if together:
+        given = args.parse("watch", args.WatchArguments, argv, args.world_settings_group(names[1]))
+    else:
+        given = _parse_agent_command("watch", args.WatchArguments, argv)
+    if given.episodes is not None:
+        _require_positive("episodes", given.episodes)
+    look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
+    if given.source.endswith(".npz"):
+        if given.task:
+            raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
+        saved = replay(load_trajectories(given.source)[: given.episodes], **look)
+    else:
+        agents, task = _cast(given) if together else _agent_and_task(given.source, given)
+        saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, **look)
     if saved is not None:
-        _console().print(f"Episode in {saved}", soft_wrap=True)
+        what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"
+        _console().print(f"{what} in {saved}", soft_wrap=True)
+    return 0
+
+
+def _players_of(world: str) -> int:
+    """Returns how many act in a world; 1 where there is no such world, which others report."""
+    from inscape.envs.registry import find_spec, make_world
+
+    spec = find_spec(world)
+    return 1 if spec is None else make_world(world).players if ":" in world else spec.players
+
+
+def _cast(given: Any) -> tuple[list[Any], Task]:
+    """Returns the agents of a world of several players, and the task."""
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.stage import cast
+
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    return cast(_words(given.source), task, given.seed, humans=False), task
+
+
+def play_command(argv: Sequence[str]) -> int:
+    """Plays by hand, and says where the record lies and what can be done with it."""
+    names = args.leading_names(argv, 1, "inscape play WORLD [options]")
+    given = args.parse("play", args.PlayArguments, argv, args.world_settings_group(names[0]) if names else None)
+    from inscape.envs.registry import resolve_task
+    from inscape.envs.rendering import require_display
+
+    require_display("inscape play")
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    from inscape.experiments.play import play
+
+    played = play(
+        task, _words(given.players), given.seed, given.save, given.reveal, given.fps, given.size, given.realtime
+    )
+    console = _console()
+    if played.path is None:
+        console.print("Nothing was played, nothing is kept.")
+        return 0
+    for number, trajectory in enumerate(played.trajectories, 1):
+        how = "terminated" if trajectory.terminated else "truncated"
+        gained = " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.rewards.sum(axis=0)))
+        console.print(f"Episode {number}: {len(trajectory)} steps, return [bold]{gained}[/bold], {how}")
+    console.print(f"Recorded in {played.path}", soft_wrap=True)
+    if task.world is not None:
+        console.print(f"See it again: inscape watch {escape(str(played.path))}", soft_wrap=True)
+        if task.world.players == 1 and task.world.goals:
+            console.print(f"What did you want? inscape observe {escape(str(played.path))}", soft_wrap=True)
     return 0
 
 

@@ -6,19 +6,20 @@ a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environme
 
 from __future__ import annotations
 
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.envs.law import States
-from inscape.envs.scene import Scene
+from inscape.envs.law import States, World
+from inscape.envs.rendering import default_scene
+from inscape.envs.scene import Rect, Scene, Text
 from inscape.envs.trajectory import Trajectory
 from inscape.errors import MissingLawError, UsageError
 
 if TYPE_CHECKING:
-    from inscape.envs.law import World
     from inscape.envs.registry import Task
 
 
@@ -226,8 +227,8 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
     """Returns what a player perceives of state number `index`.
 
     A world says how that looks by `draw_view(params, purpose, state)` (several players: `(…, state, player)`). Without
-    one, a world that does not give its state away by the observation (no `state_of`) shows the bare numbers observed,
-    and any other world its drawing.
+    one, a world that does not give its state away by the observation (no `state_of`) is shown in the words a language
+    model gets, or else by the bare numbers observed; any other world by its drawing.
     """
     view = world.law_function("draw_view")
     if view is not None:
@@ -237,7 +238,15 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
         return scene
     if not hides(world):
         return world.scene(states, index)
-    return _observation_scene(world, world.observe(states[index], player, compiled=False)[0])
+    words = world.law_function("describe_observation")
+    observation = world.observe(states[index], player, compiled=False)[0]
+    if words is not None:
+        seen = observation.tolist() if observation.ndim == 0 else tuple(observation.tolist())
+        return _words_scene(words(world.params, world.purpose, seen))
+    if type(world).describe is not World.describe:
+        return _words_scene(world.describe_state(states, index))
+    values = tuple(np.ravel(observation).tolist())
+    return default_scene({"observation": values if len(values) > 1 else values[0]}, world.name)
 
 
 def hides(world: World) -> bool:
@@ -246,13 +255,12 @@ def hides(world: World) -> bool:
     return world.players == 1 and observes and world.law_function("state_of") is None
 
 
-def _observation_scene(world: World, observation: np.ndarray) -> Scene:
-    from inscape.envs.rendering import default_scene
-
-    flat = np.ravel(observation)
-    if flat.size > 32:
-        return default_scene({"observation": tuple(flat.tolist())}, world.name)
-    return default_scene({f"observation {k}" if flat.size > 1 else "observation": v for k, v in enumerate(flat)}, "")
+def _words_scene(text: str) -> Scene:
+    """Returns a text as a scene: its parts (between bars) below each other, in lines that fit."""
+    lines = [line for part in text.split(" | ") for line in [*textwrap.wrap(part, 40), ""]]
+    height = max(6.0, 0.8 * len(lines) + 0.6)
+    shapes = [Text(0.5, 0.8 + 0.8 * k, line, 0.32, "ink", "start", "moving") for k, line in enumerate(lines) if line]
+    return Scene(12.0, height, (Rect(0, 0, 12.0, height, fill="paper"), *shapes))
 
 
 def cast(specs: Sequence[str], task: Task, seed: int, humans: bool) -> list[Any]:
