@@ -67,6 +67,10 @@ PARTIAL = (
         "FoodTrucks", "inscape.envs.partial.food_trucks:FoodTrucks",
         "lunch at trucks seen only around a wall: for observers of beliefs and desires", {}, 100,
     ),
+    WorldSpec(
+        "Household", "inscape.envs.text.household:Household",
+        "rooms and containers read as text: find an object and put it in its place", {}, 50,
+    ),
 )  # fmt: skip
 
 CONTROL = (
