@@ -49,9 +49,37 @@ GRIDS = (
         "FourGoals", GRID, "four goals in a room of pillars: for observers of goals",
         {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
     ),
+    WorldSpec(
+        "CliffWalking", "inscape.envs.gridworld.cliff_walking:CliffWalking",
+        "along the edge of a cliff, or the safe way round", {}, 1000,
+    ),
+    WorldSpec(
+        "Taxi", "inscape.envs.gridworld.taxi:Taxi", "fetch a passenger and take them where they want to go", {}, 200
+    ),
+    WorldSpec(
+        "WindyGrid", "inscape.envs.gridworld.windy_grid:WindyGrid", "cross a grid with wind in its middle", {}, 1000
+    ),
+    WorldSpec(
+        "DynaMaze", GRID, "Sutton and Barto's maze; its blocking and shortcut mazes are other maps",
+        {"map": "dyna-maze", "slip": 0.0}, 1000,
+    ),
+    WorldSpec(
+        "FourRooms", "inscape.envs.gridworld.four_rooms:FourRooms", "four rooms joined by four hallways", {}, 500
+    ),
 )  # fmt: skip
 
-SMALL: tuple[WorldSpec, ...] = ()
+SMALL = (
+    WorldSpec(
+        "RiverSwim", "inscape.envs.small.river_swim:RiverSwim",
+        "swim up a river for a large reward or drift down for a small one", {}, 100,
+    ),
+    WorldSpec("Chain", "inscape.envs.small.chain:Chain", "go on along a slippery chain, or back", {}, 1000),
+    WorldSpec(
+        "SkiResort", "inscape.envs.small.ski_resort:SkiResort",
+        "lifts, pistes and a favourite area: for observers of goals", {}, 40,
+    ),
+    WorldSpec("Garnet", "inscape.envs.small.garnet:Garnet", "a random decision process, by seed", {}, 100),
+)  # fmt: skip
 
 PARTIAL = (
     WorldSpec("Tiger", "inscape.envs.partial.tiger:Tiger", "listen for the tiger, then open a door", {}, 100),

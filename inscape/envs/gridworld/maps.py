@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+# a barrier with a gap on the left, both the end of one story and the beginning of another
+LONG_WAY = (
+    "........G",
+    ".........",
+    ".........",
+    ".########",
+    ".........",
+    "...S.....",
+)
 MAPS: dict[str, tuple[str, ...]] = {
     # Gymnasium's FrozenLake maps
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -36,5 +45,33 @@ MAPS: dict[str, tuple[str, ...]] = {
         "#FHF<...#",
         "#FFF#..G#",
         "#########",
+    ),
+    # Sutton & Barto (2018), Reinforcement Learning: Figure 8.2; Example 8.2 (Figure 8.4) before and after the barrier
+    # moves; Example 8.3 (Figure 8.5) before and after the shortcut opens
+    "dyna-maze": (
+        ".......#G",
+        "..#....#.",
+        "S.#....#.",
+        "..#......",
+        ".....#...",
+        ".........",
+    ),
+    "blocking-maze": (
+        "........G",
+        ".........",
+        ".........",
+        "########.",
+        ".........",
+        "...S.....",
+    ),
+    "blocking-maze-later": LONG_WAY,
+    "shortcut-maze": LONG_WAY,
+    "shortcut-maze-later": (
+        "........G",
+        ".........",
+        ".........",
+        ".#######.",
+        ".........",
+        "...S.....",
     ),
 }
