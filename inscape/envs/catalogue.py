@@ -122,7 +122,38 @@ CONTROL = (
     ),
 )  # fmt: skip
 
-GAMES: tuple[WorldSpec, ...] = ()
+MATRIX = "inscape.envs.multi_agent.matrix_game:MatrixGame"
+
+GAMES = (
+    WorldSpec(
+        "TicTacToe", "inscape.envs.multi_agent.tic_tac_toe:TicTacToe", "crosses and noughts, on any board", {}, None, 2
+    ),
+    WorldSpec(
+        "ConnectFour", "inscape.envs.multi_agent.connect_four:ConnectFour", "drop discs, four in a row win", {}, None, 2
+    ),
+    WorldSpec(
+        "KuhnPoker", "inscape.envs.multi_agent.kuhn_poker:KuhnPoker", "three cards, one bet, a hidden card each",
+        {}, None, 2,
+    ),
+    WorldSpec(
+        "RockPaperScissors", MATRIX, "both choose at once, one beats another", {"payoffs": "rock-paper-scissors"},
+        None, 2,
+    ),
+    WorldSpec(
+        "PrisonersDilemma", MATRIX, "cooperate or defect, ten rounds", {"payoffs": "prisoners-dilemma", "rounds": 10},
+        None, 2,
+    ),
+    WorldSpec("MatrixStagHunt", MATRIX, "a stag together or a hare alone", {"payoffs": "stag-hunt"}, None, 2),
+    WorldSpec("Schelling", MATRIX, "name the same side of a coin", {"payoffs": "schelling"}, None, 2),
+    WorldSpec(
+        "GuessTwoThirds", "inscape.envs.multi_agent.guess_two_thirds:GuessTwoThirds",
+        "nearest to two thirds of the average wins", {}, None, 3,
+    ),
+    WorldSpec(
+        "MoneyRequest", "inscape.envs.multi_agent.matrix_game:MoneyRequest",
+        "ask for 11 to 20; a bonus for one less than the other", {}, None, 2,
+    ),
+)  # fmt: skip
 
 TEAMS: tuple[WorldSpec, ...] = ()
 
