@@ -169,11 +169,11 @@ class CartPoleSwingUp(World):
                 Line(half - params.track, cy, half + params.track, cy, stroke="muted", line_width=0.06),
                 Line(half - params.track, cy - 0.25, half - params.track, cy + 0.25, stroke="danger", line_width=0.1),
                 Line(half + params.track, cy - 0.25, half + params.track, cy + 0.25, stroke="danger", line_width=0.1),
-                Circle(half, cy - reach, 0.2, stroke="goal", line_width=0.07),
+                Circle(half, cy - reach, 0.26, stroke="goal", line_width=0.09),
                 Rect(cx - 0.4, cy - 0.2, 0.8, 0.4, fill="wall", radius=0.08, layer="moving"),
-                Line(cx, cy, tip_x, tip_y, stroke="agent", line_width=0.15, layer="moving"),
-                Circle(tip_x, tip_y, 0.13, fill="agent", layer="moving"),
-                Circle(cx, cy, 0.1, fill="ink", layer="moving"),
+                Line(cx, cy, tip_x, tip_y, stroke="agent", line_width=0.22, layer="moving"),
+                Circle(tip_x, tip_y, 0.2, fill="agent", layer="moving"),
+                Circle(cx, cy, 0.13, fill="ink", layer="moving"),
             ),
         )
 

@@ -184,14 +184,14 @@ def turning_arrow(x: float, y: float, share: float) -> tuple[Shape, ...]:
     if abs(share) < 0.02:
         return ()
     radius, sweep = 1.05, share * 1.5 * math.pi
-    count = 2 + int(12 * abs(share))
+    count = 2 + int(24 * abs(share))
     # from the right of the hinge; y grows downwards
     points = [
         (x + radius * math.cos(sweep * k / count), y - radius * math.sin(sweep * k / count)) for k in range(count)
     ]
     ahead = math.copysign(0.42 / radius, share)
     head = [
-        (x + r * math.cos(sweep * (1 - 1 / count) + a), y - r * math.sin(sweep * (1 - 1 / count) + a))
+        (x + r * math.cos(sweep + a), y - r * math.sin(sweep + a))
         for r, a in ((radius - 0.24, 0.0), (radius + 0.24, 0.0), (radius, ahead))
     ]
     arc = [Line(*p, *q, stroke="blue", line_width=0.14, layer="moving") for p, q in pairwise(points)]
