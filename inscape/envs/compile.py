@@ -150,6 +150,14 @@ def adapter_source(world: type[World]) -> str:
     width = len(world.action_low) if world.continuous else world.players if world.simultaneous else 0
     loaded = "(" + ", ".join(f"A[i, {k}]" for k in range(width)) + ",)" if width else "A[i]"
     parts.append(f"def load_action(A, i):\n    return {loaded}\n")
+    if world.continuous:
+        bounds = zip(world.action_low, world.action_high)
+        inside = [f"(A[i, {k}] >= {float(a)!r}) & (A[i, {k}] <= {float(b)!r})" for k, (a, b) in enumerate(bounds)]
+        outside = f"not ({' & '.join(inside)})"  # so written, because nothing holds of NaN
+    else:
+        entries = [f"A[i, {k}]" for k in range(width)] or ["A[i]"]
+        outside = " | ".join(f"({entry} < 0) | ({entry} >= num_actions(P))" for entry in entries)
+    parts.append(f"def is_out_of_range(P, A, i):\n    return {outside}\n")
     fixed = world.fixed_actions()
     parts.append(f"def num_actions(P):\n    return {'P[4][0]' if fixed is None else len(fixed)}\n")
     parts.append(_choices_source(world))

@@ -46,6 +46,22 @@ def initial_of(world: World, state: Any) -> States:
     return world.pack([state])
 
 
+class LegalDiscrete(gym.spaces.Discrete):
+    """The actions of an environment that forbids some in some states: `sample()` draws a legal one.
+
+    So that tools that know nothing of masks (Gymnasium's and SB3's checkers, a random policy) act within the rules.
+    """
+
+    def __init__(self, n: int, mask: np.ndarray) -> None:
+        super().__init__(n)
+        self._legal = mask  # `[n]` bool, kept up to date by the environment
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
+        if mask is None and probability is None and self._legal.any():
+            mask = self._legal.astype(np.int8)
+        return super().sample(mask=mask, probability=probability)
+
+
 class LawEnv(gym.Env[Any, Any]):
     """One copy of a world as a Gymnasium environment.
 
@@ -60,7 +76,7 @@ class LawEnv(gym.Env[Any, Any]):
     world restricts actions.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium declares it so
+    metadata: dict[str, Any] = {
         "render_modes": ["human", "rgb_array", "ansi"],
         "render_fps": 30,
     }
@@ -83,10 +99,12 @@ class LawEnv(gym.Env[Any, Any]):
         self._keyed = False
         obs = world.observation_array(1)
         self._scalar = obs.ndim == 1
-        self._obs_shape = (1,) if self._scalar else self.observation_space.shape
+        self._obs_shape: tuple[int, ...] = (1,) if self._scalar else self.observation_space.shape or ()
         self._obs_dtype = obs.dtype
         self._restricts = world.law_function("legal") is not None
         self._mask = world.mask_array(1)
+        if self._restricts:
+            self.action_space = LegalDiscrete(world.num_actions, self._mask[0])
         self._everyone = np.ones(1, np.bool_)
         self._num_actions = 0 if world.continuous else world.num_actions
         self._limit = max_episode_steps or 0
@@ -122,10 +140,15 @@ class LawEnv(gym.Env[Any, Any]):
             obs[...] = self.world.observe(states).reshape(obs.shape)
         if self.render_mode == "human":
             self.render()
-        infos = {"action_mask": self.world.legal_actions(self.states)[0]} if self._restricts else {}
+        infos = {}
+        if self._restricts:
+            self._mask[:] = self.world.legal_actions(self.states)
+            infos["action_mask"] = self._mask[0].copy()
         return obs[0] if self._scalar else obs.reshape(self._obs_shape), infos
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if type(action) is np.int64:  # what a policy's argmax gives
+            action = int(action)
         if type(action) is not int or not 0 <= action < self._num_actions:
             action = self._as_law_takes(action)
         obs = np.empty(self._obs_shape, self._obs_dtype)

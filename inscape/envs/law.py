@@ -248,6 +248,7 @@ class World:
         return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
 
     @classmethod
+    @cache
     def is_wide(cls) -> bool:
         """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
         return cls.law_function("observation_entry") is not None
@@ -628,6 +629,22 @@ class World:
         if self.law_function("mover") is not None:
             self.kernel(BATCH, compiled).movers(self.packed, states.floats, states.ints, player)
         return player
+
+    def random_actions(self, states: States, rng: np.random.Generator) -> np.ndarray:
+        """Draws an action per state uniformly among the legal ones: `[B]`, all at once `[B, M]`, continuous `[B, D]`.
+
+        Raises:
+            UsageError: some state has no legal action.
+        """
+        if self.continuous:
+            return rng.uniform(self.action_low, self.action_high, (len(states), len(self.action_low)))
+        legal = self.legal_actions(states)
+        if not legal.any(-1).all():
+            copy = int(np.argmin(legal.any(-1).reshape(len(states), -1).all(1)))
+            raise UsageError(f"{self.name} has no legal action at {self.unpack(states, copy)}")
+        # the largest of independent uniform numbers is equally likely to be any of the legal ones
+        chosen: np.ndarray = np.where(legal, rng.random(legal.shape), -1.0).argmax(-1)
+        return chosen
 
     def states_of(self, observations: np.ndarray) -> States:
         """Returns the states that `[B, ...]` observations determine.

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
+from inscape.envs.compile import entry_point
 from inscape.envs.gym_env import STEPPING, initial_of
 from inscape.envs.law import States
 from inscape.errors import UsageError
@@ -91,6 +92,22 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
             threads = numba.get_num_threads() if self.num_envs >= PARALLEL_FROM else 1
         self.threads = threads
+        self._limit = max_episode_steps or 0
+        self._wide = world.is_wide()
+        self._reward_shape = (self.num_envs,) if world.players == 1 else (world.players, self.num_envs)
+        obs = world.observation_array(self.num_envs)
+        self._obs_shape, self._obs_dtype = obs.shape, obs.dtype
+        self._actions_shape = self.action_space.shape or ()
+        flags = np.zeros(self.num_envs, np.bool_)
+        self._step = entry_point(
+            self._kernels.step_parallel if threads > 1 else self._kernels.step,
+            self._packed, self._floats, self._ints, self._any_actions(), obs,
+            np.empty(self._reward_shape), flags, flags, obs, self._work, 0, 0, 1,
+        )  # fmt: skip
+
+    def _any_actions(self) -> np.ndarray:
+        """Returns an array of the shape and dtype the kernels take actions in."""
+        return np.zeros(self._actions_shape, np.float64 if self.world.continuous else np.int64)
 
     @property
     def states(self) -> States:
@@ -140,38 +157,37 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise UsageError(
                 f"step on {count} copies of {self.world.name} before the first reset", hint="reset(seed=0)"
             )
-        actions = self.world._action_array(actions, count)
-        if self._restricts:
-            copy = self._kernels.first_illegal(self._packed, self._floats, self._ints, actions)
-            if copy >= 0:
-                raise UsageError(
-                    f"copy {copy}: {self._illegal(actions, copy)} at {self.world.unpack(self.states, copy)}",
-                    expected="an action where infos['action_mask'][copy] is True",
-                )
+        if type(actions) is not np.ndarray or actions.dtype != np.int64 or actions.shape != self._actions_shape:
+            actions = self.world._action_array(actions, count)
         if self._mode == 2 and (self._ints[-1] < 0).any():
             copy = int(np.argmax(self._ints[-1] < 0))
             raise UsageError(
                 f"copy {copy}: step after the episode's end, with autoreset disabled",
                 hint='reset(options={"reset_mask": terminated | truncated})',
             )
-        obs = self.world.observation_array(count)
-        final = self.world.observation_array(count) if self._mode == 1 else obs
-        players = self.world.players
-        rewards = np.empty(count if players == 1 else (players, count))
+        obs = np.empty(self._obs_shape, self._obs_dtype)
+        final = np.empty(self._obs_shape, self._obs_dtype) if self._mode == 1 else obs
+        rewards = np.empty(self._reward_shape)
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
-        arguments = (
+        ended = self._step(
             self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, self._work,
-            self._mode, self.max_episode_steps or 0,
+            self._mode, self._limit, self.threads,
         )  # fmt: skip
-        if self.threads > 1:
-            ended = self._kernels.step_parallel(*arguments, self.threads)
-        else:
-            ended = self._kernels.step(*arguments)
+        if ended < 0:
+            self._refuse(actions, -1 - ended)
         infos = self._info()
         if self._mode == 1 and ended:
             infos["final_obs"] = self.world.batch_first(final)
             infos["_final_obs"] = terminated | truncated
-        return self.world.batch_first(obs), rewards.T, terminated, truncated, infos
+        return self.world.batch_first(obs) if self._wide else obs.T, rewards.T, terminated, truncated, infos
+
+    def _refuse(self, actions: np.ndarray, copy: int) -> None:
+        """Raises UsageError: the action of this copy is out of range, or illegal."""
+        self.world._action_array(actions, self.num_envs)
+        raise UsageError(
+            f"copy {copy}: {self._illegal(actions, copy)} at {self.world.unpack(self.states, copy)}",
+            expected="an action where infos['action_mask'][copy] is True",
+        )
 
     def _illegal(self, actions: np.ndarray, copy: int) -> str:
         """Returns what is illegal about the actions of a copy."""

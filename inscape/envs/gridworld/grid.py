@@ -42,7 +42,8 @@ class GridParams(NamedTuple):
 
     Attributes:
         letters: `[cells]` the map's letters, as character codes.
-        after: `[moves, cells]` the cell a move leads to.
+        after: `[3, moves, cells]` the cell a move leads to: as meant, astray to the one side, to the other.
+        chances: `[3, cells]` their probabilities.
         slips: `[cells]` bool, True where a move may slip.
         starts: `[n]` start cells, equally likely.
         slip: probability of slipping to one of the two neighbouring directions, half of it each.
@@ -52,6 +53,7 @@ class GridParams(NamedTuple):
 
     letters: np.ndarray
     after: np.ndarray
+    chances: np.ndarray
     slips: np.ndarray
     starts: np.ndarray
     slip: float
@@ -105,6 +107,7 @@ class GridWorld(World):
     State = GridState
     Params = GridParams
     Purpose = GridPurpose
+    max_branches = 3
     max_episode_steps = 100
 
     def setup(  # type: ignore[override]
@@ -130,10 +133,13 @@ class GridWorld(World):
                 raise UsageError(f"{name} = {value!r}", expected="a finite number")
         text = "".join(rows)
         letters = np.array([ord(letter) for letter in text], np.int64)
+        slips = np.array([letter in ice for letter in text])
+        meant = _moves_table(rows, moves)
         params = GridParams(
             letters=letters,
-            after=_moves_table(rows, moves),
-            slips=np.array([letter in ice for letter in text]),
+            after=np.stack([meant, np.roll(meant, -1, 0), np.roll(meant, 1, 0)]),
+            chances=np.stack([1.0 - slip * slips, 0.5 * slip * slips, 0.5 * slip * slips]),
+            slips=slips,
             starts=np.flatnonzero(letters == ord("S")),
             slip=float(slip),
             width=len(rows[0]),
@@ -159,25 +165,20 @@ class GridWorld(World):
 
     @staticmethod
     def transition(params: GridParams, state: GridState, action: int, branch: int) -> tuple[float, GridState]:
-        if not params.slips[state.cell]:
-            return (1.0 if branch == 0 else 0.0), GridState(params.after[action, state.cell])
         # branch 0 goes where it was meant to, 1 and 2 to the neighbouring directions
-        turn = 0 if branch == 0 else (1 if branch == 1 else params.moves - 1)
-        probability = 1.0 - params.slip if branch == 0 else 0.5 * params.slip
-        return probability, GridState(params.after[(action + turn) % params.moves, state.cell])
+        return params.chances[branch, state.cell], GridState(params.after[branch, action, state.cell])
 
     @staticmethod
     def reward(params: GridParams, purpose: GridPurpose, state: GridState, action: int, next_state: GridState) -> float:
         gained = 0.0 - purpose.step_cost  # not −0.0 where steps are free
-        if is_goal(params, purpose, next_state.cell):
-            gained += purpose.goal_reward
-        elif params.letters[next_state.cell] == PIT:
-            gained += purpose.pit_reward
-        return gained
+        # no branch: which copies arrive cannot be predicted
+        arrived = is_goal(params, purpose, next_state.cell)
+        fallen = (params.letters[next_state.cell] == PIT) & (not arrived)
+        return gained + (purpose.goal_reward if arrived else 0.0) + (purpose.pit_reward if fallen else 0.0)
 
     @staticmethod
     def terminal(params: GridParams, purpose: GridPurpose, state: GridState) -> bool:
-        return params.letters[state.cell] == PIT or is_goal(params, purpose, state.cell)
+        return bool((params.letters[state.cell] == PIT) | is_goal(params, purpose, state.cell))
 
     @staticmethod
     def observation(params: GridParams, state: GridState) -> int:
@@ -208,7 +209,7 @@ class GridWorld(World):
     def describe(params: GridParams, purpose: GridPurpose, state: GridState) -> str:
         row, column = divmod(state.cell, params.width)
         around = " ".join(
-            f"{name} {_ground(params, purpose, state.cell, int(params.after[k, state.cell]))}"
+            f"{name} {_ground(params, purpose, state.cell, int(params.after[0, k, state.cell]))}"
             for k, name in enumerate(NAMES[params.moves])
         )
         wanted = ""
@@ -239,7 +240,7 @@ def is_goal(params: GridParams, purpose: GridPurpose, cell: int) -> bool:
     if purpose.goal >= 0:
         return cell == purpose.goal
     letter = params.letters[cell]
-    return bool(letter == G or (FIRST_NAMED <= letter <= LAST_NAMED))
+    return bool((letter == G) | ((letter >= FIRST_NAMED) & (letter <= LAST_NAMED)))
 
 
 def read_map(source: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ no law, so a template imported directly cannot run.
     State, Params, Purpose                   the named tuples
     load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
     load_state(F, I, i), store_state(F, I, i, state)    column i of packed states
+    is_out_of_range(P, A, i)                 is the action of copy i none at all
     load_action(A, i)                        action of copy i: an int, or a tuple (continuous; simultaneous players)
     num_choices(P), action_of_index(P, a)    the actions by number; where all players act at once, the joint actions
     observe_into(params, state, out, i)      writes what is observed: one player; the mover; where all act at once, all
@@ -42,6 +43,7 @@ load_purpose: Any = None
 load_state: Any = None
 store_state: Any = None
 load_action: Any = None
+is_out_of_range: Any = None
 num_choices: Any = None
 action_of_index: Any = None
 observe_into: Any = None

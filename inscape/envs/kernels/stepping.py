@@ -14,6 +14,7 @@ from inscape.envs.kernels.names import (
     SLOTS,
     TRANSITION_SLOTS,
     ZERO_REWARD,
+    is_out_of_range,
     jit,
     legal,
     legal_for,
@@ -54,6 +55,21 @@ def reset(P, F, I, mask, obs):
         else:
             state = load_state(F, I, i)
         observe_into(params, state, obs, i)
+
+
+@jit
+def first_wrong(P, F, I, actions):
+    """Returns the first copy whose action is out of range, or illegal in its state, or −1."""
+    wrong = 0
+    for copy in range(actions.shape[0]):
+        wrong += is_out_of_range(P, actions, np.uint64(copy))
+    if wrong:
+        for i in range(actions.shape[0]):
+            if is_out_of_range(P, actions, i):
+                return i
+    if HAS_LEGAL:
+        return first_illegal(P, F, I, actions)
+    return -1
 
 
 @jit
@@ -172,16 +188,22 @@ def begin_again(P, F, I, obs, final_obs, start, stop):
 
 
 @jit
-def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit):
-    """Steps all copies once on this thread; returns how many episodes ended."""
+def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, blocks):
+    """Steps all copies once on this thread; returns how many episodes ended, or −1 − i if copy i's action is wrong."""
     n = I.shape[1]
+    wrong = first_wrong(P, F, I, actions)
+    if wrong >= 0:
+        return -1 - wrong
     return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, 0, n)
 
 
 @parallel_jit
 def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, blocks):
-    """Steps all copies once, in `blocks` blocks side by side; returns how many episodes ended."""
+    """As `step`, in `blocks` blocks side by side."""
     n = I.shape[1]
+    wrong = first_wrong(P, F, I, actions)
+    if wrong >= 0:
+        return -1 - wrong
     size = (n + blocks - 1) // blocks
     ended = 0
     for b in prange(blocks):
