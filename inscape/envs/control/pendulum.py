@@ -186,9 +186,8 @@ def turning_arrow(x: float, y: float, share: float) -> tuple[Shape, ...]:
     radius, sweep = 1.05, share * 1.5 * math.pi
     count = 2 + int(24 * abs(share))
     # from the right of the hinge; y grows downwards
-    points = [
-        (x + radius * math.cos(sweep * k / count), y - radius * math.sin(sweep * k / count)) for k in range(count)
-    ]
+    bends = [sweep * k / count for k in range(count + 1)]
+    points = [(x + radius * math.cos(bend), y - radius * math.sin(bend)) for bend in bends]
     ahead = math.copysign(0.42 / radius, share)
     head = [
         (x + r * math.cos(sweep + a), y - r * math.sin(sweep + a))
