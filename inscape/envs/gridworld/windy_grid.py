@@ -154,7 +154,7 @@ class WindyGrid(World):
         wind = f"wind {strength} up" if strength else "no wind"
         if strength and params.chances[1] > 0:
             wind += " give or take 1"
-        return f"row {row} of {HEIGHT} column {column} of {WIDTH} | goal row 3 column 7 | {wind} here"
+        return f"row {row} (0 to {HEIGHT - 1}) column {column} (0 to {WIDTH - 1}) | goal row 3 column 7 | {wind} here"
 
     @staticmethod
     def draw(params: WindyParams, purpose: WindyPurpose, state: WindyState) -> Scene:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -18,7 +18,7 @@ PLACES = ("Hotel", "Wood", "Terrace", "Bowl", "Glacier")
 AREAS = PLACES[1:]
 HOTEL, WOOD, TERRACE, BOWL, GLACIER = range(5)
 ANYWHERE = -1
-WHERE = {"Hotel": (6.0, 7.9), "Wood": (2.6, 5.6), "Terrace": (9.3, 5.4), "Bowl": (3.9, 2.7), "Glacier": (8.0, 1.5)}
+WHERE = {"Hotel": (6.0, 7.9), "Wood": (2.6, 5.6), "Terrace": (9.0, 5.4), "Bowl": (3.9, 2.7), "Glacier": (8.0, 1.5)}
 
 
 class Way(NamedTuple):
@@ -39,7 +39,7 @@ LIFTS = {
 }
 PISTES = {
     "marten-run": Way(WOOD, HOTEL, WOOD, (3.1, 7.5), "blue"),
-    "hare-run": Way(TERRACE, HOTEL, WOOD, (8.9, 7.5), "blue"),
+    "hare-run": Way(TERRACE, HOTEL, WOOD, (8.6, 7.5), "blue"),
     "eagle-traverse": Way(TERRACE, WOOD, HOTEL, (6.0, 6.1), "blue"),
     "fox-run": Way(BOWL, WOOD, TERRACE, (2.1, 4.0), "red"),
     "chamois-run": Way(BOWL, TERRACE, WOOD, (6.3, 4.5), "red"),
@@ -47,6 +47,7 @@ PISTES = {
     "finch-run": Way(GLACIER, BOWL, TERRACE, (5.7, 1.5), "red"),
 }
 REST = "rest"
+Anchor = Literal["start", "middle", "end"]
 WAYS = LIFTS | PISTES
 NAMES = (*WAYS, REST)
 FIRST_PISTE, REST_NUMBER = len(LIFTS), len(WAYS)
@@ -215,7 +216,7 @@ class SkiResort(World):
     @staticmethod
     def draw(params: SkiParams, purpose: SkiPurpose, state: SkiState) -> Scene:
         far = ((0, 6), (2.2, 2.9), (3.9, 1.3), (5.4, 2.9), (8, 0.3), (10.2, 3.1), (12, 5), (12, 9), (0, 9))
-        near = ((0, 7.6), (2.6, 6.4), (6, 7.1), (9.3, 6.2), (12, 7.4), (12, 9), (0, 9))
+        near = ((0, 7.6), (2.6, 6.4), (6, 7.1), (9.0, 6.2), (12, 7.4), (12, 9), (0, 9))
         shapes: list[Shape] = [
             Rect(0, 0, 12, 9, fill="paper"),
             Polygon(far, fill="ice", stroke="line", line_width=0.06),
@@ -239,7 +240,9 @@ class SkiResort(World):
                 ]
             else:
                 shapes.append(Circle(x, y, 0.62, fill="goal" if wanted else "paper", stroke="ink", line_width=0.06))
-                shapes.append(Text(x, y - 0.95, name, size=0.42))
+                side = 0.8 if number_ == TERRACE else -0.8 if number_ == WOOD else 0.0
+                anchor: Anchor = "start" if side > 0 else "end" if side < 0 else "middle"
+                shapes.append(Text(x + side, y if side else y - 0.95, name, size=0.4, anchor=anchor))
         x, y = SkiResort.place(params, state)
         shapes.append(Circle(x, y, 0.42, fill="agent", stroke="ink", line_width=0.06, layer="moving"))
         return Scene(12, 9, tuple(shapes))
