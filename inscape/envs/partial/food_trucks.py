@@ -348,7 +348,7 @@ def _share_in_view(here: tuple[int, int], spot: tuple[int, int], blocks: Sequenc
         reach = _entry(square, direction)
         if not any(_entry(corners, direction) < reach for corners in squares):
             share += _area(_wedge(square, ahead + left, ahead + right))
-    return min(share, 1.0)
+    return round(share, 12)  # all and nothing are whole numbers: what cannot happen has probability 0
 
 
 def _corners(cell: tuple[int, int], x: float, y: float) -> list[tuple[float, float]]:
