@@ -66,6 +66,17 @@ GRIDS = (
     WorldSpec(
         "FourRooms", "inscape.envs.gridworld.four_rooms:FourRooms", "four rooms joined by four hallways", {}, 500
     ),
+    WorldSpec(
+        "EmptyRoom", "inscape.envs.gridworld.empty_room:EmptyRoom", "MiniGrid's empty 8×8 room, seen in part", {}, 256
+    ),
+    WorldSpec(
+        "DoorKey", "inscape.envs.gridworld.door_key:DoorKey",
+        "MiniGrid's 8×8 house with key, locked door and goal, seen in part", {}, 640,
+    ),
+    WorldSpec(
+        "DoorKey-5x5", "inscape.envs.gridworld.door_key:DoorKey", "the same, 5×5, its starts enumerable",
+        {"size": 5, "reward": "constant"}, 250,
+    ),
 )  # fmt: skip
 
 SMALL = (
@@ -155,7 +166,44 @@ GAMES = (
     ),
 )  # fmt: skip
 
-TEAMS: tuple[WorldSpec, ...] = ()
+TEAMS = (
+    WorldSpec(
+        "Spread", "inscape.envs.multi_agent.spread:Spread",
+        "particles cover landmarks without running into each other (MPE's simple spread)", {}, 25, 3,
+    ),
+    WorldSpec(
+        "SpreadForces", "inscape.envs.multi_agent.spread:SpreadForces",
+        "Spread with continuous forces, all agents steered by one hand", {}, 25,
+    ),
+    WorldSpec(
+        "StagHunt", "inscape.envs.multi_agent.stag_hunt:StagHunt",
+        "a stag for hunters who stay together, hares for those who do not", {}, 50, 2,
+    ),
+    WorldSpec(
+        "Foraging", "inscape.envs.multi_agent.foraging:Foraging",
+        "foragers of different levels join to load food (level-based foraging)", {}, 50, 2,
+    ),
+    WorldSpec(
+        "PredatorPrey", "inscape.envs.multi_agent.predator_prey:PredatorPrey",
+        "four predators surround a prey on a torus", {}, 100, 4,
+    ),
+    WorldSpec(
+        "DoorHelper", "inscape.envs.multi_agent.door_helper:DoorHelper",
+        "a helper with the keys infers where the other one wants to go", {}, 60, 2,
+    ),
+    WorldSpec(
+        "Kitchen", "inscape.envs.multi_agent.kitchen:Kitchen",
+        "two cooks on either side of a counter make and deliver soup", {}, 400, 2,
+    ),
+    WorldSpec(
+        "CrampedRoom", "inscape.envs.multi_agent.kitchen:Kitchen",
+        "the kitchen of Overcooked's first map", {"map": "cramped-room"}, 400, 2,
+    ),
+    WorldSpec(
+        "HelperHinderer", "inscape.envs.multi_agent.helper_hinderer:HelperHinderer",
+        "one walks to one of four goals, the other helps or hinders it", {}, 60, 2,
+    ),
+)  # fmt: skip
 
 FAMILIES: dict[str, tuple[WorldSpec, ...]] = {
     "Grids": GRIDS,
