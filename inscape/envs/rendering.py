@@ -38,6 +38,9 @@ CAPITAL_HEIGHT = 0.73
 _ANCHOR = {"start": 0.0, "middle": 0.5, "end": 1.0}  # the part of a text that lies left of its anchor
 
 
+INVISIBLE = ("dummy", "offscreen")
+"""SDL's video drivers that show nothing."""
+
 _invisible: list[str] = []
 """Holds an entry once this module, and not the user, has chosen the driver that shows nothing."""
 
@@ -61,7 +64,7 @@ def has_display() -> bool:
     """Whether a window would be seen: what SDL was told, else (on Linux) whether a display server is named."""
     driver = os.environ.get("SDL_VIDEODRIVER")
     if driver:
-        return driver not in ("dummy", "offscreen")
+        return driver not in INVISIBLE
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
@@ -459,13 +462,10 @@ class Window:
             pygame.display.init()
             pygame.display.set_caption(self.title)
             self._screen = pygame.display.set_mode(size)
-        except pygame.error as error:  # a display is named and does not answer
-            raise UsageError(
-                f"no window can be opened: {error}",
-                expected="a display that answers (DISPLAY, WAYLAND_DISPLAY, SDL_VIDEODRIVER)",
-                hint='xvfb-run in front of the command; or without a window: render_mode="rgb_array", '
-                "inscape watch … --save episode.mp4",
-            ) from error
+        except pygame.error as error:
+            raise _no_window(str(error)) from error
+        if has_display() and pygame.display.get_driver() in INVISIBLE:  # SDL goes on without a word
+            raise _no_window("the display that is named does not answer")
         if self._clock is None and _invisible:
             logging.getLogger("inscape").warning('No display: the window of "%s" cannot be seen.', self.title)
         self._clock = self._clock or pygame.time.Clock()
@@ -476,6 +476,15 @@ class Window:
         if self._screen is not None:
             self._screen = None
             load_pygame().display.quit()
+
+
+def _no_window(why: str) -> UsageError:
+    return UsageError(
+        f"no window can be opened: {why}",
+        expected="a display that answers (DISPLAY, WAYLAND_DISPLAY, SDL_VIDEODRIVER)",
+        hint='xvfb-run in front of the command; or without a window: render_mode="rgb_array", '
+        "inscape watch … --save episode.mp4",
+    )
 
 
 # -------------------------------------------------------------------------------- worlds without a drawing

@@ -39,7 +39,7 @@ PALETTE: dict[str, str] = {
     "player1": "#3b76af",
     "player2": "#b65f9e",
     "player3": "#2f9b74",
-    "player4": "#c7ac2b",
+    "player4": "#5fbfd2",
     "player5": "#75503f",
 }
 """Colours a shape may name, on a light ground.
@@ -74,7 +74,7 @@ DARK_PALETTE: dict[str, str] = {
     "player1": "#6aa3dc",
     "player2": "#d587bf",
     "player3": "#4dc096",
-    "player4": "#ddc64f",
+    "player4": "#7fd6e6",
     "player5": "#b58a75",
 }
 """The same names on a dark ground, for readers that follow the viewer's colour scheme (the report)."""

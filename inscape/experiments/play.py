@@ -188,10 +188,10 @@ def play(
         )
     path = _place(task, save)
     session = Session(task, agents, seed, reveal, realtime)
-    window = window or PlayWindow(f"Play {task.name}", size)
     pace = fps if fps is not None else natural_fps(task)
-    if not 0 < pace <= 240:
-        raise UsageError(f"{pace} steps per second", expected="more than 0, at most 240")
+    if not 0 < pace <= 240 or size < 64:
+        raise UsageError(f"{pace} steps per second, {size} pixels", expected="at most 240, at least 64 pixels")
+    window = window or PlayWindow(f"Play {task.name}", size)
     try:
         _loop(session, window, pace if session.realtime else 30.0)
     except KeyboardInterrupt:

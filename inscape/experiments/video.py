@@ -51,6 +51,7 @@ class VideoWriter:
             raise UsageError(f"{path} exists", expected="a new or empty folder for the pictures")
         self._temporary = self.path.with_name(f".{self.path.stem}.writing-{os.getpid()}{suffix}")
         self._waiting: queue.Queue[np.ndarray | None] = queue.Queue(FRAMES_WAITING)
+        self._shape: tuple[int, ...] = ()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         try:
@@ -66,9 +67,16 @@ class VideoWriter:
         return self
 
     def add(self, frame: np.ndarray) -> None:
-        """Appends a frame; all frames of a video have one size. The frame may be changed afterwards."""
+        """Appends a frame; it may be changed afterwards.
+
+        Raises:
+            UsageError: a frame of another size than the first.
+        """
         if self._failure is not None:
             raise self._failure
+        self._shape = self._shape or frame.shape
+        if frame.shape != self._shape or len(frame.shape) != 3:
+            raise UsageError(f"a frame of shape {frame.shape}", expected=f"[H, W, 3], all as the first: {self._shape}")
         if self._thread is None:
             kind = _Folder if self._is_folder else _Gif if self.path.suffix.lower() == ".gif" else _Mp4
             encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])

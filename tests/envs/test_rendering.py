@@ -6,7 +6,19 @@ import pytest
 
 from inscape.envs import rendering
 from inscape.envs.rendering import Window, default_scene, render_caption, render_scene, shrink
-from inscape.envs.scene import DARK_PALETTE, PALETTE, Circle, Line, Polygon, Rect, Scene, Text, color_of
+from inscape.envs.scene import (
+    DARK_PALETTE,
+    NUM_PLAYER_COLORS,
+    PALETTE,
+    Circle,
+    Line,
+    Polygon,
+    Rect,
+    Scene,
+    Text,
+    color_of,
+    player_color,
+)  # fmt: skip
 from inscape.errors import UsageError
 
 FLOOR = tuple(Rect(x, y, 1, 1, "ice" if (x + y) % 2 else "paper", "line", 0.02) for x in range(4) for y in range(4))
@@ -151,3 +163,61 @@ def test_pygame_is_imported_lazily():
     code = "import sys, inscape.envs.rendering, inscape.envs.scene; print('pygame' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+CODE = """
+import logging, sys
+logging.basicConfig(format="%(message)s")
+from inscape.envs.rendering import Window, require_display
+from inscape.envs.scene import Scene
+from inscape.errors import UsageError
+try:
+    require_display("inscape play")
+except UsageError as error:
+    print("refused", str(error).splitlines()[0])
+try:
+    print(Window("a world", 64).show(Scene(1, 1)))
+except UsageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "out", "said"),
+    [
+        ({}, ["refused inscape play needs a display", "True"], 'the window of "a world" cannot be seen'),
+        ({"SDL_VIDEODRIVER": "dummy"}, ["True"], ""),
+        ({"DISPLAY": ":77"}, ["no window can be opened", "xvfb-run"], ""),
+        ({"SDL_VIDEODRIVER": "nonsense"}, ["no window can be opened", "SDL_VIDEODRIVER"], ""),
+    ],
+)
+def test_windows_without_a_display_say_so(environment, out, said):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("elsewhere a display is taken for granted")
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
+    for words in out:
+        assert words in done.stdout
+    assert said in done.stderr
+    assert ("refused" in done.stdout) == (environment == {})
+
+
+def test_players_have_colours_of_their_own():
+    names = [player_color(k) for k in range(NUM_PLAYER_COLORS)]
+    assert player_color(NUM_PLAYER_COLORS) == names[0]
+    colours = np.array([rgb(name) for name in names]).astype(float)
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1000 * np.eye(len(names))
+    assert apart.min() > 60
+
+
+def test_line_widths_and_letters_grow_with_the_picture():
+    """Readable at 64 and at 1,000 pixels: strokes keep at least most of a pixel, letters vanish before they smudge."""
+    scene = Scene(4, 4, (Line(0, 2, 4, 2, "ink", 0.04), Text(2, 1, "E", 0.5)))
+    dark = {width: (render_scene(scene, width).mean(axis=2) < 150) for width in (64, 250, 1000)}
+    thickness = {
+        width: seen[width // 2 - width // 25 : width // 2 + width // 25, 5].sum() for width, seen in dark.items()
+    }
+    assert thickness[1000] == pytest.approx(10, abs=1)
+    assert thickness[64] in (1, 2)
+    letter = {width: seen[: width // 2 - width // 20].any(axis=1).sum() / width for width, seen in dark.items()}
+    assert letter[1000] == pytest.approx(0.125, abs=0.02)  # half a unit of four
+    assert letter[250] == pytest.approx(0.125, abs=0.02)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
+from inscape.experiments import video as video_module
 from inscape.experiments.video import VideoWriter
 
 
@@ -62,3 +63,40 @@ def test_video_refuses_what_it_cannot_write(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
         VideoWriter(tmp_path / "file" / "a.mp4", 10)
+
+
+def test_a_folder_holds_every_frame_exactly(tmp_path):
+    frames = frames_of(3)
+    (tmp_path / "shots").mkdir()  # an empty folder may be there
+    with VideoWriter(tmp_path / "shots", 10) as video:
+        for frame in frames:
+            video.add(frame)
+            frame[:] = 0  # the writer keeps its own copy, however late it is encoded
+    files = sorted((tmp_path / "shots").iterdir())
+    assert [file.name for file in files] == ["00000.png", "00001.png", "00002.png"]
+    np.testing.assert_array_equal(np.stack([read(file) for file in files]), np.stack(frames_of(3)))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shots"]
+    with pytest.raises(UsageError, match="new or empty folder"):
+        VideoWriter(tmp_path / "shots", 10)
+
+
+def fill(path, frames):
+    with VideoWriter(path, 10) as video:
+        for frame in frames:
+            video.add(frame)
+
+
+def test_a_failing_encoder_is_heard_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(encoder, frame):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(video_module._Mp4, "add", full)
+    with pytest.raises(OSError, match="no space left"):
+        fill(tmp_path / "a.mp4", frames_of(60))  # more than may wait
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_another_size_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"shape \(10, 10, 3\)"):
+        fill(tmp_path / "a.gif", [frames_of(1)[0], np.zeros((10, 10, 3), np.uint8)])
+    assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from inscape.agents.rollout import rollout
-from inscape.envs.registry import resolve_task
+from inscape.envs.registry import Task, resolve_task
 from inscape.envs.rendering import render_scene
 from inscape.errors import UsageError
 from inscape.experiments import watch as watching
-from inscape.experiments.watch import HOLD_SECONDS, natural_fps, watch
+from inscape.experiments.cli import main
+from inscape.experiments.run import save_trajectories
+from inscape.experiments.watch import HOLD_SECONDS, natural_fps, replay, watch
 
 
 class Wanderer:
@@ -96,3 +98,45 @@ def test_wrong_numbers_are_refused():
 
 def test_pace_suits_the_world():
     assert natural_fps(resolve_task("FourGoals")) < natural_fps(resolve_task("CartPole"))
+
+
+def test_recorded_episodes_are_drawn_again(tmp_path, capsys):
+    task = resolve_task("FourGoals")
+    recorded = rollout(Wanderer(), task, 2, 5, max_copies=1)
+    live, again = tmp_path / "live.gif", tmp_path / "again.gif"
+    watch(Wanderer(), task, seed=5, episodes=2, save=live, fps=10, size=90)
+    replay(recorded, again, fps=10, size=90)
+    assert again.read_bytes() == live.read_bytes()
+    file = save_trajectories(tmp_path / "two.npz", recorded)
+    assert main(["watch", str(file), "--episodes", "1", "--save", str(tmp_path / "shots"), "--size", "64"]) == 0
+    assert "Pictures in" in capsys.readouterr().out
+    assert len(list((tmp_path / "shots").iterdir())) == len(recorded[0]) + round(5 * HOLD_SECONDS)
+    assert main(["watch", str(file), "FourGoals"]) == 2
+    assert "the file alone" in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_again_is_refused():
+    lake = rollout(Wanderer(), resolve_task("FrozenLake-v1"), 1, 0)
+    with pytest.raises(UsageError, match="hold no states to draw"):
+        replay(lake)
+    ours = rollout(Wanderer(), resolve_task("FourGoals"), 1, 0)
+    with pytest.raises(UsageError, match="episodes of 2 tasks"):
+        replay([*lake, *ours])
+
+
+def test_copies_by_the_command(tmp_path):
+    path = tmp_path / "nine.gif"
+    line = f"watch random FourGoals --copies 9 --size 192 --save {path}"
+    assert main(line.split()) == 0
+    assert read(path).shape[2] == 3 * 64 + 2 * 4
+
+
+def test_captions_tell_the_players_apart():
+    from tests.experiments.test_play import Rocks
+
+    world = Rocks()
+    task = Task("Rocks", world, {}, None)
+    assert watching._action_text(task, np.array([0, 2])) == "rock + scissors"
+    both, one = (watching._captioned(np.zeros((60, 400, 3), np.uint8), 1, "x", r, r) for r in ([1, -1], 1.0))
+    assert both.shape == one.shape
+    assert (both != one).any()
