@@ -109,8 +109,10 @@ class CliffWalking(World):
     def reward(
         params: CliffParams, purpose: CliffPurpose, state: CliffState, action: int, next_state: CliffState
     ) -> float:
-        fallen = params.fallen[action, state.cell] if next_state.cell == START else 0.0
-        return (1.0 - fallen) * purpose.step_reward + fallen * purpose.fall_reward
+        # looked up for every move, in the start or not: a lookup under a condition would stop copies being stepped at once
+        fallen = params.fallen[action, state.cell]
+        in_start = (1.0 - fallen) * purpose.step_reward + fallen * purpose.fall_reward
+        return in_start if next_state.cell == START else purpose.step_reward
 
     @staticmethod
     def terminal(params: CliffParams, purpose: CliffPurpose, state: CliffState) -> bool:
