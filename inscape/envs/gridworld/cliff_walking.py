@@ -109,7 +109,7 @@ class CliffWalking(World):
     def reward(
         params: CliffParams, purpose: CliffPurpose, state: CliffState, action: int, next_state: CliffState
     ) -> float:
-        # looked up for every move, in the start or not: a lookup under a condition would stop copies being stepped at once
+        # looked up for every move: a lookup under a condition would keep copies from being stepped together
         fallen = params.fallen[action, state.cell]
         in_start = (1.0 - fallen) * purpose.step_reward + fallen * purpose.fall_reward
         return in_start if next_state.cell == START else purpose.step_reward
