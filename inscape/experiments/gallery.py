@@ -85,7 +85,10 @@ def worlds_listed(page: str) -> list[str]:
 
 
 def sample_scene(world: World, name: str) -> Scene:
-    """Returns a world's drawing some steps into an episode, the same every time: the last state before any end."""
+    """Returns a world's drawing some steps into an episode, the same every time.
+
+    The last state before any end; or the end, where everything is over in one step (what has been played is seen then).
+    """
     seed = zlib.crc32(name.encode())
     stage = LawStage(Task(name, world, {}, None), world)
     stage.reset(seed)
@@ -93,7 +96,7 @@ def sample_scene(world: World, name: str) -> Scene:
     for _ in range(RANDOM_STEPS):
         stage.step({player: _random_action(world, stage.mask(player), rng) for player in stage.movers})
         if stage.ended:
-            break
+            return stage.picture() if len(stage.actions) == 1 else scene
         scene = stage.picture()
     return scene
 

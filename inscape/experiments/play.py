@@ -17,7 +17,7 @@ from inscape.envs.play_window import Line, PlayWindow
 from inscape.envs.scene import player_color
 from inscape.errors import UsageError
 from inscape.experiments.run import save_trajectories
-from inscape.experiments.stage import Stage, cast, choose, make_stage
+from inscape.experiments.stage import Stage, cast, choose, hides, make_stage
 from inscape.experiments.watch import natural_fps
 
 if TYPE_CHECKING:
@@ -256,6 +256,11 @@ class Session:
         self._idle = idle_action(task.action_names)
         self._seed, self._kept = seed, list[Any]()
         self.left = self.paused = False
+        self._picture: Any = None
+        world = task.world
+        self._shows_mover = (
+            world is not None and world.players > 1 and world.law_function("draw_view") is None and hides(world)
+        )
         self.revision = 0
         self._held: frozenset[str] = frozenset()
         self._begin()
@@ -441,9 +446,22 @@ class Session:
         return self._kept
 
     def picture(self) -> Any:
-        """Returns what the player in question sees: the human who decides, else the first; all of it with `reveal`."""
-        viewer = None if self.reveal else (self._deciding() or self.humans)[0]
-        return self.stage.picture(viewer)
+        """Returns what the player in question sees: the human who decides, else the first; all of it with `reveal`.
+
+        Where drawings show what the one who acts knows (cards, say), a human keeps the last picture of a turn of
+        theirs while an agent acts.
+        """
+        deciding = self._deciding()
+        if (
+            self._shows_mover
+            and not self.reveal
+            and not deciding
+            and not self.stage.ended
+            and self._picture is not None
+        ):
+            return self._picture
+        self._picture = self.stage.picture(None if self.reveal else (deciding or self.humans)[0])
+        return self._picture
 
     def lines(self) -> list[Line]:
         """Returns what the panel says: how it stands, then which key does what."""

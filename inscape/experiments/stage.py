@@ -6,6 +6,7 @@ a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environme
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ from inscape.errors import MissingLawError, UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
+
+
+PROBES, PROBE_STEPS = 32, 12
+"""Copies and steps of the random play that tells whether states look alike."""
 
 
 class Stage(ABC):
@@ -227,8 +232,8 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
     """Returns what a player perceives of state number `index`.
 
     A world says how that looks by `draw_view(params, purpose, state)` (several players: `(…, state, player)`). Without
-    one, a world that does not give its state away by the observation (no `state_of`) is shown in the words a language
-    model gets, or else by the bare numbers observed; any other world by its drawing.
+    one, a world of one player that `hides` something is shown in the words a language model gets, or else by the bare
+    numbers observed; any other world by its drawing.
     """
     view = world.law_function("draw_view")
     if view is not None:
@@ -236,7 +241,7 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
         arguments = (world.params, world.purpose, state, player)
         scene: Scene = view(*(arguments if world.players > 1 else arguments[:3]))
         return scene
-    if not hides(world):
+    if world.players > 1 or not hides(world):
         return world.scene(states, index)
     words = world.law_function("describe_observation")
     observation = world.observe(states[index], player, compiled=False)[0]
@@ -249,10 +254,32 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
     return default_scene({"observation": values if len(values) > 1 else values[0]}, world.name)
 
 
+@functools.lru_cache(maxsize=16)
 def hides(world: World) -> bool:
-    """Returns whether a single player's observation leaves part of the state open, as far as the class tells."""
+    """Returns whether different states look alike to the one who acts, as far as a little random play tells.
+
+    A world whose observation is the state, or that defines `state_of`, hides nothing.
+    """
     observes = world.law_function("observation") is not None or world.is_wide()
-    return world.players == 1 and observes and world.law_function("state_of") is None
+    if not observes or world.law_function("state_of") is not None or world.simultaneous:
+        return False
+    rng, looks = np.random.default_rng(0), dict[tuple[int, bytes], bytes]()
+    states = world.sample_initial(PROBES, rng, compiled=False)
+    for _ in range(PROBE_STEPS):
+        seen, movers = world.observe(states, compiled=False), world.mover_of(states, compiled=False)
+        for k, key in enumerate(states.keys()):
+            if looks.setdefault((int(movers[k]), np.ascontiguousarray(seen[k]).tobytes()), key) != key:
+                return True
+        if world.continuous:
+            actions = rng.uniform(world.action_low, world.action_high, (len(states), len(world.action_low)))
+        else:
+            legal = world.legal_actions(states, compiled=False)
+            actions = np.argmax(legal * (1 + rng.random(legal.shape)), axis=1)
+        following, _, ended = world.step(states, actions, rng, compiled=False)
+        states = following[~ended]  # an end looks like whatever it looks like: nobody acts there
+        if not len(states):
+            break
+    return False
 
 
 def _words_scene(text: str) -> Scene:

@@ -15,7 +15,7 @@ from inscape.experiments import play as playing
 from inscape.experiments.cli import main
 from inscape.experiments.play import Session, direction_of, idle_action, keys_for, play, push_of
 from inscape.experiments.run import load_trajectories
-from inscape.experiments.stage import cast, make_stage, perceived_scene, play_out
+from inscape.experiments.stage import cast, hides, make_stage, perceived_scene, play_out
 from tests.world_models.games import TicTacToe
 
 
@@ -101,11 +101,12 @@ class Slider(World):
     """A point pushed along a line; `hidden` is not observed."""
 
     State = Point
+    initial_branches = 2
     action_low, action_high = (-2.0,), (1.0,)
 
     @staticmethod
     def initial(params, branch):
-        return 1.0, Point(0.0, 7)
+        return 0.5, Point(0.0, 7 + branch)
 
     @staticmethod
     def transition(params, state, action, branch):
@@ -403,6 +404,29 @@ def test_hidden_states_are_shown_only_on_request():
     texts = [{shape.text for shape in s.picture().shapes if hasattr(shape, "text")} for s in (session, open_session)]
     assert "hidden" not in texts[0]
     assert "hidden" in texts[1]
+
+
+def test_what_is_hidden_is_found_out():
+    assert hides(Slider())
+    assert hides(resolve_task("Tiger").world)
+    assert hides(resolve_task("KuhnPoker").world)
+    assert not hides(TicTacToe())
+    assert not hides(resolve_task("CartPole").world)
+    assert not hides(resolve_task("Taxi").world)
+
+
+def test_an_agents_card_stays_covered():
+    """The drawing opens the card of whoever acts; a human against an agent sees their own all the time."""
+    task = resolve_task("KuhnPoker")
+    agents = cast(["human", "random"], task, 0, humans=True)
+    session, open_session = (Session(task, agents, 0, reveal=reveal) for reveal in (False, True))
+    mine = session.picture()
+    for s in (session, open_session):
+        s.press("p")
+        s.press("1")
+        assert s.stage.movers == (1,)
+    assert session.picture() == mine
+    assert open_session.picture() != mine
 
 
 def test_a_world_can_say_how_a_view_looks():
