@@ -17,7 +17,7 @@ from inscape.envs.play_window import Line, PlayWindow
 from inscape.envs.scene import player_color
 from inscape.errors import UsageError
 from inscape.experiments.run import save_trajectories
-from inscape.experiments.stage import Stage, cast, choose, hides, make_stage
+from inscape.experiments.stage import Stage, cast, choose, hides, make_stage, words_scene
 from inscape.experiments.watch import natural_fps
 
 if TYPE_CHECKING:
@@ -256,7 +256,6 @@ class Session:
         self._idle = idle_action(task.action_names)
         self._seed, self._kept = seed, list[Any]()
         self.left = self.paused = False
-        self._picture: Any = None
         world = task.world
         self._shows_mover = (
             world is not None and world.players > 1 and world.law_function("draw_view") is None and hides(world)
@@ -298,6 +297,7 @@ class Session:
         self._pending: dict[int, Any] = {}
         self._last: dict[int, Any] = {}
         self._page = 0
+        self._picture: Any = None
         self._waiting = self.realtime  # for the first key
         self._acted = time.monotonic()
 
@@ -452,14 +452,8 @@ class Session:
         theirs while an agent acts.
         """
         deciding = self._deciding()
-        if (
-            self._shows_mover
-            and not self.reveal
-            and not deciding
-            and not self.stage.ended
-            and self._picture is not None
-        ):
-            return self._picture
+        if self._shows_mover and not self.reveal and not deciding and not self.stage.ended:
+            return self._picture or words_scene(self._status())
         self._picture = self.stage.picture(None if self.reveal else (deciding or self.humans)[0])
         return self._picture
 

@@ -247,9 +247,9 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
     observation = world.observe(states[index], player, compiled=False)[0]
     if words is not None:
         seen = observation.tolist() if observation.ndim == 0 else tuple(observation.tolist())
-        return _words_scene(words(world.params, world.purpose, seen))
+        return words_scene(words(world.params, world.purpose, seen))
     if type(world).describe is not World.describe:
-        return _words_scene(world.describe_state(states, index))
+        return words_scene(world.describe_state(states, index))
     values = tuple(np.ravel(observation).tolist())
     return default_scene({"observation": values if len(values) > 1 else values[0]}, world.name)
 
@@ -282,7 +282,7 @@ def hides(world: World) -> bool:
     return False
 
 
-def _words_scene(text: str) -> Scene:
+def words_scene(text: str) -> Scene:
     """Returns a text as a scene: its parts (between bars) below each other, in lines that fit."""
     lines = [line for part in text.split(" | ") for line in [*textwrap.wrap(part, 40), ""]]
     height = max(6.0, 0.8 * len(lines) + 0.6)

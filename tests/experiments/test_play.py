@@ -427,6 +427,8 @@ def test_an_agents_card_stays_covered():
         assert s.stage.movers == (1,)
     assert session.picture() == mine
     assert open_session.picture() != mine
+    second = Session(task, agents[::-1], 0)  # the agent begins: there is no picture of one's own turn yet
+    assert [shape.text for shape in second.picture().shapes if hasattr(shape, "text")] == ["player_0 is thinking"]
 
 
 def test_a_world_can_say_how_a_view_looks():
