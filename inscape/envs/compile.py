@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import inspect
 import logging
+import math
 import os
 import re
 import shutil
@@ -29,11 +30,11 @@ import types
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from inscape.envs import lawtools, streams
+from inscape.envs import fast_math, lawtools, streams
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,8 +50,13 @@ LAW_FUNCTIONS = (
 
 logger = logging.getLogger(__name__)
 _lock = threading.RLock()
-_kernels: dict[tuple[type, str, bool], types.ModuleType] = {}
-_laws: dict[tuple[type, bool], types.ModuleType] = {}
+Arithmetic = Literal["exact", "fast"]
+"""`"fast"`: sine and cosine of `fast_math`, and sums and products in whatever order and fusion is quickest."""
+SUFFIX = {"exact": "", "fast": "_fast"}
+FAST = {"contract", "reassoc", "arcp", "nsz"}  # but NaN and infinity mean what they mean
+
+_kernels: dict[tuple[type, str, bool, str], types.ModuleType] = {}
+_laws: dict[tuple[type, bool, str], types.ModuleType] = {}
 _told: set[type] = set()
 
 
@@ -82,7 +88,7 @@ def _parts(world: type[World]) -> Iterator[str]:
 def _machinery() -> str:
     """Returns a hash of the code that makes kernels, so that changing it makes new ones."""
     return hashlib.sha256(
-        b"".join(Path(f).read_bytes() for f in (__file__, streams.__file__, lawtools.__file__))
+        b"".join(Path(f).read_bytes() for f in (__file__, streams.__file__, lawtools.__file__, fast_math.__file__))
     ).hexdigest()
 
 
@@ -280,16 +286,14 @@ def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any
         bound = branches
     if bound is not None:  # the same choice as below without a branch, so that several copies are stepped at once
         rest = "".join(
-            f"    p, candidate = {call}{b})\n"
-            f"    chosen = candidate if (u >= total) & (p > 0.0) else chosen\n"
-            f"    total += p\n"
+            f"    p = {call}{b})[0]\n    chosen = {b} if (u >= total) & (p > 0.0) else chosen\n    total += p\n"
             for b in range(1, bound)
         )
         return outcome + (
             f"\ndef sample_{name}(params, {extra}key, counter):\n"
-            f"    total, chosen = {call}0)\n"
-            f"    u = uniform(key, counter)\n{rest}"
-            f"    return chosen\n"
+            f"    u = uniform(key, counter)\n"
+            f"    chosen, total = 0, {call}0)[0]\n{rest}"
+            f"    return {call}chosen)[1]\n"
         )
     return outcome + (
         f"\ndef sample_{name}(params, {extra}key, counter):\n"
@@ -329,14 +333,15 @@ def _write_source(function: str, size: int | None) -> str:
 # ---------------------------------------------------------------------------------------------- the law's module
 
 
-def law_module(world: type[World], compiled: bool) -> types.ModuleType:
+def law_module(world: type[World], compiled: bool, arithmetic: Arithmetic = "exact") -> types.ModuleType:
     """Returns the module of names that kernels of `world` import, compiled by Numba or as plain Python."""
     with _lock:
-        found = _laws.get((world, compiled))
+        found = _laws.get((world, compiled, arithmetic))
         if found is not None:
             return found
         # the same in every process: cached kernels name the modules they came from
-        name = f"inscape_law_{fingerprint(world)}{'' if compiled else '_plain'}"
+        name = f"inscape_law_{fingerprint(world)}{SUFFIX[arithmetic] if compiled else '_plain'}"
+        options = {"error_model": "numpy", **({"fastmath": FAST} if arithmetic == "fast" else {})}
         module = types.ModuleType(name, f"The law of {world.__name__}, as kernels see it.")
         scope = module.__dict__
         state, params, purpose = world.layouts()
@@ -345,7 +350,7 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
         for law_name in LAW_FUNCTIONS:
             function = world.law_function(law_name)
             if function is not None:
-                scope[f"law_{law_name}"] = _compile_law(function, name, helpers) if compiled else function
+                scope[f"law_{law_name}"] = _compile_law(function, name, options, helpers) if compiled else function
         scope["uniform"] = streams.compiled_uniform() if compiled else streams.uniform
         before = set(scope)
         exec(compile(adapter_source(world), f"<law of {world.__name__}>", "exec"), scope)
@@ -354,19 +359,19 @@ def law_module(world: type[World], compiled: bool) -> types.ModuleType:
 
             for key in set(scope) - before:
                 if isinstance(scope[key], types.FunctionType):
-                    scope[key] = njit(error_model="numpy", forceinline=True)(scope[key])
-            scope["jit"] = njit(cache=True, error_model="numpy", nogil=True)
-            scope["parallel_jit"] = njit(cache=True, error_model="numpy", parallel=True)
-            scope["inner"] = njit(error_model="numpy", nogil=True)
+                    scope[key] = njit(forceinline=True, **options)(scope[key])
+            scope["jit"] = njit(cache=True, nogil=True, **options)
+            scope["parallel_jit"] = njit(cache=True, parallel=True, **options)
+            scope["inner"] = njit(nogil=True, **options)
             scope["prange"] = prange
         else:
             scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
         sys.modules[name] = module
-        _laws[world, compiled] = module
+        _laws[world, compiled, arithmetic] = module
         return module
 
 
-def _compile_law(function: Callable[..., Any], module: str, done: dict[int, Any]) -> Any:
+def _compile_law(function: Callable[..., Any], module: str, options: dict[str, Any], done: dict[int, Any]) -> Any:
     """Compiles a law function together with the plain Python helpers it calls by name."""
     from numba import njit
 
@@ -381,11 +386,13 @@ def _compile_law(function: Callable[..., Any], module: str, done: dict[int, Any]
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__module__ = module  # importable when a cached kernel is loaded, wherever the user's file lies
-    compiled = done[id(function)] = njit(error_model="numpy", forceinline=True)(copy)
+    compiled = done[id(function)] = njit(forceinline=True, **options)(copy)
     for name in _global_names(function.__code__):
         helper = scope.get(name)
         if isinstance(helper, types.FunctionType) and not hasattr(builtins, name):
-            scope[name] = _compile_law(helper, module, done)
+            scope[name] = _compile_law(helper, module, options, done)
+        elif helper is math and "fastmath" in options:
+            scope[name] = fast_math.compiled()
     return compiled
 
 
@@ -401,22 +408,26 @@ def _global_names(code: types.CodeType) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------- kernels
 
 
-def kernel(world: type[World], template: str, compiled: bool = True) -> types.ModuleType:
+def kernel(
+    world: type[World], template: str, compiled: bool = True, arithmetic: Arithmetic = "exact"
+) -> types.ModuleType:
     """Returns the kernel template module `template` (dotted name) bound to the law of `world`.
 
     Raises:
-        UsageError: the template does not import its names as expected.
+        UsageError: the template does not import its names as expected; no such arithmetic.
     """
+    if arithmetic not in SUFFIX:
+        raise UsageError(f"arithmetic {arithmetic!r}", expected=" or ".join(SUFFIX))
     with _lock:
-        found = _kernels.get((world, template, compiled))
+        found = _kernels.get((world, template, compiled, arithmetic))
         if found is not None:
             return found
-        law = law_module(world, compiled)
+        law = law_module(world, compiled, arithmetic)
         source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
         tail = template.rsplit(".", 1)[-1]
         if compiled:
             digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-            folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}"
+            folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}{SUFFIX[arithmetic]}"
             path = folder / f"{tail}_{digest}.py"
             if not path.exists() and world not in _told:
                 _told.add(world)
@@ -427,7 +438,7 @@ def kernel(world: type[World], template: str, compiled: bool = True) -> types.Mo
         else:
             module = types.ModuleType(f"{law.__name__}_{tail}")
             exec(compile(source, f"<{template} of {world.__name__}, plain>", "exec"), module.__dict__)
-        _kernels[world, template, compiled] = module
+        _kernels[world, template, compiled, arithmetic] = module
         return module
 
 

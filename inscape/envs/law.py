@@ -466,12 +466,14 @@ class World:
             )
         type(self)._observation_size = size  # type: ignore[attr-defined]
 
-    def kernel(self, template: str, compiled: bool = True) -> ModuleType:
+    def kernel(
+        self, template: str, compiled: bool = True, arithmetic: Literal["exact", "fast"] = "exact"
+    ) -> ModuleType:
         """Returns a kernel template bound to this world's law; `compiled=False` runs the same source in Python."""
         from inscape.envs import compile as compiler
 
         _ = self.packed
-        return compiler.kernel(type(self), template, compiled)
+        return compiler.kernel(type(self), template, compiled, arithmetic)
 
     def require_probabilities(self) -> None:
         """Checks that outcomes sum to one at the start, in plain Python: cheap, and done once for these dynamics.

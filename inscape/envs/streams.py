@@ -59,7 +59,7 @@ def compiled_uniform() -> Any:
     golden, m1, m2 = np.uint64(GOLDEN), np.uint64(MULTIPLIER_1), np.uint64(MULTIPLIER_2)
     s30, s27, s31, s11, one = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11), np.uint64(1)
 
-    @njit(inline="never", error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+    @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
     def uniform(key, counter):  # type: ignore[no-untyped-def]
         z = np.uint64(key) + (np.uint64(counter) + one) * golden
         z = (z ^ (z >> s30)) * m1

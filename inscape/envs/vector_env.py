@@ -52,6 +52,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             copies with `reset(options={"reset_mask": mask})`).
         max_episode_steps: the time limit, or None.
         threads: number of threads; None for one per core where it pays.
+        arithmetic: `"exact"` (the bits of plain Python, and of Gymnasium where the world promises it) or `"fast"`:
+            sine and cosine as polynomials and fused operations, the same to about one unit in the last place per step.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         autoreset: Literal["next-step", "same-step", "disabled"] = "next-step",
         max_episode_steps: int | None = None,
         threads: int | None = None,
+        arithmetic: Literal["exact", "fast"] = "exact",
     ) -> None:
         world.require_probabilities()
         if autoreset not in MODES:
@@ -84,7 +87,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._ints[-1] = -1
         self._work = np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints)
         self._keyed = False
-        self._kernels = world.kernel(STEPPING)
+        self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         if threads is None:
@@ -98,16 +101,13 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         obs = world.observation_array(self.num_envs)
         self._obs_shape, self._obs_dtype = obs.shape, obs.dtype
         self._actions_shape = self.action_space.shape or ()
+        self._actions_dtype = np.dtype(np.float64 if world.continuous else np.int64)
         flags = np.zeros(self.num_envs, np.bool_)
         self._step = entry_point(
             self._kernels.step_parallel if threads > 1 else self._kernels.step,
-            self._packed, self._floats, self._ints, self._any_actions(), obs,
+            self._packed, self._floats, self._ints, np.zeros(self._actions_shape, self._actions_dtype), obs,
             np.empty(self._reward_shape), flags, flags, obs, self._work, 0, 0, 1,
         )  # fmt: skip
-
-    def _any_actions(self) -> np.ndarray:
-        """Returns an array of the shape and dtype the kernels take actions in."""
-        return np.zeros(self._actions_shape, np.float64 if self.world.continuous else np.int64)
 
     @property
     def states(self) -> States:
@@ -157,7 +157,12 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise UsageError(
                 f"step on {count} copies of {self.world.name} before the first reset", hint="reset(seed=0)"
             )
-        if type(actions) is not np.ndarray or actions.dtype != np.int64 or actions.shape != self._actions_shape:
+        if (
+            type(actions) is not np.ndarray
+            or actions.dtype != self._actions_dtype
+            or actions.shape != self._actions_shape
+            or not actions.flags.c_contiguous
+        ):
             actions = self.world._action_array(actions, count)
         if self._mode == 2 and (self._ints[-1] < 0).any():
             copy = int(np.argmax(self._ints[-1] < 0))

@@ -94,8 +94,18 @@ def step_range(
         if autoreset == NEXT_STEP:
             ended -= undo(P, F, I, obs, rewards, terminated, truncated, work, start, count)
         elif autoreset == SAME_STEP:
-            begin_again(P, F, I, obs, final_obs, start, stop)
+            begin_again(P, F, I, obs, final_obs, work, start, stop)
     return ended
+
+
+@jit
+def finished(I, fresh, start, stop):
+    """Lists the finished copies among start … stop − 1 in `fresh[start:count]`; returns `count`."""
+    count = start
+    for copy in range(start, stop):  # no branch: which copies are finished cannot be predicted
+        fresh[np.uint64(count)] = copy
+        count += I[ELAPSED, np.uint64(copy)] < 0
+    return count
 
 
 @jit
@@ -103,11 +113,7 @@ def restart(P, F, I, work, start, stop):
     """Puts finished copies into the first state of their next episode, lists them in `fresh`, returns how many."""
     params = load_params(P)
     fresh, kept_F, kept_I = work
-    count = start
-    for copy in range(start, stop):  # no branch: which copies are finished cannot be predicted
-        i = np.uint64(copy)
-        fresh[np.uint64(count)] = copy
-        count += I[ELAPSED, i] < 0
+    count = finished(I, fresh, start, stop)
     for k in range(start, count):
         i = fresh[k]
         state = sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS)
@@ -175,16 +181,17 @@ def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
 
 
 @jit
-def begin_again(P, F, I, obs, final_obs, start, stop):
+def begin_again(P, F, I, obs, final_obs, work, start, stop):
     """Keeps the final observation of each finished copy and begins its next episode."""
     params = load_params(P)
-    for i in range(start, stop):
-        if I[ELAPSED, i] < 0:
-            observe_into(params, load_state(F, I, i), final_obs, i)
-            state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
-            store_state(F, I, i, state)
-            I[ELAPSED, i] = 0
-            observe_into(params, state, obs, i)
+    fresh, _, _ = work
+    for k in range(start, finished(I, fresh, start, stop)):
+        i = fresh[k]
+        observe_into(params, load_state(F, I, i), final_obs, i)
+        state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
+        store_state(F, I, i, state)
+        I[ELAPSED, i] = 0
+        observe_into(params, state, obs, i)
 
 
 @jit
