@@ -50,15 +50,28 @@ class LegalDiscrete(gym.spaces.Discrete):
     """The actions of an environment that forbids some in some states: `sample()` draws a legal one.
 
     So that tools that know nothing of masks (Gymnasium's and SB3's checkers, a random policy) act within the rules.
+
+    Args:
+        n: number of actions.
+        mask: `[n]` bool, kept up to date by the environment.
+        at_start: `[n]` bool, legal wherever an episode may start: what the first sample after `seed` draws from, since
+            the tools that seed a space draw an action and then reset.
     """
 
-    def __init__(self, n: int, mask: np.ndarray) -> None:
+    def __init__(self, n: int, mask: np.ndarray, at_start: np.ndarray) -> None:
         super().__init__(n)
-        self._legal = mask  # `[n]` bool, kept up to date by the environment
+        self._legal, self._at_start = mask, at_start
+        self._just_seeded = False
+
+    def seed(self, seed: int | None = None) -> int:
+        self._just_seeded = True
+        return super().seed(seed)
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
-        if mask is None and probability is None and self._legal.any():
-            mask = self._legal.astype(np.int8)
+        legal = self._at_start if self._just_seeded else self._legal
+        self._just_seeded = False
+        if mask is None and probability is None and legal.any():
+            mask = legal.astype(np.int8)
         return super().sample(mask=mask, probability=probability)
 
 
@@ -104,7 +117,8 @@ class LawEnv(gym.Env[Any, Any]):
         self._restricts = world.law_function("legal") is not None
         self._mask = world.mask_array(1)
         if self._restricts:
-            self.action_space = LegalDiscrete(world.num_actions, self._mask[0])
+            starts = world.sample_initial(64, np.random.default_rng(0))
+            self.action_space = LegalDiscrete(world.num_actions, self._mask[0], world.legal_actions(starts).all(0))
         self._everyone = np.ones(1, np.bool_)
         self._num_actions = 0 if world.continuous else world.num_actions
         self._limit = max_episode_steps or 0

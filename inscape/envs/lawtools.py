@@ -24,18 +24,18 @@ def replaced(items: tuple[Item, ...], index: int, value: Item) -> tuple[Item, ..
 
 def int64(bits: int) -> int:
     """Returns the low 64 bits as a signed integer: how a packed state holds a bit board."""
-    bits &= BITS
+    bits = int(bits) & BITS  # NumPy integers too
     return bits - (1 << 64) if bits & SIGN else bits
 
 
 def shift_right(bits: int, count: int) -> int:
     """Returns the 64-bit pattern shifted right by `count` in 0 … 63, zeros coming in (`>>` would copy the sign)."""
-    return int64((bits & BITS) >> count)
+    return int64((int(bits) & BITS) >> int(count))
 
 
 def popcount(bits: int) -> int:
     """Returns the number of ones among the 64 bits."""
-    return (bits & BITS).bit_count()
+    return (int(bits) & BITS).bit_count()
 
 
 def gaussian(uniform: float) -> float:

@@ -504,8 +504,6 @@ class _Readers:
 
     def check_gymnasium(self) -> None:
         self._require_single_player()
-        if self.world.law_function("legal") is not None:
-            raise Skipped("check_env samples actions without asking which are legal")
         _check_env(self.world.env())
 
     def _require_single_player(self) -> None:
@@ -613,13 +611,14 @@ def _choose(space: gym.Space[Any], noise: np.ndarray, mask: Any) -> np.ndarray:
     """Turns `[B, 8]` uniforms into actions, one per row, legal where a mask is given."""
     if isinstance(space, gym.spaces.Box):
         width = int(np.prod(space.shape))
-        unit = np.resize(noise, (len(noise), width)).reshape(len(noise), *space.shape)
+        unit = noise[:, np.arange(width) % noise.shape[1]].reshape(len(noise), *space.shape)
         return np.asarray(space.low + unit * (space.high - space.low), space.dtype)
     if not isinstance(space, gym.spaces.Discrete):
         raise Skipped(f"no way to choose actions from {space}")
     if mask is None:
         return np.asarray(space.start + (noise[:, 0] * space.n).astype(np.int64))
-    order = np.where(np.asarray(mask, bool), np.resize(noise, (len(noise), int(space.n))), -1.0)
+    each = noise[:, np.arange(int(space.n)) % noise.shape[1]]  # every row of its own noise, however many actions
+    order = np.where(np.asarray(mask, bool), each, -1.0)
     return np.asarray(space.start + order.argmax(axis=1))
 
 
