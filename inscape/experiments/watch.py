@@ -287,10 +287,12 @@ def _action_text(task: Task, action: Any) -> str:
 def _captioned(frame: np.ndarray, step: int, action: str, reward: Any, total: Any) -> np.ndarray:
     """Returns the frame above a bar that says: step, action (taken next), reward (just received), return so far.
 
-    Several players' numbers stand beside each other.
+    Several players' returns stand beside each other, and their rewards are left out.
     """
-    given, gathered = (" ".join(f"{x:.4g}" for x in np.ravel(numbers)) for numbers in (reward, total))
-    words = [f"step {step}", action, f"reward {given}", f"return {gathered}"]
+    words = [f"step {step}", action]
+    if np.ndim(total) == 0:
+        words.append(f"reward {reward:.4g}")
+    words.append("return " + " ".join(f"{number:.4g}" for number in np.ravel(total)))
     width = frame.shape[1]
     return np.concatenate([frame, render_caption(words, width, max(14, min(28, round(width * 0.06))))])
 
