@@ -163,7 +163,7 @@ class BoardGame(World):
     @staticmethod
     def terminal(params: BoardParams, purpose: LinePurpose, state: BoardState) -> bool:
         # only who moved last can have made a line
-        return (state.own | state.other) == params.full or has_line(params, state.other)
+        return ((state.own | state.other) == params.full) | has_line(params, state.other)
 
     @staticmethod
     def observation_view(params: BoardParams, state: BoardState, player: int) -> BoardState:

@@ -103,15 +103,17 @@ class GuessTwoThirds(World):
         params: GuessParams, purpose: GuessPurpose, state: GuessState, action: tuple[int, ...], next_state: GuessState
     ) -> tuple[float, ...]:
         target = aim(purpose, action)
-        least, winners = abs(action[0] - target), 0
+        least = abs(action[0] - target)
+        for player in range(1, len(action)):
+            distance = abs(action[player] - target)
+            least = distance if distance < least else least
+        winners = 0
         for player in range(len(action)):
-            least = min(least, abs(action[player] - target))
-        for player in range(len(action)):
-            winners += 1 if abs(action[player] - target) <= least + CLOSE else 0
-        gained = purpose.prizes
+            winners += abs(action[player] - target) <= least + CLOSE
+        gained, share = purpose.prizes, 1.0 / winners
         for player in range(len(action)):
             won = abs(action[player] - target) <= least + CLOSE
-            gained = replaced(gained, player, gained[player] / winners if won else 0.0)
+            gained = replaced(gained, player, gained[player] * share if won else 0.0)
         return gained
 
     @staticmethod
