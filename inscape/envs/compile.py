@@ -192,6 +192,8 @@ def adapter_source(world: type[World]) -> str:
     # what is written
     parts.append(_observation_source(world))
     parts.append(_write_source("write_reward", None if world.players == 1 else world.players))
+    parts.append(_sum_source(None if world.players == 1 else world.players))
+    parts.append(_random_action_source(world))
     transition_slots = world.noise or (0 if inspect.getattr_static(world, "branches") == 1 else 1)
     initial_slots = world.initial_noise or (0 if inspect.getattr_static(world, "initial_branches") == 1 else 1)
     zero = "0.0" if world.players == 1 else repr((0.0,) * world.players)
@@ -200,6 +202,7 @@ def adapter_source(world: type[World]) -> str:
         f"KEY = {state.num_ints}\nCLOCK = {state.num_ints + 1}\nELAPSED = {state.num_ints + 2}\n"
         f"TRANSITION_SLOTS = {transition_slots}\nSLOTS = {max(1, transition_slots + initial_slots)}\n"
         f"NUM_PLAYERS = {world.players}\nHAS_LEGAL = {has('legal')}\nZERO_REWARD = {zero}\n"
+        f"TAKES_TURNS = {world.players > 1 and not world.simultaneous}\n"
         f"MASK_PLAYERS = {world.players if world.simultaneous else 1}\n"
     )
     return "\n".join(parts)
@@ -271,6 +274,40 @@ def _observation_source(world: type[World]) -> str:
     return source + f"def observe_into(params, state, out, i):\n{calls}"
 
 
+def _random_action_source(world: type[World]) -> str:
+    """Returns the source of `random_action(P, params, state, key, counter)`: uniform among what is legal."""
+    if world.continuous:
+        bounds = enumerate(zip(world.action_low, world.action_high))
+        drawn = ", ".join(
+            f"{float(a)!r} + {float(b) - float(a)!r} * uniform(key, counter + {k})" for k, (a, b) in bounds
+        )
+        body, slots = f"    return ({drawn},)\n", len(world.action_low)
+    elif world.simultaneous:
+        drawn = ", ".join(f"random_choice(P, params, state, {k}, key, counter + {k})" for k in range(world.players))
+        body, slots = f"    return ({drawn},)\n", world.players
+    else:
+        body, slots = "    return random_choice(P, params, state, 0, key, counter)\n", 1
+    source = f"CHOICE_SLOTS = {slots}\n\n"
+    if not world.continuous:
+        source += "def random_choice(P, params, state, player, key, counter):\n    u = uniform(key, counter)\n"
+        if world.law_function("legal") is None:
+            source += "    return int(u * num_actions(P))\n\n"
+        else:  # number k of the legal ones, found without a branch
+            source += (
+                "    count = 0\n"
+                "    for a in range(num_actions(P)):\n"
+                "        count += legal_for(params, state, player, a)\n"
+                "    k = int(u * count)\n"
+                "    chosen, seen = 0, 0\n"
+                "    for a in range(num_actions(P)):\n"
+                "        allowed = legal_for(params, state, player, a)\n"
+                "        chosen = a if allowed & (seen == k) else chosen\n"
+                "        seen += allowed\n"
+                "    return chosen\n\n"
+            )
+    return source + f"def random_action(P, params, state, key, counter):\n{body}"
+
+
 def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any, bound: int | None) -> str:
     call = f"law_{name}(params, {extra}"
     if noise:
@@ -328,6 +365,16 @@ def _write_source(function: str, size: int | None) -> str:
     if size is None:
         return f"def {function}(out, i, value):\n    out[i] = value\n"
     return f"def {function}(out, i, value):\n" + "".join(f"    out[{k}, i] = value[{k}]\n" for k in range(size))
+
+
+def _sum_source(players: int | None) -> str:
+    """Returns the source of `add_reward(out, i, value)` and `move_reward(gained, i, returns)`, `returns [M]`."""
+    add, move = "def add_reward(out, i, value):\n", "def move_reward(gained, i, returns):\n"
+    for k in range(players or 1):
+        at, value = ("i", "value") if players is None else (f"{k}, i", f"value[{k}]")
+        add += f"    out[{at}] += {value}\n"
+        move += f"    returns[{k}] += gained[{at}]\n    gained[{at}] = 0.0\n"
+    return f"{add}\n{move}"
 
 
 # ---------------------------------------------------------------------------------------------- the law's module

@@ -1,8 +1,8 @@
 """What `math` is in a law compiled with `arithmetic="fast"`: sine and cosine that several copies compute at once.
 
 The C library's sine and cosine are calls, one number at a time: 9.3 of the 15 ns of an exact cart-pole step. These are
-polynomials without a branch or a table, within 1 unit in the last place for |x| ≤ 2²⁰ (tests/envs/test_fast_math.py);
-so trajectories part from the exact ones in the last bit and, where the motion is unstable, visibly after some hundred
+polynomials without a branch or a table, within 1 unit in the last place for |x| ≤ 20 and within 2⁻⁵² for |x| ≤ 2²⁰
+(tests/envs/test_fast_math.py); so trajectories part from the exact ones in the last bit and, where the motion is unstable, visibly after some hundred
 steps. Everything else is `math`'s own.
 
 Source: argument reduction of Cody & Waite (1980), "Software Manual for the Elementary Functions"; coefficients of

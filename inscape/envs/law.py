@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inscape.envs.enumeration import Enumeration
     from inscape.envs.gym_env import LawEnv
     from inscape.envs.pettingzoo_env import LawAECEnv, LawParallelEnv
+    from inscape.envs.random_play import RandomPlay
     from inscape.envs.vector_env import LawVectorEnv
 
 BATCH = "inscape.envs.kernels.batch"
@@ -806,6 +807,24 @@ class World:
 
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
         return LawParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
+
+    def random_play(
+        self,
+        num_envs: int,
+        steps: int,
+        seed: int = 0,
+        max_episode_steps: int | Literal["default"] | None = "default",
+        threads: int | None = None,
+        arithmetic: Literal["exact", "fast"] = "exact",
+    ) -> RandomPlay:
+        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions, in compiled code.
+
+        What a random policy earns is the floor of every comparison; and this is how fast the law runs.
+        """
+        from inscape.envs.random_play import random_play
+
+        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        return random_play(self, num_envs, steps, seed, limit, threads, arithmetic)
 
     def dynamics(self, max_states: int = 1_000_000) -> Enumeration:
         """Returns the enumerated dynamics (kept for the next call)."""

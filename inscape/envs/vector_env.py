@@ -102,11 +102,13 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._obs_shape, self._obs_dtype = obs.shape, obs.dtype
         self._actions_shape = self.action_space.shape or ()
         self._actions_dtype = np.dtype(np.float64 if world.continuous else np.int64)
+        self._no_mask, self._no_movers = world.mask_array(1), np.zeros(1, np.int64)
+        self._mask_shape = (self.num_envs, *self._no_mask.shape[1:])
         flags = np.zeros(self.num_envs, np.bool_)
         self._step = entry_point(
             self._kernels.step_parallel if threads > 1 else self._kernels.step,
             self._packed, self._floats, self._ints, np.zeros(self._actions_shape, self._actions_dtype), obs,
-            np.empty(self._reward_shape), flags, flags, obs, self._work, 0, 0, 1,
+            np.empty(self._reward_shape), flags, flags, obs, self._no_mask, self._no_movers, self._work, 0, 0, 1,
         )  # fmt: skip
 
     @property
@@ -174,13 +176,19 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         final = np.empty(self._obs_shape, self._obs_dtype) if self._mode == 1 else obs
         rewards = np.empty(self._reward_shape)
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
+        mask = np.empty(self._mask_shape, np.bool_) if self._restricts else self._no_mask
+        movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
         ended = self._step(
-            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, self._work,
-            self._mode, self._limit, self.threads,
+            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
+            self._work, self._mode, self._limit, self.threads,
         )  # fmt: skip
         if ended < 0:
             self._refuse(actions, -1 - ended)
-        infos = self._info()
+        infos: dict[str, Any] = {}
+        if self._restricts:
+            infos["action_mask"] = mask
+        if self._takes_turns:
+            infos["mover"] = movers
         if self._mode == 1 and ended:
             infos["final_obs"] = self.world.batch_first(final)
             infos["_final_obs"] = terminated | truncated
@@ -208,9 +216,7 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if self._takes_turns:
             infos["mover"] = self.world.mover_of(States(self._floats, self._ints[:-3]))
         if self._restricts:
-            mask = self.world.mask_array(self.num_envs)
-            self._kernels.action_mask(self._packed, self._floats, self._ints, mask)
-            infos["action_mask"] = mask
+            infos["action_mask"] = self.world.legal_actions(States(self._floats, self._ints[:-3]))
         return infos
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,7 +13,9 @@ no law, so a template imported directly cannot run.
     observe_into(params, state, out, i)      writes what is observed: one player; the mover; where all act at once, all
     observe_as(params, state, player, out, i)    writes what that player observes
     as_batch(obs)                            an observation of one copy, as an array of a batch of one
-    write_reward(out, i, reward)             into an array with the batch axis last
+    write_reward(out, i, reward)             into an array with the batch axis last; add_reward adds to it;
+    move_reward(gained, i, returns)          adds what copy i gained to `returns [M]` and forgets it
+    random_action(P, params, state, key, counter)    uniform among the legal ones; takes CHOICE_SLOTS random numbers
     legal_for(params, state, player, a)      is action number a legal for the player (one, or in turn: the mover)
     write_mask(mask, i, player, a, legal)    into `[B, A]`; where all players act at once `[B, M, A]`
     initial, transition, reward, terminal, legal, mover    the law itself
@@ -24,6 +26,7 @@ no law, so a template imported directly cannot run.
     NUM_FLOATS, NUM_INTS                     rows of a packed state; three more rows of ints hold a copy's life:
     KEY, CLOCK, ELAPSED                      stream key, steps lived, steps of this episode (−1: over, reset next)
     TRANSITION_SLOTS, SLOTS                  random numbers a transition (a step) may consume
+    TAKES_TURNS                              several players, one acting at a time
     NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros; MASK_PLAYERS: players a mask has an axis for
     jit, parallel_jit, prange                the compiler; identity and range when run as plain Python. Kernels under
                                              `jit` are cached on disk and take arrays and numbers only;
@@ -49,6 +52,9 @@ action_of_index: Any = None
 observe_into: Any = None
 observe_as: Any = None
 as_batch: Any = None
+add_reward: Any = None
+move_reward: Any = None
+random_action: Any = None
 legal_for: Any = None
 write_mask: Any = None
 write_reward: Any = None
@@ -73,9 +79,11 @@ CLOCK: int = 0
 ELAPSED: int = 0
 TRANSITION_SLOTS: int = 0
 SLOTS: int = 0
+CHOICE_SLOTS: int = 1
 NUM_PLAYERS: int = 1
 MASK_PLAYERS: int = 1
 HAS_LEGAL: bool = False
+TAKES_TURNS: bool = False
 ZERO_REWARD: Any = 0.0
 
 

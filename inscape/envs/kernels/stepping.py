@@ -12,6 +12,7 @@ from inscape.envs.kernels.names import (
     KEY,
     MASK_PLAYERS,
     SLOTS,
+    TAKES_TURNS,
     TRANSITION_SLOTS,
     ZERO_REWARD,
     is_out_of_range,
@@ -22,6 +23,7 @@ from inscape.envs.kernels.names import (
     load_params,
     load_purpose,
     load_state,
+    mover,
     num_actions,
     observe_into,
     parallel_jit,
@@ -74,10 +76,11 @@ def first_wrong(P, F, I, actions):
 
 @jit
 def step_range(
-    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, low, high
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, work, autoreset, limit, low, high
 ):  # fmt: skip
     """Steps copies low … high − 1 once; returns how many episodes ended. `limit` ≤ 0 means no time limit.
 
+    `mask` and `movers` are filled for the states that come of it, in worlds that have such things.
     `work` is working memory: `fresh [B]` int64, the copies this call only resets, and `kept_F, kept_I` (shaped like
     states), the first states of their next episodes.
     """
@@ -87,7 +90,7 @@ def step_range(
         count = 0
         if autoreset == NEXT_STEP:
             count = restart(P, F, I, work, start, stop)
-        if HAS_LEGAL:
+        if HAS_LEGAL and autoreset != SAME_STEP:
             ended += advance_some(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
         else:
             ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
@@ -95,6 +98,10 @@ def step_range(
             ended -= undo(P, F, I, obs, rewards, terminated, truncated, work, start, count)
         elif autoreset == SAME_STEP:
             begin_again(P, F, I, obs, final_obs, work, start, stop)
+        if HAS_LEGAL:
+            fill_masks(P, F, I, mask, start, stop)
+        if TAKES_TURNS:
+            fill_movers(P, F, I, movers, start, stop)
     return ended
 
 
@@ -195,17 +202,23 @@ def begin_again(P, F, I, obs, final_obs, work, start, stop):
 
 
 @jit
-def step(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, blocks):
+def step(
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, work, autoreset, limit, blocks
+):  # fmt: skip
     """Steps all copies once on this thread; returns how many episodes ended, or −1 − i if copy i's action is wrong."""
     n = I.shape[1]
     wrong = first_wrong(P, F, I, actions)
     if wrong >= 0:
         return -1 - wrong
-    return step_range(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, 0, n)
+    return step_range(
+        P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, work, autoreset, limit, 0, n
+    )
 
 
 @parallel_jit
-def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit, blocks):
+def step_parallel(
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, work, autoreset, limit, blocks
+):  # fmt: skip
     """As `step`, in `blocks` blocks side by side."""
     n = I.shape[1]
     wrong = first_wrong(P, F, I, actions)
@@ -215,7 +228,7 @@ def step_parallel(P, F, I, actions, obs, rewards, terminated, truncated, final_o
     ended = 0
     for b in prange(blocks):
         ended += step_range(
-            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, work, autoreset, limit,
+            P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, work, autoreset, limit,
             b * size, min(n, (b + 1) * size),
         )  # fmt: skip
     return ended
@@ -232,10 +245,18 @@ def first_illegal(P, F, I, actions):
 
 
 @jit
-def action_mask(P, F, I, mask):
-    """Fills `mask [B, A]` (all at once: `[B, M, A]`): True where the action is legal."""
+def fill_movers(P, F, I, movers, start, stop):
+    """Fills which player acts next in copies start … stop − 1."""
     params = load_params(P)
-    for i in range(mask.shape[0]):
+    for i in range(start, stop):
+        movers[i] = mover(params, load_state(F, I, i))
+
+
+@jit
+def fill_masks(P, F, I, mask, start, stop):
+    """Fills `mask [B, A]` (all at once: `[B, M, A]`) of copies start … stop − 1: True where the action is legal."""
+    params = load_params(P)
+    for i in range(start, stop):
         state = load_state(F, I, i)
         for player in range(MASK_PLAYERS):
             for a in range(num_actions(P)):

@@ -1,0 +1,110 @@
+"""Kernel template: many copies played at random, choices included, without a Python call between the steps."""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import numpy as np
+
+from inscape.envs.kernels.names import (
+    CHOICE_SLOTS,
+    CLOCK,
+    ELAPSED,
+    KEY,
+    SLOTS,
+    TRANSITION_SLOTS,
+    add_reward,
+    jit,
+    load_params,
+    load_purpose,
+    load_state,
+    move_reward,
+    parallel_jit,
+    prange,
+    random_action,
+    reward,
+    sample_initial,
+    sample_transition,
+    store_state,
+    terminal,
+)
+
+TILE = 512  # copies per round of passes, as in the stepping template
+PERIOD = SLOTS + CHOICE_SLOTS  # random numbers of a step and of the choice before it
+
+
+@jit
+def start(P, F, I):
+    """Begins an episode in every copy."""
+    params = load_params(P)
+    for i in range(I.shape[1]):
+        store_state(F, I, i, sample_initial(params, I[KEY, i], I[CLOCK, i] * PERIOD + TRANSITION_SLOTS))
+        I[CLOCK, i] += 1
+        I[ELAPSED, i] = 0
+
+
+@jit
+def act(P, F, I, gained, limit, first, last):
+    """Takes a random action in copies first … last − 1, without a branch, and adds the reward to `gained`."""
+    params = load_params(P)
+    purpose = load_purpose(P)
+    for copy in range(first, last):
+        i = np.uint64(copy)
+        clock = I[CLOCK, i]
+        elapsed = I[ELAPSED, i] + 1
+        key = I[KEY, i]
+        state = load_state(F, I, i)
+        action = random_action(P, params, state, key, clock * PERIOD + SLOTS)
+        next_state = sample_transition(params, state, action, key, clock * PERIOD)
+        over = terminal(params, purpose, next_state) | ((limit > 0) & (elapsed >= limit))
+        add_reward(gained, i, reward(params, purpose, state, action, next_state))
+        I[CLOCK, i] = clock + 1
+        I[ELAPSED, i] = -1 if over else elapsed
+        store_state(F, I, i, next_state)
+
+
+@jit
+def begin_again(P, F, I, gained, returns, fresh, first, last):
+    """Begins the next episode of finished copies, adds what they earned to `returns`; returns how many they were."""
+    params = load_params(P)
+    count = first
+    for copy in range(first, last):  # no branch: which copies are finished cannot be predicted
+        fresh[np.uint64(count)] = copy
+        count += I[ELAPSED, np.uint64(copy)] < 0
+    for k in range(first, count):
+        i = fresh[k]
+        move_reward(gained, i, returns)
+        state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * PERIOD + TRANSITION_SLOTS)
+        store_state(F, I, i, state)
+        I[ELAPSED, i] = 0
+    return count - first
+
+
+@jit
+def play_range(P, F, I, gained, returns, fresh, limit, steps, low, high):
+    """Plays copies low … high − 1 for `steps` steps each; returns how many episodes ended."""
+    episodes = 0
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for _ in range(steps):
+            act(P, F, I, gained, limit, first, last)
+            episodes += begin_again(P, F, I, gained, returns, fresh, first, last)
+    return episodes
+
+
+@jit
+def play(P, F, I, gained, returns, fresh, limit, steps, blocks):
+    """Plays all copies on this thread; returns how many episodes ended, `returns[0]` the sum of their returns."""
+    return play_range(P, F, I, gained, returns[0], fresh, limit, steps, 0, I.shape[1])
+
+
+@parallel_jit
+def play_parallel(P, F, I, gained, returns, fresh, limit, steps, blocks):
+    """As `play`, in `blocks` blocks side by side; block b sums its returns in `returns[b]`."""
+    n = I.shape[1]
+    size = (n + blocks - 1) // blocks
+    episodes = 0
+    for b in prange(blocks):
+        episodes += play_range(
+            P, F, I, gained, returns[b], fresh, limit, steps, b * size, min(n, (b + 1) * size)
+        )  # fmt: skip
+    return episodes
