@@ -18,7 +18,7 @@ import numpy as np
 
 from inscape.envs.catalogue import FAMILIES, WorldSpec
 from inscape.envs.registry import Task, load_class, make_world, world_settings
-from inscape.errors import UsageError
+from inscape.errors import TooManyStatesError, UsageError
 from inscape.experiments.run import write_text
 from inscape.experiments.stage import LawStage
 
@@ -154,7 +154,7 @@ def _entry(spec: WorldSpec, world: World, picture: str, described: Mapping[str, 
         "Rewards": sections.get("Rewards", ""),
         "Start": sections.get("Start", ""),
         "End": sections.get("End", ""),
-        "Time limit": f"{world.max_episode_steps} steps" if world.max_episode_steps else "none",
+        "Time limit": f"{world.max_episode_steps:,} steps" if world.max_episode_steps else "none",
         "States": _states(world),
         "Goals for observers": ", ".join(world.goals) if world.players == 1 else "",
         "Source": sections.get("Source", ""),
@@ -222,13 +222,13 @@ def _observation(world: World, sections: Mapping[str, str]) -> str:
 
 
 def _states(world: World) -> str:
-    """Returns how many states there are, where they can be counted: a law whose outcomes and starts are enumerable."""
-    if world.continuous or world.noise or world.initial_noise:
-        return "not enumerable: the law can only be sampled" if world.noise or world.initial_noise else ""
-    if world.layouts()[0].num_floats or world.num_choices > MOST_CHOICES:
+    """Returns how many states there are where they can be counted, and why not where they cannot."""
+    if world.layouts()[0].num_floats:
+        return "continuous"
+    if world.noise or world.initial_noise:
+        return f"not enumerable: {'outcomes' if world.noise else 'starts'} can only be sampled"
+    if world.continuous or world.num_choices > MOST_CHOICES:
         return ""
-    from inscape.errors import TooManyStatesError
-
     try:
         return f"{len(world.dynamics(max_states=MOST_STATES).states):,}"
     except TooManyStatesError:
