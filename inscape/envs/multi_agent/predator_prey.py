@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
 from inscape.envs.law import World
@@ -77,7 +78,7 @@ class PredatorPrey(World):
         who would, all stay where they were (and so do those who wanted a cell that is not left because of it).
         Nobody enters the prey's cell. Then the prey stays with probability `rest`, or moves in one of the four
         directions alike; into a predator it does not move. A caught prey stays.
-    Observations: MultiDiscrete, for each predator: its own cell, the others' in their order, the prey's.
+    Observations: MultiDiscrete (32 bits), for each predator: its own cell, the others' in their order, the prey's.
     Rewards: each predator's share (1) of `catch_reward` when the prey is caught; `step_cost` subtracted at every step.
     Start: one of `starts` placements, drawn by `placement_seed`, equally likely.
     End: terminated when `needed` predators are next to the prey; truncated after 100 steps.
@@ -202,8 +203,9 @@ class PredatorPrey(World):
         return (*own_first(state.cells, player), state.prey)
 
     @staticmethod
-    def observations(params: PredatorPreyParams) -> tuple[int, ...]:
-        return (params.size**2,) * (len(params.blank) + 1)
+    def observations(params: PredatorPreyParams) -> gym.Space[Any]:
+        # 32 bits: writing what four predators see is half of a step's work
+        return gym.spaces.MultiDiscrete([params.size**2] * (len(params.blank) + 1), dtype=np.int32)
 
     @staticmethod
     def purposes(params: PredatorPreyParams, purpose: PredatorPreyPurpose) -> dict[str, PredatorPreyPurpose]:

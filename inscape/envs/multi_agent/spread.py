@@ -16,9 +16,9 @@ from inscape.errors import UsageError
 
 COVERED = 0.1
 """Distance within which a landmark counts as covered."""
-FELT = -46.0
-"""Depth, in contact margins, below which a contact is left out: its force would be below e^−46 ≈ 1e-20 of
-contact_force · contact_margin, and the exponential and the logarithm are most of a step's work."""
+FELT = 46.0
+"""Gap between two agents, in contact margins, beyond which they do not feel each other: the force would be below
+e^−46 ≈ 1e-20 of contact_force · contact_margin, and the exponential and the logarithm are most of a step's work."""
 REACH = 1.5
 """The drawing shows the square [−REACH, REACH]²."""
 
@@ -92,12 +92,14 @@ def moved(params: SpreadParams, state: SpreadState, fx: tuple[float, ...], fy: t
     k the contact margin. Velocities move the positions before forces change them.
     """
     count = len(params.zeros)
+    reach = 2.0 * params.size + FELT * params.contact_margin
     for a in range(count):
         for b in range(a + 1, count):
             dx, dy = state.x[a] - state.x[b], state.y[a] - state.y[b]
-            distance = max(math.sqrt(dx * dx + dy * dy), 1e-300)  # agents in one place push nobody
-            depth = -(distance - 2.0 * params.size) / params.contact_margin
-            if depth > FELT:
+            squared = dx * dx + dy * dy
+            if squared < reach * reach:
+                distance = max(math.sqrt(squared), 1e-300)  # agents in one place push nobody
+                depth = -(distance - 2.0 * params.size) / params.contact_margin
                 penetration = (max(depth, 0.0) + math.log1p(math.exp(-abs(depth)))) * params.contact_margin
                 px = params.contact_force * dx / distance * penetration
                 py = params.contact_force * dy / distance * penetration
