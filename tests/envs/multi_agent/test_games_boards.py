@@ -14,6 +14,7 @@ from inscape.envs.multi_agent.connect_four import ConnectFour
 from inscape.envs.multi_agent.tic_tac_toe import TicTacToe
 from inscape.envs.registry import make_world
 from inscape.errors import UsageError
+from inscape.world_models.tree_search import UCT
 
 PAIRS = {"TicTacToe": tictactoe.env, "ConnectFour": connect_four.env}
 
@@ -186,6 +187,23 @@ def test_discs_fall_to_the_lowest_free_cell():
     assert np.argwhere(planes[:, :, 1]).tolist() == [[2, 2], [3, 0]]
     other = world.observe(world.pack([state]), player=1)[0]
     assert np.array_equal(other, planes[:, :, ::-1])
+
+
+def test_search_as_first_player_never_loses_to_chance():
+    world, rng, games = make_world("TicTacToe"), np.random.default_rng(0), 200
+    search = UCT(num_simulations=300, gamma=1.0)
+    states, returns = world.sample_initial(games, rng), []
+    while len(states):
+        if world.mover_of(states)[0] == 0:
+            actions = np.array([plan.action for plan in search.plan_batch(world, states, rng)])
+        else:
+            actions = (world.legal_actions(states) * rng.random((len(states), 9))).argmax(1)
+        states, rewards, ended = world.step(states, actions, rng)
+        returns += rewards[ended, 0].tolist()
+        states = states[~ended]
+    assert len(returns) == games
+    assert min(returns) == 0  # a draw now and then, no loss
+    assert np.mean(returns) > 0.9
 
 
 @pytest.mark.parametrize("name", PAIRS)
