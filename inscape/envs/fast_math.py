@@ -2,8 +2,8 @@
 
 The C library's sine and cosine are calls, one number at a time: 9.3 of the 15 ns of an exact cart-pole step. These are
 polynomials without a branch or a table, within 1 unit in the last place for |x| ≤ 20 and within 2⁻⁵² for |x| ≤ 2²⁰
-(tests/envs/test_fast_math.py); so trajectories part from the exact ones in the last bit and, where the motion is unstable, visibly after some hundred
-steps. Everything else is `math`'s own.
+(tests/envs/test_fast_math.py); so trajectories part from the exact ones in the last bit and, where the motion is
+unstable, visibly after some hundred steps. Everything else is `math`'s own.
 
 Source: argument reduction of Cody & Waite (1980), "Software Manual for the Elementary Functions"; coefficients of
 fdlibm's kernels on [−π/4, π/4] (Sun Microsystems, 1993).
@@ -12,8 +12,10 @@ fdlibm's kernels on [−π/4, π/4] (Sun Microsystems, 1993).
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from types import ModuleType
+from functools import cache
+from types import FunctionType, ModuleType
+
+from inscape.envs.lawtools import Target, inline_jit
 
 TWO_OVER_PI = 2 / math.pi
 # π/2 in three parts; products of the first two with quadrant numbers below 2²⁰ are exact
@@ -65,16 +67,14 @@ def cos(x: float) -> float:
     return -value if (turn == 1.0) | (turn == 2.0) else value
 
 
-@lru_cache(maxsize=1)
-def compiled() -> ModuleType:
+@cache
+def compiled(target: Target = "cpu") -> ModuleType:
     """Returns a module that stands for `math` in compiled laws."""
-    from numba import njit
-
     made = ModuleType("inscape_fast_math")
     vars(made).update({name: value for name, value in vars(math).items() if not name.startswith("_")})
     scope = dict(globals())
     for function in (sine_near_zero, cosine_near_zero, quarter, reduced, sin, cos):
-        copy = type(function)(function.__code__, scope, function.__name__)
-        scope[function.__name__] = njit(error_model="numpy", forceinline=True)(copy)
+        copy = FunctionType(function.__code__, scope, function.__name__)
+        scope[function.__name__] = inline_jit(target)(copy)
     made.sin, made.cos = scope["sin"], scope["cos"]  # type: ignore[attr-defined]
     return made

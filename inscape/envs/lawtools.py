@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 Item = TypeVar("Item")
+Target = Literal["cpu", "cuda"]
 BITS = 0xFFFFFFFFFFFFFFFF
 SIGN = 1 << 63
 
@@ -79,16 +80,31 @@ def gaussian(uniform: float) -> float:
 # ---------------------------------------------------------------------------------------------- their compiled forms
 
 
+def inline_jit(target: Target) -> Any:
+    """Returns the decorator for small functions that compiled laws call: Numba's, or numba-cuda's for device code."""
+    if target == "cuda":
+        from numba import cuda
+
+        return cuda.jit(device=True, forceinline=True)
+    from numba import njit
+
+    return njit(error_model="numpy", forceinline=True)
+
+
 @cache
-def compiled_form(function: Callable[..., Any]) -> Any:
-    """Returns what stands for a tool in a compiled law (a Numba function), or None for any other function."""
+def compiled_form(function: Callable[..., Any], target: Target = "cpu") -> Any:
+    """Returns what stands for a tool in a compiled law (a compiled function), or None for any other function."""
     form = _FORMS.get(function)
-    return None if form is None else form()
+    return None if form is None else form(target)
 
 
-def _numba_replaced() -> Any:
-    from numba import njit, types
-    from numba.extending import overload
+def _compiled_replaced(target: Target) -> Any:
+    if target == "cuda":  # numba-cuda has types and extensions of its own
+        from numba.cuda import types
+        from numba.cuda.extending import overload
+    else:
+        from numba import types
+        from numba.extending import overload
 
     def entry_replaced(items, index, value):  # type: ignore[no-untyped-def]
         raise NotImplementedError("only inside compiled laws")
@@ -102,43 +118,40 @@ def _numba_replaced() -> Any:
         exec(f"def entries(items, index, value):\n    return ({entries},)\n", scope)
         return scope["entries"]
 
-    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
     def replaced(items, index, value):  # type: ignore[no-untyped-def]
         return entry_replaced(items, index, value)  # type: ignore[no-untyped-call]
 
     return replaced
 
 
-def _numba_int64() -> Any:
+def _compiled_int64(target: Target) -> Any:
     import numpy as np
-    from numba import njit
 
-    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
     def int64(bits):  # type: ignore[no-untyped-def]
         return np.int64(bits)
 
     return int64
 
 
-def _numba_shift_right() -> Any:
+def _compiled_shift_right(target: Target) -> Any:
     import numpy as np
-    from numba import njit
 
-    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
     def shift_right(bits, count):  # type: ignore[no-untyped-def]
         return np.int64(np.uint64(bits) >> np.uint64(count))
 
     return shift_right
 
 
-def _numba_popcount() -> Any:
+def _compiled_popcount(target: Target) -> Any:
     import numpy as np
-    from numba import njit
 
     m1, m2, m4 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
     h01, s1, s2, s4, s56 = np.uint64(0x0101010101010101), np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 
-    @njit(error_model="numpy", forceinline=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
     def popcount(bits):  # type: ignore[no-untyped-def]
         x = np.uint64(bits)  # LLVM knows this pattern as one instruction where there is one
         x = x - ((x >> s1) & m1)
@@ -149,9 +162,9 @@ def _numba_popcount() -> Any:
     return popcount
 
 
-_FORMS: dict[Callable[..., Any], Callable[[], Any]] = {
-    replaced: _numba_replaced,
-    int64: _numba_int64,
-    shift_right: _numba_shift_right,
-    popcount: _numba_popcount,
+_FORMS: dict[Callable[..., Any], Callable[[Target], Any]] = {
+    replaced: _compiled_replaced,
+    int64: _compiled_int64,
+    shift_right: _compiled_shift_right,
+    popcount: _compiled_popcount,
 }

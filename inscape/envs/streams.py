@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from inscape.envs.lawtools import Target, inline_jit
+
 MASK = 0xFFFFFFFFFFFFFFFF
 GOLDEN = 0x9E3779B97F4A7C15
 MULTIPLIER_1 = 0xBF58476D1CE4E5B9
@@ -52,14 +54,12 @@ def uniform(key: int, counter: int) -> float:
     return (mix(int(key) + (int(counter) + 1) * GOLDEN) >> 11) * 2.0**-53
 
 
-def compiled_uniform() -> Any:
-    """Returns `uniform` as a Numba function."""
-    from numba import njit
-
+def compiled_uniform(target: Target = "cpu") -> Any:
+    """Returns `uniform` as a compiled function."""
     golden, m1, m2 = np.uint64(GOLDEN), np.uint64(MULTIPLIER_1), np.uint64(MULTIPLIER_2)
     s30, s27, s31, s11, one = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11), np.uint64(1)
 
-    @njit(forceinline=True, error_model="numpy")  # type: ignore[untyped-decorator, unused-ignore]
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
     def uniform(key, counter):  # type: ignore[no-untyped-def]
         z = np.uint64(key) + (np.uint64(counter) + one) * golden
         z = (z ^ (z >> s30)) * m1
