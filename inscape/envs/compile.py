@@ -147,6 +147,7 @@ def adapter_source(world: type[World]) -> str:
         purpose.load_source("Purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P"),
         state.load_source("State", "F", "I", 0, ", i", "F, I, i"),
         state.store_source(),
+        "def with_purpose(P, goals, g):\n    return (P[0], P[1], goals[0][g], goals[1][g]) + P[4:]\n",
     ]
 
     def has(name: str) -> bool:
@@ -424,7 +425,7 @@ def _compile_law(function: Callable[..., Any], module: str, options: dict[str, A
 
     if hasattr(function, "py_func"):
         return function
-    tool = lawtools.compiled_form(function)
+    tool = lawtools.compiled_form(function, arithmetic="fast" if "fastmath" in options else "exact")
     if tool is not None:
         return tool
     if id(function) in done:

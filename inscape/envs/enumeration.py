@@ -77,7 +77,7 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
     start_probability, starts = world.initial_outcomes(compiled=compiled)
     roots = States.concatenate([world.pack(type(world).roots(world.params)), starts[start_probability > 0]])
     packed = world.packed
-    every = (packed, *(world.with_purpose(purpose).packed for purpose in world.goals.values()))
+    every = _all_purposes(world)
     scratch = world.empty_states(1)
     scratch_args = (scratch.floats, scratch.ints, scratch.floats.view(np.int64))
 
@@ -125,6 +125,22 @@ def enumerate_dynamics(world: World, max_states: int = 1_000_000, *, compiled: b
             hint="fix `initial`, or set `initial_branches` to the number of its outcomes",
         )
     return enumeration
+
+
+def _all_purposes(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the world's own purpose and its named ones as rows of numbers: `(floats [G, ·], ints [G, ·])`.
+
+    Raises:
+        UsageError: their lookup tables differ.
+    """
+    packed = [world.packed, *(world.with_purpose(purpose).packed for purpose in world.goals.values())]
+    for name, other in zip(world.goals, packed[1:]):
+        if not all(np.array_equal(mine, theirs) for mine, theirs in zip(packed[0][4:], other[4:])):
+            raise UsageError(
+                f"the purpose {name!r} of {world.name} has lookup tables of its own",
+                expected="purposes that differ in numbers, and share their tables",
+            )
+    return np.stack([one[2] for one in packed]), np.stack([one[3] for one in packed])
 
 
 def number_of_branches(world: World) -> int:

@@ -118,7 +118,9 @@ class LawEnv(gym.Env[Any, Any]):
         self._mask = world.mask_array(1)
         if self._restricts:
             starts = world.sample_initial(64, np.random.default_rng(0))
-            self.action_space = LegalDiscrete(world.num_actions, self._mask[0], world.legal_actions(starts).all(0))
+            self.action_space = LegalDiscrete(
+                world.num_actions, self._mask[0], np.asarray(world.legal_actions(starts).all(0))
+            )
         self._everyone = np.ones(1, np.bool_)
         self._num_actions = 0 if world.continuous else world.num_actions
         self._limit = max_episode_steps or 0

@@ -39,6 +39,16 @@ def popcount(bits: int) -> int:
     return (int(bits) & BITS).bit_count()
 
 
+def squared(x: float) -> float:
+    """Returns finite `x` squared by the C library's `pow`, as NumPy's scalars and Python's `**` do it.
+
+    For worlds that promise the bits of a Python original: a product is some 10 ns faster and differs in the last bit
+    about once in 1,200 numbers. With `arithmetic="fast"` it is the product.
+    """
+    # the exponent is 2, which no compiler may conclude: it would multiply
+    return float(x ** (2.0 + 0.0 * x))
+
+
 def gaussian(uniform: float) -> float:
     """Returns the standard normal quantile of `uniform` in [0, 1): noise of a continuous law from its uniform number.
 
@@ -92,9 +102,9 @@ def inline_jit(target: Target) -> Any:
 
 
 @cache
-def compiled_form(function: Callable[..., Any], target: Target = "cpu") -> Any:
+def compiled_form(function: Callable[..., Any], target: Target = "cpu", arithmetic: str = "exact") -> Any:
     """Returns what stands for a tool in a compiled law (a compiled function), or None for any other function."""
-    form = _FORMS.get(function)
+    form = (_FAST_FORMS if arithmetic == "fast" else _FORMS).get(function)
     return None if form is None else form(target)
 
 
@@ -162,9 +172,18 @@ def _compiled_popcount(target: Target) -> Any:
     return popcount
 
 
+def _compiled_product(target: Target) -> Any:
+    @inline_jit(target)  # type: ignore[untyped-decorator, unused-ignore]
+    def squared(x):  # type: ignore[no-untyped-def]
+        return x * x
+
+    return squared
+
+
 _FORMS: dict[Callable[..., Any], Callable[[Target], Any]] = {
     replaced: _compiled_replaced,
     int64: _compiled_int64,
     shift_right: _compiled_shift_right,
     popcount: _compiled_popcount,
 }
+_FAST_FORMS = {**_FORMS, squared: _compiled_product}

@@ -10,6 +10,7 @@ import numpy as np
 
 from inscape.envs.control.common import require_positive
 from inscape.envs.law import World
+from inscape.envs.lawtools import squared
 from inscape.envs.scene import Circle, Line, Rect, Scene
 
 MAX_SPEED_1, MAX_SPEED_2 = 4 * math.pi, 9 * math.pi
@@ -245,16 +246,6 @@ def accelerations(
     centrifugal = 0.0 if params.nips else m2 * l1 * lc2 * squared(speed1) * sin2
     acceleration2 = (torque + d2 / d1 * phi1 - centrifugal - phi2) / (m2 * (lc2 * lc2) + moi - squared(d2) / d1)
     return -(d2 * acceleration2 + phi1) / d1, acceleration2
-
-
-def squared(x: float) -> float:
-    """Returns finite `x` squared by the C library's `pow`, as NumPy's scalars do it (compiled with the law).
-
-    A product `x * x` is some 10 ns faster and differs in the last bit about once in 1,200 numbers; the Acrobot's motion
-    is chaotic, so that one such bit changes the rest of an episode.
-    """
-    # the exponent is 2, which no compiler may conclude: it would multiply
-    return float(x ** (2.0 + 0.0 * x))
 
 
 def wrapped(angle: float) -> float:

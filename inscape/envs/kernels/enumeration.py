@@ -18,6 +18,7 @@ from inscape.envs.kernels.names import (
     store_state,
     terminal,
     transition_outcome,
+    with_purpose,
 )
 
 FULL = -1  # no room for another state: come back with larger arrays
@@ -64,10 +65,11 @@ def copy_column(F, I, to, from_F, from_I, i):
 
 
 @inner
-def is_over(Ps, state):
-    """Returns whether the state is terminal under every purpose in play."""
-    for P in Ps:
-        if not terminal(load_params(P), load_purpose(P), state):
+def is_over(P, goals, state):
+    """Returns whether the state is terminal under every purpose in play, a row of numbers each: `goals` (Qf, Qi)."""
+    params = load_params(P)
+    for g in range(goals[0].shape[0]):
+        if not terminal(params, load_purpose(with_purpose(P, goals, g)), state):
             return False
     return True
 
@@ -87,13 +89,13 @@ def insert_all(F, I, FB, table, roots_F, roots_I, roots_FB, count):
 
 
 @jit
-def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_FB):
+def explore(P, goals, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_FB):
     """Expands states start … in breadth-first order; returns (states expanded, states found or FULL)."""
     params = load_params(P)
     head = start
     while head < count:
         state = load_state(F, I, head)
-        if not is_over(Ps, state):
+        if not is_over(P, goals, state):
             for a in range(num_choices(P)):
                 action = action_of_index(P, a)
                 if not legal(params, state, action):
@@ -116,7 +118,7 @@ def explore(P, Ps, F, I, FB, table, start, count, scratch_F, scratch_I, scratch_
 
 @jit
 def tabulate(
-    P, Ps, F, I, FB, table, low, high, next_state, probability, legal_mask, width, scratch_F, scratch_I, scratch_FB
+    P, goals, F, I, FB, table, low, high, next_state, probability, legal_mask, width, scratch_F, scratch_I, scratch_FB
 ):
     """Fills rows low … high − 1 of the tables, outcomes in the same state merged; returns the most outcomes seen.
 
@@ -126,7 +128,7 @@ def tabulate(
     most = 1
     for s in range(low, high):
         state = load_state(F, I, s)
-        over = is_over(Ps, state)
+        over = is_over(P, goals, state)
         any_legal = False
         for a in range(num_choices(P)):
             action = action_of_index(P, a)

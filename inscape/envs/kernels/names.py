@@ -6,6 +6,7 @@ no law, so a template imported directly cannot run.
 
     State, Params, Purpose                   the named tuples
     load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
+    with_purpose(P, goals, g)                the packed world with purpose g of `goals`, (floats [G, ·], ints [G, ·])
     load_state(F, I, i), store_state(F, I, i, state)    column i of packed states
     is_out_of_range(P, A, i)                 is the action of copy i none at all
     load_action(A, i)                        action of copy i: an int, or a tuple (continuous; simultaneous players)
@@ -43,6 +44,7 @@ Params: Any = None
 Purpose: Any = None
 load_params: Any = None
 load_purpose: Any = None
+with_purpose: Any = None
 load_state: Any = None
 store_state: Any = None
 load_action: Any = None
