@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast, overload
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,7 @@ from inscape.envs.scene import Scene
 from inscape.errors import MissingLawError, PartialObservationError, UsageError, closest
 
 if TYPE_CHECKING:
+    from inscape.envs.cuda_env import CudaVectorEnv
     from inscape.envs.enumeration import Enumeration
     from inscape.envs.gym_env import LawEnv
     from inscape.envs.pettingzoo_env import LawAECEnv, LawParallelEnv
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from inscape.envs.vector_env import LawVectorEnv
 
 BATCH = "inscape.envs.kernels.batch"
+Autoreset = Literal["next-step", "same-step", "disabled"]
 
 
 class NoParams(NamedTuple):
@@ -777,18 +779,54 @@ class World:
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
         return LawEnv(self, render_mode=render_mode, max_episode_steps=limit)
 
+    @overload
     def vector_env(
         self,
         num_envs: int,
-        autoreset: Literal["next-step", "same-step", "disabled"] = "next-step",
+        autoreset: Autoreset = "next-step",
         max_episode_steps: int | Literal["default"] | None = "default",
+        *,
+        device: Literal["cpu"] = "cpu",
         **options: Any,
-    ) -> LawVectorEnv:
-        """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`."""
-        from inscape.envs.vector_env import LawVectorEnv
+    ) -> LawVectorEnv: ...
 
+    @overload
+    def vector_env(
+        self,
+        num_envs: int,
+        autoreset: Autoreset = "next-step",
+        max_episode_steps: int | Literal["default"] | None = "default",
+        *,
+        device: str,
+        **options: Any,
+    ) -> LawVectorEnv | CudaVectorEnv: ...
+
+    def vector_env(
+        self,
+        num_envs: int,
+        autoreset: Autoreset = "next-step",
+        max_episode_steps: int | Literal["default"] | None = "default",
+        *,
+        device: str = "cpu",
+        **options: Any,
+    ) -> LawVectorEnv | CudaVectorEnv:
+        """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`.
+
+        `device`: `"cpu"`: NumPy arrays; `"cuda"`: torch tensors that stay on the card (`CudaVectorEnv`); `"auto"`:
+        the card if there is one.
+        """
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
+        if device == "auto":
+            from inscape.envs.cuda_compile import has_card
+
+            device = "cuda" if has_card() else "cpu"
+        if device == "cpu":
+            from inscape.envs.vector_env import LawVectorEnv
+
+            return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
+        from inscape.envs.cuda_env import CudaVectorEnv
+
+        return CudaVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, device=device, **options)
 
     def aec_env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
