@@ -82,9 +82,13 @@ def kernel(world: type[World], template: str, arithmetic: compiler.Arithmetic = 
     """
     if arithmetic not in compiler.SUFFIX:
         raise UsageError(f"arithmetic {arithmetic!r}", expected=" or ".join(compiler.SUFFIX))
-    found = _kernels.get((world, template, arithmetic))
-    if found is not None:
-        return found
+    with compiler._lock:
+        if (world, template, arithmetic) not in _kernels:
+            _kernels[world, template, arithmetic] = _made(world, template, arithmetic)
+        return _kernels[world, template, arithmetic]
+
+
+def _made(world: type[World], template: str, arithmetic: compiler.Arithmetic) -> types.ModuleType:
     law = law_module(world, arithmetic)
     source = compiler.template_source(template).replace(compiler.NAMES_IMPORT, f"from {law.__name__} import")
     tail = template.rsplit(".", 1)[-1]
@@ -97,7 +101,6 @@ def kernel(world: type[World], template: str, arithmetic: compiler.Arithmetic = 
         for value in vars(module).values():
             if hasattr(value, "targetoptions") and not value.targetoptions.get("device"):
                 value.compile = _compiling(value.compile, world, arithmetic == "fast")
-    _kernels[world, template, arithmetic] = module
     return module
 
 
@@ -186,7 +189,8 @@ def _converted(source: str, world: type[World]) -> str:
 def _device_law(function: Callable[..., Any], module: str, arithmetic: str, done: dict[int, Any]) -> Any:
     """Makes a law function a device function, together with the plain Python helpers it calls by name."""
     function = getattr(function, "py_func", function)
-    tool = lawtools.compiled_form(function, "cuda")
+    # squares are products: equal to the C library's `pow` but once in some 1,200 numbers, which CUDA's own `pow` is not
+    tool = lawtools.compiled_form(function, "cuda", "fast")
     if tool is not None:
         return tool
     if id(function) in done:
@@ -232,13 +236,14 @@ def _contraction(allowed: bool) -> Iterator[None]:
     """Compiles with NVVM's option `-fma` set; numba-cuda passes its options on but lets nobody add one."""
     from numba.cuda import dispatcher
 
-    original = dispatcher.compile_cuda
+    with compiler._lock:
+        original = dispatcher.compile_cuda
 
-    def compile_cuda(*args: Any, nvvm_options: dict[str, Any], **kwargs: Any) -> Any:
-        return original(*args, nvvm_options=nvvm_options | {"fma": allowed}, **kwargs)
+        def compile_cuda(*args: Any, nvvm_options: dict[str, Any], **kwargs: Any) -> Any:
+            return original(*args, nvvm_options=nvvm_options | {"fma": allowed}, **kwargs)
 
-    dispatcher.compile_cuda = compile_cuda
-    try:
-        yield
-    finally:
-        dispatcher.compile_cuda = original
+        dispatcher.compile_cuda = compile_cuda
+        try:
+            yield
+        finally:
+            dispatcher.compile_cuda = original

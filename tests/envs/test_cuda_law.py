@@ -1,45 +1,75 @@
-"""The same law under numba-cuda's simulator: what the CUDA reader will launch, without a card."""
+"""Laws compiled for a card that is not there: typing, NVVM and the assembler, of every kernel an environment launches.
+
+Needs the extra `cuda` (or `cuda12`), whose wheels hold the compiler; neither a driver nor a card.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-PROGRAM = """
-import numpy as np
-from numba import cuda
-from inscape.envs import compile as compiler, streams
-from inscape.envs.law import States
-from inscape.envs.registry import make_world
+import pytest
 
-for name in ("CartPole", "FrozenLake8x8"):
-    world = make_world(name)
-    packed = world.packed
-    law = compiler.law_module(type(world), compiled=False)  # the source numba-cuda compiles
+from inscape.envs.registry import world_specs
 
-    @cuda.jit
-    def step(P, F, I, actions, keys):
-        i = cuda.grid(1)
-        if i < actions.shape[0]:
-            params = law.load_params(P)
-            state = law.load_state(F, I, i)
-            law.store_state(F, I, i, law.sample_transition(params, state, actions[i], keys[i], 0))
-
-    states = world.sample_initial(16, np.random.default_rng(0))
-    keys = streams.stream_keys(0, 16)
-    actions = np.arange(16) % world.num_actions
-    expected, _, _ = world.step_with_keys(states, actions, keys)
-    on_card = states.copy()
-    step[2, 8](packed, on_card.floats, on_card.ints, actions, keys)
-    assert np.array_equal(on_card.floats, expected.floats), name
-    assert np.array_equal(on_card.ints, expected.ints), name
-    print("same", name)
-"""
+ROOT = Path(__file__).parents[2]
+KINDS = ("CartPole", "FrozenLake8x8", "ConnectFour", "StagHunt", "Kitchen", "DoorKey")
+# The only fused operations an exact kernel may hold are those inside CUDA's own functions.
+WITHOUT_FUNCTIONS = ("FrozenLake8x8", "ConnectFour", "StagHunt", "Kitchen", "DoorKey", "tests.envs.cuda_cases:Orbit")
 
 
-def test_the_law_runs_as_a_cuda_kernel():
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True, text=True
-    )
-    assert done.stdout.split() == ["same", "CartPole", "same", "FrozenLake8x8"], done.stderr[-2000:]
+@cache
+def has_compiler() -> bool:
+    if importlib.util.find_spec("numba_cuda") is None:
+        return False
+    program = "from numba.cuda.cudadrv import nvvm; nvvm.NVVM()"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
+
+
+def compiled(*names: str, arithmetic: str = "exact") -> dict[str, Any]:
+    if not has_compiler():
+        pytest.skip("no NVVM: install the extra cuda")
+    command = [sys.executable, "-m", "tests.envs.cuda_ptx", f"--{arithmetic}", *names]
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {report["world"]: report for report in found}
+
+
+def assert_whole(report: dict[str, Any]) -> None:
+    assert set(report["machine_code"]) == {"reset", "step", "play"}
+    assert min(report["machine_code"].values()) > 1000
+
+
+def test_kernels_become_machine_code_and_exact_ones_round_every_operation():
+    reports = compiled(*KINDS, "tests.envs.cuda_cases:Orbit")
+    assert set(reports) == {*KINDS, "tests.envs.cuda_cases:Orbit"}
+    for name, report in reports.items():
+        assert_whole(report)
+        assert report["loose"] == 0, name  # products and sums the assembler might still fuse
+        if name in WITHOUT_FUNCTIONS:
+            assert report["fused"] == 0, name
+    assert reports["tests.envs.cuda_cases:Orbit"]["products"] >= 8
+
+
+def test_fast_kernels_fuse_and_call_no_function_for_sine():
+    reports = compiled("CartPole", "tests.envs.cuda_cases:Orbit", arithmetic="fast")
+    assert reports["tests.envs.cuda_cases:Orbit"]["fused"] >= 4
+    assert not reports["CartPole"]["local_memory"]  # CUDA's own reduces large arguments in an array on the stack
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arithmetic", ["exact", "fast"])
+def test_every_registered_world_becomes_machine_code(arithmetic):
+    names = [spec.name for spec in world_specs()]
+    reports = compiled(*names, arithmetic=arithmetic)
+    assert list(reports) == names
+    for report in reports.values():
+        assert_whole(report)
