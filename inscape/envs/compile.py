@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import types
+import typing
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from inscape.envs import fast_math, lawtools, streams
+from inscape.envs.layout import Layout
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -246,8 +248,8 @@ def _observation_source(world: type[World]) -> str:
     given = ", player" if several else ""
     if world.is_wide():
         view = f"law_observation_view(params, state{given})" if world.law_function("observation_view") else "state"
-        lines = ["view = " + view, f"for k in range({size}):", "    out[{at}] = law_observation_entry(params, view, k)"]
-        one, all_at_once = "i, k", "i, {player}, k"
+        lines = ["view = " + view, *_entries_source(world)]
+        one, all_at_once = "i, ", "i, {player}, "
     else:
         if world.law_function("observation") is not None:
             value = f"law_observation(params, state{given})"
@@ -264,7 +266,10 @@ def _observation_source(world: type[World]) -> str:
         return "".join(f"    {line.replace('{at}', at)}\n" for line in lines)
 
     shape = f"(1, {size})" if world.is_wide() else f"({size}, 1)"
-    source = f"def as_batch(obs):\n    return {'obs' if size is None else f'obs.reshape({shape})'}\n\n"
+    source = (
+        _views_source(world)
+        + f"def as_batch(obs):\n    return {'obs' if size is None else f'obs.reshape({shape})'}\n\n"
+    )
     source += f"def observe_as(params, state, player, out, i):\n{body(one)}\n"
     if not world.simultaneous:
         return source + (
@@ -307,6 +312,53 @@ def _random_action_source(world: type[World]) -> str:
                 "    return chosen\n\n"
             )
     return source + f"def random_action(P, params, state, key, counter):\n{body}"
+
+
+def view_layout(world: type[World]) -> Layout | None:
+    """Returns the layout of what `observation_view` is annotated to return; None if that is no named tuple.
+
+    Where there is one, vector environments keep the views of a tile of copies and work out several at once.
+    """
+    function = world.law_function("observation_view")
+    if function is None or not world.is_wide() or world.players > 1:
+        return None
+    declared = typing.get_type_hints(function).get("return")
+    if not (isinstance(declared, type) and hasattr(declared, "_fields")):
+        return None
+    try:
+        return Layout.of(declared, owner=world.__name__, lengths=world.lengths)
+    except UsageError:  # a view that cannot be packed is worked out where it is needed
+        return None
+
+
+def _entries_source(world: type[World]) -> list[str]:
+    """Returns the lines that write `view` entry by entry, or, where `observation_entry` is annotated to return a
+    tuple, that many entries at a time."""
+    size, function = world.observation_size(), world.law_function("observation_entry")
+    assert size is not None
+    assert function is not None
+    declared = typing.get_type_hints(function).get("return")
+    width = len(typing.get_args(declared)) if typing.get_origin(declared) is tuple else 0
+    if not width:
+        return [f"for k in range({size}):", "    out[{at}k] = law_observation_entry(params, view, k)"]
+    lines = [f"for k in range({size // width}):", "    entries = law_observation_entry(params, view, k)"]
+    return lines + [f"    out[{{at}}{width} * k + {n}] = entries[{n}]" for n in range(width)]
+
+
+def _views_source(world: type[World]) -> str:
+    """Returns the source of `view_of`, `store_view`, `load_view`, `write_view`, of use where SEPARATE_VIEWS is True."""
+    layout = view_layout(world)
+    if layout is None:
+        names = ("view_of(params, state)", "store_view(F, I, i, view)", "load_view(F, I, i)",
+                 "write_view(params, view, out, i)")  # fmt: skip
+        return "SEPARATE_VIEWS = False\n" + "".join(f"\ndef {name}:\n    return 0\n" for name in names) + "\n"
+    write = "".join(f"    {line.replace('{at}', 'i, ')}\n" for line in _entries_source(world))
+    return (
+        "SEPARATE_VIEWS = True\nview_of = law_observation_view\n\n"
+        + layout.load_source("View", "F", "I", 0, ", i", "F, I, i")
+        + f"\n{layout.store_source('view')}\n"
+        + f"def write_view(params, view, out, i):\n{write}\n"
+    )
 
 
 def _sampler_source(name: str, extra: str, count: str, noise: int, branches: Any, bound: int | None) -> str:
@@ -394,6 +446,8 @@ def law_module(world: type[World], compiled: bool, arithmetic: Arithmetic = "exa
         scope = module.__dict__
         state, params, purpose = world.layouts()
         scope.update(State=state.cls, Params=params.cls, Purpose=purpose.cls)
+        if (views := view_layout(world)) is not None:
+            scope["View"] = views.cls
         helpers: dict[int, Any] = {}
         for law_name in LAW_FUNCTIONS:
             function = world.law_function(law_name)
@@ -496,7 +550,8 @@ def entry_point(kernel: Any, *arguments: Any) -> Callable[..., Any]:
     Numba's dispatcher spends 0.6 of 1.5 µs on the types of a step's arguments. Whoever calls the entry point promises
     that they never change. Compiles if need be and runs nothing.
     """
-    found: Callable[..., Any] = kernel._compile_for_args(*arguments)
+    compile_for = getattr(kernel, "_compile_for_args", None)
+    found: Callable[..., Any] = kernel if compile_for is None else compile_for(*arguments)  # plain Python as it is
     return found
 
 

@@ -661,7 +661,7 @@ class World:
         inverse = self.law_function("state_of")
         if inverse is not None:
             return self.pack([inverse(self.params, _plain(row)) for row in observations])
-        if self.law_function("observation") is None:
+        if self.law_function("observation") is None and not self.is_wide():
             return self._states_of_fields(observations)
         lookup = self._observation_lookup
         found = []

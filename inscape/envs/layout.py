@@ -123,13 +123,13 @@ class Layout:
             items.append(scalars[0] if field.length is None else "(" + ", ".join(scalars) + ",)")
         return f"def load_{role.lower()}({arguments}):\n    return {role}({', '.join(items)})\n"
 
-    def store_source(self) -> str:
+    def store_source(self, what: str = "state") -> str:
         """Returns the source of `store_state(F, I, i, state)`."""
-        lines = ["def store_state(F, I, i, state):"]
+        lines = [f"def store_{what}(F, I, i, {what}):"]
         for field in self.fields:
             target = "F" if field.kind == "float" else "I"
             for k in range(field.size):
-                value = f"state.{field.name}" if field.length is None else f"state.{field.name}[{k}]"
+                value = f"{what}.{field.name}" if field.length is None else f"{what}.{field.name}[{k}]"
                 # adding 0.0 turns −0.0 into 0.0, so that equal states have equal bits
                 value = f"{value} + 0.0" if field.kind == "float" else f"int({value})"
                 lines.append(f"    {target}[{field.row + k}, i] = {value}")

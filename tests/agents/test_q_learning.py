@@ -92,7 +92,7 @@ def test_plain_python_equals_compiled():
     list(compiled.learn(task, 3000))
     kernels = task.world.kernel
     world = task.world.with_purpose(task.world.purpose)
-    world.kernel = lambda template: kernels(template, compiled=False)
+    world.kernel = lambda template, arithmetic="exact": kernels(template, compiled=False)
     plain._compiled(world, task)(3000, plain._schedule(3000))
     assert np.array_equal(plain.counts, compiled.counts)
     assert np.allclose(plain.q_values, compiled.q_values, rtol=1e-12)

@@ -261,3 +261,23 @@ def test_misuse_is_refused():
         make_world("FrozenLake").vector_env(0)
     with pytest.raises(UsageError, match="before the first reset"):
         make_world("FrozenLake").vector_env(2).step(np.array([0, 0]))
+
+
+def test_what_a_step_returns_is_never_written_again():
+    """Large outputs are used again once nobody holds them, and only then."""
+    env = make_world("CartPole").vector_env(20_000, "same-step")
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    kept, copies, seen = [], [], set()
+    for t in range(12):
+        obs, rewards, _, _, infos = env.step(rng.integers(0, 2, 20_000))
+        if t % 2 == 0:
+            kept.append((obs[5:9], rewards, infos.get("final_obs", obs)[:7]))  # views hold the whole
+            copies.append(tuple(part.copy() for part in kept[-1]))
+    for before, after in zip(copies, kept):
+        assert all(np.array_equal(a, b) for a, b in zip(before, after))
+    del kept, obs, rewards, infos
+    for _ in range(8):
+        obs, *_ = env.step(rng.integers(0, 2, 20_000))
+        seen.add(obs.base.ctypes.data if obs.base is not None else obs.ctypes.data)
+    assert len(seen) <= 4

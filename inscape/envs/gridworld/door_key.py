@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 
 from inscape.envs.gridworld import partial_view as pv
 from inscape.envs.gridworld.partial_view import (
@@ -66,7 +65,6 @@ class DoorKeyParams(NamedTuple):
         counting: whether the state counts steps.
         see_through_walls: whether the whole view is visible.
         compass: whether the direction is observed.
-        looks: `[14, 147]`, see `partial_view.looks_table`.
     """
 
     size: int
@@ -74,7 +72,6 @@ class DoorKeyParams(NamedTuple):
     counting: bool
     see_through_walls: bool
     compass: bool
-    looks: np.ndarray
 
 
 def first_state(size: int, wall: int, door_y: int, cell: int, direction: int, key: int) -> DoorKeyState:
@@ -175,7 +172,6 @@ class DoorKey(World):
             counting=reward == "falling",
             see_through_walls=bool(see_through_walls),
             compass=bool(compass),
-            looks=pv.looks_table(),
         )
         return params, self.Purpose()
 
@@ -252,8 +248,8 @@ class DoorKey(World):
         )
 
     @staticmethod
-    def observation_entry(params: DoorKeyParams, view: View, k: int) -> int:
-        return look(view, params.looks, k)
+    def observation_entry(params: DoorKeyParams, view: View, k: int) -> tuple[int, int, int]:
+        return look(view, k)
 
     @staticmethod
     def observations(params: DoorKeyParams) -> gym.Space[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 
 from inscape.envs.gridworld import partial_view as pv
 from inscape.envs.gridworld.partial_view import (
@@ -45,7 +44,6 @@ class EmptyRoomParams(NamedTuple):
         random_start: whether episodes start anywhere, or in the corner opposite the goal.
         see_through_walls: whether the whole view is visible, as MiniGrid has it here.
         compass: whether the direction is observed.
-        looks: `[14, 147]`, see `partial_view.looks_table`.
     """
 
     size: int
@@ -54,7 +52,6 @@ class EmptyRoomParams(NamedTuple):
     random_start: bool
     see_through_walls: bool
     compass: bool
-    looks: np.ndarray
 
 
 class EmptyRoom(World):
@@ -113,7 +110,6 @@ class EmptyRoom(World):
             random_start=start == "random",
             see_through_walls=bool(see_through_walls),
             compass=bool(compass),
-            looks=pv.looks_table(),
         )
         return params, self.Purpose()
 
@@ -160,8 +156,8 @@ class EmptyRoom(World):
         return View(floor & seen & ~goal, seen & ~floor, goal, 0, 0, 0, compass)
 
     @staticmethod
-    def observation_entry(params: EmptyRoomParams, view: View, k: int) -> int:
-        return look(view, params.looks, k)
+    def observation_entry(params: EmptyRoomParams, view: View, k: int) -> tuple[int, int, int]:
+        return look(view, k)
 
     @staticmethod
     def observations(params: EmptyRoomParams) -> gym.Space[Any]:

@@ -32,11 +32,6 @@ EVERY = (1 << SIDE * SIDE) - 1
 OWN = 1 << SIDE // 2  # the agent's own cell
 
 OPEN, CLOSED, LOCKED = 0, 1, 2  # states of a door
-# Rows of the table `looks`. The floor's and the key's depend on the compass: they may lie where the agent stands.
-BIT, FLOOR, KEY, WALL, GOAL, DOOR = 0, 1, 5, 9, 10, 11
-# MiniGrid's encodings (object, colour, state): a yellow key and door, a grey wall, a green goal.
-ENCODINGS = {FLOOR: (1, 0, 0), KEY: (5, 4, 0), WALL: (2, 5, 0), GOAL: (8, 1, 0), DOOR: (4, 4, 0)}
-
 REWARDS = ("falling", "constant")
 LARGEST = 1000  # cells per side
 
@@ -139,34 +134,23 @@ def line_of_sight(clear: int) -> int:
     return seen
 
 
-def look(view: View, looks: np.ndarray, k: int) -> int:
-    """Returns entry k of the image (row-major over across, 6 − ahead, and object, colour, state)."""
-    bit = looks[BIT, k]
-    return int(
-        looks[FLOOR + view.compass, k] * int((view.floor & bit) != 0)
-        + looks[WALL, k] * int((view.wall & bit) != 0)
-        + looks[KEY + view.compass, k] * int((view.key & bit) != 0)
-        + looks[GOAL, k] * int((view.goal & bit) != 0)
-        + looks[DOOR + view.door_state, k] * int((view.door & bit) != 0)
+def look(view: View, k: int) -> tuple[int, int, int]:
+    """Returns object, colour and state of cell k of the image (row-major over across, 6 − ahead).
+
+    MiniGrid's encodings: floor (1, 0, 0), a grey wall (2, 5, 0), a yellow door (4, 4, its state), a yellow key
+    (5, 4, 0), a green goal (8, 1, 0), and (0, 0, 0) for what is not seen.
+    """
+    bit = 1 << SIDE * (SIDE - 1 - k % SIDE) + k // SIDE
+    floor, wall, goal = int((view.floor & bit) != 0), int((view.wall & bit) != 0), int((view.goal & bit) != 0)
+    key, door = int((view.key & bit) != 0), int((view.door & bit) != 0)
+    return (
+        floor + 2 * wall + 5 * key + 8 * goal + 4 * door,
+        5 * wall + 4 * key + goal + 4 * door,
+        view.door_state * door + view.compass * int(bit == OWN),
     )
 
 
 # ------------------------------------------------------------------------------------- ordinary Python
-
-
-def looks_table() -> np.ndarray:
-    """Returns `[14, 147]` int64: for each entry of the image its cell's bit, and its value if a thing lies there."""
-    table = np.zeros((DOOR + 3, SIDE, SIDE, 3), np.int64)
-    for across in range(SIDE):
-        for ahead in range(SIDE):
-            table[BIT, across, SIDE - 1 - ahead] = 1 << SIDE * ahead + across
-    for thing, encoding in ENCODINGS.items():
-        table[thing : thing + (4 if thing in (FLOOR, KEY) else 3 if thing == DOOR else 1)] = encoding
-    for state in (OPEN, CLOSED, LOCKED):
-        table[DOOR + state, :, :, 2] = state
-    for direction in range(4):
-        table[[FLOOR + direction, KEY + direction], SIDE // 2, SIDE - 1, 2] = direction
-    return table.reshape(len(table), -1)
 
 
 def image_space() -> gym.spaces.Box:

@@ -14,6 +14,8 @@ no law, so a template imported directly cannot run.
     observe_into(params, state, out, i)      writes what is observed: one player; the mover; where all act at once, all
     observe_as(params, state, player, out, i)    writes what that player observes
     as_batch(obs)                            an observation of one copy, as an array of a batch of one
+    view_of(params, state), store_view(F, I, i, view), load_view(F, I, i), write_view(params, view, out, i)    the same
+                                             in two parts, where SEPARATE_VIEWS says that views are named tuples
     write_reward(out, i, reward)             into an array with the batch axis last; add_reward adds to it;
     move_reward(gained, i, returns)          adds what copy i gained to `returns [M]` and forgets it
     random_action(P, params, state, key, counter)    uniform among the legal ones; takes CHOICE_SLOTS random numbers
@@ -53,6 +55,10 @@ num_choices: Any = None
 action_of_index: Any = None
 observe_into: Any = None
 observe_as: Any = None
+view_of: Any = None
+store_view: Any = None
+load_view: Any = None
+write_view: Any = None
 as_batch: Any = None
 add_reward: Any = None
 move_reward: Any = None
@@ -85,6 +91,7 @@ CHOICE_SLOTS: int = 1
 NUM_PLAYERS: int = 1
 MASK_PLAYERS: int = 1
 HAS_LEGAL: bool = False
+SEPARATE_VIEWS: bool = False
 TAKES_TURNS: bool = False
 ZERO_REWARD: Any = 0.0
 

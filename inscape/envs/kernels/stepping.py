@@ -11,6 +11,7 @@ from inscape.envs.kernels.names import (
     HAS_LEGAL,
     KEY,
     MASK_PLAYERS,
+    SEPARATE_VIEWS,
     SLOTS,
     TAKES_TURNS,
     TRANSITION_SLOTS,
@@ -23,6 +24,7 @@ from inscape.envs.kernels.names import (
     load_params,
     load_purpose,
     load_state,
+    load_view,
     mover,
     num_actions,
     observe_into,
@@ -32,9 +34,12 @@ from inscape.envs.kernels.names import (
     sample_initial,
     sample_transition,
     store_state,
+    store_view,
     terminal,
+    view_of,
     write_mask,
     write_reward,
+    write_view,
 )
 
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
@@ -94,6 +99,8 @@ def step_range(
             ended += advance_some(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
         else:
             ended += advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start, stop)
+        if SEPARATE_VIEWS:
+            look_around(P, F, I, obs, work, low, start, stop)
         if autoreset == NEXT_STEP:
             ended -= undo(P, F, I, obs, rewards, terminated, truncated, work, start, count)
         elif autoreset == SAME_STEP:
@@ -119,7 +126,7 @@ def finished(I, fresh, start, stop):
 def restart(P, F, I, work, start, stop):
     """Puts finished copies into the first state of their next episode, lists them in `fresh`, returns how many."""
     params = load_params(P)
-    fresh, kept_F, kept_I = work
+    fresh, kept_F, kept_I, _, _ = work
     count = finished(I, fresh, start, stop)
     for k in range(start, count):
         i = fresh[k]
@@ -151,8 +158,22 @@ def advance(P, F, I, actions, obs, rewards, terminated, truncated, limit, start,
         I[CLOCK, i] = clock + 1
         I[ELAPSED, i] = -1 if over | late else elapsed
         store_state(F, I, i, next_state)
-        observe_into(params, next_state, obs, i)
+        if not SEPARATE_VIEWS:
+            observe_into(params, next_state, obs, i)
     return ended
+
+
+@jit
+def look_around(P, F, I, obs, work, low, start, stop):
+    """Writes what copies start … stop − 1 observe, in two passes: the first, without a loop in it, takes several copies
+    at once. Each tile of a thread keeps its views in the same columns, low …, which stay in the cache."""
+    params = load_params(P)
+    views_F, views_I = work[3], work[4]
+    for copy in range(start, stop):
+        view = view_of(params, load_state(F, I, np.uint64(copy)))
+        store_view(views_F, views_I, np.uint64(low + copy - start), view)
+    for copy in range(start, stop):
+        write_view(params, load_view(views_F, views_I, np.uint64(low + copy - start)), obs, np.uint64(copy))
 
 
 @jit
@@ -171,7 +192,7 @@ def advance_some(P, F, I, actions, obs, rewards, terminated, truncated, limit, s
 def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
     """Takes back the step of fresh copies: they have only been reset. Returns how many of those had ended."""
     params = load_params(P)
-    fresh, kept_F, kept_I = work
+    fresh, kept_F, kept_I, _, _ = work
     ended = 0
     for k in range(start, start + count):
         i = fresh[k]
@@ -191,7 +212,7 @@ def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
 def begin_again(P, F, I, obs, final_obs, work, start, stop):
     """Keeps the final observation of each finished copy and begins its next episode."""
     params = load_params(P)
-    fresh, _, _ = work
+    fresh = work[0]
     for k in range(start, finished(I, fresh, start, stop)):
         i = fresh[k]
         observe_into(params, load_state(F, I, i), final_obs, i)
