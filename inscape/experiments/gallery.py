@@ -9,7 +9,7 @@ import inspect
 import re
 import textwrap
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,9 @@ LONGEST_DEFAULT = 60
 
 
 def write_gallery(path: str | Path, families: Mapping[str, tuple[WorldSpec, ...]] = FAMILIES) -> int:
-    """Writes the page and, in a folder of its name beside it, the pictures; returns how many worlds it shows.
+    """Writes the page, the pictures in a folder of its name beside it, and all of them on one sheet, `….png`.
+
+    Returns how many worlds it shows.
 
     Args:
         path: the page, `….md`; pictures go to `…/<world>.png`.
@@ -64,16 +66,37 @@ def write_gallery(path: str | Path, families: Mapping[str, tuple[WorldSpec, ...]
         raise UsageError(f"cannot write {folder}: {error.strerror or error}", hint="another place") from error
     shown = {family: specs for family, specs in families.items() if specs}
     parts = [_introduction(shown)]
+    pictures: list[Path] = []
     described: dict[str, str] = {}  # class → the first world of it, whose entry has the settings
     for family, specs in shown.items():
         parts.append(f"## {family}\n")
         for spec in specs:
             world = make_world(spec.name)
-            save_picture(folder / f"{spec.name}.png", sample_scene(world, spec.name))
+            pictures.append(folder / f"{spec.name}.png")
+            save_picture(pictures[-1], sample_scene(world, spec.name))
             parts.append(_entry(spec, world, f"{folder.name}/{spec.name}.png", described))
             described.setdefault(spec.entry, spec.name)
+    save_contact_sheet(path.with_suffix(".png"), pictures)
     write_text(path, "\n".join(parts).rstrip() + "\n")
     return sum(map(len, shown.values()))
+
+
+def save_contact_sheet(path: Path, pictures: Sequence[Path], columns: int = 10, cell: int = 112) -> None:
+    """Saves the pictures side by side, `columns` to a row, each fitted into `cell` pixels."""
+    from PIL import Image
+
+    gap = 8
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (cell + gap) + gap, rows * (cell + gap) + gap), "white")
+    for number, picture in enumerate(pictures):
+        with Image.open(picture) as opened:
+            shown = opened.convert("RGB")
+        shown.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+        row, column = divmod(number, columns)
+        left = gap + column * (cell + gap) + (cell - shown.width) // 2
+        top = gap + row * (cell + gap) + (cell - shown.height) // 2
+        sheet.paste(shown, (left, top))
+    sheet.quantize(256).save(path, optimize=True)
 
 
 def worlds_listed(page: str) -> list[str]:
