@@ -519,6 +519,8 @@ class World(BatchedLaw):
         the card if there is one.
         """
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
+        if device not in ("auto", "cpu") and not device.startswith("cuda"):
+            raise UsageError(f"device {device!r}", expected="auto, cpu, cuda, or one card, cuda:1")
         if device == "auto":
             from inscape.envs.cuda_compile import has_card
 

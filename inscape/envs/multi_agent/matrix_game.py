@@ -333,7 +333,8 @@ def payoff_table(payoffs: Any) -> np.ndarray:
     try:
         table = np.array(payoffs, np.float64)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"payoffs = {payoffs!r} is no table: {error}", expected=expected) from error
+        found = f"payoffs = {payoffs!r}: rows of different lengths, or entries that are no numbers"
+        raise UsageError(found, expected=expected) from error
     if table.ndim != 3 or table.shape[0] != 2 or 0 in table.shape:
         hint = "where one wins what the other loses: [table, -table]" if table.ndim == 2 else ""
         raise UsageError(f"a payoff table of shape {list(table.shape)}", expected=expected, hint=hint)
