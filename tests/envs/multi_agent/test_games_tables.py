@@ -213,7 +213,7 @@ def test_care_for_the_other_turns_the_dilemma():
         ({"payoffs": [[1, 2], [3, 4]]}, r"shape \[2, 2\]\n(.|\n)*\[table, -table\]"),
         ({"payoffs": np.zeros((3, 2, 2))}, r"shape \[3, 2, 2\]\n.*\[2, A, B\]"),
         ({"payoffs": np.zeros((2, 0, 2))}, r"shape \[2, 0, 2\]"),
-        ({"payoffs": [[[1, 2], [3]], [[1, 2], [3, 4]]]}, "is no table"),
+        ({"payoffs": [[[1, 2], [3]], [[1, 2], [3, 4]]]}, "rows of different lengths"),
         ({"payoffs": [[[0, np.nan]], [[0, 0]]]}, "payoff nan of player 0 at row 0, column 1"),
         ({"payoffs": "chicken"}, "no game named 'chicken'"),
         ({"names": ("rock", "paper")}, "2 names for 3 actions"),
