@@ -2,11 +2,14 @@
 
 Which episodes are counted is fixed before anything is seen: with E episodes on n copies, copy i gives its first
 ⌈(E−i)/n⌉ episodes, however long they take. (Taking the first E episodes to *end* would favour short ones.)
+
+Several players: an agent for each, or one for all of them. Each is asked in turn, or all at once, for its own player
+alone: with what that player observes, and what is legal for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +33,7 @@ LONGEST_EPISODE = 100_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How an agent did.
+    """How an agent did; of several players, how one of them did.
 
     Attributes:
         returns: `[E]` sums of rewards, discounted by the `gamma` of the evaluation.
@@ -58,7 +61,8 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
     """Returns `episodes` recorded episodes of `agent` in `task`, ordered by copy within each round of copies.
 
     Args:
-        agent: an `Agent`, or any object with `act`.
+        agent: an `Agent`, or any object with `act`; in a world of several players a list of them, one for each, or one
+            that acts for all.
         task: what to act in; with states recorded where it is a world of ours.
         episodes: how many.
         seed: seed of the environment's chance (the agent has its own).
@@ -66,13 +70,14 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
             it when it is smaller than `episodes`.
 
     Raises:
-        UsageError: an action of the wrong shape, dtype or range or an illegal one (naming agent, copy and step); or an
-            episode that does not end in an environment without a time limit.
+        UsageError: an action of the wrong shape, dtype or range or an illegal one (naming agent, copy and step); an
+            episode that does not end in an environment without a time limit; or agents that are not as many as the
+            players.
     """
-    agent = as_agent(agent)
+    seats = seated(agent, task)
     recorder = _Recorder()
-    played = list(_play(agent, task, episodes, seed, max_copies, recorder))
-    identity = {"task": task.to_json(), "agent": agent.name, "seed": seed}
+    played = list(_play(seats, task, episodes, seed, max_copies, recorder))
+    identity = {"task": task.to_json(), "agent": ",".join(one.name for one in seats), "seed": seed}
     return [recorder.trajectory(episode, identity) for episode in sorted(played, key=lambda e: (e.number, e.copy))]
 
 
@@ -90,17 +95,69 @@ def evaluate(
         gamma: discount of the returns; 1 for plain sums.
 
     Raises:
+        UsageError: as `rollout`; or the task has several players.
+    """
+    found = evaluate_players(agent, task, episodes, seed, max_copies, gamma)
+    if len(found) > 1:
+        raise UsageError(
+            f"{task.name} has {len(found)} players, each with a return of its own",
+            expected="a task of one player",
+            hint="evaluate_players(agents, task, …)",
+        )
+    return found[0]
+
+
+def evaluate_players(
+    agents: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES, gamma: float = 1.0
+) -> tuple[Evaluation, ...]:
+    """Returns how each player did in the same `episodes` episodes, those that `rollout` would record.
+
+    Args:
+        agents: a list of agents, one for each player, or one that acts for all.
+        task, episodes, seed, max_copies, gamma: as in `evaluate`.
+
+    Raises:
         UsageError: as `rollout`.
     """
-    played = list(_play(as_agent(agent), task, episodes, seed, max_copies, None, gamma))
+    played = list(_play(seated(agents, task), task, episodes, seed, max_copies, None, gamma))
     played.sort(key=lambda e: (e.number, e.copy))
-    returns = np.array([episode.total for episode in played])
-    return Evaluation(
-        returns,
-        np.array([episode.stop - episode.start for episode in played]),
-        np.array([episode.terminated for episode in played]),
-        bootstrap_interval(returns, np.random.default_rng(seed)),
-    )
+    lengths = np.array([episode.stop - episode.start for episode in played])
+    terminated = np.array([episode.terminated for episode in played])
+    return _by_player(np.array([episode.total for episode in played]), lengths, terminated, seed)
+
+
+def evaluation_of(trajectories: Sequence[Trajectory], seed: int) -> tuple[Evaluation, ...]:
+    """Returns how each player did in recorded episodes, by plain sums: what `evaluate_players` finds in the same ones.
+
+    Args:
+        trajectories: at least one, all of one task.
+        seed: of the bootstrap.
+    """
+    returns = np.array([trajectory.total_reward for trajectory in trajectories])
+    lengths = np.array([len(trajectory) for trajectory in trajectories])
+    return _by_player(returns, lengths, np.array([trajectory.terminated for trajectory in trajectories]), seed)
+
+
+def _by_player(returns: Array, lengths: Array, terminated: Array, seed: int) -> tuple[Evaluation, ...]:
+    columns = np.ascontiguousarray(returns.reshape(len(lengths), -1).T)
+    intervals = (bootstrap_interval(own, np.random.default_rng(seed)) for own in columns)
+    return tuple(Evaluation(own, lengths, terminated, ci) for own, ci in zip(columns, intervals, strict=True))
+
+
+def seated(agent: Any, task: Task) -> list[Agent]:
+    """Returns the agent of each player, from one for each or one for all.
+
+    Raises:
+        UsageError: there are more agents than players, or too few; or no agents at all.
+    """
+    players = 1 if task.world is None else task.world.players
+    given = list(agent) if isinstance(agent, (list, tuple)) else [agent] * players
+    if len(given) != players:
+        raise UsageError(
+            f"{len(given)} agents for the {players} players of {task.name}",
+            expected=f"{players} agents, or one that acts for all" if players > 1 else "one agent",
+        )
+    return [as_agent(one) for one in given]
 
 
 def bootstrap_interval(
@@ -117,13 +174,16 @@ def bootstrap_interval(
 
 @dataclass(frozen=True)
 class _Episode:
-    """Episode `number` of a copy, from step `start` to step `stop` of the loop (its last action is at stop − 1)."""
+    """Episode `number` of a copy, from step `start` to step `stop` of the loop (its last action is at stop − 1).
+
+    `total` is its return, `[]` or `[M]`.
+    """
 
     copy: int
     number: int
     start: int
     stop: int
-    total: float
+    total: Array
     terminated: bool
     truncated: bool
 
@@ -165,21 +225,28 @@ class _Recorder:
 
 
 def _play(
-    agent: Agent, task: Task, episodes: int, seed: int, max_copies: int, recorder: _Recorder | None, gamma: float = 1.0
+    seats: Sequence[Agent],
+    task: Task,
+    episodes: int,
+    seed: int,
+    max_copies: int,
+    recorder: _Recorder | None,
+    gamma: float = 1.0,
 ) -> Iterator[_Episode]:
     """Plays, and yields each counted episode as it ends.
 
     The environment resets in a step of its own ("next-step"), so that the last observation and state of an episode are
-    seen like any other. The agent is asked only for copies that still owe an episode and are inside one.
+    seen like any other. An agent is asked only for copies that still owe an episode and are inside one.
     """
     _require_counts(episodes, max_copies)
-    copies = min(episodes, max_copies)
+    copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)
     env = task.vector_env(copies, autoreset="next-step")
     try:
         owed = np.array([len(range(i, episodes, copies)) for i in range(copies)])
         number, start = np.zeros(copies, np.int64), np.zeros(copies, np.int64)
-        total, discount, fresh = np.zeros(copies), np.ones(copies), np.zeros(copies, np.bool_)
-        idle = _idle_action(env.single_action_space)
+        total = np.zeros((copies, len(seats)) if len(seats) > 1 else copies)
+        discount, fresh = np.ones(copies), np.zeros(copies, np.bool_)
+        idle = _idle_actions(task, copies)
         observation, info = env.reset(seed=seed)
         step = 0
         while True:
@@ -190,57 +257,65 @@ def _play(
             if not (number < owed).any():
                 return
             acting = np.flatnonzero((number < owed) & ~fresh)
-            actions = _actions(agent, env.single_action_space, observation, mask, acting, copies, idle, step)
+            actions = _actions(seats, task, observation, mask, info.get("mover"), acting, idle, step)
             observation, reward, terminated, truncated, info = env.step(actions)
             _require_numbers(task, reward, step)
             if recorder is not None:
                 recorder.did(actions, reward)
             start[fresh], total[fresh], discount[fresh] = step + 1, 0.0, 1.0
-            total += np.where(fresh, 0.0, discount * reward)
+            weight = np.where(fresh, 0.0, discount)
+            total += (weight if total.ndim == 1 else weight[:, None]) * reward
             discount[~fresh] *= gamma
             ended = (terminated | truncated) & ~fresh
             for i in np.flatnonzero(ended & (number < owed)):
                 span, flags = (int(start[i]), step + 1), (bool(terminated[i]), bool(truncated[i]))
-                yield _Episode(int(i), int(number[i]), *span, float(total[i]), *flags)
+                yield _Episode(int(i), int(number[i]), *span, total[i].copy(), *flags)
             number += ended
             fresh = ended
             step += 1
-            _require_ending(task, agent, step - start[(number < owed) & ~fresh])
+            _require_ending(task, name, step - start[(number < owed) & ~fresh])
     finally:
         env.close()
 
 
 def _actions(
-    agent: Agent,
-    space: gymnasium.Space[Any],
+    seats: Sequence[Agent],
+    task: Task,
     observation: Array,
     mask: Array | None,
+    mover: Array | None,
     acting: Array,
-    copies: int,
     idle: Array,
     step: int,
 ) -> Array:
     """Returns the actions of all copies; those not `acting` get any legal one, which changes nothing that counts."""
-    actions = np.repeat(idle[None], copies, axis=0)
-    if mask is not None and idle.ndim == 0:
-        actions = actions + np.argmax(mask, axis=1)
-    if len(acting):
-        everyone = len(acting) == copies
-        seen = observation if everyone else observation[acting]
-        legal = mask if mask is None or everyone else mask[acting]
-        chosen = agent.act(seen, legal)
-        actions[acting] = check_actions(chosen, space, acting, agent=agent.name, step=step, action_mask=legal)
+    actions = idle.copy()
+    if mask is not None and not task.action_space.shape:
+        actions += np.argmax(mask, axis=-1)
+    for player, agent in enumerate(seats):
+        rows = acting if mover is None else acting[mover[acting] == player]
+        if not len(rows):
+            continue
+        # who acts at once with others sees, and may do, what its own entry says
+        at: Any = rows if len(seats) == 1 or mover is not None else (rows, player)
+        legal = None if mask is None else mask[at]
+        chosen = agent.act(observation[at], legal)
+        actions[at] = check_actions(chosen, task.action_space, rows, agent=agent.name, step=step, action_mask=legal)
     return actions
 
 
-def _idle_action(space: gymnasium.Space[Any]) -> Array:
-    """Returns an action any environment takes (a fixed one: copies that do not count must not use up chance)."""
+def _idle_actions(task: Task, copies: int) -> Array:
+    """Returns `[B, ...]` actions any environment without a mask takes (fixed ones: copies that do not count must not
+    use up chance)."""
     import gymnasium
 
+    space = task.action_space
     if isinstance(space, gymnasium.spaces.Box):
-        return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
-    start = getattr(space, "start", 0)
-    return np.zeros(space.shape or (), np.int64) + start
+        one = np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
+    else:
+        one = np.zeros(space.shape or (), np.int64) + getattr(space, "start", 0)
+    players = (task.world.players,) if task.world is not None and task.world.simultaneous else ()
+    return np.array(np.broadcast_to(one, (copies, *players, *one.shape)))
 
 
 def _stacked(mask: Array) -> Array:
@@ -255,7 +330,7 @@ def _require_counts(episodes: int, max_copies: int) -> None:
 
 def _require_numbers(task: Task, rewards: Array, step: int) -> None:
     if not np.isfinite(rewards).all():
-        copy = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        copy = int(np.argwhere(~np.isfinite(rewards))[0][0])
         raise UsageError(
             f"the reward of {task.name} is {rewards[copy]} in copy {copy} at step {step}",
             expected="a finite number",
@@ -263,10 +338,10 @@ def _require_numbers(task: Task, rewards: Array, step: int) -> None:
         )
 
 
-def _require_ending(task: Task, agent: Agent, lengths: Array) -> None:
+def _require_ending(task: Task, agent: str, lengths: Array) -> None:
     if len(lengths) and lengths.max() >= LONGEST_EPISODE and task.max_episode_steps is None:
         raise UsageError(
-            f"an episode of {agent.name} in {task.name} has not ended after {LONGEST_EPISODE:,} steps",
+            f"an episode of {agent} in {task.name} has not ended after {LONGEST_EPISODE:,} steps",
             expected="an environment with a time limit, or an agent that ends its episodes",
             hint="give the world max_episode_steps",
         )

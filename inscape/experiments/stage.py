@@ -1,4 +1,4 @@
-"""One episode, step by step, for one player or several: what `play` and `watch` of several players drive.
+"""One episode, step by step, for one player or several: what `play` drives.
 
 A `LawStage` runs a world of ours as plain Python: nothing has to compile before the first picture, and at the pace of
 a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environment. Both record what happens.
@@ -243,14 +243,13 @@ def perceived_scene(world: World, states: States, player: int, index: int = 0) -
         return scene
     if world.players > 1 or not hides(world):
         return world.scene(states, index)
-    words = world.law_function("describe_observation")
-    observation = world.observe(states[index], player, compiled=False)[0]
+    observation = world.observe(states[[index]], player, compiled=False)
+    words = world.describe_seen(observation)
     if words is not None:
-        seen = observation.tolist() if observation.ndim == 0 else tuple(observation.tolist())
-        return words_scene(words(world.params, world.purpose, seen))
+        return words_scene(words[0])
     if type(world).describe is not World.describe:
         return words_scene(world.describe_state(states, index))
-    values = tuple(np.ravel(observation).tolist())
+    values = tuple(np.ravel(observation[0]).tolist())
     return default_scene({"observation": values if len(values) > 1 else values[0]}, world.name)
 
 
@@ -290,7 +289,7 @@ def words_scene(text: str) -> Scene:
     return Scene(12.0, height, (Rect(0, 0, 12.0, height, fill="paper"), *shapes))
 
 
-def cast(specs: Sequence[str], task: Task, seed: int, humans: bool) -> list[Any]:
+def cast(specs: Sequence[str], task: Task, seed: int, humans: bool, settings: Any = None) -> list[Any]:
     """Returns who plays each part: an agent, or None for a human, from specs such as `["human", "mcts"]`.
 
     Args:
@@ -299,6 +298,7 @@ def cast(specs: Sequence[str], task: Task, seed: int, humans: bool) -> list[Any]
         task: what is acted in.
         seed: seed of the agents' own chance; player k's agent gets seed + k.
         humans: whether there may be humans.
+        settings: the agents' settings, as `make_agent` takes them; None for the defaults of each.
 
     Raises:
         UsageError: a number of specs that does not fit, a human where there may be none, or an agent that cannot act
@@ -314,16 +314,18 @@ def cast(specs: Sequence[str], task: Task, seed: int, humans: bool) -> list[Any]
             expected=f"{count}, or one name for all of them" if count > 1 else "one",
             hint=",".join((given + ["random"] * count)[:count]),
         )
-    return [None if name == "human" and humans else _agent(name, task, seed + k) for k, name in enumerate(given)]
+    return [
+        None if name == "human" and humans else _agent(name, task, seed + k, settings) for k, name in enumerate(given)
+    ]
 
 
-def _agent(spec: str, task: Task, seed: int) -> Any:
+def _agent(spec: str, task: Task, seed: int, settings: Any) -> Any:
     from inscape.agents.plugins import make_agent
     from inscape.experiments.run import find_run
     from inscape.experiments.training import load_agent
 
     if find_run(spec) is None:
-        return make_agent(spec, task, seed=seed)
+        return make_agent(spec, task, seed=seed, settings=settings)
     agent, trained = load_agent(spec, seed=seed)
     for name in ("observation_space", "action_space"):
         if getattr(trained, name) != getattr(task, name):
@@ -355,26 +357,3 @@ def choose(agent: Any, stage: Stage, player: int) -> Any:
     return check_actions(
         chosen, stage.task.action_space, np.array([0]), agent=agent.name, step=len(stage.actions), action_mask=masks
     )[0]
-
-
-def play_out(agents: Sequence[Any], task: Task, episodes: int, seed: int) -> list[Trajectory]:
-    """Returns episodes of several agents in a world of several players; episode k has the seed `seed + k`.
-
-    Raises:
-        UsageError: as `choose`; or an episode that does not end.
-    """
-    from inscape.agents.rollout import LONGEST_EPISODE
-
-    stage, name = make_stage(task), ",".join(agent.name for agent in agents)
-    played = []
-    for episode in range(episodes):
-        stage.reset(seed + episode)
-        while not stage.ended:
-            stage.step({player: choose(agents[player], stage, player) for player in stage.movers})
-            if len(stage.actions) >= LONGEST_EPISODE:
-                raise UsageError(
-                    f"an episode of {task.name} has not ended after {LONGEST_EPISODE:,} steps",
-                    expected="a world with a time limit",
-                )
-        played.append(stage.trajectory(name))
-    return played

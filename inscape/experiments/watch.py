@@ -46,7 +46,8 @@ def watch(
     as many copies; other environments draw themselves as they are played.
 
     Args:
-        agent: an `Agent`, or any object with `act`; in a world of several players a sequence, one for each.
+        agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
+            that acts for all.
         task: what to act in.
         seed: seed of the environment's chance.
         episodes: how many; raised to `copies` if smaller.
@@ -69,13 +70,9 @@ def watch(
     count = max(episodes, copies)
 
     def record() -> list[Trajectory]:
-        if task.world is not None and task.world.players > 1:
-            from inscape.experiments.stage import play_out
-
-            return play_out(agents * task.world.players if len(agents) == 1 else agents, task, count, seed)
         from inscape.agents.rollout import rollout
 
-        return rollout(agents[0], task, count, seed, max_copies=copies)
+        return rollout(agents if len(agents) > 1 else agents[0], task, count, seed, max_copies=copies)
 
     pace = fps if fps is not None else natural_fps(task)
     film = _Film(task, copies, size, pace, record, agents[0], seed, count)

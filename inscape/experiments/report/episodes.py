@@ -70,7 +70,7 @@ def player_episode(
             Frame(
                 scenes[t],
                 action_name(world, trajectory.actions[t]) if acting else "",
-                float(trajectory.rewards[t]) if acting else None,
+                float(trajectory.rewards[t]) if acting and world.players == 1 else None,
                 search=None if plan is None else search_overlay(world, plan, locate),
                 imagination=None if future is None else imagination_overlay(world, future),
                 posterior=belief,
@@ -79,7 +79,8 @@ def player_episode(
     ending = "terminated" if trajectory.terminated else "truncated" if trajectory.truncated else ""
     if count < len(trajectory) + 1:
         ending = f"cut: the first {count} of {len(trajectory) + 1} states"
-    name = title or f"seed {trajectory.seed}, return {trajectory.total_reward:.4g}"
+    gained = " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
+    name = title or f"seed {trajectory.seed}, return {gained}"
     return PlayerEpisode(name, tuple(frames), trajectory.agent if agent is None else agent, ending)
 
 
@@ -88,10 +89,10 @@ def _entry(overlay: Sequence[Any] | None, t: int) -> Any:
 
 
 def action_name(world: World, action: Any) -> str:
-    """Returns the name of a discrete action, or the numbers of a continuous one."""
+    """Returns the name of a discrete action, or of each player's, or the numbers of a continuous one."""
     if world.continuous:
         return ", ".join(f"{number:.2f}" for number in np.atleast_1d(action))
-    return str(world.action_names[int(action)])
+    return " + ".join(world.action_names[int(one)] for one in np.atleast_1d(action))
 
 
 def search_overlay(world: World, plan: Plan, locate: Callable[[Any], States] | None = None) -> SearchOverlay:
