@@ -6,8 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from inscape.agents.rollout import rollout
 from inscape.envs import rendering
 from inscape.envs.law import World
+from inscape.envs.multi_agent.kuhn_poker import KuhnPoker
 from inscape.envs.play_window import Line, PlayWindow
 from inscape.envs.registry import Task, resolve_task
 from inscape.errors import UsageError
@@ -15,7 +17,7 @@ from inscape.experiments import play as playing
 from inscape.experiments.cli import main
 from inscape.experiments.play import Session, direction_of, idle_action, keys_for, play, push_of
 from inscape.experiments.run import load_trajectories
-from inscape.experiments.stage import cast, hides, make_stage, perceived_scene, play_out
+from inscape.experiments.stage import cast, hides, make_stage, perceived_scene
 from tests.world_models.games import TicTacToe
 
 
@@ -374,7 +376,7 @@ def test_two_humans_at_once(tmp_path):
 def test_agents_play_out_and_are_watched(tmp_path):
     task = task_of(Rocks)
     agents = cast(["random"], task, 7, humans=False)
-    first, second = (play_out(agents, task, 2, seed=3) for agents in (agents, cast(["random"], task, 7, humans=False)))
+    first, second = (rollout(agents, task, 2, seed=3) for agents in (agents, cast(["random"], task, 7, humans=False)))
     assert [t.actions.tolist() for t in first] == [t.actions.tolist() for t in second]
     assert all(t.terminated and len(t) == 3 for t in first)
     from inscape.experiments.watch import watch
@@ -416,8 +418,12 @@ def test_what_is_hidden_is_found_out():
 
 
 def test_an_agents_card_stays_covered():
-    """The drawing opens the card of whoever acts; a human against an agent sees their own all the time."""
-    task = resolve_task("KuhnPoker")
+    """Where the drawing opens the card of whoever acts, a human against an agent keeps the picture of their turn."""
+
+    class Undrawn(KuhnPoker):
+        draw_view = None
+
+    task = task_of(Undrawn)
     agents = cast(["human", "random"], task, 0, humans=True)
     session, open_session = (Session(task, agents, 0, reveal=reveal) for reveal in (False, True))
     mine = session.picture()
@@ -429,6 +435,19 @@ def test_an_agents_card_stays_covered():
     assert open_session.picture() != mine
     second = Session(task, agents[::-1], 0)  # the agent begins: there is no picture of one's own turn yet
     assert [shape.text for shape in second.picture().shapes if hasattr(shape, "text")] == ["player_0 is thinking"]
+
+
+def test_a_player_sees_their_own_card_and_no_other():
+    task = resolve_task("KuhnPoker")
+    for seat in (0, 1):
+        agents = cast(["human", "random"], task, 0, humans=True)
+        session = Session(task, agents if seat == 0 else agents[::-1], 0)
+        state = task.world.unpack(session.stage.state)
+        own, other = (state.first, state.second) if seat == 0 else (state.second, state.first)
+        for _ in range(2):
+            letters = [shape.text for shape in session.picture().shapes if hasattr(shape, "text")]
+            assert letters == ["JQK"[own]] != ["JQK"[other]]
+            session.press("space")  # the agent acts, or nobody: there is no key that does nothing
 
 
 def test_a_world_can_say_how_a_view_looks():

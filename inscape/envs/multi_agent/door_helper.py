@@ -29,6 +29,7 @@ from inscape.errors import UsageError
 GOALS = "ABCDE"
 MOST_DOORS = 12
 OPEN = 5
+HUMAN = 0
 MAPS: dict[str, tuple[str, ...]] = {
     "four-rooms": (
         "#########",
@@ -238,28 +239,38 @@ class DoorHelper(World):
 
     @staticmethod
     def draw(params: DoorHelperParams, purpose: DoorHelperPurpose, state: DoorHelperState) -> Scene:
-        width, height = params.width, len(params.letters) // params.width
-        text = "".join(chr(code) for code in params.letters)
-        shapes: list[Shape] = floor_shapes([text[r * width : (r + 1) * width] for r in range(height)])
-        for cell, letter in enumerate(text):
-            x, y = middle(cell, width)
-            if letter in GOALS:
-                fill = "goal" if cell == purpose.goal else "muted"
-                shapes.append(Rect(x - 0.38, y - 0.38, 0.76, 0.76, fill=fill, radius=0.12))
-                shapes.append(Text(x, y, letter, size=0.45, fill="paper"))
-            elif letter == "+":
-                if params.door[cell] & state.doors:
-                    for side in (-0.5, 0.36):  # its posts
-                        shapes.append(Rect(x + side, y - 0.5, 0.14, 1, fill="wood", layer="moving"))
-                else:
-                    shapes.append(Rect(x - 0.5, y - 0.5, 1, 1, fill="wood", stroke="ink", layer="moving"))
-                    shapes.append(Rect(x + 0.16, y - 0.08, 0.16, 0.16, fill="ink", radius=0.08, layer="moving"))
-        shapes += player_shapes(0, state.human, width)
-        x, y = middle(state.helper, width)
-        shapes += player_shapes(1, state.helper, width)
-        shapes.append(Rect(x - 0.18, y - 0.06, 0.36, 0.12, fill="yellow", layer="moving"))  # the keys
-        return Scene(width, height, tuple(shapes))
+        return _floor_plan(params, state, purpose.goal)
+
+    @staticmethod
+    def draw_view(params: DoorHelperParams, purpose: DoorHelperPurpose, state: DoorHelperState, player: int) -> Scene:
+        """Returns what a player sees; to the helper all goals look the same."""
+        return _floor_plan(params, state, purpose.goal if player == HUMAN else None)
 
     @staticmethod
     def place(params: DoorHelperParams, state: DoorHelperState) -> tuple[float, float]:
         return middle(state.human, params.width)
+
+
+def _floor_plan(params: DoorHelperParams, state: DoorHelperState, wanted: int | None) -> Scene:
+    """Returns the floor with the players; of the goals, the one in cell `wanted` stands out."""
+    width, height = params.width, len(params.letters) // params.width
+    text = "".join(chr(code) for code in params.letters)
+    shapes: list[Shape] = floor_shapes([text[r * width : (r + 1) * width] for r in range(height)])
+    for cell, letter in enumerate(text):
+        x, y = middle(cell, width)
+        if letter in GOALS:
+            fill = "goal" if cell == wanted else "muted"
+            shapes.append(Rect(x - 0.38, y - 0.38, 0.76, 0.76, fill=fill, radius=0.12))
+            shapes.append(Text(x, y, letter, size=0.45, fill="paper"))
+        elif letter == "+":
+            if params.door[cell] & state.doors:
+                for side in (-0.5, 0.36):  # its posts
+                    shapes.append(Rect(x + side, y - 0.5, 0.14, 1, fill="wood", layer="moving"))
+            else:
+                shapes.append(Rect(x - 0.5, y - 0.5, 1, 1, fill="wood", stroke="ink", layer="moving"))
+                shapes.append(Rect(x + 0.16, y - 0.08, 0.16, 0.16, fill="ink", radius=0.08, layer="moving"))
+    shapes += player_shapes(0, state.human, width)
+    x, y = middle(state.helper, width)
+    shapes += player_shapes(1, state.helper, width)
+    shapes.append(Rect(x - 0.18, y - 0.06, 0.36, 0.12, fill="yellow", layer="moving"))  # the keys
+    return Scene(width, height, tuple(shapes))

@@ -136,25 +136,40 @@ class KuhnPoker(World):
         return f"you are {('first', 'second')[player]}, your card: {card} | {told} | {stakes}"
 
     @staticmethod
+    def describe_observation(params: Any, purpose: KuhnPurpose, observation: tuple[int, int]) -> str:
+        """Returns what a player perceives, in words."""
+        card, history = observation
+        turn = "" if history >= SHOWN else f"; {('first', 'second')[int(history in (PASSED, BET))]} is to act"
+        return f"your card: {CARDS[card]} | {TOLD[history]}{turn} | ante {purpose.ante:g}, bet {purpose.bet:g}"
+
+    @staticmethod
     def draw(params: Any, purpose: KuhnPurpose, state: KuhnState) -> Scene:
         """Returns the table; only the card of who is to move is open, and both where they are shown."""
-        over = state.history >= SHOWN
-        mover = KuhnPoker.mover(params, state)
-        bets = (state.history in (BET, SECOND_FOLDED, CALLED, CALLED_LATE), "b" in HISTORIES[state.history][1:2])
-        folded = FIRST_FOLDED, SECOND_FOLDED
-        shapes: list[Shape] = [Rect(0, 0, 4, 3, fill="start")]
-        for player, card in enumerate((state.first, state.second)):
-            x, color = 0.3 + 1.9 * player, f"player{player}"
-            is_open = _is_shown(state) or (not over and player == mover)
-            away = state.history == folded[player]
-            ground = "paper" if is_open else "line" if away else color
-            shapes.append(Rect(x, 0.25, 1.5, 1.7, ground, color, 0.1, radius=0.15, layer="moving"))
-            if is_open:
-                shapes.append(Text(x + 0.75, 1.1, CARDS[card][0].upper(), 0.85, "ink", layer="moving"))
-            # the ante, and beside it the bet
-            for chip in range(1 + bets[player]):
-                shapes.append(Circle(x + 0.4 + 0.7 * chip, 2.45, 0.28, color, "ink", 0.06, layer="moving"))
-        return Scene(4, 3, tuple(shapes))
+        return _table(state, None if state.history >= SHOWN else KuhnPoker.mover(params, state))
+
+    @staticmethod
+    def draw_view(params: Any, purpose: KuhnPurpose, state: KuhnState, player: int) -> Scene:
+        """Returns the table as a player sees it: their own card is open, and both where they are shown."""
+        return _table(state, player)
+
+
+def _table(state: KuhnState, viewer: int | None) -> Scene:
+    """Returns the table; of the cards that are not shown to everybody only the viewer's is open."""
+    bets = (state.history in (BET, SECOND_FOLDED, CALLED, CALLED_LATE), "b" in HISTORIES[state.history][1:2])
+    folded = FIRST_FOLDED, SECOND_FOLDED
+    shapes: list[Shape] = [Rect(0, 0, 4, 3, fill="start")]
+    for player, card in enumerate((state.first, state.second)):
+        x, color = 0.3 + 1.9 * player, f"player{player}"
+        is_open = _is_shown(state) or player == viewer
+        away = state.history == folded[player]
+        ground = "line" if away else "paper" if is_open else color
+        shapes.append(Rect(x, 0.25, 1.5, 1.7, ground, color, 0.1, radius=0.15, layer="moving"))
+        if is_open:
+            shapes.append(Text(x + 0.75, 1.1, CARDS[card][0].upper(), 0.85, "ink", layer="moving"))
+        # the ante, and beside it the bet
+        for chip in range(1 + bets[player]):
+            shapes.append(Circle(x + 0.4 + 0.7 * chip, 2.45, 0.28, color, "ink", 0.06, layer="moving"))
+    return Scene(4, 3, tuple(shapes))
 
 
 def _is_shown(state: KuhnState) -> bool:
