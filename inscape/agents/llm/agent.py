@@ -124,7 +124,8 @@ class LanguageModelAgent(Agent):
         settings: see `LanguageModelSettings`.
 
     Raises:
-        UsageError: transformers is missing, the model cannot be had safely, or the actions have no names to answer.
+        UsageError: transformers is missing, the model cannot be had safely, the actions have no names to answer, or
+            all players act at once.
     """
 
     name = "llm"
@@ -137,6 +138,12 @@ class LanguageModelAgent(Agent):
         _check(settings)
         self.task, self.seed, self.settings = task, seed, settings
         self.device = resolve_device(device)
+        if task.world is not None and task.world.simultaneous:
+            raise UsageError(
+                f"llm on {task.name}, whose players act at once",
+                expected="a world of one player, or of players who move in turn",
+                hint="random, or an agent of your own: file.py:Class",
+            )
         self.actions = answers_of(task)
         self._first_action = int(task.action_space.start)  # type: ignore[attr-defined]
         listed = settings.model is not None if settings.list_actions is None else settings.list_actions

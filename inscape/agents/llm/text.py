@@ -1,6 +1,7 @@
 """Observations as text: what a language model is asked, and what it may answer.
 
-The prompt is the world's own `describe` of the state, then (for models that read English) the actions, then
+The prompt is the world's own `describe_observation` of what is perceived, or where it has none but what is perceived
+determines the state, its `describe` of the state; then (for models that read English) the actions, then
 `action:`. The answers are `" " + name + "\\n"`: the line break ends every answer in the same way, so that of two names
 of which one begins the other ("up", "upright") neither is favoured. Few tokens are the aim: nothing is said twice.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.errors import PartialObservationError, UsageError
+from inscape.errors import PartialObservationError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
@@ -84,8 +85,8 @@ class Prompter:
     """Turns observations into prompts, remembering what it has seen.
 
     Args:
-        task: a world of ours is described state by state where the observation determines the state; elsewhere the
-            observation is spelt out.
+        task: a world of ours says what is perceived in its own words, where it has some for observations or where
+            they determine the state; elsewhere the observation is spelt out.
         list_actions: whether prompts name the actions.
     """
 
@@ -109,9 +110,12 @@ class Prompter:
 
     def _describe(self, observations: NDArray[Any]) -> list[str]:
         if self._world is not None:
+            seen = self._world.describe_seen(observations)
+            if seen is not None:
+                return seen
             try:
                 states = self._world.states_of(observations)
-            except PartialObservationError:
+            except (PartialObservationError, TooManyStatesError):
                 self._world = None  # what it sees is all the agent may be told
             else:
                 return [self._world.describe_state(states, b) for b in range(len(observations))]
