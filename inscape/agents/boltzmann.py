@@ -12,11 +12,13 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.interface import Agent, Array, State
-from inscape.errors import MissingLawError
+from inscape.errors import MissingLawError, PartialObservationError
 
 if TYPE_CHECKING:
     from inscape.envs.law import World
     from inscape.envs.registry import Task
+
+ONE_OF_YOUR_OWN = "random, or an agent of your own: file.py:Class"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class ValueIterationAgent(Agent):
         settings: see `ValueIterationSettings`.
 
     Raises:
-        MissingLawError: the task has no law, or one that can only be sampled.
+        MissingLawError: the task has no law, or one that can only be sampled; or it has several players.
+        PartialObservationError: states of its world look the same.
         UsageError: gamma or beta out of range.
     """
 
@@ -54,8 +57,15 @@ class ValueIterationAgent(Agent):
 
         self.settings = settings or ValueIterationSettings()
         s, world = self.settings, known_law(task, "value-iteration", "q-learning, or mcts --model tabular")
+        if world.players > 1:
+            raise MissingLawError(
+                f"{world.name} has {world.players} players, and value-iteration solves worlds of one",
+                expected="a world of one player",
+                hint=ONE_OF_YOUR_OWN if world.simultaneous else "random; or mcts, where who acts sees the state",
+            )
         self.gamma = world.gamma if s.gamma is None else s.gamma
         self.model = TabularModel.from_world(world)
+        require_seen_state(world, "value-iteration")
         if s.beta is None:
             self.solution = value_iteration(self.model, self.gamma, s.tolerance)
         else:
@@ -98,3 +108,30 @@ def known_law(task: Task, who: str, instead: str) -> World:
             hint=instead,
         )
     return task.world
+
+
+def require_seen_state(world: World, who: str) -> None:
+    """Checks that what the one who acts observes determines the state.
+
+    Args:
+        world: what to act in.
+        who: what needs that, for the message.
+
+    Raises:
+        PartialObservationError: states look the same, or there is no way to tell.
+        TooManyStatesError: there are too many states to compare.
+    """
+    start = world.sample_initial(1, np.random.default_rng(0))
+    try:
+        world.states_of(world.observe(start))
+    except PartialObservationError as error:
+        raise unseen_state(error, who, world) from error
+
+
+def unseen_state(error: PartialObservationError, who: str, world: World) -> PartialObservationError:
+    """Returns the error with who needed the state, and what to try instead."""
+    return PartialObservationError(
+        f"{who} needs to see the state, and {error.found}",
+        expected="a world whose observation determines its state",
+        hint=ONE_OF_YOUR_OWN if world.players > 1 else "q-learning or ppo, which learn from what is observed",
+    )

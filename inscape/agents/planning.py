@@ -21,9 +21,9 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
-from inscape.agents.boltzmann import known_law
+from inscape.agents.boltzmann import ONE_OF_YOUR_OWN, known_law, unseen_state
 from inscape.agents.interface import Agent, Array, Metrics, State
-from inscape.errors import UsageError
+from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.dynamic_programming import value_iteration
 from inscape.world_models.interface import Plan
 from inscape.world_models.known import KnownModel
@@ -31,6 +31,7 @@ from inscape.world_models.learned_tabular import LearnedTabularModel
 from inscape.world_models.tree_search import UCT
 
 if TYPE_CHECKING:
+    from inscape.envs.law import World
     from inscape.envs.registry import Task
     from inscape.world_models.tabular import TabularModel
 
@@ -78,7 +79,7 @@ class MCTSSettings:
 
 
 class MCTS(Agent):
-    """Searches a model at every decision.
+    """Searches a model at every decision. Players who move in turn each search for themselves.
 
     Args:
         task: what to act in; actions `Discrete`, counted from 0.
@@ -88,7 +89,7 @@ class MCTS(Agent):
 
     Raises:
         MissingLawError: `model="known"` and the task has no law.
-        UsageError: the actions are not finite, or a setting is out of range.
+        UsageError: the actions are not finite, all players act at once, or a setting is out of range.
     """
 
     name = "mcts"
@@ -102,6 +103,8 @@ class MCTS(Agent):
                 expected="a Discrete action space",
                 hint="ppo, or sb3:sac for continuous actions",
             )
+        if model is None and task.world is not None and task.world.players > 1:
+            _require_turns(task.world, s.model)
         self.seed, self.steps = seed, 0
         gamma = s.gamma if s.gamma is not None else (task.world.gamma if task.world is not None else 0.99)
         self.planner = UCT(
@@ -157,6 +160,9 @@ class MCTS(Agent):
 
         The search's randomness is a function of seed and observation, so that asking again, alone or in a batch, gives
         the same plan.
+
+        Raises:
+            PartialObservationError: it searches the known law, and the observation does not determine the state.
         """
         observation = np.asarray(observation)
         key = observation.tobytes()
@@ -164,7 +170,12 @@ class MCTS(Agent):
             self._plans.move_to_end(key)
             return self._plans[key]
         model = self._search_model()
-        states = model.init(observation[None])
+        try:
+            states = model.init(observation[None])
+        except PartialObservationError as error:
+            if not isinstance(model, KnownModel):
+                raise
+            raise unseen_state(error, "mcts", model.world) from error
         plan = None
         if not _ends(model, states):
             digest = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
@@ -277,6 +288,21 @@ def _action_counts(model: LearnedTabularModel, table: TabularModel) -> Array:
     rows = model.state_dict()["counts"]
     np.add.at(counts, (rows[:, 0], rows[:, 1]), rows[:, 3])
     return counts
+
+
+def _require_turns(world: World, model: str) -> None:
+    if world.simultaneous:
+        raise UsageError(
+            f"mcts on {world.name}, whose players act at once",
+            expected="a world of one player, or of players who move in turn",
+            hint=ONE_OF_YOUR_OWN,
+        )
+    if model == "tabular":
+        raise UsageError(
+            f"mcts with a learned table on {world.name}, which has {world.players} players",
+            expected="a world of one player: the table holds one reward",
+            hint="--model known",
+        )
 
 
 def _ends(model: Any, states: Any) -> bool:

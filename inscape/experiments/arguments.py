@@ -93,15 +93,18 @@ class TrainArguments:
 class EvaluateArguments:
     """Plays episodes; prints the mean return, its 95 % interval, and where the law allows exact value and regret.
 
+    Several players: an agent for each, with commas, or one for all; prints how each of them did.
+
     Examples:
       inscape evaluate random CartPole
       inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
       inscape evaluate examples/balance.py:Balance CartPole
       inscape evaluate sb3:ppo CartPole --load model.zip --trust
+      inscape evaluate mcts,random ConnectFour
     """
 
-    agent: Annotated[Positional[str], arg(metavar="AGENT|RUN|FILE.py:Class")]
-    """An agent or a run folder."""
+    agent: Annotated[Positional[str], arg(metavar="AGENT|RUN|FILE.py:Class[,…]")]
+    """An agent or a run folder; several players: one for each, with commas, or one for all."""
 
     task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
     """The world; a run may leave it out."""
@@ -128,6 +131,7 @@ class PlanArguments:
       inscape plan FrozenLake8x8 --simulations 100000 --gamma 0.95
       inscape plan FrozenLake8x8 --model tabular --model-steps 50000
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
+      inscape plan Tiger --full-information
     """
 
     task: Annotated[Positional[str], arg(metavar="WORLD")]
@@ -144,6 +148,9 @@ class PlanArguments:
 
     gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount; without it, the world's."""
+
+    full_information: bool = False
+    """Where the one who acts cannot tell the state, plan as one who sees it."""
 
     seed: int = 0
     """Seed of the start state and of the search."""

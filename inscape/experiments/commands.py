@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from inscape.errors import MissingLawError, TooManyStatesError, UsageError
+from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 from inscape.experiments import arguments as args
 from inscape.experiments.run import Run, find_run, load_trajectories, open_run, run_folders, save_trajectories
 
@@ -205,21 +205,27 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
 
 def evaluate_command(argv: Sequence[str]) -> int:
     """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
-    from inscape.agents.rollout import evaluate, rollout
+    from inscape.agents.rollout import evaluate_players, evaluation_of, rollout
 
-    given = _parse_agent_command("evaluate", args.EvaluateArguments, argv)
+    given, together = _parse_cast_command("evaluate", args.EvaluateArguments, argv)
     _require_positive("episodes", given.episodes)
-    agent, task = _agent_and_task(given.agent, given)
+    agents, task = _cast(given.agent, given) if together else _agent_and_task(given.agent, given)
     console = _console()
+    if given.save_episodes is None:
+        found = evaluate_players(agents, task, given.episodes, given.seed)
+    else:
+        recorded = rollout(agents, task, given.episodes, given.seed)
+        save_trajectories(given.save_episodes, recorded)
+        found = evaluation_of(recorded, given.seed)
+    if together:
+        _print_players(console, agents, task, found)
+    else:
+        console.print(_evaluation_line(given.agent, task, found[0]), soft_wrap=True)
+    _print_exact(console, agents, task, given.exact_gamma)
     if given.save_episodes is not None:
-        save_trajectories(given.save_episodes, rollout(agent, task, given.episodes, given.seed))
-    console.print(
-        _evaluation_line(given.agent, task, evaluate(agent, task, given.episodes, given.seed)), soft_wrap=True
-    )
-    _print_exact(console, agent, task, given.exact_gamma)
-    if given.save_episodes is not None:
+        reader = "watch" if together else "observe"
         console.print(
-            f"Episodes in {given.save_episodes}; show them: inscape observe {given.save_episodes}", soft_wrap=True
+            f"Episodes in {given.save_episodes}; show them: inscape {reader} {given.save_episodes}", soft_wrap=True
         )
     else:
         _say_how_to_watch(console, given.agent, given.task)
@@ -238,6 +244,27 @@ def _evaluation_line(name: str, task: Task, result: Evaluation) -> str:
     )
 
 
+def _print_players(console: Console, agents: Sequence[Any], task: Task, found: Sequence[Evaluation]) -> None:
+    """Prints how each player did; where what one gains others lose, also how often each won."""
+    assert task.world is not None
+    returns = np.stack([result.returns for result in found], axis=1)
+    # nothing gained at all by players in turn is a draw, by players at once more likely a task that nobody solved
+    gained = bool(returns.any()) or not task.world.simultaneous
+    is_contest = gained and bool(np.allclose(returns.sum(axis=1), 0))
+    counted = ("won", "drawn", "lost") if is_contest else ()
+    columns = ("player", "agent", "mean return", "95 % interval", *counted)
+    table = _table(*columns, numbers=columns[2:])
+    for player, result in enumerate(found):
+        low, high = result.ci
+        cells = [task.world.agents[player], agents[player].name, f"{result.mean:.4g}", f"{low:.4g} to {high:.4g}"]
+        if is_contest:
+            ahead = result.returns - np.delete(returns, player, axis=1).max(axis=1)
+            cells += [f"{np.mean(outcome):.1%}" for outcome in (ahead > 0, ahead == 0, ahead < 0)]
+        table.add_row(*map(escape, cells))
+    lengths = found[0].lengths
+    _print_table(console, f"{task.name}, {len(lengths)} episodes of {lengths.mean():.4g} steps", table)
+
+
 def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) -> None:
     from inscape.experiments.evaluation import exact_value
 
@@ -249,11 +276,20 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
         console.print(f"[dim]No exact value: {escape(refusal.found)}.[/dim]", soft_wrap=True)
         return
     how = "estimated from its actions" if exact.sampled else "its exact policy"
-    console.print(
-        f"At the start, γ = {exact.gamma:g}: value {_number(exact.value)} ({how}), optimum {_number(exact.optimum)} "
-        f"(± {exact.error_bound:.1g}), regret [bold]{_number(exact.regret)}[/bold]",
-        soft_wrap=True,
-    )
+    optimum = f"{_number(exact.optimum)} (± {exact.error_bound:.1g})"
+    against = f"optimum {optimum}, regret [bold]{_number(exact.regret)}[/bold]"
+    if exact.hidden:
+        against = f"one who sees the state would reach {optimum}; who acts sees only what is observed"
+    console.print(f"At the start, γ = {exact.gamma:g}: value {_number(exact.value)} ({how}), {against}", soft_wrap=True)
+
+
+def _parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, bool]:
+    """Parses `COMMAND RUN|AGENT[,AGENT…] [WORLD]`; returns also whether the world has several players."""
+    names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT[,AGENT…] [WORLD] [options]")
+    together = len(names) == 2 and _players_of(names[1]) > 1
+    if together and "," in names[0]:  # whose settings would be meant is not said
+        return args.parse(command, kind, argv, args.world_settings_group(names[1])), True
+    return _parse_agent_command(command, kind, argv), together
 
 
 def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
@@ -331,6 +367,7 @@ def _require_positive(name: str, value: int) -> None:
 def plan_command(argv: Sequence[str]) -> int:
     """Searches from the start of a world."""
     from inscape.envs.registry import resolve_task
+    from inscape.experiments.evaluation import hides_state
     from inscape.world_models.tree_search import UCT
 
     names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
@@ -340,6 +377,14 @@ def plan_command(argv: Sequence[str]) -> int:
     planner = UCT(num_simulations=given.simulations, gamma=gamma)
     start_rng, model_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(4))
     console = _console()
+    _require_one_at_a_time(given, task)
+    hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
+    if hidden and given.model == "known" and not given.full_information:
+        raise PartialObservationError(
+            f"who acts in {task.name} does not see its state, and a plan begins in a state",
+            expected="a world whose observation determines its state",
+            hint="--full-information, to plan as one who sees it",
+        )
     model = _model(given, task, model_rng, console)
     start, observation = _start(task, start_rng)
     state = start if given.model == "known" else model.init(observation)
@@ -347,8 +392,32 @@ def plan_command(argv: Sequence[str]) -> int:
     began = time.perf_counter()
     plan = planner.plan(model, state, search_rng)
     seconds = time.perf_counter() - began
-    _print_plan(console, given, task, start, plan, gamma, seconds)
+    _print_plan(console, given, task, start, plan, gamma, hidden)
+    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
+    if not hidden:  # the agent that plans needs to see the state
+        _say_how_to_watch(console, "mcts", given.task)
     return 0
+
+
+def _require_one_at_a_time(given: Any, task: Task) -> None:
+    """Refuses what the search cannot plan for: players who act at once, a learned model of several players."""
+    if task.world is not None and task.world.simultaneous:
+        raise UsageError(
+            f"the players of {task.name} act at once, and the search lets one act at a time",
+            expected="a world of one player, or of players who move in turn",
+            hint="inscape plan TicTacToe",
+        )
+    if given.model != "known" and task.world is not None and task.world.players > 1:
+        raise UsageError(
+            f"a learned model of {task.name}, which has {task.world.players} players",
+            expected="a world of one player: what is learned holds one reward",
+            hint="--model known",
+        )
+    if given.model != "known" and given.full_information:
+        raise UsageError(
+            f"--full-information with --model {given.model}",
+            expected="--model known: what is learned is learned from observations",
+        )
 
 
 def _start(task: Task, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
@@ -408,8 +477,9 @@ def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator,
     return learned.tabular()
 
 
-def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, seconds: float) -> None:
-    optimum = _optimum(task, start, gamma)
+def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool) -> None:
+    seen = hidden and given.model == "known"  # planned with more than who acts would know
+    optimum = _optimum(task, start, gamma) if seen or not hidden else None
     title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
     table = _table(*columns, numbers=columns[1:])
@@ -420,16 +490,32 @@ def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan
         table.add_row(*cells, style="bold" if index == plan.action else None)
     if task.world is not None:
         console.print(f"[dim]{escape(task.world.describe_state(start))}[/dim]", soft_wrap=True)
+    if seen:
+        console.print(f"[dim]Seen by the planner alone: {escape(_fields(task, start))}[/dim]", soft_wrap=True)
     _print_table(console, title, table)
-    console.print(f"Best action: [bold]{escape(task.action_names[plan.action])}[/bold], value {_number(plan.value)}")
+    who = " of one who sees the state" if seen else ""
+    best = f"[bold]{escape(task.action_names[plan.action])}[/bold], value {_number(plan.value)}"
+    console.print(f"Best action{who}: {best}")
     if optimum:
         _, value, bound = optimum
         console.print(
-            f"Optimum, by value iteration: {_number(value)}, certified to ± {bound:.1g}; "
+            f"Optimum{who}, by value iteration: {_number(value)}, certified to ± {bound:.1g}; "
             f"the search{' in this model' if given.model != 'known' else ''} is off by {abs(plan.value - value):.4f}"
         )
-    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
-    _say_how_to_watch(console, "mcts", given.task)
+    if seen:
+        console.print(
+            f"Who acts in {escape(task.name)} sees only what is observed: this is no plan for them.", soft_wrap=True
+        )
+    elif hidden:
+        console.print(
+            f"What is observed in {escape(task.name)} does not determine the state; the model takes it for the state.",
+            soft_wrap=True,
+        )
+
+
+def _fields(task: Task, start: Any) -> str:
+    assert task.world is not None
+    return ", ".join(f"{name} {value}" for name, value in task.world.unpack(start)._asdict().items())
 
 
 def _number(value: float) -> str:
@@ -463,6 +549,7 @@ def observe_command(argv: Sequence[str]) -> int:
     trajectories, task = _episodes_and_task(given)
     observer = _observer(given, task)
     console = _console()
+    _say_what_minds_see(console, task)
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
         _print_observation(console, observer, trajectory, task, number)
     if not given.source.endswith(".npz"):
@@ -472,7 +559,7 @@ def observe_command(argv: Sequence[str]) -> int:
 
 def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
     from inscape.agents.rollout import rollout
-    from inscape.envs.registry import Task
+    from inscape.envs.registry import Task, resolve_task
 
     source = given.source
     recorded: list[Trajectory] = []
@@ -485,9 +572,30 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
             raise UsageError(
                 f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
             )
-        return recorded, Task.from_json(recorded[0].task)
+        task = Task.from_json(recorded[0].task)
+        _require_one_observed(task)
+        return recorded, task
+    if given.task:
+        _require_one_observed(resolve_task(given.task, args.changed_world_settings(given)))
     agent, task = _agent_and_task(source, given)
     return rollout(agent, task, given.episodes, given.seed), task
+
+
+def _require_one_observed(task: Task) -> None:
+    if task.world is not None and task.world.players > 1:
+        raise MissingLawError(
+            f"{task.name} has {task.world.players} players, and the observer watches one",
+            expected="a world of one player",
+            hint="inscape observe AGENT FourGoals",
+        )
+
+
+def _say_what_minds_see(console: Console, task: Task) -> None:
+    from inscape.experiments.evaluation import hides_state
+
+    if task.world is not None and hides_state(task.world):
+        told = f"The minds considered see the state of {task.name}; who acts sees only what is observed."
+        console.print(f"[dim]{escape(told)}[/dim]", soft_wrap=True)
 
 
 def _observer(given: Any, task: Task) -> Observer:
@@ -536,7 +644,7 @@ def _print_observation(console: Console, observer: Observer, trajectory: Traject
     bits = observer.bits(trajectory)
     names = [str(goal) for goal in beliefs]
     columns = ("step", "action", "bits", *names)
-    title = f"Episode {number}: {trajectory.agent} in {task.name}, return {trajectory.total_reward:.4g}"
+    title = f"Episode {number}: {trajectory.agent} in {task.name}, return {_returns(trajectory)}"
     table = _table(*columns, numbers=("step", "bits", *names))
     for step in range(len(trajectory) + 1):
         held = [float(np.asarray(beliefs[goal])[step]) for goal in beliefs]
@@ -564,12 +672,7 @@ def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
     from inscape.experiments.watch import replay, watch
 
-    names = args.leading_names(argv, 2, "inscape watch RUN|AGENT|EPISODES [WORLD] [options]")
-    together = len(names) == 2 and _players_of(names[1]) > 1
-    if together:
-        given = args.parse("watch", args.WatchArguments, argv, args.world_settings_group(names[1]))
-    else:
-        given = _parse_agent_command("watch", args.WatchArguments, argv)
+    given, together = _parse_cast_command("watch", args.WatchArguments, argv)
     if given.episodes is not None:
         _require_positive("episodes", given.episodes)
     look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
@@ -578,7 +681,7 @@ def watch_command(argv: Sequence[str]) -> int:
             raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
         saved = replay(load_trajectories(given.source)[: given.episodes], **look)
     else:
-        agents, task = _cast(given) if together else _agent_and_task(given.source, given)
+        agents, task = _cast(given.source, given) if together else _agent_and_task(given.source, given)
         saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, **look)
     if saved is not None:
         what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"
@@ -594,13 +697,13 @@ def _players_of(world: str) -> int:
     return 1 if spec is None else make_world(world).players if ":" in world else spec.players
 
 
-def _cast(given: Any) -> tuple[list[Any], Task]:
-    """Returns the agents of a world of several players, and the task."""
+def _cast(sources: str, given: Any) -> tuple[list[Any], Task]:
+    """Returns the agents of a world of several players, from their names with commas between, and the task."""
     from inscape.envs.registry import resolve_task
     from inscape.experiments.stage import cast
 
     task = resolve_task(given.task, args.changed_world_settings(given))
-    return cast(_words(given.source), task, given.seed, humans=False), task
+    return cast(_words(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)), task
 
 
 def play_command(argv: Sequence[str]) -> int:
@@ -623,7 +726,7 @@ def play_command(argv: Sequence[str]) -> int:
         return 0
     for number, trajectory in enumerate(played.trajectories, 1):
         how = "terminated" if trajectory.terminated else "truncated"
-        gained = " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.rewards.sum(axis=0)))
+        gained = _returns(trajectory)
         console.print(f"Episode {number}: {len(trajectory)} steps, return [bold]{gained}[/bold], {how}")
     console.print(f"Recorded in {played.path}", soft_wrap=True)
     if task.world is not None:
@@ -631,6 +734,11 @@ def play_command(argv: Sequence[str]) -> int:
         if task.world.players == 1 and task.world.goals:
             console.print(f"What did you want? inscape observe {escape(str(played.path))}", soft_wrap=True)
     return 0
+
+
+def _returns(trajectory: Trajectory) -> str:
+    """Returns the return of an episode; of several players, theirs beside each other."""
+    return " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
 
 
 def report_command(argv: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.agents.interface import as_agent, can_score, check_actions
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.law import World
@@ -30,10 +30,12 @@ class ExactEvaluation:
 
     Attributes:
         value: V^π, expected over the initial states.
-        optimum: V*, the same.
+        optimum: V*, the same; of one who sees the state, whatever the agent observes.
         error_bound: certifies that `optimum` is off by at most this much.
         gamma: the discount of both.
         sampled: the policy was estimated from drawn actions, because the agent does not say its probabilities.
+        hidden: what is observed does not determine the state, so that nobody who acts on observations need be able to
+            reach `optimum`.
     """
 
     value: float
@@ -41,10 +43,11 @@ class ExactEvaluation:
     error_bound: float
     gamma: float
     sampled: bool
+    hidden: bool = False
 
     @property
     def regret(self) -> float:
-        """V* − V^π, not below 0 but for the error bound."""
+        """V* − V^π, not below 0 but for the error bound. Where states are `hidden`, part of it is not the agent's."""
         return self.optimum - self.value
 
 
@@ -53,11 +56,11 @@ def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEval
 
     Args:
         agent: an agent whose actions depend on the observation alone.
-        task: a world that can be enumerated, and whose observation determines what the agent does.
+        task: a world of one player that can be enumerated.
         gamma: discount; None for the world's.
 
     Raises:
-        MissingLawError: the task has no law, or one that cannot be enumerated.
+        MissingLawError: the task has no law, or one that cannot be enumerated; or it has several players.
         UsageError: the world has more states than can be tabulated, or the agent an illegal action.
     """
     from inscape.world_models.dynamic_programming import policy_evaluation, value_iteration
@@ -70,8 +73,28 @@ def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEval
     solution = value_iteration(model, gamma, tolerance=1e-8)
     values = policy_evaluation(model, policy, gamma)
     return ExactEvaluation(
-        float(model.initial @ values), float(model.initial @ solution.values), solution.error_bound, gamma, sampled
+        float(model.initial @ values),
+        float(model.initial @ solution.values),
+        solution.error_bound,
+        gamma,
+        sampled,
+        hides_state(world),
     )
+
+
+def hides_state(world: World) -> bool:
+    """Returns whether states look alike to the one who acts: by enumeration, or where there are too many states as far
+    as a little random play tells."""
+    from inscape.agents.boltzmann import require_seen_state
+    from inscape.experiments.stage import hides
+
+    try:
+        require_seen_state(world, "the one who acts")
+    except PartialObservationError:
+        return True
+    except TooManyStatesError:
+        return hides(world)
+    return False
 
 
 def policy_table(agent: Any, task: Task, samples: int = SAMPLES) -> tuple[np.ndarray, bool]:
@@ -81,7 +104,7 @@ def policy_table(agent: Any, task: Task, samples: int = SAMPLES) -> tuple[np.nda
     is enough if the first few agree in every state). Rows of terminal states are uniform over the legal actions.
 
     Raises:
-        MissingLawError: the task has no law, or one that cannot be enumerated.
+        MissingLawError: the task has no law, or one that cannot be enumerated; or it has several players.
         UsageError: an action out of range or illegal.
     """
     agent, world = as_agent(agent), _enumerable(task)
@@ -136,6 +159,12 @@ def _enumerable(task: Task) -> World:
             f"{task.name} has no law to evaluate with",
             expected="one of our worlds, or a World in a file",
             hint="the mean over episodes is what there is: inscape evaluate",
+        )
+    if task.world.players > 1:
+        raise MissingLawError(
+            f"{task.name} has {task.world.players} players, and what one is worth depends on the others",
+            expected="a world of one player",
+            hint="the means over episodes are what there is: inscape evaluate AGENT,AGENT WORLD",
         )
     task.world.require_enumerable("exact evaluation")
     return task.world

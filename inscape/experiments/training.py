@@ -86,12 +86,18 @@ def train(
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
 
     Raises:
-        UsageError: the agent does not learn or cannot be saved, the folder cannot be used, or the settings of a
-            resumed run changed.
+        UsageError: the task has several players, the agent does not learn or cannot be saved, the folder cannot be
+            used, or the settings of a resumed run changed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
     """
     if steps <= 0:
         raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
+    if task.world is not None and task.world.players > 1:
+        raise UsageError(
+            f"training in {task.name}, which has {task.world.players} players",
+            expected="a world of one player",
+            hint=f"agents that need no training: inscape evaluate random {task.name}",
+        )
     agent = build_agent(agent_spec, task, seed, settings, device)
     _require_learning(agent, agent_spec)
     wanted = RunSettings(
