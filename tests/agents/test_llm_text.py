@@ -7,7 +7,7 @@ import pytest
 
 from inscape.agents.llm.text import Prompter, answers_of, format_answer, format_prompt, observation_text
 from inscape.envs.registry import resolve_task
-from inscape.errors import UsageError
+from inscape.errors import TooManyStatesError, UsageError
 
 
 def test_prompt_and_answer() -> None:
@@ -31,6 +31,39 @@ def test_prompter_says_what_the_world_says_once_per_observation(monkeypatch: pyt
     assert prompts == [format_prompt(describe(world, states, b)) for b in range(5)]
     prompter.prompts(observations)
     assert len(asked) == 3
+
+
+def test_what_is_perceived_is_said_and_nothing_else() -> None:
+    task = resolve_task("Household")
+    assert task.world is not None
+    states = task.world.sample_initial(64, np.random.default_rng(0), compiled=False)
+    seen = task.world.observe(states, compiled=False)
+    prompts = Prompter(task, list_actions=False).prompts(seen)
+    # the things are hidden in different containers, all of them closed
+    assert len(set(states.keys())) > 1
+    assert set(prompts) == {
+        "in the kitchen | closed cupboard | closed fridge | doors to living room | holding nothing | "
+        "goal: mug in cupboard\naction:"
+    }
+    tiger = Prompter(resolve_task("Tiger"), list_actions=False).prompts(np.array([0, 1, 2]))
+    assert [text.split(" | ")[1] for text in tiger] == [
+        "last sound: left door",
+        "last sound: right door",
+        "nothing heard yet",
+    ]
+    poker = Prompter(resolve_task("KuhnPoker"), list_actions=False).prompts(np.array([[2, 0], [0, 3]]))
+    assert poker[0] == "your card: king | nobody has acted; first is to act | ante 1, bet 1\naction:"
+    assert poker[1].startswith("your card: jack | first passed, second bet; first is to act")
+
+
+def test_a_world_too_large_to_be_told_apart_is_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = resolve_task("Taxi")
+
+    def too_many(self: object, observations: object) -> None:
+        raise TooManyStatesError("more than 1,000,000 states")
+
+    monkeypatch.setattr(type(task.world), "states_of", too_many)
+    assert Prompter(task, False).prompts(np.array([12])) == ["observation 12\naction:"]
 
 
 def test_observations_are_spelt_out_where_there_is_no_law() -> None:

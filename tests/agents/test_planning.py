@@ -6,7 +6,7 @@ import pytest
 from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.registry import resolve_task
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.evaluation import exact_value
 from inscape.world_models.choice import boltzmann_log_probs
 from inscape.world_models.dynamic_programming import value_iteration
@@ -67,6 +67,30 @@ def test_without_a_law_it_says_what_to_use():
     with pytest.raises(MissingLawError, match="--model tabular"):
         make_agent("mcts", task)
     assert list(make_agent("mcts", resolve_task("FrozenLake")).learn(resolve_task("FrozenLake"), 10)) == []
+
+
+def test_who_needs_the_state_says_what_to_use_where_it_is_hidden():
+    tiger = resolve_task("Tiger")
+    mcts = make_agent("mcts", tiger)
+    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: q-learning or ppo"):
+        rollout(mcts, tiger, 1, seed=0)
+    with pytest.raises(PartialObservationError, match=r"value-iteration needs to see the state[\s\S]*try: q-learning"):
+        make_agent("value-iteration", tiger)
+    poker = resolve_task("KuhnPoker")
+    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or an agent of"):
+        rollout(make_agent("mcts", poker), poker, 1, seed=0)
+
+
+def test_who_cannot_plan_for_several_players_says_so():
+    rocks, board = resolve_task("RockPaperScissors"), resolve_task("TicTacToe")
+    with pytest.raises(UsageError, match=r"players act at once[\s\S]*try: random"):
+        make_agent("mcts", rocks)
+    with pytest.raises(UsageError, match=r"has 2 players[\s\S]*--model known"):
+        make_agent("mcts", board, settings={"model": "tabular"})
+    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random; or mcts"):
+        make_agent("value-iteration", board)
+    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random, or an agent"):
+        make_agent("value-iteration", rocks)
 
 
 def test_search_balances_the_pole():

@@ -5,9 +5,11 @@ import pytest
 
 import inscape.agents.rollout as rollout_module
 from inscape.agents.plugins import make_agent
-from inscape.agents.rollout import bootstrap_interval, evaluate, rollout
-from inscape.envs.registry import resolve_task
+from inscape.agents.rollout import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
+from inscape.envs.registry import Task, resolve_task
 from inscape.errors import UsageError
+from tests.envs.multi_worlds import Walkers
+from tests.world_models.games import TicTacToe
 
 
 class Always:
@@ -132,3 +134,90 @@ def test_intervals_cover_the_mean():
         low, high = bootstrap_interval(rng.normal(2.0, 1.0, 40), rng, resamples=400)
         covered += low <= 2.0 <= high
     assert 0.88 < covered / 200 < 0.99
+
+
+# ---------------------------------------------------------------------------------------------------- several players
+
+
+class Note:
+    """Acts at random among what is legal, and notes what it was shown."""
+
+    def __init__(self, seed=0):
+        self.rng, self.seen, self.masks = np.random.default_rng(seed), [], []
+
+    def act(self, observation, action_mask=None):
+        self.seen += list(observation)
+        self.masks += list(action_mask)
+        return np.where(action_mask, self.rng.random(action_mask.shape), -1.0).argmax(-1)
+
+
+def test_players_in_turn_are_each_asked_for_themselves():
+    task = Task("TicTacToe", TicTacToe(), {}, None)
+    seats = [Note(1), Note(2)]
+    episodes = rollout(seats, task, 7, seed=4, max_copies=3)
+    assert len(episodes) == 7
+    for episode in episodes:
+        length = len(episode)
+        assert episode.agent == "Note,Note"
+        assert episode.rewards.shape == (length, 2)
+        assert episode.action_masks.shape == (length, 9)
+        assert episode.terminated
+        assert episode.total_reward.sum() == 0
+        states = episode.states
+        assert np.array_equal(episode.observations, task.world.observe(states))
+        assert task.world.mover_of(states)[:-1].tolist() == [t % 2 for t in range(length)]
+        after, rewards, ended = task.world.step(states[:-1], episode.actions, np.random.default_rng(0))
+        assert after.keys() == states[1:].keys()  # the law has no chance in it
+        assert np.array_equal(rewards, episode.rewards)
+        assert ended.tolist() == [False] * (length - 1) + [True]
+    for player, note in enumerate(seats):
+        shown = [e.observations[t] for e in episodes for t in range(player, len(e), 2)]
+        assert sorted(row.tobytes() for row in note.seen) == sorted(row.tobytes() for row in shown)
+        masks = [e.action_masks[t] for e in episodes for t in range(player, len(e), 2)]
+        assert sorted(row.tobytes() for row in note.masks) == sorted(row.tobytes() for row in masks)
+
+
+def test_players_at_once_see_and_may_do_what_is_theirs():
+    task = Task("Walkers", Walkers(walkers=3), {}, None)
+    seats = [Note(k) for k in range(3)]
+    episodes = rollout(seats, task, 9, seed=1, max_copies=4)
+    for episode in episodes:
+        assert episode.actions.shape == episode.rewards.shape == (3, 3)
+        assert episode.observations.shape == (4, 3)
+        assert episode.action_masks.shape == (3, 3, 2)
+        assert np.take_along_axis(episode.action_masks, episode.actions[..., None], 2).all()
+        assert np.array_equal(episode.rewards, episode.observations[1:])  # everyone is paid for their place
+    for player, note in enumerate(seats):
+        shown = np.concatenate([episode.observations[:-1, player] for episode in episodes])
+        assert sorted(note.seen) == sorted(shown.tolist())
+        assert sorted(np.array(note.masks)[:, 0].tolist()) == sorted((shown > 0).tolist())
+
+
+def test_how_each_player_did_is_what_was_recorded():
+    task = Task("TicTacToe", TicTacToe(), {}, None)
+    episodes = rollout([Note(1), Note(2)], task, 9, seed=4, max_copies=4)
+    found = evaluate_players([Note(1), Note(2)], task, 9, seed=4, max_copies=4)
+    assert len(found) == 2
+    again = evaluation_of(episodes, seed=4)
+    for player, (one, other) in enumerate(zip(found, again, strict=True)):
+        assert one.returns.tolist() == [episode.total_reward[player] for episode in episodes]
+        assert one.lengths.tolist() == [len(episode) for episode in episodes]
+        assert (one.returns.tolist(), one.lengths.tolist(), one.ci) == (
+            other.returns.tolist(),
+            other.lengths.tolist(),
+            other.ci,
+        )
+    discounted = evaluate_players([Note(1), Note(2)], task, 9, seed=4, max_copies=4, gamma=0.5)
+    assert np.array_equal(discounted[0].returns, found[0].returns * 0.5 ** (found[0].lengths - 1))
+
+
+def test_one_agent_may_act_for_all_and_others_are_counted():
+    task = Task("TicTacToe", TicTacToe(), {}, None)
+    (episode,) = rollout(Note(), task, 1, seed=0)
+    assert episode.agent == "Note,Note"
+    with pytest.raises(UsageError, match=r"3 agents for the 2 players[\s\S]*2 agents, or one"):
+        rollout([Note()] * 3, task, 1, seed=0)
+    with pytest.raises(UsageError, match="2 agents for the 1 players"):
+        rollout([Note()] * 2, resolve_task("FrozenLake"), 1, seed=0)
+    with pytest.raises(UsageError, match=r"2 players, each with a return[\s\S]*evaluate_players"):
+        evaluate(Note(), task, 1, seed=0)

@@ -8,7 +8,7 @@ import pytest
 
 from inscape.experiments import arguments as args
 from inscape.experiments.cli import COMMANDS, main
-from inscape.experiments.run import open_run
+from inscape.experiments.run import load_trajectories, open_run
 
 AGENTS = """
 import numpy as np
@@ -168,6 +168,19 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("evaluate model.zip CartPole", "--load model.zip --trust"),
         ("evaluate sb3:ppo CartPole --load model.zip", "--trust"),
         ("report nothing", "no run at nothing"),
+        ("plan Tiger", r"does not see its state.*--full-information"),
+        ("plan KuhnPoker", r"does not see its state.*--full-information"),
+        ("plan KuhnPoker --model tabular", r"has 2 players.*--model known"),
+        ("plan Tiger --model tabular --full-information", r"--full-information with --model tabular.*--model known"),
+        ("plan RockPaperScissors", "act at once"),
+        ("train ppo TicTacToe", r"has 2 players.*inscape evaluate random TicTacToe"),
+        ("train q-learning RockPaperScissors", "has 2 players"),
+        ("evaluate value-iteration Tiger", r"needs to see the state.*q-learning or ppo"),
+        ("evaluate llm RockPaperScissors", r"act at once.*random"),
+        ("evaluate mcts,random,random TicTacToe", r"3 players.*try: mcts,random"),
+        ("evaluate mcts,nobody TicTacToe", "no agent 'nobody'"),
+        ("evaluate random TicTacToe --exact-gamma 0.9", "2 players, and what one is worth depends on the others"),
+        ("observe random DoorHelper", "has 2 players, and the observer watches one"),
         ("check nothing-like-it", "neither a world nor an agent"),
         ("check agents.py:TooFar", "TooFar"),
     ],
@@ -298,6 +311,44 @@ def test_plan_prints_action_values_beside_the_certified_optimum(capsys: pytest.C
     assert optimum == pytest.approx(0.41464, abs=1e-4)
     assert abs(value - optimum) < 0.02
     assert all(word in text for word in ("left", "down", "right", "up", "visits", "simulations/s"))
+
+
+def test_plan_with_full_information_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan Tiger --full-information --simulations 200") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    side = re.search(r"Seen by the planner alone: tiger (\d), heard 2", text)
+    assert side
+    away = ("right", "left")[int(side[1])]
+    assert f"Best action of one who sees the state: open {away}" in text
+    assert "Optimum of one who sees the state, by value iteration: 200.000000" in text
+    assert "this is no plan for them" in text
+    assert "watch mcts" not in text  # it would refuse
+    assert run("evaluate random Tiger --episodes 2") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "one who sees the state would reach 200.000000" in text
+    assert "regret" not in text
+
+
+def test_several_players_are_evaluated_recorded_and_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate mcts,random TicTacToe --episodes 6 --save-episodes games.npz") == 0
+    text = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith("player_")}
+    assert [rows[name][0] for name in ("player_0", "player_1")] == ["mcts", "random"]
+    first, second = (float(rows[name][1]) for name in ("player_0", "player_1"))
+    assert first == -second > 0
+    assert rows["player_0"][-3] == rows["player_1"][-1]  # what one won the other lost
+    assert "inscape watch games.npz" in text
+    games = load_trajectories("games.npz")
+    assert [game.total_reward.shape for game in games] == [(2,)] * 6  # type: ignore[union-attr]
+    assert np.mean([game.rewards.sum(0)[0] for game in games]) == pytest.approx(first, abs=1e-3)
+    assert run("watch games.npz --episodes 1 --size 64 --save games.gif") == 0
+    assert run("observe games.npz") == 2
+    assert "has 2 players" in capsys.readouterr().err
+    assert run("watch random RockPaperScissors --size 64 --save hands.gif") == 0
+    assert run("evaluate random RockPaperScissors --episodes 30") == 0
+    assert "drawn" in capsys.readouterr().out
+    assert run("evaluate random MatrixStagHunt --episodes 30") == 0  # what one gains is not what the other loses
+    assert "drawn" not in capsys.readouterr().out
 
 
 def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture[str]) -> None:

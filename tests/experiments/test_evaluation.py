@@ -7,7 +7,7 @@ from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import Task, resolve_task
 from inscape.errors import MissingLawError, UsageError
-from inscape.experiments.evaluation import exact_value, policy_table
+from inscape.experiments.evaluation import exact_value, hides_state, policy_table
 from inscape.world_models.dynamic_programming import value_iteration
 from inscape.world_models.tabular import TabularModel
 
@@ -72,8 +72,24 @@ def test_a_sampled_policy_is_worth_what_a_stated_one_is(lake: Task) -> None:
     assert drawn.value == pytest.approx(stated.value, abs=0.01)
 
 
+def test_where_the_state_is_hidden_the_optimum_is_said_to_be_of_one_who_sees_it(lake: Task) -> None:
+    tiger = resolve_task("Tiger")
+    exact = exact_value(make_agent("random", tiger, seed=0), tiger)
+    # a listening costs 1, a door is worth (10 − 100) / 2 on average; who knows opens the right one for 10 each time
+    assert exact.value == pytest.approx((-1 - 45 - 45) / 3 / 0.05)
+    assert exact.optimum == pytest.approx(10 / 0.05)
+    assert exact.hidden
+    assert not exact_value(make_agent("random", lake, seed=0), lake).hidden
+
+
+def test_what_is_seen_decides_what_is_hidden() -> None:
+    hidden = {name: hides_state(resolve_task(name).world) for name in ("Tiger", "KuhnPoker", "Taxi", "TicTacToe")}
+    assert hidden == {"Tiger": True, "KuhnPoker": True, "Taxi": False, "TicTacToe": False}
+
+
 def test_what_cannot_be_evaluated_exactly_says_why(lake: Task) -> None:
-    for name, said in (("CartPole-v1", "no law"), ("CartPole", "can only be sampled")):
+    cases = (("CartPole-v1", "no law"), ("CartPole", "can only be sampled"), ("TicTacToe", "2 players"))
+    for name, said in cases:
         task = resolve_task(name)
         with pytest.raises(MissingLawError, match=said):
             exact_value(make_agent("random", task, seed=0), task)
