@@ -17,8 +17,26 @@ test-slow: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(STAMP)
-	$(BIN)/python benchmarks/env_speed.py
+# benchmarks/README.md; peers on JAX have an environment of their own
+JAX    := $(VENV)/jax
+bench: $(VENV)/.bench $(JAX)/.installed
+	$(BIN)/python benchmarks/env_speed.py --jax-python $(JAX)/bin/python
+	$(BIN)/python benchmarks/grid_view_speed.py --navix $(JAX)/bin/python --seconds 1
+	$(BIN)/python benchmarks/spread_speed.py --jaxmarl $(JAX)/bin/python --seconds 1
+	$(BIN)/python benchmarks/connect_four_speed.py --seconds 1
+	$(BIN)/python benchmarks/video_speed.py
+	$(BIN)/python benchmarks/world_speed.py --seconds 0.2 --repeats 3
+
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip check
+	touch $@
+
+$(JAX)/.installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(JAX)
+	$(JAX)/bin/python -m pip install -q -r $<
+	$(JAX)/bin/python -m pip check
+	touch $@
 
 # docs/worlds.md and its pictures, from the catalogue
 gallery: $(STAMP)
