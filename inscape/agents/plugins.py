@@ -63,6 +63,41 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=3_000_000,
     ),
     AgentEntry(
+        "double-q-learning", "tabular, two tables against the bias of the maximum (van Hasselt 2010)",
+        "inscape.agents.double_q_learning:DoubleQLearning", "inscape.agents.double_q_learning:DoubleQLearningSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "sarsa", "tabular, the value of what it does, exploration included (Rummery & Niranjan 1994)",
+        "inscape.agents.sarsa:Sarsa", "inscape.agents.sarsa:SarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "expected-sarsa", "tabular SARSA with the mean over next actions (van Seijen et al. 2009)",
+        "inscape.agents.sarsa:ExpectedSarsa", "inscape.agents.sarsa:ExpectedSarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "n-step-sarsa", "tabular SARSA with n rewards before the estimate (Sutton & Barto 2018, §7.2)",
+        "inscape.agents.sarsa:NStepSarsa", "inscape.agents.sarsa:NStepSarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "monte-carlo", "tabular, from whole returns: first or every visit, or off-policy (Sutton & Barto 2018, ch. 5)",
+        "inscape.agents.monte_carlo:MonteCarlo", "inscape.agents.monte_carlo:MonteCarloSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "dyna-q", "tabular Q-learning that also learns from a model (Sutton 1990)",
+        "inscape.agents.dyna_q:DynaQ", "inscape.agents.dyna_q:DynaQSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "td-lambda", "values of a given policy by TD(0) or TD(λ), tabular (Sutton 1988)",
+        "inscape.agents.temporal_difference:TDLambda", "inscape.agents.temporal_difference:TDLambdaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
         "ppo", "proximal policy optimisation on vector environments (Schulman et al. 2017)",
         "inscape.agents.ppo:PPO", "inscape.agents.ppo:PPOSettings",
         learns=True, steps=200_000,

@@ -7,6 +7,7 @@ import pytest
 
 from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import evaluate, rollout
+from inscape.agents.tabular import TEMPLATE
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.dynamic_programming import policy_evaluation, value_iteration
@@ -66,7 +67,7 @@ def test_the_python_loop_learns_the_same_rule(corridor):
     assert [row["steps"] for row in rows] == [5000, 10_000, 15_000, 20_000]
     same = dataclasses.replace(corridor)
     masked = make_agent("q-learning", same, settings={"gamma": 0.9})
-    advance = masked._in_python(same)
+    advance = masked._in_python(same, 3000)
     advance(3000, masked._schedule(3000))
     assert (masked.counts[[0, 2, 4], 0] == 0).all()
 
@@ -90,10 +91,8 @@ def test_plain_python_equals_compiled():
     task = resolve_task("FrozenLake")
     compiled, plain = (make_agent("q-learning", task) for _ in range(2))
     list(compiled.learn(task, 3000))
-    kernels = task.world.kernel
-    world = task.world.with_purpose(task.world.purpose)
-    world.kernel = lambda template, arithmetic="exact": kernels(template, compiled=False)
-    plain._compiled(world, task)(3000, plain._schedule(3000))
+    kernels = task.world.kernel(TEMPLATE, compiled=False)
+    plain._compiled(task.world, 3000, kernels)(3000, plain._schedule(3000))
     assert np.array_equal(plain.counts, compiled.counts)
     assert np.allclose(plain.q_values, compiled.q_values, rtol=1e-12)
 

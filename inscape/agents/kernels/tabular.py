@@ -1,0 +1,668 @@
+"""Kernel template: tabular learners, environment and update in one compiled loop, several seeds interleaved.
+
+Each algorithm is a pair of functions, `…_action` (what to do) and `…_update` (what to learn from one step), and a loop
+over steps and learners, so named, that calls them. The pairs know no world: imported directly, this module is what
+learners run on any other Gymnasium environment, in plain Python.
+
+What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`; `E`, what of the world they are
+in, (F, I, obs, first, strides, numbers, mask, rows, keys, totals, limit); `S`, the settings as numbers, (gamma, rate,
+power, floor, epsilon_start, epsilon_end, epsilon_steps, extra); `rates`, the step size of the n-th update.
+`numbers` stands for the actions, a tuple where they are few: its length is then known when compiling. `mask
+[N, rows, A]`, which actions are legal where, or None. Random numbers: `keys [N, 2]`, numbers `t · DRAWS` and following.
+"""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import numpy as np
+
+from inscape.envs.kernels.names import (
+    CLOCK,
+    ELAPSED,
+    KEY,
+    SLOTS,
+    TRANSITION_SLOTS,
+    inner,
+    jit,
+    legal,
+    load_params,
+    load_purpose,
+    load_state,
+    observe_into,
+    reward,
+    sample_initial,
+    sample_transition,
+    store_state,
+    terminal,
+    uniform,
+)
+
+# Columns of `totals`: episodes ended, sum of their returns, sum of their lengths, return so far, steps taken, sum of
+# absolute errors (how far each update was from what it aimed at).
+EPISODES, RETURNS, LENGTHS, RUNNING, STEPS, ERRORS = 0, 1, 2, 3, 4, 5
+DRAWS = 4  # random numbers of a step: the choice; the next choice, or which table; which among equals
+TILE = 32  # learners side by side: enough to hide latency, few enough for their tables to stay near
+ACCUMULATING, REPLACING, DUTCH = 0, 1, 2
+FIRST_VISIT, EVERY_VISIT, OFF_POLICY = 0, 1, 2
+SMALLEST_TRACE = 1e-12  # of traces that start at most at 1: below, a trace is forgotten
+
+# ------------------------------------------------------------------------------------------- choices and values
+
+
+@jit
+def epsilon_at(S, t):
+    """Returns the probability of exploring at step t."""
+    return S[5] + (S[4] - S[5]) * max(0.0, 1.0 - t / S[6])
+
+
+@jit
+def allowed(mask, i, row, a):
+    """Returns whether learner i may take action a."""
+    if mask is None:
+        return True
+    return mask[i, row, a]
+
+
+@jit
+def best_value(q, at, mask, i, row, numbers):
+    """Returns max_a Q(s, a) over the legal actions, of table `q[at]`."""
+    best = -np.inf
+    for a in range(len(numbers)):
+        value = q[at, row, a]
+        best = value if (value > best) & allowed(mask, i, row, a) else best
+    return best
+
+
+@jit
+def mean_value(q, at, mask, i, row, numbers):
+    """Returns the mean of Q(s, a) over the legal actions."""
+    total, count = 0.0, 0
+    for a in range(len(numbers)):
+        fine = allowed(mask, i, row, a)
+        total += q[at, row, a] if fine else 0.0
+        count += fine
+    return total / count
+
+
+@jit
+def expected_value(q, at, mask, i, row, epsilon, numbers):
+    """Returns Σ_a π(a|s)·Q(s,a) of the epsilon-greedy policy."""
+    best = best_value(q, at, mask, i, row, numbers)
+    return best + epsilon * (mean_value(q, at, mask, i, row, numbers) - best)
+
+
+@jit
+def choose(q, at, mask, i, row, epsilon, u, numbers):
+    """Returns an action, epsilon-greedy, uniform among the legal or among the best; one number decides both."""
+    explores = u < epsilon
+    rest = u / epsilon if explores else (u - epsilon) / (1.0 - epsilon)
+    least = -np.inf if explores else best_value(q, at, mask, i, row, numbers)
+    count = 0
+    for a in range(len(numbers)):
+        count += (q[at, row, a] >= least) & allowed(mask, i, row, a)
+    k = int(rest * count)
+    chosen, seen, last = 0, 0, 0
+    for a in range(len(numbers)):  # number k of them, found without a branch
+        fine = (q[at, row, a] >= least) & allowed(mask, i, row, a)
+        chosen = a if fine & (seen == k) else chosen
+        last = a if fine else last
+        seen += fine
+    return chosen if k < count else last  # rounding may make `rest` one
+
+
+@jit
+def greedy(q, at, mask, i, row, numbers):
+    """Returns the best legal action, the first among equals."""
+    best, chosen = -np.inf, 0
+    for a in range(len(numbers)):
+        better = (q[at, row, a] > best) & allowed(mask, i, row, a)
+        best = q[at, row, a] if better else best
+        chosen = a if better else chosen
+    return chosen
+
+
+@jit
+def choice_probability(q, at, mask, i, row, action, epsilon, numbers):
+    """Returns π(a|s) of the epsilon-greedy policy that `choose` follows."""
+    best = best_value(q, at, mask, i, row, numbers)
+    legal_ones, equals = 0, 0
+    for a in range(len(numbers)):
+        fine = allowed(mask, i, row, a)
+        legal_ones += fine
+        equals += fine & (q[at, row, a] >= best)
+    return epsilon / legal_ones + ((1.0 - epsilon) / equals if q[at, row, action] >= best else 0.0)
+
+
+@jit
+def step_size(S, rates, n):
+    """Returns the step size of the n-th update: max(floor, rate · n^−power)."""
+    if n < len(rates):
+        return rates[n]
+    return max(S[3], S[1] * float(n) ** -S[2])
+
+
+@jit
+def aim(q, counts, at, row, action, target, S, rates):
+    """Moves Q(s, a) towards the target; returns how far off it was."""
+    n = counts[at, row, action] + 1
+    counts[at, row, action] = n
+    old = q[at, row, action]
+    q[at, row, action] = old + step_size(S, rates, n) * (target - old)
+    return abs(target - old)
+
+
+# ------------------------------------------------------------------------------------------- Q-learning, expected SARSA
+
+
+@jit
+def q_learning_action(T, numbers, mask, keys, i, row, t, epsilon):
+    """Returns what Q-learning does."""
+    return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
+
+
+@jit
+def q_learning_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """Q(s,a) ← Q(s,a) + α·(r + γ·max_a′ Q(s′,a′) − Q(s,a)). A time limit ends no sum: only termination does."""
+    q, counts = T
+    ahead = best_value(q, i, mask, i, next_row, numbers)
+    return aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
+
+
+@jit
+def expected_sarsa_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """As Q-learning, with Σ_a′ π(a′|s′)·Q(s′,a′) for the maximum (Sutton & Barto 2018, equation 6.9)."""
+    q, counts = T
+    ahead = expected_value(q, i, mask, i, next_row, epsilon, numbers)
+    return aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
+
+
+# ------------------------------------------------------------------------------------------- double Q-learning
+
+
+@jit
+def double_q_learning_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """One table of two, by lot, says which action is best and the other what it is worth (van Hasselt 2010)."""
+    q, pair, counts = T
+    one = 2 * i + (uniform(keys[i, 0], t * DRAWS + 1) < 0.5)
+    other = 4 * i + 1 - one
+    best = choose(pair, one, mask, i, next_row, 0.0, uniform(keys[i, 0], t * DRAWS + 2), numbers)
+    target = gain + (0.0 if terminated else S[0] * pair[other, next_row, best])
+    error = aim(pair, counts, one, row, action, target, S, rates)
+    q[i, row, action] = 0.5 * (pair[one, row, action] + pair[other, row, action])
+    return error
+
+
+# ------------------------------------------------------------------------------------------- SARSA of n steps
+
+
+@jit
+def sarsa_action(T, numbers, mask, keys, i, row, t, epsilon):
+    """Returns the action chosen when the last one was learned from; at an episode's start, a new one."""
+    planned = T[2][i]
+    if planned >= 0:
+        return planned
+    return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
+
+
+@jit
+def sarsa_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """Q(s_t,a_t) ← … r_t+1 + … + γ^n·Q(s_t+n,a_t+n) (Sutton & Barto 2018, section 7.2); n = 1 is SARSA."""
+    q, counts, planned, last_rows, last_actions, last_gains = T
+    n = last_rows.shape[1]
+    slot = (length - 1) % n
+    last_rows[i, slot], last_actions[i, slot], last_gains[i, slot] = row, action, gain
+    then = choose(q, i, mask, i, next_row, epsilon, uniform(keys[i, 0], t * DRAWS + 1), numbers)
+    planned[i] = -1 if over else then
+    total = 0.0 if terminated else q[i, next_row, then]
+    error = 0.0
+    held = min(length, n)
+    for k in range(held):  # newest first; where an episode ends, every return that still waits
+        back = (length - 1 - k) % n
+        total = last_gains[i, back] + S[0] * total
+        if over or k == n - 1:
+            error += aim(q, counts, i, last_rows[i, back], last_actions[i, back], total, S, rates)
+    return error
+
+
+# ------------------------------------------------------------------------------------------- Monte Carlo
+
+
+@jit
+def monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon):
+    """Returns what Monte Carlo control does."""
+    return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
+
+
+@jit
+def monte_carlo_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """Keeps the step; at the end of the episode, learns from its returns."""
+    q, counts, weights, stamps, past_rows, past_actions, past_gains, past_chances, first = T
+    e = length - 1
+    kind = int(S[7])
+    past_rows[i, e], past_actions[i, e], past_gains[i, e] = row, action, gain
+    if kind == OFF_POLICY:
+        past_chances[i, e] = choice_probability(q, i, mask, i, row, action, epsilon, numbers)
+    elif kind == FIRST_VISIT:
+        # stamps are one more than the step, and the episode began with step t − length + 1
+        first[i, e] = stamps[i, row, action] <= t - length + 1
+        stamps[i, row, action] = t + 1
+    if not over:
+        return 0.0
+    total = 0.0
+    if not terminated:  # cut by a time limit: the return goes on with what the last state is thought to be worth
+        if kind == OFF_POLICY:
+            total = best_value(q, i, mask, i, next_row, numbers)
+        else:
+            total = expected_value(q, i, mask, i, next_row, epsilon, numbers)
+    error, weight = 0.0, 1.0
+    for k in range(length):
+        e = length - 1 - k
+        total = past_gains[i, e] + S[0] * total
+        s, a = past_rows[i, e], past_actions[i, e]
+        if kind == OFF_POLICY:  # weighted importance sampling (Sutton & Barto 2018, section 5.7)
+            counts[i, s, a] += 1
+            weights[i, s, a] += weight
+            old = q[i, s, a]
+            error += abs(total - old)
+            q[i, s, a] = old + weight / weights[i, s, a] * (total - old)
+            if a != greedy(q, i, mask, i, s, numbers):
+                break  # the policy that is learned would not have done so
+            weight /= past_chances[i, e]
+        elif kind == EVERY_VISIT or first[i, e]:
+            error += aim(q, counts, i, s, a, total, S, rates)
+    return error
+
+
+# ------------------------------------------------------------------------------------------- Dyna-Q
+
+
+@jit
+def dyna_q_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """Q-learning from the step, from the model as often as settings say (Sutton & Barto 2018, section 8.2)."""
+    q, counts, tried, pairs, known, model_rows, model_gains, model_ends = T
+    depth = model_rows.shape[3]
+    if tried[i, row, action] == 0:
+        pairs[i, known[i]] = row * len(numbers) + action
+        known[i] += 1
+    slot = tried[i, row, action] % depth
+    tried[i, row, action] += 1
+    model_rows[i, row, action, slot] = next_row
+    model_gains[i, row, action, slot] = gain
+    model_ends[i, row, action, slot] = terminated
+    ahead = best_value(q, i, mask, i, next_row, numbers)
+    error = aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
+    planning = int(S[7])
+    for k in range(planning):
+        draw = 2 * (t * planning + k)
+        pair = pairs[i, min(int(uniform(keys[i, 1], draw) * known[i]), known[i] - 1)]
+        s, a = pair // len(numbers), pair % len(numbers)
+        held = min(tried[i, s, a], depth)
+        j = min(int(uniform(keys[i, 1], draw + 1) * held), held - 1)
+        ahead = best_value(q, i, mask, i, model_rows[i, s, a, j], numbers)
+        target = model_gains[i, s, a, j] + (0.0 if model_ends[i, s, a, j] else S[0] * ahead)
+        aim(q, counts, i, s, a, target, S, rates)
+    return error
+
+
+# ------------------------------------------------------------------------------------------- TD(λ) prediction
+
+
+@jit
+def td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon):
+    """Returns an action of the given policy, restricted to what is legal."""
+    policy = T[6]
+    total = 0.0
+    for a in range(len(numbers)):
+        total += policy[row, a] if allowed(mask, i, row, a) else 0.0
+    left = uniform(keys[i, 0], t * DRAWS) * total
+    chosen = -1
+    for a in range(len(numbers)):
+        p = policy[row, a] if allowed(mask, i, row, a) else 0.0
+        chosen = a if (left >= 0.0) & (p > 0.0) else chosen
+        left -= p
+    return chosen
+
+
+@jit
+def td_lambda_update(
+    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
+):  # fmt: skip
+    """V ← V + δ·e with a trace e, step sizes within; Dutch traces: true online TD(λ) (van Seijen et al. 2016)."""
+    values, counts, trace, active, num_active, before, _, kind_and_decay = T
+    kind, fade = kind_and_decay
+    fade *= S[0]
+    n = counts[i, row] + 1
+    counts[i, row] = n
+    rate = step_size(S, rates, n)
+    here = values[i, row]
+    delta = gain + (0.0 if terminated else S[0] * values[i, next_row]) - here
+    lasting, fresh = 0, True
+    for k in range(num_active[i]):
+        s = active[i, k]
+        trace[i, s] *= fade
+        if s == row:
+            fresh = False
+        elif trace[i, s] < SMALLEST_TRACE:
+            trace[i, s] = 0.0
+            continue
+        active[i, lasting] = s
+        lasting += 1
+    if fresh:
+        active[i, lasting] = row
+        lasting += 1
+    num_active[i] = lasting
+    correction = 0.0
+    if kind == ACCUMULATING:
+        trace[i, row] += rate
+    elif kind == REPLACING:
+        trace[i, row] = rate
+    else:
+        trace[i, row] += rate - rate * trace[i, row]
+        correction = here - before[i] if length > 1 else 0.0
+    ahead = values[i, next_row]
+    for k in range(lasting):
+        s = active[i, k]
+        values[i, s] += (delta + correction) * trace[i, s]
+    values[i, row] -= rate * correction
+    before[i] = ahead
+    if over:
+        for k in range(lasting):
+            trace[i, active[i, k]] = 0.0
+        num_active[i] = 0
+    return abs(delta)
+
+
+# ------------------------------------------------------------------------------------------- the world
+
+
+@jit
+def cell(seen, first, strides):
+    """Returns the row of the table for an observation of several integers."""
+    row = 0
+    for d in range(seen.shape[0]):
+        row += (int(seen[d]) - first[d]) * strides[d]
+    return row
+
+
+@inner
+def note_legal(mask, params, state, i, row, numbers):
+    """Notes which actions are legal, where some are not."""
+    if mask is None:
+        return
+    for a in range(len(numbers)):
+        mask[i, row, a] = legal(params, state, a)
+
+
+@inner
+def arrive(P, E, params, state, i):
+    """Observes; returns the row of the table, −1 if there is none, and notes what is legal there."""
+    _, _, obs, first, strides, numbers, mask, rows, _, _, _ = E
+    observe_into(params, state, obs, 0)
+    row = cell(obs.reshape(-1), first, strides)
+    if not 0 <= row < rows[1]:
+        return -1
+    note_legal(mask, params, state, i, row, numbers)
+    return row
+
+
+@inner
+def move(P, E, params, purpose, i, action):
+    """Takes a step; returns (reward, terminated, over, length of the episode, row of what is seen then)."""
+    F, I, totals, limit = E[0], E[1], E[9], E[10]
+    clock, length = I[CLOCK, i], I[ELAPSED, i] + 1
+    state = load_state(F, I, i)
+    next_state = sample_transition(params, state, action, I[KEY, i], clock * SLOTS)
+    gain = reward(params, purpose, state, action, next_state)
+    terminated = terminal(params, purpose, next_state)
+    over = terminated | ((limit > 0) & (length >= limit))
+    I[CLOCK, i] = clock + 1
+    I[ELAPSED, i] = -length if over else length
+    store_state(F, I, i, next_state)
+    totals[i, RUNNING] += gain
+    return gain, terminated, over, length, arrive(P, E, params, next_state, i)
+
+
+@inner
+def begin_again(P, E, params, fresh, low, high):
+    """Begins the next episode of learners that finished one; returns −1, or who sees what has no row."""
+    F, I, current, totals = E[0], E[1], E[7][0], E[9]
+    count = 0
+    for i in range(low, high):  # no branch: which are finished cannot be predicted
+        fresh[count] = i
+        count += I[ELAPSED, i] < 0
+    for k in range(count):
+        i = fresh[k]
+        totals[i, EPISODES] += 1.0
+        totals[i, RETURNS] += totals[i, RUNNING]
+        totals[i, LENGTHS] -= I[ELAPSED, i]
+        totals[i, RUNNING] = 0.0
+        state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
+        store_state(F, I, i, state)
+        I[ELAPSED, i] = 0
+        current[i] = arrive(P, E, params, state, i)
+        if current[i] < 0:
+            return i
+    return -1
+
+
+@jit
+def look(P, E):
+    """Finds the row of every learner; returns −1, or who sees what has none."""
+    params = load_params(P)
+    current = E[7][0]
+    for i in range(len(current)):
+        current[i] = arrive(P, E, params, load_state(E[0], E[1], i), i)
+        if current[i] < 0:
+            return i
+    return -1
+
+
+@jit
+def begin(P, E):
+    """Begins the first episode of every learner."""
+    params = load_params(P)
+    F, I = E[0], E[1]
+    for i in range(I.shape[1]):
+        state = sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS)
+        store_state(F, I, i, state)
+        I[CLOCK, i] += 1
+        I[ELAPSED, i] = 0
+
+
+# Each loop takes `steps` steps, numbers `done` and following, with learners low … high − 1. It returns −1, or the
+# learner whose observation, left in `obs`, has no row in the table. They differ in the two functions they call: Numba
+# stores no kernel on disk that is handed functions.
+
+
+@jit
+def q_learning(P, E, T, S, rates, done, steps, low, high):
+    """Q-learning."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += q_learning_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
+    """Expected SARSA."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += expected_sarsa_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def double_q_learning(P, E, T, S, rates, done, steps, low, high):
+    """Double Q-learning."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += double_q_learning_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def sarsa(P, E, T, S, rates, done, steps, low, high):
+    """SARSA of n steps."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = sarsa_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += sarsa_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def monte_carlo(P, E, T, S, rates, done, steps, low, high):
+    """Monte Carlo control."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += monte_carlo_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def dyna_q(P, E, T, S, rates, done, steps, low, high):
+    """Dyna-Q."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += dyna_q_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
+
+
+@jit
+def td_lambda(P, E, T, S, rates, done, steps, low, high):
+    """TD(λ) prediction."""
+    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    for first in range(low, high, TILE):
+        last = min(high, first + TILE)
+        for t in range(done, done + steps):
+            epsilon = epsilon_at(S, t)
+            for i in range(first, last):
+                row = current[i]
+                action = td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon)
+                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                if then < 0:
+                    return i
+                totals[i, ERRORS] += td_lambda_update(
+                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
+                    then, t, epsilon, S, rates,
+                )  # fmt: skip
+                current[i] = then
+            wrong = begin_again(P, E, params, fresh, first, last)
+            if wrong >= 0:
+                return wrong
+    return -1
