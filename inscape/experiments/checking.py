@@ -71,6 +71,15 @@ def require(condition: Any, message: str) -> None:
         raise Failed(message)
 
 
+def same(left: Any, right: Any) -> bool:
+    """Returns whether two answers, numbers, arrays or sequences of them, are equal; NaN equals NaN."""
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return np.array_equal(left, right, equal_nan=np.asarray(left).dtype.kind == "f")
+    if isinstance(left, (list, tuple)):
+        return isinstance(right, (list, tuple)) and len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right or (left != left and right != right))
+
+
 def chi_square_deviation(counts: np.ndarray, probabilities: np.ndarray) -> float:
     """Returns how many standard deviations the counts lie from the probabilities, by the chi-square statistic.
 
