@@ -28,8 +28,9 @@ from inscape.envs.gridworld.partial_view import (
     turned,
 )  # fmt: skip
 from inscape.envs.law import World
-from inscape.envs.scene import Circle, Rect, Scene, Shape
+from inscape.envs.scene import Scene, Shape
 
+MISSION = "use the key to open the door and then get to the goal"
 CARRIED = -1  # x and y of the key in the agent's hand
 
 
@@ -257,14 +258,23 @@ class DoorKey(World):
 
     @staticmethod
     def describe(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> str:
-        view = DoorKey.observation_view(params, state)
-        return pv.describe_view(view, state.direction, "use the key to open the door and then get to the goal")
+        return pv.describe_view(DoorKey.observation_view(params, state), MISSION, params.compass)
+
+    @staticmethod
+    def describe_observation(params: DoorKeyParams, purpose: Any, observation: Any) -> str:
+        """Returns an image in words."""
+        return pv.describe_view(pv.view_of(observation), MISSION, params.compass)
+
+    @staticmethod
+    def draw_view(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> Scene:
+        """Returns what the agent sees, itself below and facing up."""
+        return pv.draw_view(DoorKey.observation_view(params, state), params.compass)
 
     @staticmethod
     def draw(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> Scene:
         view = DoorKey.observation_view(params, state)
         walls = [(state.wall, y) for y in range(1, params.size - 1) if y != state.door_y]
-        things: tuple[Shape, ...] = _door_shapes(state)
+        things: tuple[Shape, ...] = pv.door_shapes(state.wall, state.door_y, state.door)
         carrying = state.key_x == CARRIED
         if not carrying:
             things += pv.key_shapes(state.key_x + 0.5, state.key_y + 0.5, 1.0)
@@ -273,17 +283,3 @@ class DoorKey(World):
     @staticmethod
     def place(params: DoorKeyParams, state: DoorKeyState) -> tuple[float, float]:
         return state.x + 0.5, state.y + 0.5
-
-
-def _door_shapes(state: DoorKeyState) -> tuple[Shape, ...]:
-    x, y = state.wall, state.door_y
-    if state.door == OPEN:
-        return (Rect(x, y, 1, 0.16, fill="yellow", stroke="ink", layer="moving"),)
-    panel = Rect(x + 0.06, y + 0.06, 0.88, 0.88, fill="yellow", stroke="ink", line_width=0.06, layer="moving")
-    if state.door == CLOSED:
-        return panel, Circle(x + 0.74, y + 0.5, 0.1, fill="ink", layer="moving")
-    return (
-        panel,
-        Circle(x + 0.5, y + 0.42, 0.15, fill="ink", layer="moving"),
-        Rect(x + 0.44, y + 0.45, 0.12, 0.3, fill="ink", layer="moving"),
-    )

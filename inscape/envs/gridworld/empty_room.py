@@ -24,6 +24,8 @@ from inscape.envs.law import World
 from inscape.envs.scene import Scene
 from inscape.errors import UsageError
 
+MISSION = "get to the green goal square"
+
 
 class EmptyRoomState(NamedTuple):
     """Where the agent stands and looks, and the steps of this episode (0 throughout where the reward is constant)."""
@@ -165,8 +167,17 @@ class EmptyRoom(World):
 
     @staticmethod
     def describe(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> str:
-        view = EmptyRoom.observation_view(params, state)
-        return pv.describe_view(view, state.direction, "get to the green goal square")
+        return pv.describe_view(EmptyRoom.observation_view(params, state), MISSION, params.compass)
+
+    @staticmethod
+    def describe_observation(params: EmptyRoomParams, purpose: Any, observation: Any) -> str:
+        """Returns an image in words."""
+        return pv.describe_view(pv.view_of(observation), MISSION, params.compass)
+
+    @staticmethod
+    def draw_view(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> Scene:
+        """Returns what the agent sees, itself below and facing up."""
+        return pv.draw_view(EmptyRoom.observation_view(params, state), params.compass)
 
     @staticmethod
     def draw(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> Scene:

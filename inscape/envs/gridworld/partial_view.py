@@ -32,6 +32,7 @@ EVERY = (1 << SIDE * SIDE) - 1
 OWN = 1 << SIDE // 2  # the agent's own cell
 
 OPEN, CLOSED, LOCKED = 0, 1, 2  # states of a door
+FLOOR, WALL, DOOR, KEY, GOAL = 1, 2, 4, 5, 8  # MiniGrid's numbers for what is seen
 REWARDS = ("falling", "constant")
 LARGEST = 1000  # cells per side
 
@@ -184,10 +185,24 @@ def time_limit(factor: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {} if limit is None or limit == factor * 64 else {"max_episode_steps": limit}
 
 
-def describe_view(view: View, direction: int, mission: str) -> str:
-    """Returns in words what the agent sees, knows about itself, and has to do; nothing that is out of its sight."""
+def view_of(image: Any) -> View:
+    """Returns what an image `[7, 7, 3]` shows, as far as it can be seen: the inverse of `look`."""
+    cells = np.asarray(image)
+    things, states = cells[:, ::-1, 0].T, cells[:, ::-1, 2].T  # row by row away from the agent
+    own = (0, SIDE // 2)
+    floor, wall, goal, key, door = (_mask(things == code) for code in (FLOOR, WALL, GOAL, KEY, DOOR))
+    return View(floor, wall, goal, key, door, int(states[things == DOOR].max(initial=OPEN)), int(states[own]))
+
+
+def _mask(cells: np.ndarray) -> int:
+    return sum(1 << int(bit) for bit in np.flatnonzero(cells))
+
+
+def describe_view(view: View, mission: str, compass: bool) -> str:
+    """Returns in words what the agent sees, knows about itself, and has to do; nothing that it does not perceive."""
     carrying = "key" if view.key & OWN else "nothing"
-    parts = [mission, f"facing {DIRECTIONS[direction]}", f"carrying {carrying}"]
+    facing = [f"facing {DIRECTIONS[view.compass]}"] if compass else []
+    parts = [mission, *facing, f"carrying {carrying}"]
     for name, forward, sideways in (("ahead", 1, 0), ("left", 0, -1), ("right", 0, 1)):
         parts.append(f"{name} {_along(view, forward, sideways)}")
     seen = [f"{name} {_whereabouts(mask)}" for name, mask in _things(view) if mask & ~OWN]
@@ -258,15 +273,55 @@ def draw_room(
         fill = "wall" if (i, j) in solid else "paper"
         shapes.append(Rect(i, j, 1, 1, fill=fill, stroke=None if fill == "wall" else "line", layer="moving"))
     shapes += [Rect(size - 1.88, size - 1.88, 0.76, 0.76, fill="goal", radius=0.12, layer="moving"), *things]
-    cx, cy, dx, dy = x + 0.5, y + 0.5, step_x(direction), step_y(direction)
-    corners = ((0.4, 0.0), (-0.3, 0.34), (-0.3, -0.34))  # ahead, to the right
-    shapes.append(
-        Polygon(tuple((cx + a * dx - r * dy, cy + a * dy + r * dx) for a, r in corners), fill="agent", stroke="ink",
-                layer="moving")
-    )  # fmt: skip
-    if carrying:
-        shapes += key_shapes(cx - 0.1 * dx, cy - 0.1 * dy, 0.5)
+    shapes += _agent_shapes(x + 0.5, y + 0.5, step_x(direction), step_y(direction), carrying)
     return Scene(size, size, tuple(shapes))
+
+
+def draw_view(view: View, compass: bool) -> Scene:
+    """Returns the view as a scene, the agent in the middle of its lowest row and facing up; what is out of its sight is
+    dark. With a compass, an arrow below shows which way it faces in the house."""
+    shapes: list[Shape] = [Rect(0, 0, SIDE, SIDE + compass, fill="muted")]
+    carried = view.key & OWN
+    for ahead in range(SIDE):
+        for across in range(SIDE):
+            bit, x, y = 1 << SIDE * ahead + across, across, SIDE - 1 - ahead
+            if view.wall & bit:
+                shapes.append(Rect(x, y, 1, 1, fill="wall", layer="moving"))
+            elif (view.floor | view.goal | view.key | view.door) & bit:
+                shapes.append(Rect(x, y, 1, 1, fill="paper", stroke="line", layer="moving"))
+            if view.goal & bit:
+                shapes.append(Rect(x + 0.12, y + 0.12, 0.76, 0.76, fill="goal", radius=0.12, layer="moving"))
+            if view.key & bit & ~OWN:
+                shapes += key_shapes(x + 0.5, y + 0.5, 1.0)
+            if view.door & bit:
+                shapes += door_shapes(x, y, view.door_state)
+    shapes += _agent_shapes(SIDE / 2, SIDE - 0.5, 0, -1, bool(carried))
+    if compass:
+        shapes.append(Circle(SIDE / 2, SIDE + 0.5, 0.48, fill="paper", stroke="ink", layer="moving"))
+        shapes += _agent_shapes(SIDE / 2, SIDE + 0.5, step_x(view.compass), step_y(view.compass), False, "ink")
+    return Scene(SIDE, SIDE + compass, tuple(shapes))
+
+
+def _agent_shapes(x: float, y: float, dx: int, dy: int, carrying: bool, fill: str = "agent") -> tuple[Shape, ...]:
+    """Returns the agent, an arrowhead at (x, y) that points along (dx, dy), with the key in it if it carries one."""
+    corners = ((0.4, 0.0), (-0.3, 0.34), (-0.3, -0.34))  # ahead, to the right
+    points = tuple((x + a * dx - r * dy, y + a * dy + r * dx) for a, r in corners)
+    arrow = Polygon(points, fill=fill, stroke="ink", layer="moving")
+    return (arrow, *(key_shapes(x - 0.1 * dx, y - 0.1 * dy, 0.5) if carrying else ()))
+
+
+def door_shapes(x: float, y: float, door: int) -> tuple[Shape, ...]:
+    """Returns a door whose cell has its upper left corner at (x, y)."""
+    if door == OPEN:
+        return (Rect(x, y, 1, 0.16, fill="yellow", stroke="ink", layer="moving"),)
+    panel = Rect(x + 0.06, y + 0.06, 0.88, 0.88, fill="yellow", stroke="ink", line_width=0.06, layer="moving")
+    if door == CLOSED:
+        return panel, Circle(x + 0.74, y + 0.5, 0.1, fill="ink", layer="moving")
+    return (
+        panel,
+        Circle(x + 0.5, y + 0.42, 0.15, fill="ink", layer="moving"),
+        Rect(x + 0.44, y + 0.45, 0.12, 0.3, fill="ink", layer="moving"),
+    )
 
 
 def key_shapes(x: float, y: float, scale: float) -> tuple[Shape, ...]:

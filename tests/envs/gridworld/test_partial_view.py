@@ -218,13 +218,47 @@ def test_words_tell_what_is_in_sight_and_no_more():
     state = DoorKeyState(2, 3, 0, 3, 5, LOCKED, 4, 3, 0)
     text = world.describe(world.params, world.purpose, state)
     assert text == (
-        "use the key to open the door and then get to the goal | facing right | carrying nothing | "
+        "use the key to open the door and then get to the goal | carrying nothing | "
         "ahead locked door at 2 | left wall at 3 | right free for 3 cells | "
         "in view: key 1 ahead 2 right, locked door 2 ahead"
     )
+    compass = DoorKey(compass=True)
+    assert "goal | facing right | carrying" in compass.describe(compass.params, compass.purpose, state)
     away = world.describe(world.params, world.purpose, state._replace(direction=2))
     assert away.endswith("in view: no object")
     assert away == world.describe(world.params, world.purpose, state._replace(direction=2, key_x=3, key_y=1, door=OPEN))
+
+
+@pytest.mark.parametrize("compass", [False, True])
+@pytest.mark.parametrize("cls", [DoorKey, EmptyRoom])
+def test_words_and_pictures_follow_from_the_image(cls, compass):
+    """Whoever sees the same is told and shown the same, and the image holds every word."""
+    world, rng = cls(reward="constant", compass=compass), np.random.default_rng(3)
+    states, pictures = world.sample_initial(60, rng), {}
+    for _ in range(30):
+        images = world.observe(states)
+        words = world.describe_seen(images)
+        for k, image in enumerate(images):
+            assert words[k] == world.describe_state(states, k)
+            shown = words[k], world.draw_view(world.params, world.purpose, world.unpack(states, k))
+            assert pictures.setdefault(image.tobytes(), shown) == shown
+        states, _, _ = world.step(states, rng.integers(0, 6, 60), rng)
+    assert len({scene.shapes for _, scene in pictures.values()}) == len(pictures)
+
+
+def test_only_what_is_in_view_is_drawn():
+    world = DoorKey()
+    state = DoorKeyState(2, 3, 0, 3, 5, CLOSED, 4, 3, 0)
+    scene = world.draw_view(world.params, world.purpose, state)
+    assert (scene.width, scene.height) == (7, 7)
+    fills = [shape.fill for shape in scene.shapes]
+    # the door two cells ahead hides the goal; the key lies one ahead, two to the right
+    assert "goal" not in fills
+    assert sorted((shape.x, shape.y) for shape in scene.shapes if shape.fill == "yellow") == [(3.06, 4.06), (5.5, 5.3)]
+    away = world.draw_view(world.params, world.purpose, state._replace(direction=2))
+    assert {"goal", "yellow"}.isdisjoint(shape.fill for shape in away.shapes)
+    lit = world.draw_view(world.params, world.purpose, state._replace(door=OPEN, y=3))
+    assert sum(shape.fill == "paper" for shape in lit.shapes) > fills.count("paper")
 
 
 def test_time_limits_follow_the_size():
