@@ -7,7 +7,8 @@ The policy. With the prompt p(s) of a state (`text.format_prompt`) and the token
 so that it never answers what is not an action, nor one that is illegal (`scoring`).
 
 Stage 1 clones the planner: it minimises the cross-entropy −Σ_a π*(a|s) log π(a|s) over states the planner was seen in
-(Pomerleau 1988; the planner's actions are labels also where exploration strayed).
+(Pomerleau 1988; the planner's actions are labels also where exploration strayed). Where observations hide the state the
+planner sees it nonetheless: what is cloned is then the average of what it does at the states that look the same.
 
 Stage 2 is PPO on the environment's return: clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, equation 7),
 generalised advantages, a value head at the prompt's end, entropy, and if wanted a penalty on KL(π ‖ cloned policy)
