@@ -22,8 +22,9 @@ VISITS = ("first", "every", "off-policy")
 class MonteCarloSettings(TabularSettings):
     """Settings of Monte Carlo control."""
 
-    learning_rate_power: float = 1.0
-    """The n-th return of a pair counts learning_rate · n^−power; 1 is their mean. Off-policy, weights decide."""
+    learning_rate_power: float = 0.6
+    """The n-th return of a pair counts learning_rate · n^−power: 1 is their mean, of which less forgets poorer policies
+    sooner. Off-policy, weights decide."""
     visits: Literal["first", "every", "off-policy"] = "first"
     """Returns learned from: of first visits in an episode, of every visit, or of the greedy policy by weighing."""
     longest_episode: int = 10_000

@@ -33,7 +33,7 @@ FEW_ACTIONS = 16
 RATES = 1 << 20
 """Step sizes looked up instead of computed, at most."""
 # what the columns of `totals` hold (see the kernel template)
-EPISODES, RETURNS, LENGTHS, RUNNING, STEPS, ERRORS = range(6)
+EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = range(5)
 Advance = Callable[[int, tuple[float, ...]], None]
 
 
@@ -119,7 +119,7 @@ class TabularAgent(Agent):
         self._rows, self._actions, self._seeds = rows, shape[2], shape[0]
         self.tables: dict[str, Array] = self._make_tables(shape)
         self.steps = 0
-        self._totals: Array = np.zeros((self._seeds, 6))
+        self._totals: Array = np.zeros((self._seeds, 5))
         self._acting = np.random.default_rng([seed, 0])
         self._copies: dict[str, Array] | None = None
 

@@ -305,6 +305,36 @@ class CheckArguments:
 
 
 @dataclass(frozen=True)
+class BenchArguments:
+    """Compares methods over many seeds, exact values beside them.
+
+    tabular: Monte Carlo against temporal differences, learning on-policy against off-policy.
+
+    Examples:
+      inscape bench tabular
+      inscape bench tabular FrozenLake Chain --steps 50000 --seeds 100
+    """
+
+    what: Annotated[Positional[Literal["tabular"]], arg(metavar="tabular")]
+    """The comparison."""
+
+    worlds: Annotated[Positional[tuple[str, ...]], arg(metavar="WORLD")] = ("FrozenLake", "CliffWalking")
+    """Worlds small enough to solve exactly."""
+
+    steps: Annotated[int, arg(metavar="N")] = 50_000
+    """Environment steps of each learner."""
+
+    seeds: int = 30
+    """Learners of each method."""
+
+    seed: int = 0
+    """Seed of the first."""
+
+    out: Annotated[str, arg(metavar="DIR")] = "runs/bench-tabular"
+    """Where the numbers go."""
+
+
+@dataclass(frozen=True)
 class DemoArguments:
     """Runs the whole platform once, in under three minutes, and leaves runs/demo/report.html.
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "observe": "what an observer believes an agent wants, step by step",
     "report": "one HTML file on some runs",
     "check": "does a world or an agent keep its contract?",
+    "bench": "methods compared: inscape bench tabular",
     "demo": "the whole platform once, in three minutes",
 }
 

@@ -784,6 +784,42 @@ def check_command(argv: Sequence[str]) -> int:
     return 2 if failures else 0
 
 
+# --- bench ----------------------------------------------------------------------------------------------------------
+
+
+def bench_command(argv: Sequence[str]) -> int:
+    """Compares methods; prints tables and where the numbers lie."""
+    from inscape.experiments.bench_tabular import bench_tabular, save_bench
+
+    given = args.parse("bench", args.BenchArguments, argv)
+    for name in ("steps", "seeds"):
+        if getattr(given, name) < 1:
+            raise UsageError(f"--{name} {getattr(given, name)}", expected="a whole number of at least 1")
+    console = _console()
+    found = bench_tabular(given.worlds, given.steps, given.seeds, given.seed)
+    for world, results in found.items():
+        exact = results["exact"]
+        title = f"{world}: γ = {exact['gamma']:g}, {given.seeds} seeds, {given.steps:,} steps each"
+        columns = ("bias at start", "deviation", "rms error")
+        table = _table("the value of random play", *columns, numbers=columns)
+        for row in results["prediction"]:
+            table.add_row(row["method"], *(_number(row[key]) for key in ("bias", "deviation", "rms_error")))
+        table.add_row("[dim]exact value at start[/dim]", f"[dim]{_number(exact['random'])}[/dim]")
+        _print_table(console, title, table)
+        console.print()
+        columns = ("online return", "greedy value", "believed", "solved", "greedy steps")
+        table = _table("learning to act", *columns, numbers=columns)
+        for row in results["control"]:
+            numbers = [_number(row[key]) for key in ("online_return", "greedy_value", "believed_value")]
+            table.add_row(row["method"], *numbers, f"{row['solved']:.0%}", f"{row['greedy_length']:.1f}")
+        table.add_row("[dim]exact optimum[/dim]", "", f"[dim]{_number(exact['best'])}[/dim]")
+        console.print(table)
+        console.print()
+    settings = {"steps": given.steps, "seeds": given.seeds, "seed": given.seed}
+    console.print(f"Results in {save_bench(found, settings, given.out)}", soft_wrap=True)
+    return 0
+
+
 def demo_command(argv: Sequence[str]) -> int:
     """Runs the demo."""
     given = args.parse("demo", args.DemoArguments, argv)

@@ -75,3 +75,89 @@ class Corridor(World):
     @staticmethod
     def observations(params):
         return (5,)
+
+
+class WalkParams(NamedTuple):
+    last: int
+
+
+class WalkPurpose(NamedTuple):
+    left: float
+
+
+class Walk(World):
+    """The random walk of Sutton & Barto (2018), Examples 6.2 and 7.1: n states, from the middle, 1 at the right end."""
+
+    State = Place
+    Params = WalkParams
+    Purpose = WalkPurpose
+    actions = ("on",)
+    branches = 2
+    gamma = 1.0
+
+    def setup(self, n: int = 5, left: float = 0.0):
+        return WalkParams(n + 1), WalkPurpose(left)
+
+    @staticmethod
+    def initial(params, branch):
+        return 1.0, Place(params.last // 2)
+
+    @staticmethod
+    def transition(params, state, action, branch):
+        return 0.5, Place(state.place + 2 * branch - 1)
+
+    @staticmethod
+    def reward(params, purpose, state, action, next_state):
+        at_left = purpose.left if next_state.place == 0 else 0.0
+        return 1.0 if next_state.place == params.last else at_left
+
+    @staticmethod
+    def terminal(params, purpose, state):
+        return state.place == 0 or state.place == params.last
+
+    @staticmethod
+    def observations(params):
+        return (params.last + 1,)
+
+
+class Stop(NamedTuple):
+    where: int
+    paid: int
+
+
+class MaximisationBias(World):
+    """Example 6.7 of Sutton & Barto (2018): from A right ends with 0; left leads to B, where all ten actions end with a
+    payment of mean −0.1 and standard deviation 1 (here −1.1 or 0.9). Observed: 0 A, 1 B, 2 the end."""
+
+    State = Stop
+    actions = tuple(f"action {k}" for k in range(10))
+    branches = 2
+
+    @staticmethod
+    def initial(params, branch):
+        return 1.0, Stop(0, 0)
+
+    @staticmethod
+    def transition(params, state, action, branch):
+        end = state.where == 1 or action == 1
+        return 0.5, Stop(2 if end else 1, 2 * branch - 1 if state.where == 1 else 0)
+
+    @staticmethod
+    def reward(params, purpose, state, action, next_state):
+        return -0.1 + next_state.paid if state.where == 1 else 0.0
+
+    @staticmethod
+    def terminal(params, purpose, state):
+        return state.where == 2
+
+    @staticmethod
+    def legal(params, state, action):
+        return state.where == 1 or action < 2
+
+    @staticmethod
+    def observation(params, state):
+        return (state.where,)
+
+    @staticmethod
+    def observations(params):
+        return (3,)

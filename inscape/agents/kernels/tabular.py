@@ -5,7 +5,8 @@ over steps and learners, so named, that calls them. The pairs know no world: imp
 learners run on any other Gymnasium environment, in plain Python.
 
 What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`; `E`, what of the world they are
-in, (F, I, obs, first, strides, numbers, mask, rows, keys, totals, limit); `S`, the settings as numbers, (gamma, rate,
+in, (F, I, obs, start, strides, numbers, mask,
+(current, num_rows), keys, totals, limit); `S`, the settings as numbers, (gamma, rate,
 power, floor, epsilon_start, epsilon_end, epsilon_steps, extra); `rates`, the step size of the n-th update.
 `numbers` stands for the actions, a tuple where they are few: its length is then known when compiling. `mask
 [N, rows, A]`, which actions are legal where, or None. Random numbers: `keys [N, 2]`, numbers `t · DRAWS` and following.
@@ -37,25 +38,34 @@ from inscape.envs.kernels.names import (
     uniform,
 )
 
-# Columns of `totals`: episodes ended, sum of their returns, sum of their lengths, return so far, steps taken, sum of
-# absolute errors (how far each update was from what it aimed at).
-EPISODES, RETURNS, LENGTHS, RUNNING, STEPS, ERRORS = 0, 1, 2, 3, 4, 5
+# Columns of `totals`: episodes ended, sum of their returns, sum of their lengths, return so far, sum of absolute
+# errors (how far each update was from what it aimed at).
+EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = 0, 1, 2, 3, 4
 DRAWS = 4  # random numbers of a step: the choice; the next choice, or which table; which among equals
 TILE = 32  # learners side by side: enough to hide latency, few enough for their tables to stay near
 ACCUMULATING, REPLACING, DUTCH = 0, 1, 2
 FIRST_VISIT, EVERY_VISIT, OFF_POLICY = 0, 1, 2
 SMALLEST_TRACE = 1e-12  # of traces that start at most at 1: below, a trace is forgotten
 
+
+def inline(function):
+    """Compiles a helper into its callers. Called, it would count references to every array it is handed, at each step:
+    three quarters of the time."""
+    compiled = inner(function)
+    getattr(compiled, "targetoptions", {})["forceinline"] = True  # plain functions have no such thing
+    return compiled
+
+
 # ------------------------------------------------------------------------------------------- choices and values
 
 
-@jit
+@inline
 def epsilon_at(S, t):
     """Returns the probability of exploring at step t."""
     return S[5] + (S[4] - S[5]) * max(0.0, 1.0 - t / S[6])
 
 
-@jit
+@inline
 def allowed(mask, i, row, a):
     """Returns whether learner i may take action a."""
     if mask is None:
@@ -63,7 +73,7 @@ def allowed(mask, i, row, a):
     return mask[i, row, a]
 
 
-@jit
+@inline
 def best_value(q, at, mask, i, row, numbers):
     """Returns max_a Q(s, a) over the legal actions, of table `q[at]`."""
     best = -np.inf
@@ -73,7 +83,7 @@ def best_value(q, at, mask, i, row, numbers):
     return best
 
 
-@jit
+@inline
 def mean_value(q, at, mask, i, row, numbers):
     """Returns the mean of Q(s, a) over the legal actions."""
     total, count = 0.0, 0
@@ -84,14 +94,14 @@ def mean_value(q, at, mask, i, row, numbers):
     return total / count
 
 
-@jit
+@inline
 def expected_value(q, at, mask, i, row, epsilon, numbers):
     """Returns Σ_a π(a|s)·Q(s,a) of the epsilon-greedy policy."""
     best = best_value(q, at, mask, i, row, numbers)
     return best + epsilon * (mean_value(q, at, mask, i, row, numbers) - best)
 
 
-@jit
+@inline
 def choose(q, at, mask, i, row, epsilon, u, numbers):
     """Returns an action, epsilon-greedy, uniform among the legal or among the best; one number decides both."""
     explores = u < epsilon
@@ -110,7 +120,7 @@ def choose(q, at, mask, i, row, epsilon, u, numbers):
     return chosen if k < count else last  # rounding may make `rest` one
 
 
-@jit
+@inline
 def greedy(q, at, mask, i, row, numbers):
     """Returns the best legal action, the first among equals."""
     best, chosen = -np.inf, 0
@@ -121,7 +131,7 @@ def greedy(q, at, mask, i, row, numbers):
     return chosen
 
 
-@jit
+@inline
 def choice_probability(q, at, mask, i, row, action, epsilon, numbers):
     """Returns π(a|s) of the epsilon-greedy policy that `choose` follows."""
     best = best_value(q, at, mask, i, row, numbers)
@@ -133,7 +143,7 @@ def choice_probability(q, at, mask, i, row, action, epsilon, numbers):
     return epsilon / legal_ones + ((1.0 - epsilon) / equals if q[at, row, action] >= best else 0.0)
 
 
-@jit
+@inline
 def step_size(S, rates, n):
     """Returns the step size of the n-th update: max(floor, rate · n^−power)."""
     if n < len(rates):
@@ -141,7 +151,7 @@ def step_size(S, rates, n):
     return max(S[3], S[1] * float(n) ** -S[2])
 
 
-@jit
+@inline
 def aim(q, counts, at, row, action, target, S, rates):
     """Moves Q(s, a) towards the target; returns how far off it was."""
     n = counts[at, row, action] + 1
@@ -154,13 +164,13 @@ def aim(q, counts, at, row, action, target, S, rates):
 # ------------------------------------------------------------------------------------------- Q-learning, expected SARSA
 
 
-@jit
+@inline
 def q_learning_action(T, numbers, mask, keys, i, row, t, epsilon):
     """Returns what Q-learning does."""
     return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
 
 
-@jit
+@inline
 def q_learning_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -170,7 +180,7 @@ def q_learning_update(
     return aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
 
 
-@jit
+@inline
 def expected_sarsa_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -183,7 +193,7 @@ def expected_sarsa_update(
 # ------------------------------------------------------------------------------------------- double Q-learning
 
 
-@jit
+@inline
 def double_q_learning_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -201,7 +211,7 @@ def double_q_learning_update(
 # ------------------------------------------------------------------------------------------- SARSA of n steps
 
 
-@jit
+@inline
 def sarsa_action(T, numbers, mask, keys, i, row, t, epsilon):
     """Returns the action chosen when the last one was learned from; at an episode's start, a new one."""
     planned = T[2][i]
@@ -210,7 +220,7 @@ def sarsa_action(T, numbers, mask, keys, i, row, t, epsilon):
     return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
 
 
-@jit
+@inline
 def sarsa_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -235,13 +245,13 @@ def sarsa_update(
 # ------------------------------------------------------------------------------------------- Monte Carlo
 
 
-@jit
+@inline
 def monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon):
     """Returns what Monte Carlo control does."""
     return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
 
 
-@jit
+@inline
 def monte_carlo_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -286,7 +296,7 @@ def monte_carlo_update(
 # ------------------------------------------------------------------------------------------- Dyna-Q
 
 
-@jit
+@inline
 def dyna_q_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -319,7 +329,7 @@ def dyna_q_update(
 # ------------------------------------------------------------------------------------------- TD(λ) prediction
 
 
-@jit
+@inline
 def td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon):
     """Returns an action of the given policy, restricted to what is legal."""
     policy = T[6]
@@ -335,7 +345,7 @@ def td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon):
     return chosen
 
 
-@jit
+@inline
 def td_lambda_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
@@ -387,7 +397,7 @@ def td_lambda_update(
 # ------------------------------------------------------------------------------------------- the world
 
 
-@jit
+@inline
 def cell(seen, first, strides):
     """Returns the row of the table for an observation of several integers."""
     row = 0
@@ -396,7 +406,7 @@ def cell(seen, first, strides):
     return row
 
 
-@inner
+@inline
 def note_legal(mask, params, state, i, row, numbers):
     """Notes which actions are legal, where some are not."""
     if mask is None:
@@ -405,22 +415,20 @@ def note_legal(mask, params, state, i, row, numbers):
         mask[i, row, a] = legal(params, state, a)
 
 
-@inner
-def arrive(P, E, params, state, i):
+@inline
+def arrive(params, state, obs, start, strides, numbers, mask, num_rows, i):
     """Observes; returns the row of the table, −1 if there is none, and notes what is legal there."""
-    _, _, obs, first, strides, numbers, mask, rows, _, _, _ = E
     observe_into(params, state, obs, 0)
-    row = cell(obs.reshape(-1), first, strides)
-    if not 0 <= row < rows[1]:
+    row = cell(obs.reshape(-1), start, strides)
+    if not 0 <= row < num_rows:
         return -1
     note_legal(mask, params, state, i, row, numbers)
     return row
 
 
-@inner
-def move(P, E, params, purpose, i, action):
+@inline
+def move(params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action):
     """Takes a step; returns (reward, terminated, over, length of the episode, row of what is seen then)."""
-    F, I, totals, limit = E[0], E[1], E[9], E[10]
     clock, length = I[CLOCK, i], I[ELAPSED, i] + 1
     state = load_state(F, I, i)
     next_state = sample_transition(params, state, action, I[KEY, i], clock * SLOTS)
@@ -431,13 +439,15 @@ def move(P, E, params, purpose, i, action):
     I[ELAPSED, i] = -length if over else length
     store_state(F, I, i, next_state)
     totals[i, RUNNING] += gain
-    return gain, terminated, over, length, arrive(P, E, params, next_state, i)
+    then = arrive(params, next_state, obs, start, strides, numbers, mask, num_rows, i)
+    return gain, terminated, over, length, then
 
 
-@inner
-def begin_again(P, E, params, fresh, low, high):
+@inline
+def begin_again(
+    params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, low, high
+):  # fmt: skip
     """Begins the next episode of learners that finished one; returns −1, or who sees what has no row."""
-    F, I, current, totals = E[0], E[1], E[7][0], E[9]
     count = 0
     for i in range(low, high):  # no branch: which are finished cannot be predicted
         fresh[count] = i
@@ -451,7 +461,7 @@ def begin_again(P, E, params, fresh, low, high):
         state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
         store_state(F, I, i, state)
         I[ELAPSED, i] = 0
-        current[i] = arrive(P, E, params, state, i)
+        current[i] = arrive(params, state, obs, start, strides, numbers, mask, num_rows, i)
         if current[i] < 0:
             return i
     return -1
@@ -461,24 +471,13 @@ def begin_again(P, E, params, fresh, low, high):
 def look(P, E):
     """Finds the row of every learner; returns −1, or who sees what has none."""
     params = load_params(P)
-    current = E[7][0]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), _, _, _ = E
     for i in range(len(current)):
-        current[i] = arrive(P, E, params, load_state(E[0], E[1], i), i)
+        state = load_state(F, I, i)
+        current[i] = arrive(params, state, obs, start, strides, numbers, mask, num_rows, i)
         if current[i] < 0:
             return i
     return -1
-
-
-@jit
-def begin(P, E):
-    """Begins the first episode of every learner."""
-    params = load_params(P)
-    F, I = E[0], E[1]
-    for i in range(I.shape[1]):
-        state = sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS)
-        store_state(F, I, i, state)
-        I[CLOCK, i] += 1
-        I[ELAPSED, i] = 0
 
 
 # Each loop takes `steps` steps, numbers `done` and following, with learners low … high − 1. It returns −1, or the
@@ -490,7 +489,7 @@ def begin(P, E):
 def q_learning(P, E, T, S, rates, done, steps, low, high):
     """Q-learning."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -498,7 +497,9 @@ def q_learning(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += q_learning_update(
@@ -506,7 +507,9 @@ def q_learning(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -516,7 +519,7 @@ def q_learning(P, E, T, S, rates, done, steps, low, high):
 def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
     """Expected SARSA."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -524,7 +527,9 @@ def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += expected_sarsa_update(
@@ -532,7 +537,9 @@ def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -542,7 +549,7 @@ def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
 def double_q_learning(P, E, T, S, rates, done, steps, low, high):
     """Double Q-learning."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -550,7 +557,9 @@ def double_q_learning(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += double_q_learning_update(
@@ -558,7 +567,9 @@ def double_q_learning(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -568,7 +579,7 @@ def double_q_learning(P, E, T, S, rates, done, steps, low, high):
 def sarsa(P, E, T, S, rates, done, steps, low, high):
     """SARSA of n steps."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -576,7 +587,9 @@ def sarsa(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = sarsa_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += sarsa_update(
@@ -584,7 +597,9 @@ def sarsa(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -594,7 +609,7 @@ def sarsa(P, E, T, S, rates, done, steps, low, high):
 def monte_carlo(P, E, T, S, rates, done, steps, low, high):
     """Monte Carlo control."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -602,7 +617,9 @@ def monte_carlo(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += monte_carlo_update(
@@ -610,7 +627,9 @@ def monte_carlo(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -620,7 +639,7 @@ def monte_carlo(P, E, T, S, rates, done, steps, low, high):
 def dyna_q(P, E, T, S, rates, done, steps, low, high):
     """Dyna-Q."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -628,7 +647,9 @@ def dyna_q(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += dyna_q_update(
@@ -636,7 +657,9 @@ def dyna_q(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
@@ -646,7 +669,7 @@ def dyna_q(P, E, T, S, rates, done, steps, low, high):
 def td_lambda(P, E, T, S, rates, done, steps, low, high):
     """TD(λ) prediction."""
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    numbers, mask, current, keys, totals = E[5], E[6], E[7][0], E[8], E[9]
+    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -654,7 +677,9 @@ def td_lambda(P, E, T, S, rates, done, steps, low, high):
             for i in range(first, last):
                 row = current[i]
                 action = td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(P, E, params, purpose, i, action)
+                gain, terminated, over, length, then = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+                )  # fmt: skip
                 if then < 0:
                     return i
                 totals[i, ERRORS] += td_lambda_update(
@@ -662,7 +687,9 @@ def td_lambda(P, E, T, S, rates, done, steps, low, high):
                     then, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = then
-            wrong = begin_again(P, E, params, fresh, first, last)
+            wrong = begin_again(
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+            )  # fmt: skip
             if wrong >= 0:
                 return wrong
     return -1
