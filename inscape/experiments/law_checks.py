@@ -135,7 +135,8 @@ class Law:
         while given < size:
             value = entry(self.params, view, k)
             values = value if isinstance(value, tuple) else (value,)
-            require(values, f"observation_entry({k}) gave no number")
+            fits = 0 < len(values) <= size - given
+            require(fits, f"observation_entry({k}) gave {len(values)} numbers where {size - given} of {size} are left")
             yield from values
             given, k = given + len(values), k + 1
 
@@ -356,23 +357,24 @@ class Law:
         for state, player in itertools.product(self.states, range(self.world.players)):
             seen = self.observed(state, player)
             where = f"of {state}{self.player_name(player)}"
-            exact = np.asarray(seen)
-            with np.errstate(over="ignore"):  # what does not fit is found below
-                stored = exact.astype(space.dtype)
+            exact, stored = np.asarray(seen), self._stored(seen)
             whole = (
-                np.array_equal(np.isfinite(stored), np.isfinite(exact))
+                np.array_equal(np.isfinite(stored.ravel()), np.isfinite(exact.ravel()))
                 if stored.dtype.kind == "f"
-                else np.array_equal(stored, exact)
+                else np.array_equal(stored.ravel(), exact.ravel())
             )
             require(whole, f"the observation {_short(seen)} {where} does not fit the dtype {space.dtype}")
-            if self.world.is_wide():
-                fits = stored.size == math.prod(space.shape or ())
-                require(fits, f"observation_entry {where} gave {stored.size} numbers for {space}")
-                stored = stored.reshape(space.shape)
             shown = stored if stored.ndim else stored[()]
             require(
                 space.contains(shown), f"the observation {_short(seen)} {where} is outside observation_space {space}"
             )
+
+    def _stored(self, seen: Any) -> np.ndarray:
+        """An observation as environments give it: in the dtype and, if it is wide, the shape of the space."""
+        space, wide = self.world.observation_space, self.world.is_wide()
+        with np.errstate(over="ignore"):  # `check_observation` tells what does not fit
+            stored = np.asarray(seen).astype(space.dtype)
+        return stored.reshape(space.shape) if wide else stored
 
     def check_state_of(self) -> None:
         """`state_of` undoes `observation`: it gives the state, or one that looks and behaves the same."""
@@ -429,15 +431,19 @@ class Law:
             require(isinstance(text, str) and text.strip(), f"describe at {state} gave {text!r}")
 
     def check_text_of_observations(self) -> None:
-        """`describe_observation` gives words, and in worlds that have it `describe` tells nothing that is hidden."""
-        words = self.function("describe_observation")
-        if words is None or self.world.players > 1:
-            raise Skipped("the world defines no describe_observation" if words is None else "several players")
-        for state in self.states:
-            seen = self.observed(state, 0)
-            text = words(self.params, self.purpose, seen)
-            require(isinstance(text, str) and text.strip(), f"describe_observation({_short(seen)}) gave {text!r}")
-        self._require_nothing_told("describe", 0, lambda state: type(self.world).describe(*self._of(state)))
+        """`describe_observation` gives words that depend on the observation alone."""
+        if self.function("describe_observation") is None:
+            raise Skipped("the world defines no describe_observation")
+        for player in range(self.world.players):
+
+            def told(state: Any, player: int = player) -> Any:
+                seen = self.observed(state, player)
+                texts = self.world.describe_seen(self._stored(seen)[None])
+                text = texts[0] if texts else None
+                require(isinstance(text, str) and text.strip(), f"describe_observation({_short(seen)}) gave {text!r}")
+                return text
+
+            self._require_nothing_told("describe_observation", player, told)
 
     def _of(self, state: Any) -> tuple[Any, Any, Any]:
         return self.params, self.purpose, state
