@@ -22,7 +22,7 @@ REPEATS = 3
 
 
 def seconds(name: str, seeds: int, steps: int, clock) -> float:
-    """Returns the median time of `seeds` learners taking `steps` steps each, compilation and the first steps left out."""
+    """Returns the median time of `seeds` learners taking `steps` steps each, compilation left out."""
     task, taken = resolve_task("FrozenLake"), []
     for _ in range(REPEATS):
         agent = make_agent(name, task, settings={"seeds": seeds, "steps_per_report": 10**9})

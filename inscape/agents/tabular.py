@@ -270,12 +270,10 @@ class TabularAgent(Agent):
         return advance
 
     def _begin(self, world: World) -> dict[str, Array]:
-        one, begun = world.vector_env(1), []
-        for i in range(self._seeds):
-            one.reset(seed=self.seed + i)
-            begun.append(one.state_dict())
-        copies = {name: np.concatenate([np.asarray(b[name]) for b in begun], axis=1) for name in ("floats", "ints")}
-        return {**copies, "rows": np.zeros(self._seeds, np.int64)}
+        copies = world.vector_env(self._seeds)
+        copies.reset(seed=[self.seed + i for i in range(self._seeds)])
+        begun = copies.state_dict()
+        return {"floats": begun["floats"], "ints": begun["ints"], "rows": np.zeros(self._seeds, np.int64)}
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""

@@ -807,8 +807,8 @@ def bench_command(argv: Sequence[str]) -> int:
         table.add_row("[dim]exact value at start[/dim]", f"[dim]{_number(exact['random'])}[/dim]")
         _print_table(console, title, table)
         console.print()
-        columns = ("online return", "greedy value", "believed", "solved", "greedy steps")
-        table = _table("learning to act", *columns, numbers=columns)
+        measures = ("online return", "greedy value", "believed", "solved", "greedy steps")
+        table = _table("learning to act", *measures, numbers=measures)
         for row in results["control"]:
             numbers = [_number(row[key]) for key in ("online_return", "greedy_value", "believed_value")]
             table.add_row(row["method"], *numbers, f"{row['solved']:.0%}", f"{row['greedy_length']:.1f}")
