@@ -129,7 +129,7 @@ CONTROL = (
         "the car in the valley, pedal continuous and costly", {}, 999,
     ),
     WorldSpec(
-        "Acrobot", "inscape.envs.control.acrobot:Acrobot", "swing two links above a line from the joint between", {}, 500
+        "Acrobot", "inscape.envs.control.acrobot:Acrobot", "swing two links up from the joint between them", {}, 500
     ),
 )  # fmt: skip
 
