@@ -20,11 +20,11 @@ lint: $(STAMP)
 # benchmarks/README.md; peers on JAX have an environment of their own
 JAX    := $(VENV)/jax
 bench: $(VENV)/.bench $(JAX)/.installed
-	$(BIN)/python benchmarks/env_speed.py --jax-python $(JAX)/bin/python
+	$(BIN)/python benchmarks/env_speed.py --jax-python $(JAX)/bin/python --seconds 0.3
 	$(BIN)/python benchmarks/grid_view_speed.py --navix $(JAX)/bin/python --seconds 1
 	$(BIN)/python benchmarks/spread_speed.py --jaxmarl $(JAX)/bin/python --seconds 1
 	$(BIN)/python benchmarks/connect_four_speed.py --seconds 1
-	$(BIN)/python benchmarks/video_speed.py
+	$(BIN)/python benchmarks/video_speed.py CartPole --repeats 2
 	$(BIN)/python benchmarks/world_speed.py --seconds 0.2 --repeats 3
 
 $(VENV)/.bench: $(STAMP)
