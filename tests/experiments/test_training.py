@@ -225,7 +225,7 @@ def test_load_agent_acts_on_as_the_trained_one(tmp_path: Path) -> None:
     run = train("q-learning", task, 20_000, out=tmp_path / "q", evaluate_every=0, progress=False)
     agent, again = load_agent(run)
     assert again.name == "FrozenLake"
-    assert_same(final_state(run)["q_values"], agent.state_dict()["q_values"])  # type: ignore[attr-defined]
+    assert_same(final_state(run)["tables"], agent.state_dict()["tables"])  # type: ignore[attr-defined]
     other, _ = load_agent(run.path, seed=99)
     observations = np.arange(16)
     assert np.array_equal(agent.act(observations), other.act(observations))  # greedy: the seed plays no part
