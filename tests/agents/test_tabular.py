@@ -17,6 +17,14 @@ from tests.agents.conftest import WORLDS
 
 CONTROL = ("q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q")
 ALL = (*CONTROL, "td-lambda")
+
+
+def a_few(names):
+    """The first, and the n-step one; the others are slow: each compiles some seconds for every world it meets."""
+    quick = ("q-learning", "n-step-sarsa")
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+
+
 S_ALPHA = (0.9, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # γ = 0.9, α = 0.5 throughout, no exploration
 RATES = np.full(100, 0.5)
 KEYS = np.zeros((1, 2), np.int64)
@@ -45,13 +53,14 @@ def solved(task, agent, gamma):
 # ------------------------------------------------------------------------------------------- convergence
 
 
-@pytest.mark.parametrize("name", CONTROL)
+@pytest.mark.parametrize("name", a_few(CONTROL))
 def test_on_firm_ice_all_find_the_shortest_way(name):
     task = resolve_task("FrozenLake-firm")
     got, best = solved(task, learnt(name, task, 300_000), 0.99)
     assert got == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "world", "settings"),
     [("q-learning", "Chain", {}), ("double-q-learning", "RiverSwim", {"n": 4}), ("dyna-q", "RiverSwim", {"n": 4})],
@@ -67,6 +76,7 @@ def test_values_are_those_of_value_iteration(name, world, settings):
     assert off < 0.03 * np.abs(solution.q_values).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo"])
 def test_values_of_what_they_do_are_those_of_policy_evaluation(name):
     """With epsilon 1 the policy is uniform: Q of the last step before the goal and of the start, in a slippery grid."""
@@ -87,6 +97,7 @@ def test_taxi_is_solved():
     assert got == pytest.approx(best, abs=0.05)
 
 
+@pytest.mark.slow
 def test_off_policy_walks_the_edge_and_on_policy_the_safe_way():
     """Example 6.6: greedy paths of 13 (optimal, along the cliff) and more steps; while exploring, SARSA earns more."""
     task, constant = resolve_task("CliffWalking"), {"epsilon_start": 0.1, "epsilon_end": 0.1}
@@ -112,12 +123,14 @@ def test_time_limits_do_not_end_the_sum(name, forever):
     assert np.allclose(agent.q_values, 10.0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_time_limits_do_not_end_the_sum_of_predictions(forever):
     for decay in (0.0, 0.8):
         agent = learnt("td-lambda", forever, 100_000, gamma=0.9, learning_rate_power=0.51, trace_decay=decay)
         assert np.allclose(agent.values, 10.0, atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["double-q-learning", "expected-sarsa", "monte-carlo", "dyna-q"])
 def test_illegal_actions_are_never_tried_nor_backed_up(name, corridor):
     agent = learnt(name, corridor, 30_000, gamma=0.9, initial_value=5.0, epsilon_end=0.5)
@@ -255,6 +268,7 @@ def test_random_walk_of_five_states():
     assert np.allclose(agent.values[1:6], np.arange(1, 6) / 6, atol=0.02)
 
 
+@pytest.mark.slow
 def test_intermediate_traces_are_best_on_the_long_walk():
     """Figure 12.6's shape, 19 states, 10 episodes' worth of steps: λ = 0.8 beats TD(0) and λ = 1, each at α = 0.2."""
     task = resolve_task(f"{WORLDS}:Walk", {"n": 19, "left": -1.0})
@@ -268,6 +282,7 @@ def test_intermediate_traces_are_best_on_the_long_walk():
     assert errors[0.8] < 0.9 * errors[1.0]
 
 
+@pytest.mark.slow
 def test_two_tables_do_not_fall_for_the_larger_maximum():
     """Example 6.7: going left looks good by chance, is bad on average (−0.1), and Q-learning believes in it longer."""
     task = resolve_task(f"{WORLDS}:MaximisationBias")
@@ -284,7 +299,7 @@ def test_two_tables_do_not_fall_for_the_larger_maximum():
 # ------------------------------------------------------------------------------------------- seeds, resuming
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", a_few(ALL))
 def test_seeds_at_once_equal_seeds_alone(name):
     task = resolve_task("FrozenLake")
     together = learnt(name, task, 4000, seed=5, seeds=40)
@@ -295,7 +310,7 @@ def test_seeds_at_once_equal_seeds_alone(name):
         assert np.array_equal(alone._totals[0], together._totals[i])
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", a_few(ALL))
 def test_resuming_is_exact(name, corridor):
     for task in (resolve_task("FrozenLake"), *([corridor] if name in ("dyna-q", "monte-carlo") else [])):
         whole = learnt(name, task, 5000, steps_per_report=777, seeds=2)
@@ -310,7 +325,7 @@ def test_resuming_is_exact(name, corridor):
             assert np.array_equal(resumed.tables[table], whole.tables[table]), table
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", a_few(ALL))
 def test_plain_python_equals_compiled(name):
     task = resolve_task("FrozenLake")
     compiled, plain = (make_agent(name, task, settings={"seeds": 2}) for _ in range(2))
