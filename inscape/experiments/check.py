@@ -1,7 +1,7 @@
 """The public contract checker: `inscape check WORLD|AGENT|FILE.py:Class`, or `check(...)` from Python.
 
 Each check has a name, looks at one promise of the contract, and either passes, fails with what was found, or is
-skipped with the reason. The checks themselves are in `world_checks` and `agent_checks`.
+skipped with the reason. The checks themselves are in `world_checks` (`law_checks`, `reader_checks`) and `agent_checks`.
 """
 
 from __future__ import annotations
