@@ -32,7 +32,7 @@ def test_the_same_catalogue_gives_the_same_page(tmp_path):
         assert write_gallery(tmp_path / folder / "worlds.md", families) == 4
     files = [sorted(p.relative_to(tmp_path / f) for p in (tmp_path / f).rglob("*.*")) for f in ("a", "b")]
     assert files[0] == files[1]
-    assert len(files[0]) == 5
+    assert len(files[0]) == 6  # a page, four pictures and the sheet of them
     for file in files[0]:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert max(iio.imread(tmp_path / "a" / "worlds" / "CartPole.png").shape) <= 200
