@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
@@ -25,14 +24,15 @@ from torch.nn.functional import mse_loss
 from inscape.agents.acting import greedy_log_probs
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, action_distribution
+from inscape.agents.finite import require_finite
 from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.networks import perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import (
     load_module,
     load_optimizer,
     optimizer_arrays,
-    require_finite,
     require_finite_gradients,
     to_arrays,
 )
@@ -146,24 +146,6 @@ def ppo_loss(
             "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
         }
     return loss, parts
-
-
-def perceptron(sizes: tuple[int, ...], activation: str, last_gain: float, generator: torch.Generator) -> nn.Sequential:
-    """Returns linear layers with `activation` between them, weights orthogonal, biases zero.
-
-    Hidden layers have gain √2, the last one `last_gain`. Source: Saxe, McClelland & Ganguli (2014), ICLR.
-    """
-    layers: list[nn.Module] = []
-    for k, (inputs, outputs) in enumerate(pairwise(sizes)):
-        # torch's own start would draw from its global generator
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-        last = k == len(sizes) - 2
-        nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2), generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers.append(linear)
-        if not last:
-            layers.append(nn.Tanh() if activation == "tanh" else nn.ReLU())
-    return nn.Sequential(*layers)
 
 
 class ActorCritic(nn.Module):

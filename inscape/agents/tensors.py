@@ -1,4 +1,4 @@
-"""Tensors and the plain arrays checkpoints hold, back and forth; and the check that numbers are numbers."""
+"""Tensors and the plain arrays checkpoints hold, back and forth; and the check on gradients."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from inscape.agents.finite import divergence
 from inscape.errors import UsageError
-
-
-class DivergenceError(UsageError):
-    """Learning produced numbers that are not finite."""
 
 
 def to_arrays(value: Any) -> Any:
@@ -68,18 +65,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, Any]) -> 
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def require_finite(array: np.ndarray, what: str, first_step: int, env: str) -> None:
-    """Raises unless every number of a `[T, B, ...]` array is finite; the message names copy and step."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        step, copy = np.argwhere(~finite)[0][:2]
-        raise UsageError(
-            f"{what} of copy {copy} at step {first_step + step} in {env} is {array[step, copy]}",
-            expected="finite numbers",
-            hint=f"inscape check {env}",
-        )
-
-
 def require_finite_gradients(
     norm: float, loss: float, named: Iterable[tuple[str, torch.nn.Parameter]], step: int, agent: str
 ) -> None:
@@ -89,11 +74,7 @@ def require_finite_gradients(
     parameters = list(named)
     broken = [f"weights {name}" for name, p in parameters if not bool(torch.isfinite(p).all())]
     broken += [f"gradient of {name}" for name, p in parameters if not _finite(p.grad)]
-    raise DivergenceError(
-        f"{agent} diverged at step {step}: loss {loss}, not finite: {', '.join(broken[:3]) or 'the norm alone'}",
-        expected="finite weights and gradients",
-        hint="a lower learning_rate, a lower max_grad_norm, or rewards of a smaller scale",
-    )
+    raise divergence(agent, step, loss, broken)
 
 
 def _finite(tensor: torch.Tensor | None) -> bool:

@@ -163,7 +163,9 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Args:
             seed: s gives copy i the stream (s, i); a list gives copy i the stream (seed[i], 0), that of a single
                 environment with that seed. None goes on with the streams there are.
-            options: `"reset_mask"` `[B]` bool: only these copies; `"state"`: one start state for all of them.
+            options: `"reset_mask"` `[B]` bool: only these copies; `"state"`: one start state for all of them;
+                `"first_copy"`: with seed s, copy i takes the stream (s, first_copy + i), so that several processes can
+                share out the copies of one run.
         """
         options = options or {}
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, np.bool_)))
@@ -178,7 +180,8 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._keyed = True
         elif seed is not None or not self._keyed:
             seed = int(seed) if seed is not None else int(np.random.default_rng().integers(2**63))
-            self._ints[-3], self._ints[-2] = streams.stream_keys(seed, self.num_envs), 0
+            first = int(options.get("first_copy", 0))
+            self._ints[-3], self._ints[-2] = streams.stream_keys(seed, first + self.num_envs)[first:], 0
             self._keyed = True
         obs = self.world.observation_array(self.num_envs)
         self._kernels.reset(self._packed, self._floats, self._ints, mask, obs)

@@ -9,11 +9,11 @@ from stable_baselines3.common.logger import Logger
 from torch.nn.functional import mse_loss
 
 from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
+from inscape.agents.finite import DivergenceError
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.plugins import make_agent
 from inscape.agents.ppo import ppo_loss
 from inscape.agents.rollout import evaluate
-from inscape.agents.tensors import DivergenceError
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint

@@ -1,0 +1,152 @@
+"""The environment copies a learner acts in: where they are, what ended, and how to go on after a kill.
+
+copies = Copies(task, 16, seed)
+happened = copies.step(actions_for(copies.observation, copies.action_mask))
+happened.reward, happened.terminated, happened.next_observation      # the true successors, before any reset
+copies.observation                                                   # what to act on next, after resets
+copies.episodes()                                                    # means over episodes that ended, for metrics
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.finite import require_finite
+from inscape.agents.interface import Array, Metrics, State
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What one step of every copy led to.
+
+    Attributes:
+        reward: `[B]` float64.
+        terminated: `[B]` bool: nothing follows.
+        truncated: `[B]` bool: cut by the time limit; the value of what would have followed still counts.
+        ended: `[E]` int64, the copies whose episode ended, either way.
+        last_observation: `[E, ...]` what those observed last, before their next episode began.
+        observation: `[B, ...]` what is observed now: of ended copies, the first observation of the next episode.
+    """
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    ended: Array
+    last_observation: Array
+    observation: Array
+
+    @property
+    def next_observation(self) -> Array:
+        """`[B, ...]` what each action led to; of ended copies, their last observation."""
+        if not len(self.ended):
+            return self.observation
+        following = self.observation.copy()
+        following[self.ended] = self.last_observation
+        return following
+
+
+class Copies:
+    """`count` copies of a task, reset in the same step in which they end.
+
+    Worlds of ours go on exactly from `state_dict`; other environments begin new episodes, not the first ones again.
+
+    Args:
+        task: what to act in.
+        count: B.
+        seed: copy i lives the stream (seed, first + i).
+        first: number of the first copy; other processes have the ones before.
+        steps: steps each copy has taken already, where a run goes on.
+        state: `state_dict()` of an earlier life, or None.
+
+    Attributes:
+        observation: `[B, ...]` what is to be acted on.
+        action_mask: `[B, A]` bool, True where legal; None where every action is.
+        steps: steps each copy has taken.
+    """
+
+    def __init__(
+        self, task: Task, count: int, seed: int, *, first: int = 0, steps: int = 0, state: State | None = None
+    ) -> None:
+        self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
+        self.count, self.steps = count, steps
+        self._name = task.name
+        if task.world is not None and first:
+            observation, info = self.env.reset(seed=seed, options={"first_copy": first})
+        else:  # with `steps`, because a resumed run begins episodes of its own
+            observation, info = self.env.reset(seed=seed + first + steps)
+        self.observation: Array = observation
+        self.action_mask: Array | None = _stacked(info.get("action_mask"))
+        self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
+        self._over: list[tuple[Array, Array]] = []
+        if state is not None and state["env"] is not None:
+            self.env.load_state_dict(state["env"])  # type: ignore[attr-defined]
+            self.observation, self.action_mask = np.array(state["observation"]), state["action_mask"]
+            self._returns, self._lengths = np.array(state["returns"]), np.array(state["lengths"])
+
+    def step(self, actions: Array) -> Transition:
+        """Takes one action in every copy.
+
+        Args:
+            actions: `[B, ...]` as the action space has them.
+
+        Raises:
+            UsageError: a reward or an observation is not finite (naming copy and step), or an action is illegal.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        require_finite(reward[None], "the reward", self.steps, self._name)
+        if observation.dtype.kind == "f":
+            require_finite(observation[None], "the observation", self.steps, self._name)
+        self.steps += 1
+        self._returns += reward
+        self._lengths += 1
+        ended = np.flatnonzero(terminated | truncated)
+        last = observation[:0]
+        if len(ended):
+            last = _rows(info["final_obs"], ended)
+            if last.dtype.kind == "f":
+                require_finite(last[None], "the last observation", self.steps - 1, self._name)
+            self._over.append((self._returns[ended], self._lengths[ended]))
+            self._returns[ended], self._lengths[ended] = 0.0, 0
+        self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))
+        return Transition(reward, terminated, truncated, ended, last, observation)
+
+    def episodes(self) -> Metrics:
+        """Returns mean return and length of the episodes that ended since the last call; nothing if none did."""
+        if not self._over:
+            return {}
+        returns, lengths = (np.concatenate(column) for column in zip(*self._over, strict=True))
+        self._over.clear()
+        return {"episode_return": float(returns.mean()), "episode_length": float(lengths.mean())}
+
+    def state_dict(self) -> State:
+        """Returns what the copies' future depends on. Take it after `episodes`, whose list is not part of it."""
+        return {
+            "env": self.env.state_dict() if hasattr(self.env, "state_dict") else None,
+            "observation": self.observation.copy(),
+            "action_mask": None if self.action_mask is None else self.action_mask.copy(),
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+        }
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.env.close()
+
+
+def _rows(final: Array, ended: Array) -> Array:
+    """Returns the last observations of the copies that ended; plain Gymnasium collects them as objects."""
+    return np.stack(list(final[ended])) if final.dtype == object else final[ended]
+
+
+def _stacked(mask: Any) -> Array | None:
+    """Returns `[B, A]` bool; plain Gymnasium may collect masks as objects."""
+    if mask is None:
+        return None
+    return np.asarray(np.stack(list(mask)) if mask.dtype == object else mask, np.bool_)
