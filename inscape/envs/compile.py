@@ -528,7 +528,7 @@ def kernel(
         source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
         tail = template.rsplit(".", 1)[-1]
         if compiled:
-            digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+            digest = hashlib.sha256((source + _imported_source(source)).encode()).hexdigest()[:12]
             folder = cache_folder() / f"{world.__name__}-{fingerprint(world)}{SUFFIX[arithmetic]}"
             path = folder / f"{tail}_{digest}.py"
             if not path.exists() and world not in _told:
@@ -609,6 +609,13 @@ def template_source(template: str) -> str:
     if NAMES_IMPORT not in source:
         raise UsageError(f"kernel template {template!r} does not contain {NAMES_IMPORT!r}")
     return source
+
+
+def _imported_source(source: str) -> str:
+    """Returns the text of our own modules that a template imports: Numba's cache does not see when they change."""
+    names = sorted(set(re.findall(r"^from (inscape\.\S+) import", source, re.MULTILINE)))
+    specs = [importlib.util.find_spec(name) for name in names]
+    return "".join(Path(s.origin).read_text(encoding="utf-8") for s in specs if s is not None and s.origin is not None)
 
 
 @lru_cache(maxsize=1)
