@@ -8,6 +8,7 @@ termination wins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -96,3 +97,66 @@ def n_step_returns(
             axis=1,
         )
     return targets
+
+
+def importance_weights(log_probs: Floats, behaviour_log_probs: Floats) -> Floats:
+    """Returns π(a|s) / μ(a|s) from logarithms: 0 where the target policy π never does what μ did.
+
+    Args:
+        log_probs: `[...]` log π of the actions taken; −inf is allowed.
+        behaviour_log_probs: `[...]` log μ of the same actions; finite, since they were taken.
+
+    Source: Sutton & Barto (2018), Reinforcement Learning, equation 5.3 (one factor of it).
+    """
+    return np.exp(log_probs - behaviour_log_probs)
+
+
+@dataclass(frozen=True)
+class VTrace:
+    """What V-trace makes of a batch.
+
+    Attributes:
+        targets: `[B, T]` v_t, what V(s_t) is to predict.
+        advantages: `[B, T]` ρ_t·(r_t + γ·v_{t+1} − V(s_t)), what ∇ log π(a_t|s_t) is weighted with.
+    """
+
+    targets: Floats
+    advantages: Floats
+
+
+def vtrace(
+    rewards: Floats,
+    values: Floats,
+    next_values: Floats,
+    terminated: Bools,
+    truncated: Bools,
+    weights: Floats,
+    gamma: float,
+    lam: float = 1.0,
+    rho_clip: float = 1.0,
+    c_clip: float = 1.0,
+) -> VTrace:
+    """Returns V-trace targets `v_t = V(s_t) + δ_t + γ·c_t·(v_{t+1} − V(s_{t+1}))` and the advantages from them.
+
+    With `δ_t = ρ_t·(r_t + γ·(1 − terminated_t)·V(s_{t+1}) − V(s_t))`, `ρ_t = min(ρ̄, π/μ)`, `c_t = λ·min(c̄, π/μ)`. On-policy
+    (all weights 1, clips at least 1) the targets are the λ-returns, at λ = 1 the bootstrapped sums of rewards.
+
+    Args:
+        rewards, values, next_values, terminated, truncated: `[B, T]` as in `generalized_advantages`.
+        weights: `[B, T]` π(a_t|s_t) / μ(a_t|s_t), see `importance_weights`.
+        gamma: discount per step.
+        lam: λ in [0, 1].
+        rho_clip: ρ̄, which decides whose values are learned; infinite: those of π.
+        c_clip: c̄ ≤ ρ̄, which decides how fast they are.
+
+    Source: Espeholt et al. (2018), "IMPALA", arXiv:1802.01561, equation 1, remarks 1 and 2, section 4.2.
+    """
+    rho, c = np.minimum(weights, rho_clip), lam * np.minimum(weights, c_clip)
+    bootstrap = np.where(terminated, 0.0, next_values)
+    errors = rho * (rewards + gamma * bootstrap - values)
+    carry = gamma * c * ~(terminated | truncated)
+    surplus = np.zeros((len(rewards), rewards.shape[1] + 1), errors.dtype)  # v_t − V(s_t)
+    for t in range(errors.shape[1] - 1, -1, -1):
+        surplus[:, t] = errors[:, t] + carry[:, t] * surplus[:, t + 1]
+    following = bootstrap + np.where(terminated | truncated, 0.0, surplus[:, 1:])  # v_{t+1}
+    return VTrace(values + surplus[:, :-1], rho * (rewards + gamma * following - values))
