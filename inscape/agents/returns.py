@@ -138,8 +138,8 @@ def vtrace(
 ) -> VTrace:
     """Returns V-trace targets `v_t = V(s_t) + δ_t + γ·c_t·(v_{t+1} − V(s_{t+1}))` and the advantages from them.
 
-    With `δ_t = ρ_t·(r_t + γ·(1 − terminated_t)·V(s_{t+1}) − V(s_t))`, `ρ_t = min(ρ̄, π/μ)`, `c_t = λ·min(c̄, π/μ)`. On-policy
-    (all weights 1, clips at least 1) the targets are the λ-returns, at λ = 1 the bootstrapped sums of rewards.
+    With `δ_t = ρ_t·(r_t + γ·(1 − terminated_t)·V(s_{t+1}) − V(s_t))`, `ρ_t = min(ρ̄, π/μ)`, `c_t = λ·min(c̄, π/μ)`.
+    On-policy (all weights 1, clips at least 1) the targets are the λ-returns, at λ = 1 the bootstrapped sums.
 
     Args:
         rewards, values, next_values, terminated, truncated: `[B, T]` as in `generalized_advantages`.

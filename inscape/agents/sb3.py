@@ -29,7 +29,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from inscape.agents.acting import greedy_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.device import resolve_device
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Agent, Array, Metrics, State, as_agent, can_score
 from inscape.agents.plugins import SB3_ALGORITHMS, find_entry
 from inscape.agents.sb3_env import LawVecEnv
 from inscape.agents.tensors import to_arrays, to_tensors
@@ -359,6 +359,70 @@ class SB3Agent(Agent):
             model._last_obs, model._last_episode_starts = state["last_obs"], np.array(state["last_starts"])
         if state["replay"] is not None:
             _load_replay(model.replay_buffer, state["replay"])
+
+
+# ---------------------------------------------------------------------------------------------- the other way round
+
+
+class SB3Policy:
+    """An agent of ours where Stable-Baselines3 wants something with `predict`: see `as_sb3_policy`."""
+
+    def __init__(self, agent: Agent, task: Task) -> None:
+        self.agent, self.observation_space, self.action_space = agent, task.observation_space, task.action_space
+        self._scores = can_score(agent) and isinstance(task.action_space, gymnasium.spaces.Discrete)
+
+    def predict(
+        self,
+        observation: Array,
+        state: Any = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+        action_masks: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """Returns the actions `[B, ...]` for a batch of observations, or one action for one; and `state` as it came.
+
+        Args:
+            observation: `[B, ...]` as a `VecEnv` has them, or `[...]`.
+            state: handed back.
+            episode_start: unused.
+            deterministic: take the most probable action, where actions are `Discrete` and the agent has
+                `action_log_probs`; any other acts as its settings say.
+            action_masks: `[B, A]` bool, True where legal, as the `evaluate_policy` of sb3-contrib asks for them.
+        """
+        rows, masks = np.asarray(observation), action_masks
+        alone = rows.ndim == len(self.observation_space.shape or ())
+        if alone:
+            rows, masks = rows[None], None if masks is None else masks.reshape(1, -1)
+        if deterministic and self._scores:
+            log_probs = self.agent.action_log_probs(rows, masks)  # type: ignore[attr-defined]
+            actions = log_probs.argmax(axis=1) + int(self.action_space.start)  # type: ignore[attr-defined]
+        else:
+            actions = self.agent.act(rows, masks)
+        return (actions[0] if alone else actions), state
+
+
+def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
+    """Returns an agent as the `evaluate_policy` of Stable-Baselines3 takes one.
+
+        evaluate_policy(as_sb3_policy(agent, task), env, n_eval_episodes=100)
+
+    Where actions are illegal at times, take the one of `sb3_contrib.common.maskable.evaluation`, which asks the
+    environment for masks (`LawVecEnv` has them).
+
+    Args:
+        agent: an `Agent`, or any object with `act`.
+        task: what it acts in.
+
+    Raises:
+        UsageError: `agent` has no `act`, or the task has several players.
+    """
+    if task.world is not None and task.world.players > 1:
+        raise UsageError(
+            f"{task.name} has {task.world.players} players, and Stable-Baselines3 knows one",
+            expected="a task of one player",
+            hint="inscape.agents.rollout.evaluate_players",
+        )
+    return SB3Policy(as_agent(agent), task)
 
 
 # ---------------------------------------------------------------------------------------------- making

@@ -64,7 +64,7 @@ def test_advantages_equal_those_of_stable_baselines3(with_time_limits):
 
 
 def test_advantages_equal_those_of_a_rollout_of_stable_baselines3(forever):
-    """Their own collecting in our world, time limits included: the numbers they end with are ours for the same steps."""
+    """Their own collecting in our world, time limits included: they end with our numbers for the same steps."""
     agent = make_agent("sb3:ppo", forever, settings={"n_envs": 3, "n_steps": 25, "batch_size": 75, "net_arch": (8,)})
     seen = []
     step = agent._env.step_wait
@@ -132,7 +132,7 @@ def test_gae_interpolates_between_one_step_and_monte_carlo():
 
 
 def test_lambda_returns_are_the_mixture_of_n_step_returns():
-    """G^λ_t = (1 − λ)·Σ_{n<N} λ^{n−1}·G^{(n)}_t + λ^{N−1}·G^{(N)}_t, N steps before the end (Sutton & Barto, eq. 12.3)."""
+    """G^λ = (1 − λ)·Σ_{n<N} λ^{n−1}·G^{(n)} + λ^{N−1}·G^{(N)}, N steps before the end (Sutton & Barto, eq. 12.3)."""
     rng = np.random.default_rng(3)
     shape = (4, 15)
     rewards, values, next_values = (rng.normal(size=shape) for _ in range(3))

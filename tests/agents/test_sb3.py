@@ -3,10 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sb3_contrib.common.maskable.evaluation import evaluate_policy as masked_evaluate_policy
+from sb3_contrib.common.wrappers import ActionMasker
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 
 from inscape.agents.plugins import SB3_ALGORITHMS, make_agent
 from inscape.agents.rollout import evaluate
-from inscape.agents.sb3 import load_zip
+from inscape.agents.sb3 import as_sb3_policy, load_zip
 from inscape.agents.sb3_env import LawVecEnv
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
@@ -167,6 +172,93 @@ def test_it_leaves_the_process_wide_generators_alone():
     list(agent.learn(task, 64))
     assert torch.equal(torch.rand(2), expected[0])
     assert np.array_equal(np.random.rand(2), expected[1])
+
+
+# ------------------------------------------------------------------------------------------- the other way round
+
+
+def trained_ppo(task, steps=512, **settings):
+    agent = make_agent("ppo", task, seed=2, settings={
+        "num_envs": 8, "num_steps": 32, "epochs": 4, "minibatches": 2, "hidden": (16,), "learning_rate": 1e-2,
+        **settings,
+    })  # fmt: skip
+    list(agent.learn(task, steps))
+    return agent
+
+
+@pytest.mark.parametrize("name", ["FrozenLake", "CartPole"])
+def test_their_evaluation_of_our_agent_is_ours(name):
+    """In our environment behind theirs: the same episodes, so the same returns and lengths. (One of each copy: the
+    chance of a second one depends on whether a reset is a step of its own, which it is in ours and not in theirs.)"""
+    task = resolve_task(name)
+    agent = trained_ppo(task)
+    ours = evaluate(agent, task, 12, seed=7)
+    policy, theirs = as_sb3_policy(agent, task), LawVecEnv(task, 12, seed=7)
+    returns, lengths = evaluate_policy(policy, theirs, 12, return_episode_rewards=True)
+    assert sorted(zip(returns, lengths)) == sorted(zip(ours.returns, ours.lengths))
+    assert ours.lengths.std() > 0
+    mean, _ = evaluate_policy(policy, theirs, 12)
+    assert np.isclose(mean, ours.mean)
+
+
+def test_their_evaluation_in_gymnasium_is_ours():
+    """An ordinary environment: one by itself, several behind their `DummyVecEnv`, from the same seeds."""
+    task = resolve_task("CartPole-v1")
+    agent = trained_ppo(resolve_task("CartPole"))
+    policy = as_sb3_policy(agent, task)
+    for copies, episodes in ((1, 3), (4, 4)):
+        env = make_vec_env("CartPole-v1", copies, seed=11)
+        found = evaluate_policy(policy, env, episodes, return_episode_rewards=True)
+        ours = evaluate(agent, task, episodes, seed=11, max_copies=copies)
+        assert sorted(found[0]) == sorted(ours.returns)
+        assert sorted(found[1]) == sorted(ours.lengths)
+    mean, _ = evaluate_policy(policy, Monitor(task.env()), 2)
+    assert mean > 5
+
+
+def test_their_masked_evaluation_of_our_agent(corridor):
+    agent = trained_ppo(corridor, 256 * 12)
+    ours = evaluate(agent, corridor, 6, seed=0, max_copies=3)
+    policy, theirs = as_sb3_policy(agent, corridor), LawVecEnv(corridor, 3, seed=0)
+    returns, lengths = masked_evaluate_policy(policy, theirs, 6, return_episode_rewards=True)
+    assert sorted(zip(returns, lengths)) == sorted(zip(ours.returns, ours.lengths))
+    # a policy that would rather do what is illegal in even places
+    left = as_sb3_policy(Left(), corridor)
+    _, lengths = masked_evaluate_policy(left, LawVecEnv(corridor, 1, seed=0), 1, return_episode_rewards=True)
+    assert lengths == [30]
+    one = ActionMasker(Monitor(corridor.env()), lambda env: env.unwrapped.world.legal_actions(env.unwrapped.states)[0])
+    _, lengths = masked_evaluate_policy(left, one, 1, return_episode_rewards=True)
+    assert lengths == [30]
+
+
+class Left:
+    """Goes left where it may."""
+
+    name = "left"
+
+    def act(self, observation, action_mask=None):
+        return action_mask.argmax(axis=1)
+
+
+def test_deterministic_takes_the_most_probable_action_and_one_observation_gets_one_action():
+    task = resolve_task("FrozenLake")
+    agent = trained_ppo(task, greedy=False)
+    policy, seen = as_sb3_policy(agent, task), np.arange(16)
+    best, state = policy.predict(seen, "what was given", deterministic=True)
+    assert np.array_equal(best, agent.policy_log_probs(seen).argmax(axis=1))
+    assert state == "what was given"
+    drawn = np.stack([policy.predict(seen)[0] for _ in range(30)])
+    assert (drawn != best).any()
+    mask = np.array([False, False, False, True])
+    assert policy.predict(np.int64(3), deterministic=True, action_masks=mask)[0] == 3
+    assert policy.predict(np.int64(3), deterministic=True)[0] == best[3]
+    pendulum = resolve_task("Pendulum-v1")
+    continuous = as_sb3_policy(make_agent("ppo", pendulum, settings={"greedy": False}), pendulum)
+    assert continuous.predict(np.zeros((2, 3), np.float32), deterministic=True)[0].shape == (2, 1)
+    with pytest.raises(UsageError, match="2 players"):
+        as_sb3_policy(agent, resolve_task("ConnectFour"))
+    with pytest.raises(UsageError, match="no method act"):
+        as_sb3_policy(object(), task)
 
 
 # ------------------------------------------------------------------------------------------- refusals
