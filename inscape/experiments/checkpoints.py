@@ -1,7 +1,8 @@
 """Checkpoints that are whole or absent: safetensors for arrays, JSON for everything else, a SHA-256 manifest over both.
 
 A checkpoint is written to a temporary folder beside its place, flushed to the disk and renamed, so a process killed at
-any moment leaves either the whole checkpoint or none. Every byte of every file is covered by the manifest, and the
+any moment leaves either the whole checkpoint or none. One that takes the place of another moves it aside first, and
+readers know where: there is no moment without either. Every byte of every file is covered by the manifest, and the
 manifest covers itself, because safetensors alone loads most flipped bits without complaint. Nothing is pickled.
 """
 
@@ -28,6 +29,7 @@ _NATIVE = {
     np.dtype(name) for name in ("bool", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
 }
 _STEP = re.compile(r"step-(\d+)")
+_REPLACED = re.compile(r"\.step-(\d+)\.replaced-[0-9a-f]+")
 
 
 def save_checkpoint(folder: str | Path, state: dict[Any, Any], metadata: dict[str, Any] | None = None) -> Path:
@@ -52,6 +54,8 @@ def save_checkpoint(folder: str | Path, state: dict[Any, Any], metadata: dict[st
     temporary = folder.parent / f".{folder.name}.writing-{uuid.uuid4().hex}"
     try:
         temporary.mkdir(parents=True)
+        if not folder.exists() and (aside := _present(folder)) != folder:
+            aside.rename(folder)  # of a process killed here: replaced again below
         for name, data in files.items():
             _write_through(temporary / name, data)
         _flush_folder(temporary)
@@ -74,7 +78,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[Any, Any], dict[str, Any]]
         UsageError: a file is missing, truncated or changed by as little as one bit; it names the file, the expected
             and the found hash, and what to try.
     """
-    folder = Path(folder)
+    folder = _present(Path(folder))
     files = _read_manifest(folder)
     data = {name: _read_checked(folder, name, entry) for name, entry in files.items()}
     tensors = _load_tensors(data[TENSORS])
@@ -83,12 +87,18 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[Any, Any], dict[str, Any]]
 
 
 def checkpoint_folders(run: str | Path) -> list[Path]:
-    """Returns the checkpoints `checkpoints/step-<n>` of a run folder, oldest (fewest steps) first."""
+    """Returns the checkpoints `checkpoints/step-<n>` of a run folder, oldest (fewest steps) first.
+
+    Of a process killed between moving an old checkpoint aside and a new one into its place, the old one, as it lies.
+    """
     folder = Path(run) / "checkpoints"
     if not folder.is_dir():
         return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):  # what was moved aside begins with a dot, so that it comes first
+        if match := _STEP.fullmatch(path.name) or _REPLACED.fullmatch(path.name):
+            found[int(match[1])] = path
+    return [path for _, path in sorted(found.items())]
 
 
 def latest_checkpoint(run: str | Path) -> Path | None:
@@ -97,12 +107,30 @@ def latest_checkpoint(run: str | Path) -> Path | None:
     return folders[-1] if folders else None
 
 
+def remove_checkpoint(folder: Path) -> None:
+    """Removes a checkpoint; a process killed in the middle leaves it whole or gone, never in parts under its name."""
+    removing = folder.parent / f".{folder.name.lstrip('.')}.removing-{uuid.uuid4().hex}"
+    folder.rename(removing)
+    shutil.rmtree(removing, ignore_errors=True)
+
+
 def remove_leftovers(run: str | Path) -> None:
-    """Removes what killed processes left half written beside the checkpoints of a run."""
-    for path in (Path(run) / "checkpoints").glob(".step-*.writing-*"):
+    """Removes what killed processes left beside the checkpoints of a run: half written, half removed, moved aside."""
+    folder = Path(run) / "checkpoints"
+    for path in [*folder.glob(".step-*.writing-*"), *folder.glob(".step-*.removing-*")]:
         shutil.rmtree(path, ignore_errors=True)
-    for path in (Path(run) / "checkpoints").glob(".step-*.replaced-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".step-*.replaced-*"):
+        match = _REPLACED.fullmatch(path.name)
+        if match and (folder / f"step-{match[1]}").is_dir():
+            remove_checkpoint(path)
+
+
+def _present(folder: Path) -> Path:
+    """Returns where a checkpoint lies: in its place, or moved aside by a process that was killed before it went on."""
+    if not folder.exists():
+        aside = sorted(folder.parent.glob(f".{folder.name}.replaced-*"))
+        return aside[-1] if aside else folder
+    return folder
 
 
 # --- values <-> JSON, with arrays by reference ---------------------------------------------------------------------
@@ -277,4 +305,4 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
     temporary.rename(folder)
     _flush_folder(folder.parent)
     if replaced is not None:
-        shutil.rmtree(replaced, ignore_errors=True)
+        remove_checkpoint(replaced)

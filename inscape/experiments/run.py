@@ -9,14 +9,16 @@ runs/<name>/episodes/<name>.npz       trajectories: arrays without pickle, the r
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
-import shutil
 import sys
 import time
+import uuid
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 SETTINGS, METRICS, EPISODES = "settings.json", "metrics.jsonl", "episodes"
 DEFAULT_ROOT = Path("runs")
+EVENTS_SECONDS = 5.0
+"""TensorBoard events reach the disk this often; rows of metrics, which resuming reads, at once."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class Run:
     def __init__(self, path: Path, settings: RunSettings) -> None:
         self.path, self.settings = path, settings
         self.trained_steps = 0
-        self._events: Any = None
+        self._events: _Events | None = None
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -142,9 +146,13 @@ class Run:
     # metrics ---------------------------------------------------------------------------------------------------
 
     def log(self, metrics: dict[str, float]) -> None:
-        """Appends one row of metrics, `"steps"` among them; it is on its way to the disk when this returns."""
+        """Appends one row of metrics, `"steps"` among them; it is on its way to the disk when this returns.
+
+        Raises:
+            UsageError: the disk is full, or the folder cannot be written any more.
+        """
         row = {key: _plain(value) for key, value in metrics.items()}
-        with (self.path / METRICS).open("a") as file:
+        with _writing(self.path / METRICS), (self.path / METRICS).open("a") as file:
             file.write(json.dumps(row) + "\n")
         self._log_events(row)
 
@@ -170,48 +178,43 @@ class Run:
 
     def truncate_metrics(self, steps: int) -> None:
         """Forgets the rows after `steps`: what a resumed run will log again."""
+        for leftover in self.path.glob(".*.writing-*"):  # of a process killed while it wrote
+            leftover.unlink(missing_ok=True)
         kept = [row for row in self.metrics() if row.get("steps", 0) <= steps]
-        write_text(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        with _writing(self.path / METRICS):
+            write_text(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
         self.close()
-        self._open_events(purge_after=steps)
+        self._open_events().restart(steps + 1)
 
     def _log_events(self, row: dict[str, Any]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        values = {tag: value for tag, value in row.items() if tag != "steps" and isinstance(value, int | float)}
+        (self._events or self._open_events()).add(int(row.get("steps", 0)), values)
 
-        if self._events is None:
-            self._open_events()
-        values = [
-            Summary.Value(tag=tag, simple_value=value)
-            for tag, value in row.items()
-            if tag != "steps" and isinstance(value, int | float)
-        ]
-        step = int(row.get("steps", 0))
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+    def _open_events(self) -> _Events:
+        self._events = _Events(self.path)
+        return self._events
 
-    def _open_events(self, purge_after: int | None = None) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._events = EventFileWriter(str(self.path), flush_secs=5)
-        if purge_after is not None:  # tells TensorBoard to drop what was logged past the checkpoint
-            start = SessionLog(status=SessionLog.START)
-            self._events.add_event(Event(wall_time=time.time(), step=purge_after + 1, session_log=start))
+    def _flush(self) -> None:
+        with _writing(self.path / METRICS), (self.path / METRICS).open("a") as file:
+            os.fsync(file.fileno())
+        if self._events is not None:
+            self._events.flush()
 
     def close(self) -> None:
-        """Flushes and closes the TensorBoard events."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        """Writes what is left of the TensorBoard events."""
+        events, self._events = self._events, None
+        if events is not None:
+            events.flush()
 
     # checkpoints -----------------------------------------------------------------------------------------------
 
     def save_checkpoint(self, state: dict[str, Any], steps: int, *, finished: bool = False, keep: int = 3) -> Path:
         """Saves the agent's state as `checkpoints/step-<steps>` and removes all but the newest `keep`."""
         folder = self.path / "checkpoints" / f"step-{steps}"
+        self._flush()  # a checkpoint never knows of more than the metrics on the disk
         checkpoints.save_checkpoint(folder, state, {"steps": steps, "finished": finished})
         for old in checkpoints.checkpoint_folders(self.path)[:-keep]:
-            shutil.rmtree(old)
+            checkpoints.remove_checkpoint(old)
         checkpoints.remove_leftovers(self.path)
         return folder
 
@@ -238,6 +241,47 @@ class Run:
         return [trajectory for path in paths for trajectory in load_trajectories(path)]
 
 
+class _Events:
+    """TensorBoard's file of events, written by the process itself: a full disk is an error where it is met, and not a
+    traceback of TensorBoard's own thread."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        now = time.time()
+        number = sum(1 for _ in folder.glob("events.out.tfevents.*"))  # TensorBoard reads files in order of name
+        self.path = folder / f"events.out.tfevents.{int(now):010d}.{number:04d}.{uuid.uuid4().hex[:8]}"
+        self._pending = io.BytesIO()
+        self._due = now
+        self._append(Event(wall_time=now, file_version="brain.Event:2"))
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._append(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def restart(self, step: int) -> None:
+        """Tells TensorBoard to drop what earlier files hold from `step` on."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        self._append(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def _append(self, event: Any) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        RecordWriter(self._pending).write(event.SerializeToString())
+        if time.time() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        data, self._pending = self._pending.getvalue(), io.BytesIO()
+        self._due = time.time() + EVENTS_SECONDS
+        with _writing(self.path), self.path.open("ab") as file:
+            file.write(data)
+
+
 def create_run(settings: RunSettings, path: str | Path | None = None, root: str | Path = DEFAULT_ROOT) -> Run:
     """Makes a run folder and writes its settings.
 
@@ -256,6 +300,8 @@ def create_run(settings: RunSettings, path: str | Path | None = None, root: str 
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f".{SETTINGS}.writing-*"):  # of a process killed as it began
+            leftover.unlink(missing_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty", expected="a new or empty folder", hint="another --out")
         write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
@@ -333,11 +379,27 @@ def _numbered(base: str, number: int) -> str:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file or none: beside its place, flushed, renamed."""
     temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Says in words what kept a file of a run from being written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}",
+            expected="a folder that can be written, with room on its disk",
+            hint="make room, then go on: inscape train --resume RUN",
+        ) from error
 
 
 def _plain(value: Any) -> Any:
