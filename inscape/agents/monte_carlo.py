@@ -39,7 +39,6 @@ class MonteCarlo(TabularAgent):
 
     name = "monte-carlo"
     algorithm = "monte_carlo"
-    action_rule = "monte_carlo"
     Settings = MonteCarloSettings
 
     def __init__(self, task: Task, seed: int = 0, settings: MonteCarloSettings | None = None) -> None:

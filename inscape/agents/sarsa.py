@@ -40,7 +40,6 @@ class Sarsa(TabularAgent):
 
     name = "sarsa"
     algorithm = "sarsa"
-    action_rule = "sarsa"
     Settings = SarsaSettings
 
     @property

@@ -99,9 +99,7 @@ class TabularAgent(Agent):
 
     Settings: ClassVar[type[TabularSettings]] = TabularSettings
     algorithm: ClassVar[str]
-    """The name of the loop in the kernel template, and of its `…_update`."""
-    action_rule: ClassVar[str] = "q_learning"
-    """The same of its `…_action`."""
+    """Its name among the `RULES` of the kernel template."""
 
     def __init__(self, task: Task, seed: int = 0, settings: Any = None) -> None:
         self.settings: Any = settings or self.Settings()
@@ -228,7 +226,7 @@ class TabularAgent(Agent):
         return tuple(range(self._actions)) if few else np.arange(self._actions)
 
     def _compiled(self, world: World, steps: int, kernels: Any = None) -> Advance:
-        kernels = kernels or world.kernel(TEMPLATE)
+        kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
         if self._copies is None:
             self._copies = self._begin(world)
         copies, keys, rates = self._copies, self._stream_keys(), self._step_sizes(steps)
@@ -244,14 +242,14 @@ class TabularAgent(Agent):
 
         def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
             around = surroundings()  # with working memory of its own
-            wrong = loop(
+            wrong = kernels.learn(
                 world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
             )  # fmt: skip
             if wrong >= 0:
                 raise self._no_row(around[2].reshape(-1))
 
-        loop, around = getattr(kernels, self.algorithm), surroundings()
+        around = surroundings()
         # what is legal is noted on arrival: of a resumed learner, in all that it has seen
         if mask is not None and "legal" in copies:
             mask[:] = copies["legal"]
@@ -278,11 +276,8 @@ class TabularAgent(Agent):
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
         from inscape.agents.kernels import tabular
-        from inscape.envs import streams
 
-        vars(tabular)["uniform"] = streams.uniform  # a template imported as it is has no law, nor what comes with one
-        act = getattr(tabular, f"{self.action_rule}_action")
-        update = getattr(tabular, f"{self.algorithm}_update")
+        act, update = tabular.RULES[self.algorithm]
         self._begin_episode()
         self._totals[:, RUNNING] = 0.0
         keys, rates, numbers = self._stream_keys(), self._step_sizes(steps), self._numbers()

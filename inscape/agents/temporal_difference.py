@@ -46,7 +46,6 @@ class TDLambda(TabularAgent):
 
     name = "td-lambda"
     algorithm = "td_lambda"
-    action_rule = "td_lambda"
     Settings = TDLambdaSettings
 
     def __init__(

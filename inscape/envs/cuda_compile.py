@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from inscape.envs import compile as compiler
 from inscape.envs import fast_math, lawtools, streams
+from inscape.envs.adapter import adapter_source
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def law_module(world: type[World], arithmetic: compiler.Arithmetic) -> types.Mod
     else:
         scope.update(uniform=streams.compiled_uniform("cuda"), **_conversions())
     before = set(scope)
-    exec(compile(_converted(compiler.adapter_source(world), world), f"<law of {world.__name__}>", "exec"), scope)
+    exec(compile(_converted(adapter_source(world), world), f"<law of {world.__name__}>", "exec"), scope)
     from numba import cuda
 
     if simulated:

@@ -437,13 +437,20 @@ class World(BatchedLaw):
         type(self)._observation_size = size  # type: ignore[attr-defined]
 
     def kernel(
-        self, template: str, compiled: bool = True, arithmetic: Literal["exact", "fast"] = "exact"
+        self,
+        template: str,
+        compiled: bool = True,
+        arithmetic: Literal["exact", "fast"] = "exact",
+        constants: Mapping[str, int | float | str | bool] | None = None,
     ) -> ModuleType:
-        """Returns a kernel template bound to this world's law; `compiled=False` runs the same source in Python."""
+        """Returns a kernel template bound to this world's law; `compiled=False` runs the same source in Python.
+
+        `constants` replaces the values of module constants of the template.
+        """
         from inscape.envs import compile as compiler
 
         _ = self.packed
-        return compiler.kernel(type(self), template, compiled, arithmetic)
+        return compiler.kernel(type(self), template, compiled, arithmetic, constants)
 
     def require_probabilities(self) -> None:
         """Checks that outcomes sum to one at the start, in plain Python: cheap, and done once for these dynamics.

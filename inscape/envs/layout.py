@@ -62,6 +62,15 @@ class Layout:
             rows[pool] += 1 if length is None else length
         return Layout(cls, tuple(fields), rows["float"], rows["int"], rows["table"])
 
+    @staticmethod
+    def holds(declared: Any, lengths: Mapping[str, int]) -> bool:
+        """Returns whether `declared` is a named tuple that `of` has a layout for, without tables."""
+        if not (isinstance(declared, type) and issubclass(declared, tuple) and hasattr(declared, "_fields")):
+            return False
+        hints = typing.get_type_hints(declared)
+        kinds = (_scalar_kind(hints.get(name), name, lengths) for name in declared._fields)
+        return all(kind is not None for kind in kinds)
+
     def flat(self, value: Any) -> Iterable[tuple[Field, int, Any]]:
         """Yields (field, row, scalar) for every scalar of `value`, tables left out."""
         for field, item in zip(self.fields, value):
@@ -136,23 +145,30 @@ class Layout:
         return "\n".join(lines) + "\n"
 
 
-def _kind_of(hint: Any, where: str, name: str, tables: bool, lengths: Mapping[str, int]) -> tuple[str, int | None]:
+def _scalar_kind(hint: Any, name: str, lengths: Mapping[str, int]) -> tuple[str, int | None] | None:
+    """Returns (kind, length) of a field of scalars; None where the annotation is another, or leaves the length open."""
     scalars = {float: "float", int: "int", bool: "bool"}
     if hint in scalars:
         return scalars[hint], None
+    entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    if not entries or entries[0] not in scalars:
+        return None
+    if len(entries) == 2 and entries[1] is Ellipsis:
+        return (scalars[entries[0]], int(lengths[name])) if name in lengths else None
+    return (scalars[entries[0]], len(entries)) if len(set(entries)) == 1 else None
+
+
+def _kind_of(hint: Any, where: str, name: str, tables: bool, lengths: Mapping[str, int]) -> tuple[str, int | None]:
+    kind = _scalar_kind(hint, name, lengths)
+    if kind is not None:
+        return kind
     if tables and (hint is np.ndarray or typing.get_origin(hint) is np.ndarray):
         return "table", None
-    if typing.get_origin(hint) is tuple:
-        entries = typing.get_args(hint)
-        if len(entries) == 2 and entries[1] is Ellipsis and entries[0] in scalars:
-            if name not in lengths:
-                raise UsageError(
-                    f"field {name!r} of {where} is annotated {hint!r}, and nothing says how long it is",
-                    expected=f'lengths = {{"{name}": 3}} in the world, or from its `sized(**settings)`',
-                )
-            return scalars[entries[0]], int(lengths[name])
-        if entries and Ellipsis not in entries and len(set(entries)) == 1 and entries[0] in scalars:
-            return scalars[entries[0]], len(entries)
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (Ellipsis,) and name not in lengths:
+        raise UsageError(
+            f"field {name!r} of {where} is annotated {hint!r}, and nothing says how long it is",
+            expected=f'lengths = {{"{name}": 3}} in the world, or from its `sized(**settings)`',
+        )
     allowed = "float, int, bool, or a fixed-length tuple of one of them such as tuple[int, int]"
     raise UsageError(
         f"field {name!r} of {where} is annotated {hint!r}",

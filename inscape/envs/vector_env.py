@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
-from inscape.envs.compile import entry_point, view_layout
+from inscape.envs.adapter import view_layout
+from inscape.envs.compile import entry_point
 from inscape.envs.gym_env import STEPPING, initial_of
 from inscape.envs.law import States
 from inscape.errors import UsageError
@@ -246,8 +247,10 @@ class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if not world.simultaneous:
             return f"action {world.action_names[int(actions[copy])]!r} is illegal"
         mask = world.legal_actions(self.states[copy])[0]
-        player = next(m for m, a in enumerate(actions[copy]) if not mask[m, a])
-        return f"action {world.action_names[int(actions[copy, player])]!r} of {world.agents[player]} is illegal"
+        names = [f"action {world.action_names[int(a)]!r} of {world.agents[m]}" for m, a in enumerate(actions[copy])]
+        wrong = [name for m, name in enumerate(names) if not mask[m, actions[copy, m]]]
+        # none is wrong by itself where `legal` is no function of the state: then all are named
+        return " with ".join(wrong[:1] or names) + " is illegal"
 
     def _info(self) -> dict[str, Any]:
         infos: dict[str, Any] = {}

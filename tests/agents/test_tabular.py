@@ -9,7 +9,6 @@ from inscape.agents.rollout import evaluate
 from inscape.agents.tabular import TEMPLATE
 from inscape.agents.temporal_difference import TDLambda, TDLambdaSettings
 from inscape.envs.registry import resolve_task
-from inscape.envs.streams import uniform
 from inscape.errors import UsageError
 from inscape.world_models.dynamic_programming import policy_evaluation, value_iteration
 from inscape.world_models.tabular import TabularModel
@@ -28,12 +27,6 @@ def a_few(names):
 S_ALPHA = (0.9, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # γ = 0.9, α = 0.5 throughout, no exploration
 RATES = np.full(100, 0.5)
 KEYS = np.zeros((1, 2), np.int64)
-
-
-@pytest.fixture(autouse=True)
-def chance(monkeypatch):
-    """The rules as plain Python need the stream that a world's law brings along."""
-    monkeypatch.setattr(rules, "uniform", uniform, raising=False)
 
 
 def learnt(name, task, steps, seed=0, **settings):
@@ -330,7 +323,7 @@ def test_plain_python_equals_compiled(name):
     task = resolve_task("FrozenLake")
     compiled, plain = (make_agent(name, task, settings={"seeds": 2}) for _ in range(2))
     list(compiled.learn(task, 1500))
-    kernels = task.world.kernel(TEMPLATE, compiled=False)
+    kernels = task.world.kernel(TEMPLATE, compiled=False, constants={"LEARNER": plain.algorithm})
     plain._compiled(task.world, 1500, kernels)(1500, plain._schedule(1500))
     for table, array in compiled.tables.items():
         assert np.allclose(plain.tables[table], array, rtol=1e-12), table

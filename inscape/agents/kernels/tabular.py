@@ -1,7 +1,7 @@
 """Kernel template: tabular learners, environment and update in one compiled loop, several seeds interleaved.
 
-Each algorithm is a pair of functions, `…_action` (what to do) and `…_update` (what to learn from one step), and a loop
-over steps and learners, so named, that calls them. The pairs know no world: imported directly, this module is what
+Each algorithm is a pair of functions in `RULES`: what to do, and what to learn from one step. `learn` is the loop over
+steps and learners that calls the pair of `LEARNER`. The pairs know no world: imported directly, this module is what
 learners run on any other Gymnasium environment, in plain Python.
 
 What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`; `E`, what of the world they are
@@ -165,8 +165,8 @@ def aim(q, counts, at, row, action, target, S, rates):
 
 
 @inline
-def q_learning_action(T, numbers, mask, keys, i, row, t, epsilon):
-    """Returns what Q-learning does."""
+def choose_greedily(T, numbers, mask, keys, i, row, t, epsilon):
+    """Returns what those do who look no further than their first table: epsilon-greedy."""
     return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
 
 
@@ -243,12 +243,6 @@ def sarsa_update(
 
 
 # ------------------------------------------------------------------------------------------- Monte Carlo
-
-
-@inline
-def monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon):
-    """Returns what Monte Carlo control does."""
-    return choose(T[0], i, mask, i, row, epsilon, uniform(keys[i, 0], t * DRAWS), numbers)
 
 
 @inline
@@ -480,14 +474,26 @@ def look(P, E):
     return -1
 
 
-# Each loop takes `steps` steps, numbers `done` and following, with learners low … high − 1. It returns −1, or the
-# learner whose observation, left in `obs`, has no row in the table. They differ in the two functions they call: Numba
-# stores no kernel on disk that is handed functions.
+RULES = {  # what each learner does, and what it learns from a step
+    "q_learning": (choose_greedily, q_learning_update),
+    "expected_sarsa": (choose_greedily, expected_sarsa_update),
+    "double_q_learning": (choose_greedily, double_q_learning_update),
+    "sarsa": (sarsa_action, sarsa_update),
+    "monte_carlo": (choose_greedily, monte_carlo_update),
+    "dyna_q": (choose_greedily, dyna_q_update),
+    "td_lambda": (td_lambda_action, td_lambda_update),
+}
+LEARNER = "q_learning"
+# bound when the module is loaded: Numba stores no kernel on disk that is handed functions
+act, update = RULES[LEARNER]
 
 
 @jit
-def q_learning(P, E, T, S, rates, done, steps, low, high):
-    """Q-learning."""
+def learn(P, E, T, S, rates, done, steps, low, high):
+    """Takes `steps` steps, numbers `done` and following, with learners low … high − 1.
+
+    Returns −1, or the learner whose observation, left in `obs`, has no row in the table.
+    """
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
     F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
@@ -496,193 +502,13 @@ def q_learning(P, E, T, S, rates, done, steps, low, high):
             epsilon = epsilon_at(S, t)
             for i in range(first, last):
                 row = current[i]
-                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
+                action = act(T, numbers, mask, keys, i, row, t, epsilon)
                 gain, terminated, over, length, then = move(
                     params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
                 )  # fmt: skip
                 if then < 0:
                     return i
-                totals[i, ERRORS] += q_learning_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def expected_sarsa(P, E, T, S, rates, done, steps, low, high):
-    """Expected SARSA."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += expected_sarsa_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def double_q_learning(P, E, T, S, rates, done, steps, low, high):
-    """Double Q-learning."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += double_q_learning_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def sarsa(P, E, T, S, rates, done, steps, low, high):
-    """SARSA of n steps."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = sarsa_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += sarsa_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def monte_carlo(P, E, T, S, rates, done, steps, low, high):
-    """Monte Carlo control."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = monte_carlo_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += monte_carlo_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def dyna_q(P, E, T, S, rates, done, steps, low, high):
-    """Dyna-Q."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = q_learning_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += dyna_q_update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
-                )  # fmt: skip
-                current[i] = then
-            wrong = begin_again(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
-            )  # fmt: skip
-            if wrong >= 0:
-                return wrong
-    return -1
-
-
-@jit
-def td_lambda(P, E, T, S, rates, done, steps, low, high):
-    """TD(λ) prediction."""
-    params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for t in range(done, done + steps):
-            epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
-                )  # fmt: skip
-                if then < 0:
-                    return i
-                totals[i, ERRORS] += td_lambda_update(
+                totals[i, ERRORS] += update(
                     T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
                     then, t, epsilon, S, rates,
                 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+from inscape.envs.kernels.lookup import slot_of
 from inscape.envs.kernels.names import (
     NUM_FLOATS,
     NUM_INTS,
@@ -22,37 +23,6 @@ from inscape.envs.kernels.names import (
 )
 
 FULL = -1  # no room for another state: come back with larger arrays
-
-
-@jit
-def slot_of(I, FB, i, table, other_I, other_FB):
-    """Returns where state i lies in the open-addressing table, or the empty slot for it.
-
-    `FB` is the memory of the floats as int64: states are equal when their bits are.
-    """
-    size = table.shape[0]
-    slot = 17
-    for k in range(NUM_FLOATS):  # numbers below 2^31 throughout, so that plain Python and compiled code agree
-        slot = (slot * 1000003 + (FB[k, i] & 0x3FFFFFFF) * 7 + ((FB[k, i] >> 30) & 0x3FFFFFFF)) % 2147483647
-    for k in range(NUM_INTS):
-        slot = (slot * 1000003 + (I[k, i] & 0x3FFFFFFF) * 7 + ((I[k, i] >> 30) & 0x3FFFFFFF)) % 2147483647
-    slot = slot % size
-    while True:
-        j = table[slot]
-        if j < 0:
-            return slot
-        same = True
-        for k in range(NUM_FLOATS):
-            if other_FB[k, j] != FB[k, i]:
-                same = False
-        for k in range(NUM_INTS):
-            if other_I[k, j] != I[k, i]:
-                same = False
-        if same:
-            return slot
-        slot += 1
-        if slot == size:
-            slot = 0
 
 
 @inner
@@ -78,7 +48,7 @@ def is_over(P, goals, state):
 def insert_all(F, I, FB, table, roots_F, roots_I, roots_FB, count):
     """Adds the given states, in order; returns the new number of states, or FULL."""
     for i in range(roots_F.shape[1]):
-        slot = slot_of(roots_I, roots_FB, i, table, I, FB)
+        slot = slot_of(roots_FB, roots_I, i, table, FB, I)
         if table[slot] < 0:
             if count == F.shape[1]:
                 return FULL
@@ -105,7 +75,7 @@ def explore(P, goals, F, I, FB, table, start, count, scratch_F, scratch_I, scrat
                     if p <= 0.0:
                         continue
                     store_state(scratch_F, scratch_I, 0, next_state)
-                    slot = slot_of(scratch_I, scratch_FB, 0, table, I, FB)
+                    slot = slot_of(scratch_FB, scratch_I, 0, table, FB, I)
                     if table[slot] < 0:
                         if count == F.shape[1]:
                             return head, FULL
@@ -147,7 +117,7 @@ def tabulate(
                 if p <= 0.0:
                     continue
                 store_state(scratch_F, scratch_I, 0, following)
-                j = table[slot_of(scratch_I, scratch_FB, 0, table, I, FB)]
+                j = table[slot_of(scratch_FB, scratch_I, 0, table, FB, I)]
                 k = 0
                 while k < found and next_state[row, a, k] != j:
                     k += 1

@@ -2,7 +2,7 @@
 
 A template imports them from here so that it reads, lints and type-checks as ordinary Python. When a world instantiates
 the template, `inscape.envs.compile` binds these names to that world's law, compiled or plain. This module itself holds
-no law, so a template imported directly cannot run.
+no law: of a template imported directly, what needs none runs, as plain Python.
 
     State, Params, Purpose                   the named tuples
     load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
@@ -40,6 +40,8 @@ no law, so a template imported directly cannot run.
 from __future__ import annotations
 
 from typing import Any
+
+from inscape.envs.streams import uniform as uniform
 
 State: Any = None
 Params: Any = None
@@ -79,7 +81,6 @@ transition_outcome: Any = None
 num_actions: Any = None
 branches: Any = None
 initial_branches: Any = None
-uniform: Any = None
 NUM_FLOATS: int = 0
 NUM_INTS: int = 0
 KEY: int = 0

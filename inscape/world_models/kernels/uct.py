@@ -9,9 +9,8 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import math
 
+from inscape.envs.kernels.lookup import slot_of
 from inscape.envs.kernels.names import (
-    NUM_FLOATS,
-    NUM_INTS,
     NUM_PLAYERS,
     TRANSITION_SLOTS,
     action_of_index,
@@ -67,40 +66,11 @@ from inscape.world_models.kernels.search_arrays import (
 
 
 @jit
-def slot_of(slots, bits, ints, i):
-    """Returns where the state in column i lies in the table, or the empty slot for it."""
-    h = 0
-    for k in range(NUM_FLOATS + NUM_INTS):
-        x = bits[k, i] if k < NUM_FLOATS else ints[k - NUM_FLOATS, i]
-        h = ((h ^ (x & 0xFFFFFFFF)) * 0x01000193 + (h >> 15)) & 0xFFFFFFFF
-        h = ((h ^ ((x >> 32) & 0xFFFFFFFF)) * 0x01000193 + (h >> 15)) & 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 0x5BD1E995) & 0xFFFFFFFF
-    size = slots.shape[0]
-    slot = (h ^ (h >> 15)) % size
-    while True:
-        j = slots[slot]
-        if j < 0:
-            return slot
-        same = True
-        for k in range(NUM_FLOATS):
-            if bits[k, j] != bits[k, i]:
-                same = False
-        for k in range(NUM_INTS):
-            if ints[k, j] != ints[k, i]:
-                same = False
-        if same:
-            return slot
-        slot += 1
-        if slot == size:
-            slot = 0
-
-
-@jit
 def node_of(P, G, params, purpose, state, depth):
     """Returns the node of `state`, made if it is new (the caller has seen to room for it)."""
     fresh = G.counts[NODES]
     store_state(G.floats, G.ints, fresh, state)
-    slot = slot_of(G.slots, G.bits, G.ints, fresh)
+    slot = slot_of(G.bits, G.ints, fresh, G.slots, G.bits, G.ints)
     if G.slots[slot] >= 0:
         return G.slots[slot]
     G.slots[slot] = fresh
@@ -372,7 +342,7 @@ def update(
 def rehash(G):
     """Fills an empty table with the nodes there are."""
     for node in range(G.counts[NODES]):
-        G.slots[slot_of(G.slots, G.bits, G.ints, node)] = node
+        G.slots[slot_of(G.bits, G.ints, node, G.slots, G.bits, G.ints)] = node
 
 
 @jit
