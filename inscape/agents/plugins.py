@@ -103,6 +103,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=200_000,
     ),
     AgentEntry(
+        "sac", "soft actor-critic for continuous actions, off-policy (Haarnoja et al. 2018)",
+        "inscape.agents.sac:SAC", "inscape.agents.sac:SACSettings",
+        learns=True, steps=100_000,
+    ),
+    AgentEntry(
         "mcts", "Monte-Carlo tree search over a known or a learned model (Kocsis & Szepesvári 2006)",
         "inscape.agents.planning:MCTS", "inscape.agents.planning:MCTSSettings",
         learns=True, steps=10_000,

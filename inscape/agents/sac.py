@@ -1,0 +1,525 @@
+"""Soft actor-critic: continuous actions, learned off-policy, with as much entropy as asked for.
+
+The file reads top to bottom: settings, mathematics (squashed Gaussian, targets, losses), networks, agent (act, explore,
+update, learn, save). What other agents share is elsewhere: replay in `replay`, features in `observations`.
+
+Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+
+from inscape.agents.copies import Copies
+from inscape.agents.device import resolve_device
+from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.networks import linear, perceptron
+from inscape.agents.observations import ObservationEncoder
+from inscape.agents.replay import ReplayMemory
+from inscape.agents.tensors import (
+    load_module,
+    load_optimizer,
+    optimizer_arrays,
+    require_finite_gradients,
+    to_arrays,
+)
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+LOG_STD_RANGE = (-20.0, 2.0)
+"""The policy's log standard deviation is kept within this, as in the authors' program."""
+
+
+@dataclass(frozen=True)
+class SACSettings:
+    """Settings of soft actor-critic."""
+
+    num_envs: int = 1
+    """Copies of the environment acted in side by side."""
+    buffer_size: int = 1_000_000
+    """Transitions remembered, of all copies together."""
+    learning_starts: int = 1_000
+    """Environment steps before the first update, taken with actions uniform over their range."""
+    hold_random: int = 1
+    """Steps for which each of those uniform actions is held; more reaches farther where one step moves little."""
+    train_freq: int = 1
+    """Steps of every copy between rounds of updates."""
+    gradient_steps: int = 1
+    """Updates in each round; −1 for as many as environment steps were taken since the last."""
+    batch_size: int = 256
+    """Transitions in each update."""
+    learning_rate: float = 3e-4
+    """Adam's step size, of the policy, the critics and the entropy coefficient."""
+    gamma: float = 0.99
+    """Discount per step."""
+    tau: float = 0.005
+    """Share of the critics that the target critics take over at each update."""
+    n_step: int = 1
+    """Rewards summed before the critics' estimate of what follows."""
+    entropy_coef: float | None = None
+    """Weight of the entropy beside the reward, α; None adjusts it to reach the target entropy."""
+    initial_entropy_coef: float = 1.0
+    """What α begins with where it is adjusted."""
+    target_entropy: float | None = None
+    """Entropy aimed at (nats, of actions scaled to [−1, 1]); None for minus the number of action dimensions."""
+    normalize_observations: bool = False
+    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers, of the policy and of each critic."""
+    greedy: bool = True
+    """How it acts outside `learn`: True takes the centre of the policy, False draws from it."""
+    report_every: int = 1_000
+    """Environment steps between two reports, which are the points where it can be saved."""
+    threads: int = 1
+    """CPU threads torch uses while learning; more than one only pays for large networks."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_envs", "buffer_size", "hold_random", "train_freq", "batch_size", "n_step", "report_every", "threads",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
+        if self.learning_starts < 0:
+            raise UsageError(f"learning_starts = {self.learning_starts!r}", expected="an integer of at least 0")
+        if self.gradient_steps < 1 and self.gradient_steps != -1:
+            raise UsageError(
+                f"gradient_steps = {self.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
+            )
+        if not 0 <= self.gamma <= 1:
+            raise UsageError(f"gamma = {self.gamma!r}", expected="a number from 0 to 1")
+        if not 0 < self.tau <= 1:
+            raise UsageError(f"tau = {self.tau!r}", expected="a number above 0, at most 1")
+        for name in ("learning_rate", "initial_entropy_coef"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        if self.entropy_coef is not None and not 0 <= self.entropy_coef < math.inf:
+            raise UsageError(
+                f"entropy_coef = {self.entropy_coef!r}", expected="a number of at least 0, or None to adjust it"
+            )
+        if self.target_entropy is not None and not math.isfinite(self.target_entropy):
+            raise UsageError(f"target_entropy = {self.target_entropy!r}", expected="a finite number, or None")
+
+
+# --------------------------------------------------------------------------------------------- mathematics
+
+
+def squashed_gaussian(outputs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns actions a = tanh(u), u = μ + σ·ε, and their log-probabilities log N(u; μ, σ) − Σ_d log(1 − tanh²(u_d)).
+
+    log(1 − tanh²(u)) = 2·(log 2 − u − softplus(−2u)) is exact where 1 − tanh² rounds to 0.
+
+    Args:
+        outputs: `[N, 2·D]`, μ and log σ side by side; log σ is kept within `LOG_STD_RANGE`.
+        noise: `[N, D]` ε, standard normal.
+
+    Returns:
+        `[N, D]` actions in [−1, 1], `[N]` log-probabilities, both differentiable in `outputs`.
+
+    Source: Haarnoja et al. (2018), appendix C, equation 26.
+    """
+    mean, log_std = outputs.chunk(2, dim=-1)
+    log_std = log_std.clamp(*LOG_STD_RANGE)
+    unsquashed = mean + log_std.exp() * noise
+    constant = 0.5 * math.log(2 * math.pi) + 2 * math.log(2)
+    log_probs = 2 * (unsquashed + softplus(-2 * unsquashed)) - log_std - (0.5 * noise.square() + constant)
+    return unsquashed.tanh(), log_probs.sum(dim=-1)
+
+
+def soft_targets(
+    reward: Tensor, discount: Tensor, next_q_values: Tensor, next_log_probs: Tensor, entropy_coef: Tensor | float
+) -> Tensor:
+    """Returns `[N]` r + d·(min_i Q_i(s′, a′) − α·log π(a′|s′)).
+
+    Args:
+        reward: `[N]` the sum of the rewards of n steps.
+        discount: `[N]` d: γⁿ, and 0 where the episode terminated. A time limit leaves it at γⁿ.
+        next_q_values: `[2, N]` of the target critics, for an action a′ drawn from the policy as it is now.
+        next_log_probs: `[N]` log π(a′|s′).
+        entropy_coef: α.
+
+    Source: Haarnoja et al. (2018), equations 3 and 5; the lesser of two critics: section 5.
+    """
+    return reward + discount * (torch.minimum(next_q_values[0], next_q_values[1]) - entropy_coef * next_log_probs)
+
+
+def critic_loss(q_values: Tensor, targets: Tensor) -> Tensor:
+    """Returns ½·Σ_i E[(Q_i(s, a) − y)²], for `[2, N]` values and `[N]` targets.
+
+    Source: Haarnoja et al. (2018), equation 5.
+    """
+    return 0.5 * (q_values - targets).square().mean(dim=1).sum()
+
+
+def actor_loss(log_probs: Tensor, q_values: Tensor, entropy_coef: Tensor | float) -> Tensor:
+    """Returns E[α·log π(a|s) − min_i Q_i(s, a)], for `[N]` log-probabilities and `[2, N]` values of a drawn from π.
+
+    Source: Haarnoja et al. (2018), equation 7.
+    """
+    return (entropy_coef * log_probs - torch.minimum(q_values[0], q_values[1])).mean()
+
+
+def entropy_coef_loss(log_entropy_coef: Tensor, log_probs: Tensor, target_entropy: float) -> Tensor:
+    """Returns −log α·E[log π(a|s) + H̄]: α grows while the entropy is below H̄. `log_probs [N]` count as constants.
+
+    Source: Haarnoja et al. (2018), equation 18, with log α for α, as in the authors' program.
+    """
+    return -(log_entropy_coef * (log_probs.detach().mean() + target_entropy))
+
+
+# --------------------------------------------------------------------------------------------- networks
+
+
+class TwinCritic(nn.Module):
+    """Two critics Q_i(s, a) computed as one: every layer is a batch of two matrices."""
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], generator: torch.Generator) -> None:
+        super().__init__()
+        sizes = (inputs, *hidden, 1)
+        self.depth = len(sizes) - 1
+        for k, (before, after) in enumerate(pairwise(sizes)):
+            gain = 1.0 if k == self.depth - 1 else math.sqrt(2)
+            both = [linear(before, after, gain, generator).weight.detach().T for _ in range(2)]
+            self.register_parameter(f"weight_{k}", nn.Parameter(torch.stack(both)))
+            self.register_parameter(f"bias_{k}", nn.Parameter(torch.zeros(2, 1, after)))
+
+    def forward(self, features: Tensor, actions: Tensor) -> Tensor:
+        """Returns `[2, N]` Q_i(s, a) from `[N, F]` features and `[N, D]` actions in [−1, 1]."""
+        rows = torch.cat([features, actions], dim=-1)
+        values = rows.expand(2, *rows.shape)
+        for k in range(self.depth):
+            values = torch.baddbmm(getattr(self, f"bias_{k}"), values, getattr(self, f"weight_{k}"))
+            if k < self.depth - 1:
+                values = relu(values)
+        return values[..., 0]
+
+
+class SACNetworks(nn.Module):
+    """Policy, critics, target critics and log α over encoded observations."""
+
+    def __init__(self, task: Task, settings: SACSettings, generator: torch.Generator) -> None:
+        super().__init__()
+        self.encoder = ObservationEncoder(task.observation_space, settings.normalize_observations)
+        width, size = self.encoder.width, int(np.prod(task.action_space.shape or ()))
+        # nearly the same wide Gaussian everywhere at first: mean 0, deviation 1
+        self.actor = perceptron((width, *settings.hidden, 2 * size), "relu", 0.01, generator)
+        self.critic = TwinCritic(width + size, settings.hidden, generator)
+        self.target_critic = TwinCritic(width + size, settings.hidden, generator)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
+        coefficient = settings.initial_entropy_coef
+        self.log_entropy_coef = nn.Parameter(torch.tensor(math.log(coefficient)), settings.entropy_coef is None)
+
+
+class _Trained:
+    """Parameters laid out as one vector with one gradient, so that Adam takes one call however many there are.
+
+    The parameters themselves become views of that vector.
+    """
+
+    def __init__(self, named: list[tuple[str, nn.Parameter]], learning_rate: float) -> None:
+        self.named = named
+        self.parameters = [parameter for _, parameter in named]
+        self.vector = nn.Parameter(_as_one_vector(self.parameters))
+        self.vector.grad = torch.zeros_like(self.vector)
+        self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
+
+    def step(self, gradients: list[Tensor], loss: Tensor, steps: int, agent: str) -> None:
+        """Takes a step of Adam.
+
+        Raises:
+            DivergenceError: a gradient is not finite; nothing has changed then.
+        """
+        assert self.vector.grad is not None
+        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.vector.grad)
+        norm = float(torch.linalg.vector_norm(self.vector.grad))
+        if not math.isfinite(norm):
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            require_finite_gradients(norm, float(loss.detach()), self.named, steps, agent)
+        self.optimizer.step()
+
+
+def _as_one_vector(parameters: list[nn.Parameter]) -> Tensor:
+    """Returns the parameters as one vector and makes them views of it."""
+    vector = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    parts = torch.split(vector, [parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.data = part.view(parameter.shape)
+    return vector
+
+
+# --------------------------------------------------------------------------------------------- the agent
+
+
+class SAC(Agent):
+    """Soft actor-critic for Box actions with finite bounds, which the policy sees scaled to [−1, 1].
+
+    Time limits do not end the sum of rewards: where an episode was cut, the target critics' value of its last
+    observation stands for the rest.
+
+    Args:
+        task: what to act in.
+        seed: seed of weights, exploration, replay and environment.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        settings: see `SACSettings`.
+
+    Raises:
+        UsageError: unsupported spaces, or CUDA where there is none.
+    """
+
+    name = "sac"
+
+    def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: SACSettings | None = None) -> None:
+        self.settings = s = settings or SACSettings()
+        self.seed, self.device = seed, resolve_device(device)
+        self.space = _bounded_box(task)
+        low, high = self.space.low.astype(np.float64), self.space.high.astype(np.float64)
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self._size = int(np.prod(self.space.shape))
+        self._target_entropy = -float(self._size) if s.target_entropy is None else s.target_entropy
+        self.network = SACNetworks(task, s, torch.Generator().manual_seed(seed)).to(self.device)
+        policy = [(f"actor.{name}", p) for name, p in self.network.actor.named_parameters()]
+        if s.entropy_coef is None:
+            policy.append(("log_entropy_coef", self.network.log_entropy_coef))
+        self._policy = _Trained(policy, s.learning_rate)
+        critic = [(f"critic.{name}", p) for name, p in self.network.critic.named_parameters()]
+        self._critic = _Trained(critic, s.learning_rate)
+        self._target = _as_one_vector(list(self.network.target_critic.parameters()))
+        # stored as the policy sees them
+        actions = gymnasium.spaces.Box(-1.0, 1.0, (self._size,), np.float32)
+        self.memory = ReplayMemory(
+            s.buffer_size, s.num_envs, task.observation_space, actions, n_step=s.n_step, gamma=s.gamma, seed=seed
+        )
+        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
+        self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
+        self.steps = 0
+        self._held = np.zeros((s.num_envs, self._size), np.float32)
+        self._copies: Copies | None = None
+        self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        with torch.inference_mode():
+            outputs = self.network.actor(self.network.encoder(observation))
+            mean = outputs.chunk(2, dim=-1)[0]
+            scaled = mean.tanh() if self.settings.greedy else squashed_gaussian(outputs, self._noise(mean))[0]
+        return self._to_environment(scaled.cpu().numpy())
+
+    def action_values(self, observation: Array, actions: Array) -> Array:
+        """Returns `[B]` min_i Q_i(s, a), the critics' estimate of the discounted return with its entropy bonuses.
+
+        Args:
+            observation: `[B, ...]`.
+            actions: `[B, ...]` as the environment takes them.
+        """
+        scaled = ((np.asarray(actions, np.float64) - self._centre) / self._half).reshape(len(actions), -1)
+        with torch.inference_mode():
+            tensor = torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
+            values = self.network.critic(self.network.encoder(observation), tensor)
+        return values.amin(dim=0).cpu().numpy().astype(np.float64)
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self._acting, device=self.device)
+
+    def _to_environment(self, scaled: Array) -> Array:
+        """Returns actions in [−1, 1] as the environment takes them; rounding must not lead out of its bounds."""
+        values = scaled.reshape(len(scaled), *self.space.shape) * self._half + self._centre
+        return np.asarray(values.astype(self.space.dtype).clip(self.space.low, self.space.high))
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
+
+        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
+        resumed run begins new episodes.
+
+        Raises:
+            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+        """
+        s = self.settings
+        if self._copies is None:
+            self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
+            self._pending = None
+        copies = self._copies
+        threads = torch.get_num_threads()
+        torch.set_num_threads(s.threads)
+        try:
+            parts: list[dict[str, Tensor]] = []
+            while self.steps < steps:
+                before = self.steps
+                self._collect(copies)
+                if self.steps > s.learning_starts and len(self.memory):
+                    updates = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
+                    parts += self._update(updates)
+                if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
+                    means = {name: float(torch.stack([p[name] for p in parts]).mean()) for name in (parts or [{}])[0]}
+                    metrics = {"steps": float(self.steps), **copies.episodes(), **means, "updates": float(len(parts))}
+                    parts = []
+                    yield metrics
+        finally:
+            torch.set_num_threads(threads)
+
+    def _collect(self, copies: Copies) -> None:
+        """Acts for train_freq steps in every copy and remembers them."""
+        s = self.settings
+        seen = []
+        for _ in range(s.train_freq):
+            observation = copies.observation
+            scaled = self._explore(observation, copies.steps)
+            self.memory.add(observation, scaled, copies.step(self._to_environment(scaled)))
+            self.steps += s.num_envs
+            seen.append(observation)
+        if s.normalize_observations:
+            self.network.encoder.update(np.concatenate(seen))
+
+    def _explore(self, observation: Array, step: int) -> Array:
+        """Returns `[B, D]` actions in [−1, 1] to learn from: uniform before learning starts, then from the policy."""
+        s = self.settings
+        if self.steps < s.learning_starts:
+            if step % s.hold_random == 0:
+                uniform = torch.rand((s.num_envs, self._size), generator=self._exploring, device=self.device)
+                self._held = (2 * uniform - 1).cpu().numpy()
+            return self._held
+        with torch.inference_mode():
+            outputs = self.network.actor(self.network.encoder(observation))
+            mean, log_std = outputs.chunk(2, dim=-1)
+            noise = torch.randn(mean.shape, generator=self._exploring, device=self.device)
+            scaled: Array = (mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh().cpu().numpy()
+        return scaled
+
+    def _update(self, updates: int) -> list[dict[str, Tensor]]:
+        """Takes so many gradient steps, on transitions and noise drawn together; returns what to report of each."""
+        size = self.settings.batch_size
+        drawn = self.memory.sample(size * updates)
+        encoder = self.network.encoder
+        columns = (
+            encoder(drawn.observation),
+            self._tensor(drawn.action),
+            self._tensor(drawn.reward),
+            encoder(drawn.next_observation),
+            self._tensor(drawn.discount),
+        )
+        batches = zip(*(torch.split(column, size) for column in columns), strict=True)
+        noise = torch.randn((updates, 2, size, self._size), generator=self._exploring, device=self.device)
+        return [self.gradient_step(*batch, *noise[k]) for k, batch in enumerate(batches)]
+
+    def gradient_step(
+        self,
+        features: Tensor,
+        actions: Tensor,
+        reward: Tensor,
+        next_features: Tensor,
+        discount: Tensor,
+        noise: Tensor,
+        next_noise: Tensor,
+    ) -> dict[str, Tensor]:
+        """Changes critics, then policy and α, then target critics by one minibatch; returns the losses' parts.
+
+        Args:
+            features: `[N, F]` encoded observations.
+            actions: `[N, D]` in [−1, 1].
+            reward: `[N]`.
+            next_features: `[N, F]`.
+            discount: `[N]` as in `soft_targets`.
+            noise: `[N, D]` ε of the actions drawn at `features`.
+            next_noise: `[N, D]` ε of those drawn at `next_features`.
+
+        Raises:
+            DivergenceError: a gradient is not finite; what it was to change has not changed.
+        """
+        s, network = self.settings, self.network
+        with torch.no_grad():
+            coefficient = network.log_entropy_coef.exp() if s.entropy_coef is None else s.entropy_coef
+            next_actions, next_log_probs = squashed_gaussian(network.actor(next_features), next_noise)
+            next_q_values = network.target_critic(next_features, next_actions)
+            targets = soft_targets(reward, discount, next_q_values, next_log_probs, coefficient)
+        q_values = network.critic(features, actions)
+        of_critic = critic_loss(q_values, targets)
+        self._critic.step(_gradients(of_critic, self._critic.parameters), of_critic, self.steps, self.name)
+
+        drawn, log_probs = squashed_gaussian(network.actor(features), noise)
+        loss = of_actor = actor_loss(log_probs, network.critic(features, drawn), coefficient)
+        if s.entropy_coef is None:
+            # one sum, two sets of parameters: each loss is constant in the other's
+            loss = loss + entropy_coef_loss(network.log_entropy_coef, log_probs, self._target_entropy)
+        self._policy.step(_gradients(loss, self._policy.parameters), loss, self.steps, self.name)
+        with torch.no_grad():
+            self._target.lerp_(self._critic.vector, s.tau)
+            return {
+                "critic_loss": of_critic.detach(),
+                "actor_loss": of_actor.detach(),
+                "q_value": q_values.mean(),
+                "entropy": -log_probs.mean(),
+                "entropy_coef": torch.as_tensor(coefficient),
+            }
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> State:
+        return {
+            "network": to_arrays(self.network.state_dict()),
+            "policy_optimizer": optimizer_arrays(self._policy.optimizer),
+            "critic_optimizer": optimizer_arrays(self._critic.optimizer),
+            "memory": self.memory.state_dict(),
+            "steps": self.steps,
+            "held": self._held.copy(),
+            "acting": to_arrays(self._acting.get_state()),
+            "exploring": to_arrays(self._exploring.get_state()),
+            "copies": self._pending if self._copies is None else self._copies.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        load_module(self.network, state["network"])
+        load_optimizer(self._policy.optimizer, state["policy_optimizer"])
+        load_optimizer(self._critic.optimizer, state["critic_optimizer"])
+        self.memory.load_state_dict(state["memory"])
+        self.steps = int(state["steps"])
+        self._held = np.array(state["held"])
+        self._acting.set_state(torch.from_numpy(np.array(state["acting"])))
+        self._exploring.set_state(torch.from_numpy(np.array(state["exploring"])))
+        self._copies, self._pending = None, state["copies"]
+
+
+def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """Returns the gradient of the loss in these parameters and computes it in no others."""
+    return list(torch.autograd.grad(loss, parameters))
+
+
+def _bounded_box(task: Task) -> gymnasium.spaces.Box:
+    """Returns the action space of a task if the policy can be scaled to it.
+
+    Raises:
+        UsageError: it is not a Box of numbers with finite bounds.
+    """
+    space = task.action_space
+    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise UsageError(
+            f"actions {space} of {task.name}",
+            expected="continuous actions, a Box of floating-point numbers",
+            hint=f"inscape train ppo {task.name}",
+        )
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all() and (space.low < space.high).all()):
+        raise UsageError(
+            f"actions {space} of {task.name}, from {space.low} to {space.high}",
+            expected="finite bounds, the upper above the lower: the policy is scaled to them",
+            hint="gymnasium.wrappers.RescaleAction, or bounds in the world's action_low and action_high",
+        )
+    return space
