@@ -200,7 +200,7 @@ def view_layout(world: type[World]) -> Layout | None:
     function = world.law_function("observation_view")
     if function is None or not world.is_wide() or world.players > 1:
         return None
-    declared = typing.get_type_hints(function).get("return")
+    declared: Any = typing.get_type_hints(function).get("return")
     if not Layout.holds(declared, world.lengths):  # a view that cannot be packed is worked out where it is needed
         return None
     return Layout.of(declared, owner=world.__name__, lengths=world.lengths)

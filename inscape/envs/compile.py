@@ -257,7 +257,7 @@ def _instance(
             module = kernel(world, shared, compiled, arithmetic)
             source = source.replace(f"from {shared} import", f"from {module.__name__} import")
     tail = template.rsplit(".", 1)[-1]
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    digest = hashlib.sha256((source + _imported_source(source)).encode()).hexdigest()[:12]
     name = f"{law.__name__}_{tail}_{digest}"
     if not compiled:
         module = types.ModuleType(name)

@@ -9,11 +9,14 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+import gymnasium
 import numpy as np
 import pytest
 
+from inscape.envs.adapter import view_layout
 from inscape.envs.compile import fingerprint
 from inscape.envs.law import World
+from inscape.envs.layout import Layout
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 
@@ -210,3 +213,47 @@ class Formatted(Counter):
 def test_what_numba_cannot_read_is_a_usage_error_too():
     with pytest.raises(UsageError, match="does not compile"):
         after_one_step(Formatted())
+
+
+TEMPLATE = "from inscape.envs.kernels.names import jit\n\nSTEPS = 3\n\n\n@jit\ndef answer():\n    return STEPS * 2\n"
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_one_template_makes_a_kernel_for_each_constant(compiled, tmp_path, monkeypatch):
+    (tmp_path / "six_template.py").write_text(TEMPLATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    world = Counter()
+    made = [
+        world.kernel("six_template", compiled, constants=constants) for constants in (None, {"STEPS": 5}, {"STEPS": 7})
+    ]
+    assert [module.answer() for module in made] == [6, 10, 14]
+    assert world.kernel("six_template", compiled, constants={"STEPS": 5}) is made[1]
+    with pytest.raises(UsageError, match="0 lines `STOPS"):
+        world.kernel("six_template", compiled, constants={"STOPS": 1})
+
+
+class Nest(NamedTuple):
+    inner: Count
+
+
+class Wide(Counter):
+    """Its view holds a state, and so cannot be packed."""
+
+    def observation_view(params, state) -> Nest:
+        return Nest(state)
+
+    def observation_entry(params, view, k):
+        return float(view.inner.n + k)
+
+    def observations(params):
+        return gymnasium.spaces.Box(-np.inf, np.inf, (2, 2), np.float32)
+
+
+def test_a_view_that_cannot_be_packed_is_worked_out_where_it_is_needed():
+    world = Wide()
+    observation, _ = world.vector_env(3).reset(seed=0)
+    assert view_layout(type(world)) is None
+    assert observation.tolist() == [[[1, 2], [3, 4]]] * 3
+    assert Layout.holds(Count, {})
+    assert not Layout.holds(Nest, {})
+    assert not Layout.holds(tuple[int, int], {})
