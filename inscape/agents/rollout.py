@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.interface import Agent, Array, as_agent, check_actions
+from inscape.agents.interface import Agent, AgentInCopies, Array, as_agent, check_actions
 from inscape.envs.law import States
 from inscape.envs.trajectory import Trajectory
 from inscape.errors import UsageError
@@ -150,14 +150,27 @@ def seated(agent: Any, task: Task) -> list[Agent]:
     Raises:
         UsageError: there are more agents than players, or too few; or no agents at all.
     """
-    players = 1 if task.world is None else task.world.players
+    players = task.players
     given = list(agent) if isinstance(agent, (list, tuple)) else [agent] * players
     if len(given) != players:
         raise UsageError(
             f"{len(given)} agents for the {players} players of {task.name}",
             expected=f"{players} agents, or one that acts for all" if players > 1 else "one agent",
         )
-    return [as_agent(one) for one in given]
+    return [for_player(one, player) for player, one in enumerate(given)]
+
+
+def for_player(agent: Any, player: int) -> Agent:
+    """Returns what acts for a player: the agent itself, or who stands for that player among several in one.
+
+    Args:
+        agent: an `Agent` or any object with `act`; one that acts differently for each player has
+            `for_player(player) -> Agent`.
+        player: from 0.
+    """
+    agent = as_agent(agent)
+    theirs = getattr(agent, "for_player", None)
+    return as_agent(theirs(player)) if callable(theirs) else agent
 
 
 def bootstrap_interval(
@@ -236,11 +249,14 @@ def _play(
     """Plays, and yields each counted episode as it ends.
 
     The environment resets in a step of its own ("next-step"), so that the last observation and state of an episode are
-    seen like any other. An agent is asked only for copies that still owe an episode and are inside one.
+    seen like any other. An agent is asked only for copies that still owe an episode and are inside one; what it
+    remembers is kept per player, so that one agent may play them all, and begins anew with each episode.
     """
     _require_counts(episodes, max_copies)
     copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)
     env = task.vector_env(copies, autoreset="next-step")
+    players = [AgentInCopies(one, copies) for one in seats]
+    remembering = [(k, player) for k, player in enumerate(players) if player.remembers]
     try:
         owed = np.array([len(range(i, episodes, copies)) for i in range(copies)])
         number, start = np.zeros(copies, np.int64), np.zeros(copies, np.int64)
@@ -257,11 +273,13 @@ def _play(
             if not (number < owed).any():
                 return
             acting = np.flatnonzero((number < owed) & ~fresh)
-            actions = _actions(seats, task, observation, mask, info.get("mover"), acting, idle, step)
+            actions = _actions(players, task, observation, mask, info.get("mover"), acting, idle, step)
             observation, reward, terminated, truncated, info = env.step(actions)
             _require_numbers(task, reward, step)
             if recorder is not None:
                 recorder.did(actions, reward)
+            for k, player in remembering:
+                player.earned(np.where(fresh, 0.0, reward if reward.ndim == 1 else reward[:, k]))
             start[fresh], total[fresh], discount[fresh] = step + 1, 0.0, 1.0
             weight = np.where(fresh, 0.0, discount)
             total += (weight if total.ndim == 1 else weight[:, None]) * reward
@@ -270,6 +288,8 @@ def _play(
             for i in np.flatnonzero(ended & (number < owed)):
                 span, flags = (int(start[i]), step + 1), (bool(terminated[i]), bool(truncated[i]))
                 yield _Episode(int(i), int(number[i]), *span, total[i].copy(), *flags)
+            for _, player in remembering:
+                player.begin(np.flatnonzero(ended))
             number += ended
             fresh = ended
             step += 1
@@ -279,7 +299,7 @@ def _play(
 
 
 def _actions(
-    seats: Sequence[Agent],
+    players: Sequence[AgentInCopies],
     task: Task,
     observation: Array,
     mask: Array | None,
@@ -292,15 +312,16 @@ def _actions(
     actions = idle.copy()
     if mask is not None and not task.action_space.shape:
         actions += np.argmax(mask, axis=-1)
-    for player, agent in enumerate(seats):
+    for player, asked in enumerate(players):
         rows = acting if mover is None else acting[mover[acting] == player]
         if not len(rows):
             continue
         # who acts at once with others sees, and may do, what its own entry says
-        at: Any = rows if len(seats) == 1 or mover is not None else (rows, player)
+        at: Any = rows if len(players) == 1 or mover is not None else (rows, player)
         legal = None if mask is None else mask[at]
-        chosen = agent.act(observation[at], legal)
-        actions[at] = check_actions(chosen, task.action_space, rows, agent=agent.name, step=step, action_mask=legal)
+        chosen = asked.act(observation[at], legal, rows)
+        name = asked.agent.name
+        actions[at] = check_actions(chosen, task.action_space, rows, agent=name, step=step, action_mask=legal)
     return actions
 
 
@@ -314,7 +335,7 @@ def _idle_actions(task: Task, copies: int) -> Array:
         one = np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     else:
         one = np.zeros(space.shape or (), np.int64) + getattr(space, "start", 0)
-    players = (task.world.players,) if task.world is not None and task.world.simultaneous else ()
+    players = (task.players,) if task.players > 1 and task.simultaneous else ()
     return np.array(np.broadcast_to(one, (copies, *players, *one.shape)))
 
 

@@ -80,8 +80,11 @@ class BatchedLaw:
 
     def sample_initial(self, count: int, rng: np.random.Generator, *, compiled: bool = True) -> States:
         """Draws `count` initial states."""
-        states = self.empty_states(count)
-        keys = streams.random_keys(rng, count)
+        return self.initial_with_keys(streams.random_keys(rng, count), compiled=compiled)
+
+    def initial_with_keys(self, keys: np.ndarray, *, compiled: bool = True) -> States:
+        """Draws an initial state for each of the `[B]` int64 stream keys: row i depends on key i alone."""
+        states = self.empty_states(len(keys))
         self.kernel(BATCH, compiled).sample_initials(self.packed, keys, states.floats, states.ints)
         return states
 

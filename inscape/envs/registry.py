@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
+PETTINGZOO_PREFIX = "pettingzoo:"
 
 
 _SPECS: dict[str, WorldSpec] = {spec.name: spec for family in FAMILIES.values() for spec in family}
@@ -108,6 +109,8 @@ def make_world(name: str, **settings: Any) -> World:
 
 def find_spec(name: str) -> WorldSpec | None:
     """Returns the world a name stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if not ours."""
+    if name.startswith(PETTINGZOO_PREFIX):
+        return None
     if ":" in name and not name.startswith("inscape:"):
         cls = load_class(name, "world")
         from inscape.envs.law import World
@@ -275,6 +278,21 @@ class Task:
             return tuple(str(int(self.action_space.start) + k) for k in range(int(self.action_space.n)))
         return ()
 
+    @property
+    def players(self) -> int:
+        """How many act."""
+        return 1 if self.world is None else self.world.players
+
+    @property
+    def simultaneous(self) -> bool:
+        """Whether several players act all at once."""
+        return self.world is not None and self.world.simultaneous
+
+    @property
+    def player_names(self) -> tuple[str, ...]:
+        """The players' names."""
+        return ("player_0",) if self.world is None else self.world.agents
+
     def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Returns one environment, its time limit included."""
         if self.world is not None:
@@ -304,7 +322,8 @@ class Task:
 
 
 def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
-    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, or a Gymnasium id.
+    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, or a PettingZoo
+    Parallel environment (`pettingzoo:pettingzoo.classic.rps_v2`).
 
     Raises:
         UsageError: unknown name, setting or value.
@@ -315,6 +334,12 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
         world = make_world(name, **given)
         full = name if ":" in name else spec.name
         return Task(full, world, given, world.max_episode_steps)
+    if name.startswith(PETTINGZOO_PREFIX):
+        from inscape.envs.players_env import PettingZooTask
+
+        theirs = PettingZooTask(name, None, given, None)
+        _ = theirs.observation_space  # a missing package or a wrong setting is reported here
+        return theirs
     if name not in gym.registry:
         ours = [s.name for s in world_specs()]
         raise UsageError(

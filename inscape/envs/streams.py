@@ -54,6 +54,22 @@ def uniform(key: int, counter: int) -> float:
     return (mix(int(key) + (int(counter) + 1) * GOLDEN) >> 11) * 2.0**-53
 
 
+def words(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """Returns `[B]` uint64: output number `counters[i]` of the generator started at `keys[i]` (int64).
+
+    Its upper 53 bits are `uniform(keys[i], counters[i])`; as an int64 it may be the key of another stream.
+    """
+    z = keys.view(np.uint64) + (counters.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(MULTIPLIER_1)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(MULTIPLIER_2)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def uniforms(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """Returns `[B]` doubles, `uniform(keys[i], counters[i])` each."""
+    return np.asarray((words(keys, counters) >> np.uint64(11)) * 2.0**-53)
+
+
 def compiled_uniform(target: Target = "cpu") -> Any:
     """Returns `uniform` as a compiled function."""
     golden, m1, m2 = np.uint64(GOLDEN), np.uint64(MULTIPLIER_1), np.uint64(MULTIPLIER_2)
