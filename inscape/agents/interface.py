@@ -36,6 +36,13 @@ class Agent(ABC):
       where `state_dict` is whole; it ends when `steps` environment steps in total have been taken.
     - `state_dict() -> dict`, `load_state_dict(state)`: nested dict of arrays and JSON values, all that resuming needs.
     - `plan_for(observation) -> Plan | None`: the search behind the last choice made at this observation.
+    - `for_player(player) -> Agent`: with several players, who acts for that one, where it is not the agent itself.
+
+    An agent whose class says `learns_with_players = True` is given a task of several players whole; any other learns
+    in it as one of them (`inscape.envs.players_env.one_player`).
+    - `initial_memory(count) -> [count, ...]` and `act_with_memory(observation, memory, reward, action_mask=None) ->
+      (actions, memory)`: an agent that remembers, see `RememberingAgent`. Its `act` answers as at the first step of
+      an episode.
     """
 
     name: str = "agent"
@@ -71,6 +78,39 @@ class ScoringAgent(Protocol):
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array: ...
 
 
+class RememberingAgent(Protocol):
+    """An agent whose actions depend on more than the present observation.
+
+    What it remembers is an array with a row per copy, kept by whoever asks: a row is `initial_memory`'s when an episode
+    begins there, and afterwards what the last answer for that copy returned. So the agent holds nothing between calls,
+    may be asked for any copies in any order, and nothing passes from one episode to the next.
+    """
+
+    name: str
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array: ...
+
+    def initial_memory(self, count: int) -> Array:
+        """Returns `[count, ...]`, what is remembered where an episode begins; any dtype, `object` included."""
+        ...
+
+    def act_with_memory(
+        self, observation: Array, memory: Array, reward: Array, action_mask: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Returns the actions, as `act` does, and what is remembered from now on.
+
+        Args:
+            observation: `[B, ...]`.
+            memory: `[B, ...]`, not to be changed in place.
+            reward: `[B]` float64, earned since this copy was last asked for; 0 at the first step of an episode.
+            action_mask: `[B, A]` bool, True where legal; None means that every action is.
+
+        Returns:
+            Actions, and memory of the shape and kind of number of `initial_memory`.
+        """
+        ...
+
+
 class ResumableAgent(Protocol):
     """An agent whose whole state can be stored and restored."""
 
@@ -91,6 +131,11 @@ def can_score(agent: object) -> TypeGuard[ScoringAgent]:
     return callable(getattr(agent, "action_log_probs", None))
 
 
+def can_remember(agent: object) -> TypeGuard[RememberingAgent]:
+    """Returns whether the agent has `initial_memory` and `act_with_memory`."""
+    return all(callable(getattr(agent, method, None)) for method in ("initial_memory", "act_with_memory"))
+
+
 def can_resume(agent: object) -> TypeGuard[ResumableAgent]:
     """Returns whether the agent has `state_dict` and `load_state_dict`."""
     return all(callable(getattr(agent, method, None)) for method in ("state_dict", "load_state_dict"))
@@ -104,7 +149,7 @@ class AdaptedAgent(Agent):
 
     def __init__(self, wrapped: Any, name: str) -> None:
         self.wrapped, self.name = wrapped, name
-        self._takes_mask = _takes_mask(wrapped.act)
+        self._takes_mask = _takes(wrapped.act, "action_mask")
         self._batched = bool(getattr(wrapped, "batched", True))
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
@@ -124,9 +169,49 @@ class AdaptedAgent(Agent):
         return getattr(self.wrapped, name)
 
 
-def _takes_mask(act: Any) -> bool:
-    parameters = inspect.signature(act).parameters
-    return "action_mask" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+class AdaptedRememberingAgent(AdaptedAgent):
+    """The same of an object that remembers.
+
+    Its `act_with_memory` may leave out `reward` and `action_mask`. With `batched = False` its `initial_memory()` takes
+    no count and returns one memory, any object, and `act_with_memory` returns (action, memory) of one copy.
+    """
+
+    def __init__(self, wrapped: Any, name: str) -> None:
+        super().__init__(wrapped, name)
+        self._extras = [extra for extra in ("reward", "action_mask") if _takes(wrapped.act_with_memory, extra)]
+
+    def initial_memory(self, count: int) -> Array:
+        if self._batched:
+            return np.asarray(self.wrapped.initial_memory(count))
+        return _objects([self.wrapped.initial_memory() for _ in range(count)])
+
+    def act_with_memory(
+        self, observation: Array, memory: Array, reward: Array, action_mask: Array | None = None
+    ) -> tuple[Array, Array]:
+        if self._batched:
+            answer: tuple[Array, Array] = self._answer(observation, memory, reward, action_mask)
+            return answer
+        masks = [None] * len(observation) if action_mask is None else action_mask
+        rows = zip(observation, memory, reward, masks, strict=True)
+        answers = [self._answer(*row) for row in rows]
+        return np.asarray([action for action, _ in answers]), _objects([memory for _, memory in answers])
+
+    def _answer(self, observation: Any, memory: Any, reward: Any, action_mask: Any) -> Any:
+        given = {"reward": reward, "action_mask": action_mask}
+        return self.wrapped.act_with_memory(observation, memory, **{extra: given[extra] for extra in self._extras})
+
+
+def _objects(values: list[Any]) -> Array:
+    """Returns `[B]` with an object in each entry, also where these are arrays of one shape."""
+    array = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        array[row] = value
+    return array
+
+
+def _takes(method: Any, name: str) -> bool:
+    parameters = inspect.signature(method).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def as_agent(obj: Any, name: str | None = None) -> Agent:
@@ -158,7 +243,88 @@ def as_agent(obj: Any, name: str | None = None) -> Agent:
             f"{name}.act{inspect.signature(obj.act)} cannot be called with one observation batch ({error})",
             expected="act(self, observation) or act(self, observation, action_mask=None)",
         ) from error
-    return AdaptedAgent(obj, name)
+    return AdaptedRememberingAgent(obj, name) if can_remember(obj) else AdaptedAgent(obj, name)
+
+
+class AgentInCopies:
+    """An agent acting in several copies, asked for some of them at a time; keeps for it what it remembers in each.
+
+    What everybody uses who lets agents act: agents without memory are asked as ever.
+
+        acting = AgentInCopies(agent, 8)
+        actions = acting.act(observation[rows], None, rows)
+        acting.earned(reward)
+        acting.begin(np.flatnonzero(ended))
+
+    Args:
+        agent: as `as_agent` returned it.
+        count: how many copies there are; an episode begins in each.
+
+    Attributes:
+        remembers: whether there is any need to call `begin` and `earned`.
+    """
+
+    def __init__(self, agent: Agent, count: int) -> None:
+        self.agent = agent
+        self.remembers = can_remember(agent)
+        self._remembering = agent if can_remember(agent) else None
+        if self._remembering is not None:
+            self._memory = self._fresh(count).copy()
+            self._reward = np.zeros(count)
+
+    def begin(self, copies: Array) -> None:
+        """An episode begins in these copies `[E]`: what was remembered there is forgotten."""
+        if self._remembering is not None and len(copies):
+            self._memory[copies] = self._fresh(len(copies))
+            self._reward[copies] = 0.0
+
+    def earned(self, reward: Array) -> None:
+        """Adds `[count]` rewards, to be handed over when a copy is next asked for."""
+        if self._remembering is not None:
+            self._reward += reward
+
+    def act(self, observation: Array, action_mask: Array | None, copies: Array) -> Array:
+        """Returns the agent's actions `[B, ...]` for these copies, not checked yet.
+
+        Args:
+            observation: `[B, ...]`.
+            action_mask: `[B, A]` bool or None.
+            copies: `[B]` indices of the copies, each at most once.
+
+        Raises:
+            UsageError: what it returned is no pair, or its memory does not fit.
+        """
+        if self._remembering is None:
+            return self.agent.act(observation, action_mask)
+        answer = self._remembering.act_with_memory(
+            observation, self._memory[copies], self._reward[copies], action_mask=action_mask
+        )
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise UsageError(
+                f"act_with_memory of {self.agent.name} returned {type(answer).__name__}",
+                expected="a pair: actions, and what is remembered from now on",
+            )
+        actions, memory = answer[0], np.asarray(answer[1])
+        known = self._memory
+        if memory.shape != (len(copies), *known.shape[1:]) or not np.can_cast(memory.dtype, known.dtype, "same_kind"):
+            raise UsageError(
+                f"act_with_memory of {self.agent.name} returned memory of shape {memory.shape}, {memory.dtype}, for "
+                f"{len(copies)} copies",
+                expected=f"({len(copies)}, …) like initial_memory, whose rows are {known.shape[1:]}, {known.dtype}",
+            )
+        known[copies] = memory
+        self._reward[copies] = 0.0
+        return actions
+
+    def _fresh(self, count: int) -> Array:
+        assert self._remembering is not None
+        memory = np.asarray(self._remembering.initial_memory(count))
+        if memory.ndim < 1 or len(memory) != count:
+            raise UsageError(
+                f"initial_memory({count}) of {self.agent.name} returned an array of shape {memory.shape}",
+                expected=f"a row for each of the {count} copies",
+            )
+        return memory
 
 
 def check_actions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from inscape.agents.interface import as_agent, can_learn, can_resume, can_score, check_actions
+from inscape.agents.interface import as_agent, can_learn, can_remember, can_resume, can_score, check_actions
 from inscape.errors import UsageError
 from inscape.experiments.checking import (
     DEVIATIONS,
@@ -95,6 +96,8 @@ def check_agent(make: Factory, task: Task, name: str = "agent") -> CheckReport:
     report.run("same seed, same actions", subject.check_same_seed)
     report.run("log-probabilities", subject.check_log_probs)
     report.run("rows independent", subject.check_rows)
+    if can_remember(subject.agent()):
+        report.run("memory", subject.check_memory)
     report.run("acts as it says", subject.check_frequencies)
     report.run("learns", subject.check_learns)
     report.run("state round trip", subject.check_state)
@@ -197,6 +200,29 @@ class _Subject:
             alone = np.asarray(agent.action_log_probs(self.observations[one], mask))
             require(_close(alone, together[one]), f"row {row} of a batch differs from the same row alone")
 
+    def check_memory(self) -> None:
+        """What is remembered is handed on and not kept, depends on its row alone, and begins as `act` does."""
+        agent = self.agent(seed=7)
+        began, memory = self._recalled(agent, ROWS)
+        first = self.act(self.agent(seed=7), self.observations, self.masks)
+        require(np.array_equal(began, first), "at the first step act_with_memory chooses otherwise than act")
+        again, same = self._recalled(agent, ROWS)
+        if np.array_equal(began, again):  # chance in its actions may be remembered with them
+            require(_same(memory, same), "it remembers what it was not given: the same row came out otherwise")
+            alone = self._recalled(agent, 1)
+            require(_same(memory[:1], alone[1]), "what it remembers of a row depends on the rows around it")
+
+    def _recalled(self, agent: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the answer to some rows at the first step: checked actions, and what is remembered from then on."""
+        memory, reward = np.asarray(agent.initial_memory(rows)), np.zeros(rows)
+        before = copy.deepcopy(memory)
+        masks = None if self.masks is None else self.masks[:rows]
+        actions, after = agent.act_with_memory(self.observations[:rows], memory, reward, action_mask=masks)
+        require(_same(before, memory), "act_with_memory changed the memory it was given")
+        return check_actions(
+            actions, self.space, np.arange(rows), agent=self.name, step=0, action_mask=masks
+        ), np.asarray(after)
+
     def check_frequencies(self) -> None:
         """How often each action is taken agrees with the stated probabilities."""
         agent = self.agent()
@@ -276,6 +302,12 @@ def _random_play(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _close(left: np.ndarray, right: np.ndarray) -> bool:
     return bool(np.allclose(np.exp(left), np.exp(right), atol=LOG_TOLERANCE))
+
+
+def _same(left: np.ndarray, right: np.ndarray) -> bool:
+    if left.dtype.kind == "O":
+        return repr(left.tolist()) == repr(right.tolist())
+    return left.shape == right.shape and bool(np.allclose(left, right, atol=LOG_TOLERANCE, equal_nan=True))
 
 
 def _short(row: np.ndarray) -> str:

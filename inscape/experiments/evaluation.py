@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.interface import as_agent, can_score, check_actions
+from inscape.agents.interface import as_agent, can_remember, can_score, check_actions
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
@@ -105,9 +105,15 @@ def policy_table(agent: Any, task: Task, samples: int = SAMPLES) -> tuple[np.nda
 
     Raises:
         MissingLawError: the task has no law, or one that cannot be enumerated; or it has several players.
-        UsageError: an action out of range or illegal.
+        UsageError: an action out of range or illegal; or the agent remembers, and so has no such table.
     """
     agent, world = as_agent(agent), _enumerable(task)
+    if can_remember(agent):
+        raise UsageError(
+            f"{agent.name} remembers: what it does in a state depends on how it came there",
+            expected="an agent whose actions depend on the present observation alone",
+            hint="the mean over episodes is what there is: inscape evaluate",
+        )
     law = world.dynamics(max_states=MAX_STATES)
     terminal = world.terminal_of(law.states)
     policy = law.legal / np.maximum(1, law.legal.sum(axis=1, keepdims=True))

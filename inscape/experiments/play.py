@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
+from inscape.agents.interface import AgentInCopies, as_agent
 from inscape.envs.play_window import Line, PlayWindow
 from inscape.envs.scene import player_color
 from inscape.errors import UsageError
@@ -298,6 +299,7 @@ class Session:
         self._last: dict[int, Any] = {}
         self._page = 0
         self._picture: Any = None
+        self._acting = {k: AgentInCopies(as_agent(a), 1) for k, a in enumerate(self.agents) if a is not None}
         self._waiting = self.realtime  # for the first key
         self._acted = time.monotonic()
 
@@ -423,10 +425,13 @@ class Session:
         start = 0 if self.continuous else int(self._space.start)  # type: ignore[attr-defined]
         self.stage.step(
             {
-                player: chosen[player] + start if player in chosen else choose(self.agents[player], self.stage, player)
+                player: chosen[player] + start if player in chosen else choose(self._acting[player], self.stage, player)
                 for player in self.stage.movers
             }
         )
+        rewards = np.ravel(self.stage.rewards[-1])
+        for player, acting in self._acting.items():
+            acting.earned(rewards[player : player + 1])
         self._last |= chosen
         self._pending = {}
         self._acted = time.monotonic()

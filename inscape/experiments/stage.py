@@ -21,6 +21,7 @@ from inscape.envs.trajectory import Trajectory
 from inscape.errors import MissingLawError, UsageError
 
 if TYPE_CHECKING:
+    from inscape.agents.interface import AgentInCopies
     from inscape.envs.registry import Task
 
 
@@ -336,18 +337,24 @@ def _agent(spec: str, task: Task, seed: int, settings: Any) -> Any:
     return agent
 
 
-def choose(agent: Any, stage: Stage, player: int) -> Any:
+def choose(acting: AgentInCopies, stage: Stage, player: int) -> Any:
     """Returns the action an agent takes for a player, checked.
+
+    Args:
+        acting: the agent, in one copy: this episode.
+        stage: the episode.
+        player: whom it acts for.
 
     Raises:
         UsageError: the agent cannot act in this world, or what it returned is no legal action.
     """
     from inscape.agents.interface import check_actions
 
+    agent, one = acting.agent, np.array([0])
     mask = stage.mask(player)
     masks = None if mask is None else mask[None]
     try:
-        chosen = agent.act(stage.observation(player)[None], masks)
+        chosen = acting.act(stage.observation(player)[None], masks, one)
     except MissingLawError as error:
         raise UsageError(
             f"{agent.name} cannot act for player {stage.names[player] or 'one'} of {stage.task.name}: {error.found}",
@@ -355,5 +362,5 @@ def choose(agent: Any, stage: Stage, player: int) -> Any:
             hint="random, or a plug-in that reads observations",
         ) from error
     return check_actions(
-        chosen, stage.task.action_space, np.array([0]), agent=agent.name, step=len(stage.actions), action_mask=masks
+        chosen, stage.task.action_space, one, agent=agent.name, step=len(stage.actions), action_mask=masks
     )[0]

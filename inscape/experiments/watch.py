@@ -220,8 +220,9 @@ class _Film:
                 progress.update(first + count)
 
     def _play(self, seats: Sequence[_Seat]) -> Iterator[list[np.ndarray]]:
-        from inscape.agents.interface import check_actions
+        from inscape.agents.interface import AgentInCopies, check_actions
 
+        player = AgentInCopies(self.agent, len(seats))
         for step in itertools.count():
             acting = [i for i, seat in enumerate(seats) if not seat.ending]
             if not acting:
@@ -229,13 +230,14 @@ class _Film:
             masks = [seats[i].mask for i in acting]
             mask = None if masks[0] is None else np.stack([m for m in masks if m is not None])
             observations = np.stack([np.asarray(seats[i].observation) for i in acting])
-            chosen = self.agent.act(observations, mask)
+            chosen = player.act(observations, mask, np.array(acting))
             space = seats[0].env.action_space
             actions = check_actions(chosen, space, np.array(acting), agent=self.agent.name, step=step, action_mask=mask)
             chosen_by = dict(zip(acting, actions, strict=True))
             yield [seat.picture(chosen_by.get(i)) for i, seat in enumerate(seats)]
             for i, action in chosen_by.items():
                 seats[i].step(action)
+            player.earned(np.array([0.0 if i not in chosen_by else seat.reward for i, seat in enumerate(seats)]))
         for _ in range(self.hold):
             yield [seat.picture(None) for seat in seats]
 

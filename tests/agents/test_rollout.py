@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -221,3 +223,111 @@ def test_one_agent_may_act_for_all_and_others_are_counted():
         rollout([Note()] * 2, resolve_task("FrozenLake"), 1, seed=0)
     with pytest.raises(UsageError, match=r"2 players, each with a return[\s\S]*evaluate_players"):
         evaluate(Note(), task, 1, seed=0)
+
+
+# ------------------------------------------------------------------------------------------------ agents that remember
+
+
+class Diary:
+    """Remembers its copy's observations and rewards of this episode; goes on as long as its dice say."""
+
+    def initial_memory(self, count):
+        memory = np.empty(count, object)
+        memory[:] = [()] * count
+        return memory
+
+    def act(self, observation):
+        return self.act_with_memory(observation, self.initial_memory(len(observation)), np.zeros(len(observation)))[0]
+
+    def act_with_memory(self, observation, memory, reward):
+        written = np.empty(len(memory), object)
+        for row, (known, seen, earned) in enumerate(zip(memory, observation, reward, strict=True)):
+            written[row] = (*known, (tuple(np.ravel(seen).tolist()), float(earned)))
+        self.read = [*getattr(self, "read", []), *written]
+        return np.array([hash(page) % 2 for page in written]), written
+
+
+class SmallDiary(Diary):
+    """The same, one copy at a time."""
+
+    batched = False
+
+    def initial_memory(self):
+        return ()
+
+    def act(self, observation):
+        return self.act_with_memory(observation, (), 0.0)[0]
+
+    def act_with_memory(self, observation, memory, reward):
+        page = (*memory, (tuple(np.ravel(observation).tolist()), float(reward)))
+        self.read = [*getattr(self, "read", []), page]
+        return hash(page) % 2, page
+
+
+def diary_of(episode, player=None):
+    """What one who remembers everything should have written by the last step of an episode."""
+    rewards = np.concatenate([[0.0], episode.rewards if player is None else episode.rewards[:, player]])
+    seen = episode.observations if player is None else episode.observations[:, player]
+    return tuple((tuple(np.ravel(row).tolist()), float(r)) for row, r in zip(seen[:-1], rewards, strict=False))
+
+
+@pytest.mark.parametrize("made", [Diary, SmallDiary])
+@pytest.mark.parametrize("copies", [1, 3, 7])
+def test_what_is_remembered_is_this_episode_of_this_copy_and_no_more(made, copies):
+    """More episodes than copies, of different lengths; rows of `act` are not always the same copies."""
+    diary, task = made(), resolve_task("CartPole")
+    episodes = rollout(diary, task, 7, seed=3, max_copies=copies)
+    assert len({len(episode) for episode in episodes}) > 1
+    pages = [diary_of(episode)[:t] for episode in episodes for t in range(1, len(episode) + 1)]
+    assert Counter(diary.read) == Counter(pages)
+    assert evaluate(made(), task, 7, seed=3, max_copies=copies).lengths.tolist() == [len(e) for e in episodes]
+
+
+def test_one_who_plays_all_parts_remembers_each_for_itself():
+    task = Task("Walkers", Walkers(walkers=2), {}, None)
+    diary = Right()
+    episodes = rollout(diary, task, 5, seed=1, max_copies=2)
+    pages = [diary_of(e, player)[:t] for e in episodes for player in range(2) for t in range(1, len(e) + 1)]
+    assert Counter(diary.read) == Counter(pages)
+
+
+class Right(Diary):
+    def act_with_memory(self, observation, memory, reward):
+        return np.ones(len(memory), int), super().act_with_memory(observation, memory, reward)[1]
+
+
+class Shrinks(Diary):
+    def act_with_memory(self, observation, memory, reward):
+        return np.zeros(len(memory), int), memory[:-1]
+
+
+class Rounds(Diary):
+    def initial_memory(self, count):
+        return np.zeros((count, 2), int)
+
+    def act_with_memory(self, observation, memory, reward):
+        return np.zeros(len(memory), int), memory + 0.5
+
+
+class Short(Diary):
+    def initial_memory(self, count):
+        return np.zeros(1)
+
+
+class Forgets(Diary):
+    def act_with_memory(self, observation, memory, reward):
+        return np.zeros(len(memory), int)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Shrinks, r"memory of shape \(2,\), object, for 3 copies"),
+        (Rounds, r"memory of shape \(3, 2\), float64[\s\S]*rows are \(2,\), int64"),
+        (Short, r"initial_memory\(3\) of Short returned an array of shape \(1,\)"),
+        (Forgets, r"act_with_memory of Forgets returned ndarray[\s\S]*a pair"),
+    ],
+)
+def test_memory_that_does_not_fit_is_refused(made, message):
+    with pytest.raises(UsageError, match=message):
+        evaluate(made(), resolve_task("CartPole"), 3, seed=0)

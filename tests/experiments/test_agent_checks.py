@@ -124,6 +124,44 @@ class SavesItself(Good):
         return {"me": self}
 
 
+class Recalls(Good):
+    """Remembers the last observation of its copy; never in doubt."""
+
+    def initial_memory(self, count: int) -> Any:
+        return np.zeros((count, 1))
+
+    def probabilities(self, observation: Any, action_mask: Any) -> Any:
+        p = np.tile([0.0, 1.0], (len(observation), 1))
+        return p if action_mask is None else np.where(action_mask.all(axis=1)[:, None], p, action_mask)
+
+    def act_with_memory(self, observation: Any, memory: Any, reward: Any, action_mask: Any = None) -> Any:
+        return self.act(observation, action_mask), np.asarray(observation, float).reshape(len(observation), -1)[:, :1]
+
+
+class KeepsItself(Recalls):
+    count = 0
+
+    def act_with_memory(self, observation: Any, memory: Any, reward: Any, action_mask: Any = None) -> Any:
+        self.count += 1
+        return self.act(observation, action_mask), memory + self.count
+
+
+class WritesInPlace(Recalls):
+    def act_with_memory(self, observation: Any, memory: Any, reward: Any, action_mask: Any = None) -> Any:
+        memory += 1
+        return self.act(observation, action_mask), memory
+
+
+class BeginsOtherwise(Recalls):
+    def act_with_memory(self, observation: Any, memory: Any, reward: Any, action_mask: Any = None) -> Any:
+        return action_mask.argmax(axis=1), memory
+
+
+class RemembersTheNeighbours(Recalls):
+    def act_with_memory(self, observation: Any, memory: Any, reward: Any, action_mask: Any = None) -> Any:
+        return self.act(observation, action_mask), memory + len(observation)
+
+
 BROKEN: list[tuple[type[Good], str, str]] = [
     (OneForAll, "acts", "shape"),
     (FloatActions, "acts", "dtype float64"),
@@ -138,6 +176,10 @@ BROKEN: list[tuple[type[Good], str, str]] = [
     (ForgetsItsDice, "state round trip", "acts differently"),
     (LosesCount, "learns", "from 1000"),
     (SavesItself, "state round trip", "cannot save state.me"),
+    (KeepsItself, "memory", "was not given"),
+    (WritesInPlace, "memory", "changed the memory"),
+    (BeginsOtherwise, "memory", "otherwise than act"),
+    (RemembersTheNeighbours, "memory", "rows around"),
 ]
 
 
@@ -159,8 +201,10 @@ def test_a_broken_agent_is_caught_by_the_named_check(corridor: Task, broken: typ
 
 
 def test_the_good_agent_passes_every_check(corridor: Task) -> None:
-    report = check_agent(Good, corridor)
-    assert [(c.name, c.message) for c in report.checks if c.passed is not True] == []
+    for good in (Good, Recalls):
+        report = check_agent(good, corridor)
+        assert [(c.name, c.message) for c in report.checks if c.passed is not True] == []
+    assert "memory" in {check.name for check in report.checks}
 
 
 def test_an_agent_with_act_alone_passes_and_the_rest_is_skipped() -> None:

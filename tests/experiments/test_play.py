@@ -357,9 +357,10 @@ def test_a_searching_opponent_takes_its_win():
     stage.reset(0)
     for action in (0, 3, 1, 4):  # crosses to move, the line 0 1 2 open
         stage.step({stage.movers[0]: action})
+    from inscape.agents.interface import AgentInCopies
     from inscape.experiments.stage import choose
 
-    assert choose(agents[0], stage, 0) == 2
+    assert choose(AgentInCopies(agents[0], 1), stage, 0) == 2
 
 
 def test_two_humans_at_once(tmp_path):
