@@ -37,12 +37,12 @@ class Agent(ABC):
     - `state_dict() -> dict`, `load_state_dict(state)`: nested dict of arrays and JSON values, all that resuming needs.
     - `plan_for(observation) -> Plan | None`: the search behind the last choice made at this observation.
     - `for_player(player) -> Agent`: with several players, who acts for that one, where it is not the agent itself.
-
-    An agent whose class says `learns_with_players = True` is given a task of several players whole; any other learns
-    in it as one of them (`inscape.envs.players_env.one_player`).
     - `initial_memory(count) -> [count, ...]` and `act_with_memory(observation, memory, reward, action_mask=None) ->
       (actions, memory)`: an agent that remembers, see `RememberingAgent`. Its `act` answers as at the first step of
       an episode.
+
+    An agent whose class says `learns_with_players = True` is given a task of several players whole; any other learns
+    in it as one of them (`inscape.envs.players_env.one_player`).
     """
 
     name: str = "agent"

@@ -2,6 +2,7 @@
 
     make_agent("ppo", task)                         a built-in agent
     make_agent("sb3:dqn", task)                     Stable-Baselines3, sb3-contrib
+    make_agent("independent:ppo", task)             one such learner for each player
     make_agent("my_agent.py:MyAgent", task)         a class in a file
     make_agent("my_package.agents:MyAgent", task)   a class in an installed package
     make_agent("theirs", task)                      an entry point of the group `inscape.agents`
@@ -16,7 +17,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "inscape.agents"
 SB3_PREFIX = "sb3:"
+INDEPENDENT_PREFIX = "independent:"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=3_000_000,
     ),
     AgentEntry(
+        "reinforce", "policy gradient from whole episodes, with or without a baseline (Williams 1992)",
+        "inscape.agents.reinforce:Reinforce", "inscape.agents.reinforce:ReinforceSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
         "ppo", "proximal policy optimisation on vector environments (Schulman et al. 2017)",
         "inscape.agents.ppo:PPO", "inscape.agents.ppo:PPOSettings",
         learns=True, steps=200_000,
@@ -106,6 +113,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "sac", "soft actor-critic for continuous actions, off-policy (Haarnoja et al. 2018)",
         "inscape.agents.sac:SAC", "inscape.agents.sac:SACSettings",
         learns=True, steps=100_000,
+    ),
+    AgentEntry(
+        "self-play", "learns against itself and a pool of its past selves, several players (Heinrich et al. 2015)",
+        "inscape.agents.self_play:SelfPlay", "inscape.agents.self_play:SelfPlaySettings",
+        learns=True, steps=500_000,
     ),
     AgentEntry(
         "mcts", "Monte-Carlo tree search over a known or a learned model (Kocsis & Szepesvári 2006)",
@@ -150,6 +162,17 @@ def _sb3_entry(algorithm: str) -> AgentEntry:
     )
 
 
+def _independent_entry(spec: str) -> AgentEntry:
+    learner = spec.removeprefix(INDEPENDENT_PREFIX)
+    entry = find_entry(learner)
+    if entry is None or not entry.learns or learner.startswith((INDEPENDENT_PREFIX, SB3_PREFIX)):
+        raise UsageError(f"independent learners {learner!r}", expected="a built-in agent that learns", hint="ppo, dqn")
+    return replace(
+        entry, name=spec, description="one for each player: " + entry.description,
+        path="inscape.agents.independent:Independent",
+    )  # fmt: skip
+
+
 def agent_entries() -> list[AgentEntry]:
     """Returns every agent known by name: built in, Stable-Baselines3, entry points. Imports none of them."""
     found = [*BUILT_IN, *(_sb3_entry(name) for name in SB3_ALGORITHMS)]
@@ -168,7 +191,7 @@ def is_agent_spec(spec: str) -> bool:
     Raises:
         UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
     """
-    if spec in agent_names() or spec.startswith(SB3_PREFIX):
+    if spec in agent_names() or spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
         return True
     return ":" in spec and callable(getattr(_load(spec), "act", None))
 
@@ -188,6 +211,8 @@ def find_entry(spec: str) -> AgentEntry | None:
                 hint=closest(algorithm, SB3_ALGORITHMS),
             )
         return _sb3_entry(algorithm)
+    if spec.startswith(INDEPENDENT_PREFIX):
+        return _independent_entry(spec)
     for entry in agent_entries():
         if entry.name == spec:
             return entry
@@ -202,6 +227,12 @@ def find_entry(spec: str) -> AgentEntry | None:
 
 def _class_hint(spec: str) -> str:
     return f"{spec}:YourClass, to say which class of the file" if spec.endswith(".py") else ""
+
+
+def learns_with_players(spec: str) -> bool:
+    """Returns whether an agent's `learn` takes a world of several players whole, and not one of its players' part."""
+    entry = find_entry(spec)
+    return bool(getattr(_load(entry.path if entry else spec), "learns_with_players", False))
 
 
 def settings_class(spec: str) -> type | None:
@@ -295,6 +326,8 @@ def make_agent(
     arguments: dict[str, Any] = {"task": task, "seed": seed, "device": device, "settings": settings}
     if spec.startswith(SB3_PREFIX):
         arguments["algorithm"] = spec.removeprefix(SB3_PREFIX)
+    if spec.startswith(INDEPENDENT_PREFIX):
+        arguments["algorithm"] = spec.removeprefix(INDEPENDENT_PREFIX)
     agent = as_agent(_construct(cls, spec, arguments), None if entry is None else entry.name)
     if entry is not None:
         agent.name = entry.name
