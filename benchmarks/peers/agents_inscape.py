@@ -18,6 +18,16 @@ SAME_AS_PEERS: Mapping[str, Mapping[str, Any]] = {
         "num_envs": 4, "num_steps": 128, "epochs": 4, "minibatches": 4, "learning_rate": 2.5e-4, "entropy_coef": 0.01,
         "hidden": (64, 64), "activation": "tanh",
     },
+    "dqn": {
+        "num_envs": 1, "buffer_size": 100_000, "batch_size": 64, "learning_starts": 1000, "train_freq": 256,
+        "gradient_steps": 128, "target_update_interval": 10, "learning_rate": 2.3e-3, "gamma": 0.99,
+        "epsilon_fraction": 0.16, "epsilon_end": 0.04, "hidden": (256, 256), "anneal": "constant", "tau": 1.0,
+        "n_step": 1, "double": False, "dueling": False, "prioritized": False,
+    },
+    "sac": {
+        "num_envs": 1, "batch_size": 256, "learning_starts": 100, "train_freq": 1, "gradient_steps": 1,
+        "learning_rate": 3e-4, "tau": 0.005, "n_step": 1, "hidden": (256, 256), "report_every": 50,
+    },
 }  # fmt: skip
 
 
@@ -71,4 +81,6 @@ if __name__ == "__main__":
         "ppo": lambda: Agent("ppo", "CartPole", {}),
         "dqn": lambda: Agent("dqn", "CartPole", {}),
         "ppo-small": lambda: Agent("ppo", "CartPole", SAME_AS_PEERS["ppo"]),
+        "dqn-tuned": lambda: Agent("dqn", "CartPole", SAME_AS_PEERS["dqn"]),
+        "sac": lambda: Agent("sac", "Pendulum-v1", SAME_AS_PEERS["sac"], warm=300),
     })  # fmt: skip
