@@ -103,6 +103,9 @@ PARTIAL = (
         "a mouse that feels only the walls around it", {}, 100,
     ),
     WorldSpec(
+        "TMaze", "inscape.envs.partial.t_maze:TMaze", "a sign at the start tells where to turn at the far end", {}, 200
+    ),
+    WorldSpec(
         "FoodTrucks", "inscape.envs.partial.food_trucks:FoodTrucks",
         "lunch at trucks seen only around a wall: for observers of beliefs and desires", {}, 100,
     ),
