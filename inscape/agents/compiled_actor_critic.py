@@ -1,0 +1,307 @@
+"""Policy and value networks in compiled code, and the rounds of acting and learning with them: worlds of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.agents.acting import restore_rng, rng_state
+from inscape.agents.blas import blas_threads
+from inscape.agents.features import FeatureReader
+from inscape.agents.finite import divergence
+from inscape.agents.interface import Array, Metrics, State
+from inscape.agents.kernels import perceptron, policy_gradient
+from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
+from inscape.envs.states import States
+from inscape.envs.streams import stream_key, stream_keys
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+COLLECTING = "inscape.agents.kernels.collecting"
+ACTIVATIONS = {"tanh": perceptron.TANH, "relu": perceptron.RELU}
+OPTIMIZERS = {"adam": policy_gradient.ADAM, "rmsprop": policy_gradient.RMSPROP}
+MOMENTS = {"adam": ("first", "second"), "rmsprop": ("", "square")}
+PIECE = 512
+"""Rows whose values are worked out at a time: their activations stay in the cache."""
+
+
+class CompiledLearner:
+    """Collects with `num_envs` copies and learns from what they did, without Python in between.
+
+    Attributes:
+        parameters: one vector of float32, the actor's before the critic's, laid out as torch does.
+    """
+
+    backend = "compiled"
+
+    def __init__(self, agent: OnPolicyAgent, task: Task) -> None:
+        self.agent, self.settings = agent, agent.settings
+        s, seed = agent.settings, agent.seed
+        self.reader = FeatureReader(task.observation_space)
+        space: Any = task.action_space
+        self._actions, self._first = int(space.n), int(space.start)
+        self.actor_sizes = np.array([self.reader.width, *s.hidden, self._actions], np.int64)
+        self.critic_sizes = np.array([self.reader.width, *s.hidden, 1], np.int64)
+        self._activation = ACTIVATIONS[s.activation]
+        weights = first_weights(s, self.reader.width, self._actions, seed)
+        self.parameters = np.concatenate(
+            [part.reshape(-1) for name in ("actor", "critic") for layer in weights[name] for part in layer]
+        )
+        self._split = int(perceptron.parameter_count(self.actor_sizes))
+        self._moments = np.zeros((2, len(self.parameters)), np.float32)
+        self._gradient = np.zeros_like(self.parameters)
+        self._updates = 0
+        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        self._acting = np.random.default_rng([seed, 2])
+        self._drawn = 0  # numbers drawn for each copy's exploration, and for the order of minibatches
+        self._shuffled = 0
+        self._task, self._world = task, task.world
+        self._copies: dict[str, Array] | None = None
+        self._arrays: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array:
+        log_probs = self.log_probs(observation, action_mask)
+        if greedy:
+            return np.asarray(np.argmax(log_probs, axis=1)) + self._first
+        noise = self._acting.gumbel(size=log_probs.shape)  # the arg max has the distribution
+        return np.asarray(np.argmax(log_probs + noise, axis=1)) + self._first
+
+    def log_probs(self, observation: Array, action_mask: Array | None) -> Array:
+        logits = self._outputs(self.parameters[: self._split], self.actor_sizes, observation).astype(np.float64)
+        if action_mask is not None:
+            logits = np.where(action_mask, logits, -np.inf)
+        logits -= logits.max(axis=1, keepdims=True)
+        return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+
+    def values(self, observation: Array) -> Array:
+        return self._outputs(self.parameters[self._split :], self.critic_sizes, observation)[:, 0].astype(np.float64)
+
+    def _outputs(self, parameters: Array, sizes: Array, observation: Array) -> Array:
+        features = self.reader(observation)
+        memory = np.empty(int(sizes[1:].sum()) * len(features), np.float32)
+        with blas_threads(1):
+            return np.asarray(perceptron.forward(parameters, sizes, self._activation, features, memory))
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def begin(self, task: Task, steps: int) -> None:
+        s, world = self.settings, task.world
+        assert world is not None
+        world.require_probabilities()
+        self._task, self._world = task, world
+        if self._copies is None:
+            env = world.vector_env(s.num_envs, "same-step", task.max_episode_steps)
+            env.reset(seed=self.agent.seed)
+            begun = env.state_dict()
+            self._copies = {
+                "floats": begun["floats"], "ints": begun["ints"], "running": np.zeros((2, s.num_envs)),
+            }  # fmt: skip
+        time, count, width = s.num_steps, s.num_envs, self.reader.width
+        masked = world.law_function("legal") is not None
+        shape = (time, count)
+        units = int(self.actor_sizes[1:].sum()), int(self.critic_sizes[1:].sum())
+        self._arrays = {
+            "rows": (
+                np.zeros((time + 1, count, width), np.float32),
+                np.zeros((time, count, self._actions if masked else 0), np.bool_),
+                np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape),
+                np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
+            ),
+            "observations": (world.observation_array(count), world.observation_array(1)),
+            "memory": (np.empty(count * units[0], np.float32), np.empty(units[1], np.float32)),
+            "value_memory": np.empty(PIECE * units[1], np.float32),
+            "values": np.empty((time + 1) * count, np.float32),
+            "advantages": np.empty(shape),
+            "kernels": world.kernel(COLLECTING),
+            "keys": stream_keys(_exploration_seed(self.agent.seed), count),
+        }  # fmt: skip
+
+    def round(self, schedule: Schedule, steps: int) -> Metrics:
+        with blas_threads(1):
+            batch, metrics = self.collect(steps)
+            return {**metrics, **self.update(batch, schedule, steps)}
+
+    def collect(self, steps: int) -> tuple[tuple[Array, ...], Metrics]:
+        """Acts for num_steps in every copy; returns the batch `policy_gradient.update` takes, and metrics."""
+        s, arrays, copies, task, world = self.settings, self._arrays, self._copies, self._task, self._world
+        assert copies is not None
+        assert world is not None
+        actor, critic = self.parameters[: self._split], self.parameters[self._split :]
+        X, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
+        totals = np.zeros(3)
+        wrong, t, copy = arrays["kernels"].collect(
+            world.packed, copies["floats"], copies["ints"], *arrays["observations"],
+            (world.is_wide(), self.reader.places, self.reader.scale),
+            (actor, self.actor_sizes, critic, self.critic_sizes, self._activation), arrays["memory"],
+            task.max_episode_steps or 0, arrays["keys"], self._drawn, copies["running"], arrays["rows"], totals,
+        )  # fmt: skip
+        if wrong:
+            raise UsageError(
+                f"{('', 'the reward', 'the observation')[wrong]} of copy {copy} at step {steps // s.num_envs + t} "
+                f"in {task.name} is not finite",
+                expected="finite numbers",
+                hint=f"inscape check {task.name}",
+            )
+        self._drawn += s.num_steps
+        values = arrays["values"]
+        policy_gradient.values_of(
+            critic, self.critic_sizes, self._activation, X.reshape(-1, X.shape[2]), arrays["value_memory"], values
+        )
+        table = values.reshape(X.shape[:2])
+        policy_gradient.advantages(
+            rewards, table, cut_values, terminated, truncated, s.gamma, s.gae_lambda, arrays["advantages"]
+        )
+        returns = (arrays["advantages"] + table[:-1]).reshape(-1)
+        metrics = {"explained_variance": explained_variance(table[:-1].reshape(-1), returns)}
+        if totals[0]:
+            metrics["episode_return"] = float(totals[1] / totals[0])
+            metrics["episode_length"] = float(totals[2] / totals[0])
+        rows = len(returns)
+        return (
+            X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(-1), log_probs.reshape(-1),
+            arrays["advantages"].reshape(-1), returns,
+        ), metrics  # fmt: skip
+
+    def update(self, batch: tuple[Array, ...], schedule: Schedule, steps: int) -> Metrics:
+        """Runs the epochs of minibatch gradient steps; returns the means of the loss's parts over the last epoch."""
+        s, size = self.settings, len(batch[2])
+        rows = -(-size // schedule.minibatches)
+        table = np.zeros((schedule.minibatches, policy_gradient.PARTS))
+        if "memories" not in self._arrays:
+            self._arrays["memories"] = self._memory(rows)
+        with blas_threads(1):
+            taken = policy_gradient.update(
+                (self.parameters, self.actor_sizes, self.critic_sizes, self._activation),
+                (self._moments[0], self._moments[1]), batch, np.arange(size), self._arrays["memories"], self._gradient,
+                table,
+                (schedule.rate, schedule.clip, s.value_coef, s.entropy_coef, s.max_grad_norm, self.agent.epsilon,
+                 schedule.target_kl, 0.99),
+                (schedule.epochs, rows, OPTIMIZERS[self.agent.optimizer], s.normalize_advantages), self._updates,
+                stream_key(_exploration_seed(self.agent.seed), -1), self._shuffled,
+            )  # fmt: skip
+        self._shuffled += schedule.epochs * size
+        if taken < 0:
+            self._explain(table, steps)
+        self._updates += taken
+        means = table[: max(1, size // rows)].mean(axis=0)  # a last part of a few rows tells little
+        metrics = {
+            "policy_loss": means[policy_gradient.POLICY_LOSS], "value_loss": means[policy_gradient.VALUE_LOSS],
+            "entropy": means[policy_gradient.ENTROPY], "updates": taken,
+        }  # fmt: skip
+        if np.isfinite(schedule.clip):
+            metrics |= {"kl": means[policy_gradient.KL], "clip_fraction": means[policy_gradient.CLIPPED]}
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _memory(self, rows: int) -> tuple[Array, ...]:
+        """Returns the working memory of minibatches of so many rows."""
+        widest = int(max(self.actor_sizes.max(), self.critic_sizes.max()))
+
+        def floats(*shape: int) -> Array:
+            return np.empty(shape, np.float32)
+
+        return (
+            floats(rows, self.reader.width), floats(rows * int(self.actor_sizes[1:].sum())),
+            floats(rows * int(self.critic_sizes[1:].sum())), floats(rows, self._actions), floats(rows, 1),
+            floats(2, rows * widest), np.empty(rows),
+        )  # fmt: skip
+
+    def _explain(self, table: Array, steps: int) -> None:
+        """Raises DivergenceError: names what is not finite, weights before gradients."""
+        broken = [
+            f"weights {name}" for name, part in self._named(self.parameters).items() if not np.isfinite(part).all()
+        ]
+        broken += [
+            f"gradient of {name}" for name, part in self._named(self._gradient).items() if not np.isfinite(part).all()
+        ]
+        row = table[~np.isfinite(table[:, policy_gradient.NORM])][0]
+        loss = row[policy_gradient.POLICY_LOSS] + self.settings.value_coef * row[policy_gradient.VALUE_LOSS]
+        raise divergence(
+            self.agent.name, steps, loss - self.settings.entropy_coef * row[policy_gradient.ENTROPY], broken
+        )
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def _named(self, vector: Array) -> dict[str, Array]:
+        """Returns views of a vector laid out like the parameters, by the names torch has for them."""
+        named: dict[str, Array] = {}
+        at = 0
+        for network, sizes in (("actor", self.actor_sizes), ("critic", self.critic_sizes)):
+            for k in range(len(sizes) - 1):
+                inputs, outputs = int(sizes[k]), int(sizes[k + 1])
+                named[f"{network}.{2 * k}.weight"] = vector[at : at + inputs * outputs].reshape(outputs, inputs)
+                at += inputs * outputs
+                named[f"{network}.{2 * k}.bias"] = vector[at : at + outputs]
+                at += outputs
+        return named
+
+    def state_dict(self) -> State:
+        moments: State = {"steps": self._updates}
+        if self._updates:
+            for name, vector in zip(MOMENTS[self.agent.optimizer], self._moments, strict=True):
+                if name:
+                    moments[name] = {key: part.copy() for key, part in self._named(vector).items()}
+        return {
+            "network": {name: part.copy() for name, part in self._named(self.parameters).items()},
+            "optimizer": moments,
+            "acting": rng_state(self._acting),
+            "exploring": {"drawn": self._drawn, "shuffled": self._shuffled},
+            "reward_scale": None,
+            "copies": self._copies_state(),
+        }
+
+    def _copies_state(self) -> State | None:
+        copies = self._copies
+        if copies is None:
+            return None
+        assert self._world is not None
+        states = States(copies["floats"], copies["ints"][:-3])
+        masked = self._world.law_function("legal") is not None
+        return {
+            "env": {"floats": copies["floats"].copy(), "ints": copies["ints"].copy(), "keyed": True},
+            "observation": self._world.observe(states),
+            "action_mask": self._world.legal_actions(states) if masked else None,
+            "returns": copies["running"][0].copy(),
+            "lengths": copies["running"][1].astype(np.int64),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self._fill(self.parameters, state["network"])
+        self._updates = int(state["optimizer"]["steps"])
+        self._moments[:] = 0.0
+        for name, vector in zip(MOMENTS[self.agent.optimizer], self._moments, strict=True):
+            if name in state["optimizer"]:
+                self._fill(vector, state["optimizer"][name])
+        if state["acting"] is not None:
+            restore_rng(self._acting, state["acting"])
+        if state["exploring"] is not None:
+            self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
+        copies = state["copies"]
+        self._copies = None
+        if copies is not None:
+            self._copies = {
+                "floats": np.array(copies["env"]["floats"]), "ints": np.array(copies["env"]["ints"]),
+                "running": np.array([copies["returns"], copies["lengths"]], np.float64),
+            }  # fmt: skip
+
+    def _fill(self, vector: Array, stored: dict[str, Any]) -> None:
+        named = self._named(vector)
+        shapes = {name: np.shape(part) for name, part in stored.items()}
+        expected = {name: part.shape for name, part in named.items()}
+        if shapes != expected:
+            wrong = sorted(shapes.items() ^ expected.items())
+            raise UsageError(
+                f"stored weights do not fit: {wrong[:4]}",
+                expected="weights of an agent with the same settings in the same task",
+            )
+        for name, part in named.items():
+            part[:] = stored[name]
+
+
+def _exploration_seed(seed: int) -> int:
+    """Returns a seed apart from that of the environment copies, whose streams would else be the same."""
+    return stream_key(seed, -1)

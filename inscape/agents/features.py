@@ -1,0 +1,49 @@
+"""Observations as features for a network, in NumPy: what `observations.ObservationEncoder` is in torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from inscape.errors import UsageError
+
+
+class FeatureReader:
+    """Turns `[B, ...]` observations into `[B, width]` float32 features.
+
+    `Discrete` becomes one-hot, `MultiDiscrete` one-hots side by side, `MultiBinary` and `Box` numbers (bytes divided by
+    255), flattened.
+
+    Attributes:
+        places: `[n]` int64: number k of an observation stands for a one in column `places[k] + number`; empty where
+            numbers are features themselves.
+        scale: what those are multiplied by.
+
+    Raises:
+        UsageError: a space that is none of these.
+    """
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        sizes, start = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self.scale = np.float32(1.0)
+        if isinstance(space, gymnasium.spaces.Discrete):
+            sizes, start = np.array([space.n], np.int64), np.array([space.start], np.int64)
+        elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+            sizes, start = space.nvec.reshape(-1).astype(np.int64), space.start.reshape(-1).astype(np.int64)
+        elif isinstance(space, gymnasium.spaces.Box):
+            self.scale = np.float32(1 / 255 if space.dtype == np.uint8 else 1.0)
+        elif not isinstance(space, gymnasium.spaces.MultiBinary):
+            raise UsageError(f"observations {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
+        self.places = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) - start if len(sizes) else sizes
+        self.width = int(sizes.sum()) if len(sizes) else int(np.prod(space.shape or (1,)))
+
+    def __call__(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        rows = np.asarray(observations).reshape(len(observations), -1)
+        if not len(self.places):
+            return np.ascontiguousarray(rows.astype(np.float32) * self.scale)
+        features = np.zeros((len(rows), self.width), np.float32)
+        features[np.arange(len(rows))[:, None], rows.astype(np.int64) + self.places] = 1.0
+        return features

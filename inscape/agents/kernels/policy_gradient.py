@@ -1,0 +1,197 @@
+"""The update of PPO and A2C with perceptrons, compiled: advantages, minibatches, loss, gradient and optimiser.
+
+Equal to the update through torch on the same batch (tests/agents/test_on_policy.py). Rows are steps of copies, `[N]`;
+`networks` is (parameters, actor_sizes, critic_sizes, activation), the actor's parameters first.
+"""
+
+from __future__ import annotations
+
+import math
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+import numpy as np
+
+from inscape.agents.kernels.perceptron import (
+    adam,
+    backward,
+    forward,
+    jit,
+    norm,
+    parameter_count,
+    rmsprop,
+)
+from inscape.envs.streams import compiled_uniform
+
+uniform = compiled_uniform()
+ADAM, RMSPROP = 0, 1
+# columns of the table of what a gradient step found
+POLICY_LOSS, VALUE_LOSS, ENTROPY, KL, CLIPPED, NORM = 0, 1, 2, 3, 4, 5
+PARTS = 6
+
+
+@jit
+def values_of(critic, sizes, activation, X, H, values):
+    """Fills `values [N]` for the features `X [N, D]`, a piece at a time, so that working memory `H` stays near."""
+    piece = len(H) // sizes[1:].sum()
+    for start in range(0, X.shape[0], piece):
+        stop = min(X.shape[0], start + piece)
+        values[start:stop] = forward(critic, sizes, activation, X[start:stop], H)[:, 0]
+
+
+@jit
+def advantages(rewards, values, cut_values, terminated, truncated, gamma, lam, out):
+    """Fills `out [T, B]` with generalised advantages (Schulman et al. 2016, equation 16); `values [T + 1, B]`."""
+    for i in range(rewards.shape[1]):
+        running = 0.0
+        for t in range(rewards.shape[0] - 1, -1, -1):
+            follows = values[t + 1, i]
+            if terminated[t, i]:
+                follows, running = 0.0, 0.0
+            elif truncated[t, i]:
+                follows, running = cut_values[t, i], 0.0
+            running = rewards[t, i] + gamma * follows - values[t, i] + gamma * lam * running
+            out[t, i] = running
+
+
+@jit
+def shuffle(order, key, clock):
+    """Puts `order` into random order, by numbers `clock` and following of stream `key` (Fisher & Yates 1938)."""
+    for k in range(len(order) - 1, 0, -1):
+        j = int(uniform(key, clock + k) * (k + 1))
+        order[k], order[j] = order[j], order[k]
+
+
+@jit
+def standardise(A, X, out):
+    """Fills `out` with the entries `X` of `A`, shifted and scaled to mean 0 and (unbiased) deviation 1."""
+    n = len(X)
+    mean = 0.0
+    for k in range(n):
+        mean += A[X[k]]
+    mean /= n
+    squares = 0.0
+    for k in range(n):
+        squares += (A[X[k]] - mean) ** 2
+    deviation = math.sqrt(squares / (n - 1)) + 1e-8
+    for k in range(n):
+        out[k] = (A[X[k]] - mean) / deviation
+
+
+@jit
+def outputs_gradient(logits, values, batch, picked, A, clip, value_coef, entropy_coef, by_logits, by_values, parts):
+    """Fills the derivatives of the loss of `ppo_loss` by logits `[n, A]` and values `[n, 1]`, and its parts.
+
+    By a logit z_j of a chosen action a: ratio · advantage · (π_j − 1[j = a]), nothing where the ratio is clipped; the
+    entropy's is −π_j·(log π_j + H).
+    """
+    _, masks, actions, old_log_probs, _, returns = batch
+    n, width = logits.shape
+    masked = masks.shape[1] > 0
+    weight = 1.0 / n
+    p, log_p = np.empty(width), np.empty(width)
+    parts[:] = 0.0
+    for row in range(n):
+        at = picked[row]
+        largest, total, entropy = -math.inf, 0.0, 0.0
+        for j in range(width):
+            if not masked or masks[at, j]:
+                largest = max(largest, float(logits[row, j]))
+        for j in range(width):
+            p[j] = math.exp(logits[row, j] - largest) if not masked or masks[at, j] else 0.0
+            total += p[j]
+        for j in range(width):
+            p[j] /= total
+            log_p[j] = logits[row, j] - largest - math.log(total)
+            entropy -= p[j] * log_p[j] if p[j] > 0.0 else 0.0
+        chosen = actions[at]
+        log_ratio = log_p[chosen] - old_log_probs[at]
+        ratio, advantage = math.exp(log_ratio), A[row]
+        limited = min(max(ratio, 1.0 - clip), 1.0 + clip)
+        slope = ratio * advantage if ratio * advantage <= limited * advantage else 0.0
+        error = values[row, 0] - returns[at]
+        for j in range(width):
+            by = slope * (p[j] - (1.0 if j == chosen else 0.0))
+            by += entropy_coef * p[j] * (log_p[j] + entropy) if p[j] > 0.0 else 0.0
+            by_logits[row, j] = weight * by
+        by_values[row, 0] = weight * 2.0 * value_coef * error
+        parts[POLICY_LOSS] -= weight * min(ratio * advantage, limited * advantage)
+        parts[VALUE_LOSS] += weight * error * error
+        parts[ENTROPY] += weight * entropy
+        parts[KL] += weight * (ratio - 1.0 - log_ratio)
+        parts[CLIPPED] += weight * (abs(ratio - 1.0) > clip)
+
+
+@jit
+def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef, memory, G, parts):
+    """Fills `G` with the gradient of the loss over the rows `picked` of the batch, unclipped, and `parts`.
+
+    Args:
+        batch: (X `[N, D]`, masks `[N, A]` or `[N, 0]`, actions, old log-probabilities, advantages, returns `[N]`).
+        memory: working memory: features, both networks' outputs, derivatives, advantages.
+    """
+    W, actor_sizes, critic_sizes, activation = networks
+    features, H, K, by_logits, by_values, D, A = memory
+    n = len(picked)
+    x, a = features[:n], A[:n]
+    for k in range(n):
+        x[k] = batch[0][picked[k]]
+    if normalize:
+        standardise(batch[4], picked, a)
+    else:
+        for k in range(n):
+            a[k] = batch[4][picked[k]]
+    split = parameter_count(actor_sizes)
+    logits = forward(W[:split], actor_sizes, activation, x, H)
+    values = forward(W[split:], critic_sizes, activation, x, K)
+    outputs_gradient(
+        logits, values, batch, picked, a, clip, value_coef, entropy_coef, by_logits[:n], by_values[:n], parts
+    )
+    backward(W[:split], actor_sizes, activation, x, H, by_logits[:n], G[:split], D)
+    backward(W[split:], critic_sizes, activation, x, K, by_values[:n], G[split:], D)
+
+
+@jit
+def update(networks, moments, batch, order, memory, G, table, settings, passes, taken, key, clock):
+    """Runs the gradient steps of one update.
+
+    Args:
+        moments: (first, second) of the optimiser.
+        order: `[N]` int64, all rows.
+        table: `[minibatches, PARTS]`, filled with what the steps of the last pass found.
+        settings: (rate, clip, value_coef, entropy_coef, max_norm, epsilon, target_kl, decay).
+        passes: (epochs, rows of a minibatch, which optimiser, whether to normalise advantages).
+        taken: gradient steps taken in the agent's life.
+        key, clock: of the random order.
+
+    Returns:
+        gradient steps taken now; −1 where the gradient was not finite, and `G` is it.
+    """
+    rate, clip, value_coef, entropy_coef, max_norm, epsilon, target_kl, decay = settings
+    epochs, step, optimizer, normalize = passes
+    size, done = len(order), 0
+    if size % step == 1 and size > step:  # a single row has no deviation to be divided by
+        size -= 1
+    for epoch in range(epochs):
+        shuffle(order, key, clock + epoch * len(order))
+        kl, count = 0.0, 0
+        for start in range(0, size, step):
+            stop = min(size, start + step)
+            parts = table[count]
+            gradient(
+                networks, batch, order[start:stop], normalize, clip, value_coef, entropy_coef, memory, G, parts
+            )  # fmt: skip
+            length = norm(G)
+            parts[NORM] = length
+            if not math.isfinite(length):
+                return -1
+            scale = min(1.0, max_norm / (length + 1e-6))
+            done += 1
+            if optimizer == ADAM:
+                adam(networks[0], G, moments[0], moments[1], taken + done, rate, scale, epsilon)
+            else:
+                rmsprop(networks[0], G, moments[1], rate, scale, decay, epsilon)
+            kl += parts[KL]
+            count += 1
+        if kl / count > target_kl:
+            break
+    return done

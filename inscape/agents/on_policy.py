@@ -1,0 +1,296 @@
+"""What PPO and A2C share: acting in copies for some steps, then learning from those steps, then again.
+
+The algorithm (schedule, advantages, loss) is one; what runs it is one of two learners with the same weights in the same
+places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in worlds of
+ours with `Discrete` actions: no Python between environment steps, nor between gradient steps. They agree to 1e-6 on
+the same batch (tests/agents/test_on_policy.py). This module imports neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.acting import greedy_log_probs
+from inscape.agents.initialization import perceptron_weights
+from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inscape.envs.registry import Task
+
+Backend = Literal["auto", "torch", "compiled"]
+
+
+@dataclass(frozen=True)
+class OnPolicySettings:
+    """Settings of the agents that learn from what they have just done."""
+
+    num_envs: int = 16
+    """Copies of the environment acted in side by side."""
+    num_steps: int = 128
+    """Steps each copy takes between two updates."""
+    learning_rate: float = 3e-4
+    """The optimiser's step size at the beginning."""
+    anneal: Literal["linear", "constant"] = "linear"
+    """Whether the learning rate falls linearly to zero over the training."""
+    gamma: float = 0.99
+    """Discount per step."""
+    gae_lambda: float = 0.95
+    """λ of generalised advantage estimation."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 0.5
+    """Gradients are scaled down to this norm."""
+    normalize_advantages: bool = True
+    """Whether advantages are shifted and scaled to mean 0, deviation 1 in each minibatch."""
+    normalize_observations: bool = False
+    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
+    normalize_rewards: bool = False
+    """Whether rewards are divided by the running deviation of returns, saved with the agent."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers, of the policy and of the value network each."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Nonlinearity of the hidden layers."""
+    greedy: bool = True
+    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
+    threads: int = 1
+    """CPU threads torch uses while learning; more than one only pays for large networks."""
+    backend: Backend = "auto"
+    """What runs the networks: "torch", "compiled" (Numba), or "auto": compiled wherever it can be."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "num_steps", "threads"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        if any(width < 1 for width in self.hidden):
+            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one update goes.
+
+    Attributes:
+        rate: learning rate.
+        clip: how far a probability ratio may leave 1; infinite where nothing is clipped.
+        epochs: passes over the collected steps.
+        minibatches: parts of a pass, a gradient step each.
+        target_kl: mean KL after which no further pass is made.
+    """
+
+    rate: float
+    clip: float = math.inf
+    epochs: int = 1
+    minibatches: int = 1
+    target_kl: float = math.inf
+
+
+class Learner(Protocol):
+    """Networks, optimiser and environment copies of an on-policy agent: what a backend provides."""
+
+    backend: str
+
+    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array: ...
+    def log_probs(self, observation: Array, action_mask: Array | None) -> Array: ...
+    def values(self, observation: Array) -> Array: ...
+    def begin(self, task: Task, steps: int) -> None: ...
+    def round(self, schedule: Schedule, steps: int) -> Metrics: ...
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class OnPolicyAgent(Agent):
+    """An actor-critic that collects `num_envs · num_steps` steps, learns from them, and forgets them.
+
+    Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
+    the rest.
+
+    Args:
+        task: what to act in.
+        seed: seed of weights, exploration and environment.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        settings: an instance of the class attribute `Settings`.
+
+    Raises:
+        UsageError: unsupported spaces, CUDA where there is none, or a compiled backend where it cannot serve.
+    """
+
+    Settings: ClassVar[type[OnPolicySettings]] = OnPolicySettings
+    optimizer: ClassVar[str] = "adam"
+    """"adam" or "rmsprop"."""
+    epsilon: ClassVar[float] = 1e-5
+    """The optimiser's ε."""
+
+    def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> None:
+        self.settings: Any = settings or self.Settings()
+        self.seed, self.steps = seed, 0
+        self.learner = self._make_learner(task, device)
+        self._begun = False
+
+    # ------------------------------------------------------------------------------------------- what algorithms say
+
+    def schedule(self, remaining: float) -> Schedule:
+        """Returns how the next update goes; `remaining` is the part of the training still to come, 1 to 0."""
+        return Schedule(self._rate(remaining))
+
+    def loss(
+        self,
+        log_probs: Tensor,
+        old_log_probs: Tensor,
+        advantages: Tensor,
+        values: Tensor,
+        returns: Tensor,
+        entropy: Tensor,
+        clip: float,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the loss and its parts, all arguments `[N]`; what the compiled learner does by hand."""
+        raise TypeError(f"{type(self).__name__} has no loss of its own")
+
+    def _rate(self, remaining: float) -> float:
+        return float(self.settings.learning_rate * (remaining if self.settings.anneal == "linear" else 1.0))
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        return self.learner.act(observation, action_mask, self.settings.greedy)
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log-probabilities as it acts: the policy's, or 0 and −inf when the settings say `greedy`.
+
+        Raises:
+            UsageError: the actions are not `Discrete`.
+        """
+        log_probs = self.policy_log_probs(observation, action_mask)
+        return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
+
+    def policy_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log π(a|s), whether or not it acts greedily.
+
+        Raises:
+            UsageError: the actions are not `Discrete`.
+        """
+        return self.learner.log_probs(observation, action_mask)
+
+    def state_values(self, observation: Array) -> Array:
+        """Returns `[B]` V(s), the critic's estimate of the discounted return."""
+        return self.learner.values(observation)
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until at least `steps` environment steps in total (whole rounds of num_envs · num_steps); yields each.
+
+        Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
+
+        Raises:
+            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+        """
+        if not self._begun:
+            self.learner.begin(task, self.steps)
+            self._begun = True
+        size = self.settings.num_envs * self.settings.num_steps
+        while self.steps < steps:
+            schedule = self.schedule(max(0.0, 1.0 - self.steps / steps))
+            found = self.learner.round(schedule, self.steps)
+            self.steps += size
+            yield {"steps": float(self.steps), **found, "learning_rate": schedule.rate}
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> State:
+        return {"steps": self.steps, "backend": self.learner.backend, **self.learner.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        self.steps, self._begun = int(state["steps"]), False
+        if state["backend"] != self.learner.backend:
+            # weights, moments and environments mean the same; the streams of exploration do not
+            state = {**state, "acting": None, "exploring": None}
+        self.learner.load_state_dict(state)
+
+    # ------------------------------------------------------------------------------------------- backends
+
+    def _make_learner(self, task: Task, device: str) -> Learner:
+        obstacle = self.obstacle_to_compiling(task, device)
+        wanted = self.settings.backend
+        if wanted == "compiled" and obstacle:
+            raise UsageError(
+                f'backend "compiled" for {self.name} on {task.name}: {obstacle}',
+                expected="a world of ours with one player and Discrete actions, on the CPU, nothing normalised",
+                hint='backend "auto" takes torch where it must',
+            )
+        if wanted == "torch" or obstacle:
+            from inscape.agents.actor_critic import TorchLearner
+
+            return TorchLearner(self, task, device)
+        from inscape.agents.compiled_actor_critic import CompiledLearner
+
+        return CompiledLearner(self, task)
+
+    def obstacle_to_compiling(self, task: Task, device: str) -> str:
+        """Returns what keeps the compiled learner from serving here; empty if nothing does."""
+        spaces = gymnasium.spaces
+        observed = task.observation_space
+        if task.world is None:
+            return "it is no world of ours"
+        if task.world.players > 1:
+            return f"it has {task.world.players} players"
+        if not isinstance(task.action_space, spaces.Discrete):
+            return f"its actions are {task.action_space}"
+        if isinstance(observed, spaces.Box) and observed.dtype == np.uint8 and len(observed.shape) == 3:
+            return "it observes pictures"
+        if self.settings.normalize_observations or self.settings.normalize_rewards:
+            return "observations or rewards are normalised"
+        if device.startswith("cuda") or (device == "auto" and _has_card()):
+            return f"the device is {device}"
+        if _world_size() > 1:
+            return "several processes learn together"
+        return ""
+
+
+def first_weights(
+    settings: OnPolicySettings, width: int, outputs: int, seed: int
+) -> dict[str, list[tuple[Array, Array]]]:
+    """Returns (weight, bias) of each layer of "actor" and "critic", the same for every backend.
+
+    Gains √2, and 0.01 for the policy's last layer, 1 for the value's: Andrychowicz et al. (2021), "What Matters In
+    On-Policy Reinforcement Learning?", ICLR.
+    """
+    rng = np.random.default_rng([seed, 1])
+    return {
+        "actor": perceptron_weights((width, *settings.hidden, outputs), 0.01, rng),
+        "critic": perceptron_weights((width, *settings.hidden, 1), 1.0, rng),
+    }
+
+
+def explained_variance(values: Array, returns: Array) -> float:
+    """Returns 1 − Var(G − V)/Var(G): 1 for values that predict returns, 0 for a constant."""
+    variance = float(returns.var())
+    return 1.0 - float((returns - values).var()) / variance if variance > 0 else 0.0
+
+
+def _has_card() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _world_size() -> int:
+    import os
+
+    return int(os.environ.get("WORLD_SIZE", "1"))
