@@ -105,6 +105,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=200_000,
     ),
     AgentEntry(
+        "dqn", "deep Q-network: double, dueling, n-step, prioritised; numbers or pixels (Mnih et al. 2015)",
+        "inscape.agents.dqn:DQN", "inscape.agents.dqn:DQNSettings",
+        learns=True, steps=100_000,
+    ),
+    AgentEntry(
         "ppo", "proximal policy optimisation on vector environments (Schulman et al. 2017)",
         "inscape.agents.ppo:PPO", "inscape.agents.ppo:PPOSettings",
         learns=True, steps=200_000,
@@ -118,6 +123,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "self-play", "learns against itself and a pool of its past selves, several players (Heinrich et al. 2015)",
         "inscape.agents.self_play:SelfPlay", "inscape.agents.self_play:SelfPlaySettings",
         learns=True, steps=500_000,
+    ),
+    AgentEntry(
+        "a2c", "advantage actor-critic, one gradient step per batch (Mnih et al. 2016)",
+        "inscape.agents.a2c:A2C", "inscape.agents.a2c:A2CSettings",
+        learns=True, steps=300_000,
     ),
     AgentEntry(
         "mcts", "Monte-Carlo tree search over a known or a learned model (Kocsis & Szepesvári 2006)",
@@ -145,6 +155,7 @@ SB3_ALGORITHMS: Mapping[str, tuple[str, str]] = {
     "ars": ("sb3_contrib:ARS", "augmented random search (Mania et al. 2018)"),
     "crossq": ("sb3_contrib:CrossQ", "batch-normalised critic (Bhatt et al. 2024)"),
     "maskable-ppo": ("sb3_contrib:MaskablePPO", "PPO with action masks (Huang & Ontañón 2022)"),
+    "recurrent-ppo": ("sb3_contrib:RecurrentPPO", "PPO with an LSTM, which remembers within an episode"),
     "qrdqn": ("sb3_contrib:QRDQN", "quantile regression DQN (Dabney et al. 2018)"),
     "tqc": ("sb3_contrib:TQC", "truncated quantile critics (Kuznetsov et al. 2020)"),
     "trpo": ("sb3_contrib:TRPO", "trust region policy optimisation (Schulman et al. 2015)"),
@@ -155,7 +166,7 @@ def _sb3_entry(algorithm: str) -> AgentEntry:
     return AgentEntry(
         SB3_PREFIX + algorithm,
         "Stable-Baselines3: " + SB3_ALGORITHMS[algorithm][1],
-        "inscape.agents.sb3:SB3Agent",
+        "inscape.agents.sb3:" + ("RecurrentSB3Agent" if algorithm == "recurrent-ppo" else "SB3Agent"),
         "inscape.agents.sb3:SB3Settings",
         learns=True,
         steps=100_000,

@@ -306,12 +306,12 @@ class ReplayMemory:
                 hint="a larger learning_starts",
             )
         if self._tree is None:
-            return self._batch(self.draw(size), np.ones(size, np.float32))
+            return self.take(self.draw(size))
         mass = (np.arange(size) + self._rng.random(size)) * (self._tree.total / size)
         index = self._tree.find(mass)
         probability = self._tree.get(index) / self._tree.total
         weight = (count * probability) ** -beta
-        return self._batch(index, (weight / weight.max()).astype(np.float32))
+        return self.take(index, (weight / weight.max()).astype(np.float32))
 
     def draw(self, size: int) -> Array:
         """Returns `[size]` int64 places of transitions, uniform and with replacement."""
@@ -333,7 +333,9 @@ class ReplayMemory:
         self._tree.set(index[present], priority[present])
         self._largest = max(self._largest, float(priority.max()))
 
-    def _batch(self, index: Array, weight: Array) -> ReplayBatch:
+    def take(self, index: Array, weight: Array | None = None) -> ReplayBatch:
+        """Returns the transitions at places `index` `[N]`, as `draw` gives them, with weights `[N]` (None: all 1)."""
+        weight = np.ones(len(index), np.float32) if weight is None else weight
         row, copy = index // self.copies, index % self.copies
         reward, discount, end, terminated = self._sums(row, copy)
         at = (end, copy)

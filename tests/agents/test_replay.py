@@ -57,7 +57,7 @@ def filled(memory, clocks, steps):
 def everything(memory):
     first, last = memory._drawable()
     index = (np.arange(first, last)[:, None] % memory.rows * memory.copies + np.arange(memory.copies)).reshape(-1)
-    return memory._batch(index, np.ones(len(index), np.float32))
+    return memory.take(index)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -93,7 +93,7 @@ def test_stacked_frames_are_put_together_again(n, steps, alpha):
         filled(memory, Clocks(4, stack=3), steps)
     assert sharing._observation.nbytes * 3 == whole._observation.nbytes
     one = everything(sharing)
-    other = whole._batch(one.index, one.weight)
+    other = whole.take(one.index)
     assert len(one.index) == len(sharing) > 0
     for name in ("observation", "action", "reward", "next_observation", "discount"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name

@@ -1,0 +1,580 @@
+"""Deep Q-learning from a replay memory: double, dueling, n-step and prioritised as settings, from numbers or pictures.
+
+The file reads top to bottom: settings, target and loss, network, agent (act, learn, update, save). What other agents
+share is elsewhere: the memory in `replay`, features in `observations`, the compiled update in `kernels.q_network`.
+
+Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
+from inscape.agents.blas import blas_threads
+from inscape.agents.copies import Copies, Transition
+from inscape.agents.device import resolve_device
+from inscape.agents.features import FeatureReader
+from inscape.agents.finite import divergence
+from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.networks import as_one_vector, perceptron, pixel_network
+from inscape.agents.observations import ObservationEncoder
+from inscape.agents.replay import ReplayBatch, ReplayMemory
+from inscape.agents.tensors import load_module, to_arrays
+from inscape.errors import PartialObservationError, UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+ADAM_EPSILON = 1e-8
+MAX_ROWS = 16_384
+"""Transitions the compiled update is given in one call, at most."""
+
+
+@dataclass(frozen=True)
+class DQNSettings:
+    """Settings of deep Q-learning."""
+
+    num_envs: int = 1
+    """Copies of the environment acted in side by side."""
+    buffer_size: int = 100_000
+    """Transitions remembered, of all copies together."""
+    batch_size: int = 64
+    """Transitions in each gradient step."""
+    learning_starts: int = 1_000
+    """Environment steps before the first gradient step; until then actions are uniform."""
+    train_freq: int = 4
+    """Steps of every copy between rounds of gradient steps."""
+    gradient_steps: int = 1
+    """Gradient steps in each round; −1 for as many as environment steps were taken since the last."""
+    target_update_interval: int = 500
+    """Environment steps between updates of the target network."""
+    tau: float = 1.0
+    """Share of the network that the target network takes over at each update; 1 copies it."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the beginning."""
+    anneal: Literal["linear", "constant"] = "constant"
+    """Whether the learning rate falls linearly to zero over the training."""
+    gamma: float = 0.99
+    """Discount per step."""
+    n_step: int = 1
+    """Rewards summed before the value of what follows."""
+    double: bool = False
+    """Whether the network chooses the action whose value the target network gives (van Hasselt et al. 2016)."""
+    dueling: bool = False
+    """Whether the network gives a value and advantages apart (Wang et al. 2016); its streams part after the last hidden
+    layer."""
+    prioritized: bool = False
+    """Whether transitions with larger errors are drawn more often (Schaul et al. 2016)."""
+    priority_alpha: float = 0.6
+    """How much errors count for the chance of being drawn; 0 not at all."""
+    priority_beta: float = 0.4
+    """How far the weights correct for that at the start; rises linearly to 1 over the training."""
+    huber: bool = True
+    """Whether errors above 1 count linearly; False for half their square."""
+    max_grad_norm: float = 10.0
+    """Gradients are scaled down to this norm."""
+    epsilon_start: float = 1.0
+    """Probability of a uniformly random action at the first step."""
+    epsilon_end: float = 0.05
+    """The same from `epsilon_fraction` of the training on."""
+    epsilon_fraction: float = 0.1
+    """Part of the training over which epsilon falls, linearly."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers; None for (64, 64), and for pictures for (256,) after the filters."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Nonlinearity of the hidden layers (of pictures always relu)."""
+    beta: float | None = None
+    """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
+    backend: Literal["auto", "torch", "compiled"] = "auto"
+    """What computes updates: compiled code (numbers on the CPU), torch (also pictures and CUDA), or whichever fits."""
+    report_every: int = 1_000
+    """Environment steps between two reports, which are the points where it can be saved."""
+    threads: int = 1
+    """CPU threads used while learning; more than one only pays for pictures and large networks in torch."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_envs", "buffer_size", "batch_size", "train_freq", "target_update_interval", "n_step", "report_every",
+            "threads",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
+        if self.learning_starts < 0:
+            raise UsageError(f"learning_starts = {self.learning_starts!r}", expected="an integer of at least 0")
+        if self.gradient_steps < 1 and self.gradient_steps != -1:
+            raise UsageError(
+                f"gradient_steps = {self.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
+            )
+        for name in (
+            "gamma", "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction",
+        ):  # fmt: skip
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
+        if not 0 < self.tau <= 1:
+            raise UsageError(f"tau = {self.tau!r}", expected="a number above 0, at most 1")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        if self.beta is not None and not 0 <= self.beta < math.inf:
+            raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
+            raise UsageError(f"hidden = {self.hidden!r}", expected="one or more widths of at least 1")
+
+
+# --------------------------------------------------------------------------------------------- target and loss
+
+
+def dqn_target(
+    reward: Tensor,
+    discount: Tensor,
+    next_values: Tensor,
+    next_mask: Tensor | None = None,
+    choosing_values: Tensor | None = None,
+) -> Tensor:
+    """Returns `[N]` r + d·Q⁻(s′, argmax_a′ Q(s′, a′)), a′ legal; a state in which nothing is legal is worth 0.
+
+    Args:
+        reward: `[N]` the sum of the rewards of n steps.
+        discount: `[N]` d: γⁿ, and 0 where the episode terminated. A time limit leaves it at γⁿ.
+        next_values: `[N, A]` Q⁻(s′, ·) of the target network.
+        next_mask: `[N, A]` bool, True where legal; None where everything is.
+        choosing_values: `[N, A]` Q(s′, ·) that choose: the network's own for double Q-learning; None for Q⁻ itself.
+
+    Source: Mnih et al. (2015), equation 2; van Hasselt, Guez & Silver (2016), "Deep Reinforcement Learning with Double
+    Q-learning", equation 4.
+    """
+    choosing = next_values if choosing_values is None else choosing_values
+    if next_mask is not None:
+        choosing = choosing.masked_fill(~next_mask, -math.inf)
+    values = next_values.gather(1, choosing.argmax(dim=1, keepdim=True))[:, 0]
+    if next_mask is not None:
+        values = values.masked_fill(~next_mask.any(dim=1), 0.0)
+    return reward + discount * values
+
+
+def dqn_loss(
+    values: Tensor, action: Tensor, target: Tensor, weight: Tensor | None = None, huber: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Returns the loss E[w·ℓ(Q(s, a) − target)] and the errors `[N]` Q(s, a) − target.
+
+    ℓ(e) = ½e² where |e| ≤ 1, else |e| − ½; without `huber` ½e² everywhere.
+
+    Args:
+        values: `[N, A]` Q(s, ·), being changed.
+        action: `[N]` int64.
+        target: `[N]`.
+        weight: `[N]` w; None for 1.
+        huber: whether large errors count linearly.
+
+    Source: Mnih et al. (2015), "Methods", where errors are clipped to [−1, 1], which is the same gradient.
+    """
+    errors = values.gather(1, action[:, None])[:, 0] - target
+    size = errors.abs()
+    losses = torch.where(size > 1, size - 0.5, 0.5 * errors**2) if huber else 0.5 * errors**2
+    return (losses if weight is None else weight * losses).mean(), errors.detach()
+
+
+# --------------------------------------------------------------------------------------------- the network
+
+
+class QNetwork(nn.Module):
+    """Action values: a perceptron over encoded observations, or the classic filters over uint8 pictures.
+
+    Args:
+        observation_space: pictures are `Box`es of uint8 with 2 or 3 dimensions, `[height, width]`, `[frames, height,
+            width]` or `[height, width, channels]` (at most 4 channels).
+        actions: A.
+        settings: see `DQNSettings`.
+        generator: of the weights.
+
+    Source of `dueling`: Wang et al. (2016), "Dueling Network Architectures for Deep Reinforcement Learning",
+    equation 9.
+    """
+
+    def __init__(
+        self,
+        observation_space: gymnasium.Space[Any],
+        actions: int,
+        settings: DQNSettings,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        outputs = actions + 1 if settings.dueling else actions
+        self.encoder = ObservationEncoder(observation_space)
+        self.dueling = settings.dueling
+        self.picture = picture_layout(observation_space)
+        self.body: nn.Sequential
+        if self.picture is None:
+            self.sizes = (self.encoder.width, *(settings.hidden or (64, 64)), outputs)
+            self.body = perceptron(self.sizes, settings.activation, 1.0, generator)
+        else:
+            self.sizes = ()
+            self.body = pixel_network(*self.picture[0], settings.hidden or (256,), outputs, generator)
+
+    def features(self, observation: Array) -> Tensor:
+        """Returns `[N, D]` floats, or `[N, channels, height, width]` of pictures."""
+        features: Tensor = self.encoder(observation)
+        if self.picture is None:
+            return features
+        (channels, height, width), last = self.picture
+        if last:
+            return features.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        return features.view(-1, channels, height, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns `[N, A]` Q(s, ·)."""
+        outputs: Tensor = self.body(features)
+        if not self.dueling:
+            return outputs
+        value, advantages = outputs[:, :1], outputs[:, 1:]
+        return value + advantages - advantages.mean(dim=1, keepdim=True)
+
+
+def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], bool] | None:
+    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else."""
+    shape = space.shape or ()
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
+        return None
+    if len(shape) == 2:
+        return (1, shape[0], shape[1]), False
+    if shape[2] <= 4 < min(shape[:2]):
+        return (shape[2], shape[0], shape[1]), True
+    return (shape[0], shape[1], shape[2]), False
+
+
+# --------------------------------------------------------------------------------------------- the agent
+
+
+class DQN(Agent):
+    """Deep Q-network: discrete actions, action masks, any usual observations.
+
+    Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
+    the rest. The compiled update and torch's work on the same parameters and moments, so that what one has learned the
+    other goes on with.
+
+    Args:
+        task: what to act in; actions `Discrete`.
+        seed: seed of weights, exploration, drawing and environment.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        settings: see `DQNSettings`.
+
+    Raises:
+        UsageError: unsupported spaces, CUDA where there is none, or a compiled update of what only torch computes.
+    """
+
+    name = "dqn"
+
+    def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: DQNSettings | None = None) -> None:
+        self.settings = s = settings or DQNSettings()
+        if not isinstance(task.action_space, gymnasium.spaces.Discrete):
+            raise UsageError(
+                f"actions {task.action_space} of {task.name}", expected="Discrete actions for dqn", hint="sac, or ppo"
+            )
+        self.seed, self.device = seed, resolve_device(device)
+        self._first, self._actions = int(task.action_space.start), int(task.action_space.n)
+        actions = self._actions
+        start = torch.Generator().manual_seed(seed)
+        self.network = QNetwork(task.observation_space, actions, s, start).to(self.device)
+        self.target = QNetwork(task.observation_space, actions, s, start).to(self.device)
+        self.target.load_state_dict(self.network.state_dict())
+        self._vector, self._gradient = as_one_vector(self.network.parameters())
+        self._target_vector, _ = as_one_vector(self.target.parameters())
+        whole = nn.Parameter(self._vector)
+        whole.grad = self._gradient
+        self.optimizer = torch.optim.Adam([whole], lr=s.learning_rate, eps=ADAM_EPSILON, fused=True)
+        self._moments = torch.zeros((2, len(self._vector)), device=self.device)
+        self._adam_steps = torch.zeros((), device=self.device)
+        self.optimizer.state[whole] = {
+            "step": self._adam_steps, "exp_avg": self._moments[0], "exp_avg_sq": self._moments[1],
+        }  # fmt: skip
+        self._compiled = self._compiled_update(task.observation_space)
+        self.memory = ReplayMemory(
+            s.buffer_size, s.num_envs, task.observation_space, gymnasium.spaces.Discrete(actions), n_step=s.n_step,
+            gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
+        )  # fmt: skip
+        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        self._acting = np.random.default_rng([seed, 0])
+        self._exploring = np.random.default_rng([seed, 1])
+        self.steps = self.updates = 0
+        self._copies: Copies | None = None
+        self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
+
+    def _compiled_update(self, space: gymnasium.Space[Any]) -> _CompiledUpdate | None:
+        possible = self.network.picture is None and self.device.type == "cpu"
+        if self.settings.backend == "compiled" and not possible:
+            raise UsageError(
+                f"a compiled update of pictures or on {self.device}", expected="numbers on the cpu", hint="backend auto"
+            )
+        return _CompiledUpdate(self, space) if possible and self.settings.backend != "torch" else None
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        return self._first + sample_actions(self.action_log_probs(observation, action_mask), self._acting)
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log-probabilities of the actions by the choice rule (greedily: 0 for the best)."""
+        return choice_log_probs(self.action_values(observation), self.settings.beta, action_mask)
+
+    def action_values(self, observation: Array) -> Array:
+        """Returns `[B, A]` Q(s, a), the network's estimates of discounted returns."""
+        with torch.inference_mode():
+            values: Tensor = self.network(self.network.features(observation))
+            return values.cpu().numpy().astype(np.float64)
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
+
+        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
+        resumed run begins new episodes.
+
+        Raises:
+            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+        """
+        s = self.settings
+        if self._copies is None:
+            self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
+            self._pending = None
+        with _threads(s.threads):
+            rounds: list[tuple[float, float]] = []
+            while self.steps < steps:
+                before = self.steps
+                for _ in range(s.train_freq):
+                    self._step(self._copies, task, steps)
+                if self.steps > s.learning_starts and len(self.memory):
+                    count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
+                    rounds.append(self._update(count, before / steps))
+                if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
+                    means = dict(
+                        zip(("loss", "value"), np.mean(rounds, axis=0).tolist(), strict=True) if rounds else ()
+                    )
+                    rounds = []
+                    yield {
+                        "steps": float(self.steps), **self._copies.episodes(), **means,
+                        "epsilon": self._epsilon(steps), "updates": float(self.updates),
+                    }  # fmt: skip
+
+    def _epsilon(self, steps: int) -> float:
+        s = self.settings
+        part = self.steps / max(1.0, s.epsilon_fraction * steps)
+        return s.epsilon_end + (s.epsilon_start - s.epsilon_end) * max(0.0, 1.0 - part)
+
+    def _step(self, copies: Copies, task: Task, steps: int) -> None:
+        """Takes a step in every copy and remembers it."""
+        s = self.settings
+        observation, mask = copies.observation, copies.action_mask
+        epsilon = 1.0 if self.steps < s.learning_starts else self._epsilon(steps)
+        explores = self._exploring.random(s.num_envs) < epsilon
+        chosen = np.empty(s.num_envs, np.int64)
+        if explores.any():
+            chosen[explores] = self._random_actions(int(explores.sum()), None if mask is None else mask[explores])
+        if not explores.all():
+            greedy = ~explores
+            values = self._values(observation[greedy])
+            chosen[greedy] = np.argmax(values if mask is None else np.where(mask[greedy], values, -np.inf), axis=1)
+        happened = copies.step(chosen + self._first)
+        last_mask = None if copies.action_mask is None else _last_mask(task, happened)
+        self.memory.add(observation, chosen, happened, copies.action_mask, last_mask)
+        self.steps += s.num_envs
+        if copies.steps % max(s.target_update_interval // s.num_envs, 1) == 0:
+            self._target_vector.lerp_(self._vector, s.tau)
+
+    def _random_actions(self, count: int, mask: Array | None) -> Array:
+        draws = self._exploring.random((count, self._actions))
+        return np.asarray(np.argmax(draws if mask is None else np.where(mask, draws, -1.0), axis=1))
+
+    def _values(self, observation: Array) -> Array:
+        if self._compiled is not None:
+            return self._compiled.values(self._compiled.features(observation))
+        with torch.inference_mode():
+            return np.asarray(self.network(self.network.features(observation)).cpu().numpy())
+
+    def _update(self, count: int, progress: float) -> tuple[float, float]:
+        """Takes `count` gradient steps; returns the means of the loss and of Q(s, a)."""
+        s = self.settings
+        rate = s.learning_rate * (1.0 - progress if s.anneal == "linear" else 1.0)
+        means = []
+        if s.prioritized:
+            beta = s.priority_beta + (1.0 - s.priority_beta) * progress
+            for _ in range(count):
+                batch = self.memory.sample(s.batch_size, beta)
+                errors, *parts = self._gradient_steps(batch, None, rate)
+                self.memory.update_priorities(batch.index, errors)
+                means.append(parts)
+        else:
+            most = 1 if self._compiled is None else max(1, MAX_ROWS // s.batch_size)
+            for done in range(0, count, most):
+                steps = min(most, count - done)
+                index = self.memory.draw(steps * s.batch_size)
+                # what is drawn several times in a round is looked up, and valued by the target network, once
+                distinct, places = np.unique(index, return_inverse=True) if steps > 1 else (index, None)
+                _, *parts = self._gradient_steps(self.memory.take(distinct), places, rate)
+                means.extend([parts] * steps)
+        self.updates += count
+        loss, value = np.mean(means, axis=0)
+        return float(loss), float(value)
+
+    def _gradient_steps(self, batch: ReplayBatch, places: Array | None, rate: float) -> tuple[Array, float, float]:
+        """Learns from one batch, or from several that lie one behind the other: row i of them is row `places[i]`.
+
+        Returns:
+            `[N]` errors Q(s, a) − target, the mean loss, and the mean of Q(s, a).
+
+        Raises:
+            DivergenceError: a gradient is not finite; it has not been applied.
+        """
+        if self._compiled is None:
+            return self._torch_step(batch, rate)
+        taken, errors, loss, value = self._compiled.train(batch, places, rate, int(self._adam_steps))
+        self._adam_steps += taken
+        if taken * self.settings.batch_size < len(errors):
+            raise self._divergence(loss)
+        return errors, loss, value
+
+    def _torch_step(self, batch: ReplayBatch, rate: float) -> tuple[Array, float, float]:
+        s = self.settings
+        features = self.network.features(batch.observation)
+        with torch.no_grad():
+            following = self.network.features(batch.next_observation)
+            target = dqn_target(
+                self._tensor(batch.reward), self._tensor(batch.discount), self.target(following),
+                None if batch.next_mask is None else self._tensor(batch.next_mask),
+                self.network(following) if s.double else None,
+            )  # fmt: skip
+        values, action = self.network(features), self._tensor(batch.action)
+        loss, errors = dqn_loss(values, action, target, self._tensor(batch.weight), s.huber)
+        self._gradient.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.linalg.vector_norm(self._gradient)
+        if not bool(torch.isfinite(norm) & torch.isfinite(loss)):
+            raise self._divergence(float(loss.detach()))
+        self._gradient *= (s.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        return errors.cpu().numpy(), float(loss.detach()), float((errors + target).mean())
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+    def _divergence(self, loss: float) -> Exception:
+        parameters = list(self.network.named_parameters())
+        broken = [f"weights {name}" for name, p in parameters if not bool(torch.isfinite(p).all())]
+        broken += [
+            f"gradient of {name}" for name, p in parameters if p.grad is not None and not torch.isfinite(p.grad).all()
+        ]
+        return divergence(self.name, self.steps, loss, broken)
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> State:
+        return {
+            "network": to_arrays(self.network.state_dict()),
+            "target": to_arrays(self.target.state_dict()),
+            "optimizer": {"steps": int(self._adam_steps), "moments": to_arrays(self._moments)},
+            "memory": self.memory.state_dict(),
+            "steps": self.steps,
+            "updates": self.updates,
+            "acting": rng_state(self._acting),
+            "exploring": rng_state(self._exploring),
+            "copies": self._pending if self._copies is None else self._copies.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        load_module(self.network, state["network"])
+        load_module(self.target, state["target"])
+        self._moments.copy_(torch.from_numpy(np.array(state["optimizer"]["moments"])))
+        self._adam_steps.fill_(int(state["optimizer"]["steps"]))
+        self.memory.load_state_dict(state["memory"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        restore_rng(self._acting, state["acting"])
+        restore_rng(self._exploring, state["exploring"])
+        self._copies, self._pending = None, state["copies"]
+
+
+class _CompiledUpdate:
+    """The update in compiled code, on the memory in which an agent's tensors lie."""
+
+    def __init__(self, agent: DQN, space: gymnasium.Space[Any]) -> None:
+        from inscape.agents.kernels import perceptron, q_network  # imports Numba
+
+        s = agent.settings
+        self.features = FeatureReader(space)
+        self._kernels, self._settings = q_network, s
+        self._sizes = np.array(agent.network.sizes, np.int64)
+        self._activation = perceptron.TANH if s.activation == "tanh" else perceptron.RELU
+        self._weights, self._target = agent._vector.numpy(), agent._target_vector.numpy()
+        self._gradient, self._moments = agent._gradient.numpy(), agent._moments.numpy()
+        self._actions = agent._actions
+        rows = max(s.batch_size, q_network.CHUNK)
+        self._outputs = np.empty(perceptron.space(self._sizes, rows), np.float32)
+        self._deltas = np.empty((2, s.batch_size * int(self._sizes.max())), np.float32)
+
+    def values(self, features: Array, target: bool = False) -> Array:
+        """Returns `[N, A]` Q(s, ·) for `[N, D]` features, of the network or of its target."""
+        values = np.empty((len(features), self._actions), np.float32)
+        self._kernels.action_values(
+            self._target if target else self._weights, self._sizes, self._activation, self._settings.dueling,
+            features, self._outputs, values,
+        )  # fmt: skip
+        return values
+
+    def train(
+        self, batch: ReplayBatch, places: Array | None, rate: float, steps: int
+    ) -> tuple[int, Array, float, float]:
+        """Takes a gradient step for each batch_size of the rows `places` of `batch`.
+
+        Returns:
+            steps taken, `[N]` errors, mean loss, mean Q(s, a); fewer steps than asked where a gradient was not finite.
+        """
+        s, kernels = self._settings, self._kernels
+        features, next_features = self.features(batch.observation), self.features(batch.next_observation)
+        next_values = self.values(next_features, target=True)
+        nothing = np.zeros((0, next_features.shape[1]), np.float32)
+        mask = np.zeros((0, self._actions), np.bool_) if batch.next_mask is None else batch.next_mask
+        columns: tuple[Array, ...] = (
+            features, batch.action, batch.reward, batch.discount, next_features if s.double else nothing, next_values,
+            mask, batch.weight,
+        )  # fmt: skip
+        if places is not None:
+            columns = tuple(column[places] if len(column) else column for column in columns)
+        errors = np.empty(len(columns[0]), np.float32)
+        taken, loss, value = kernels.train(
+            self._weights, self._moments, steps, self._sizes, self._activation, s.dueling, s.double, *columns,
+            s.batch_size, rate, ADAM_EPSILON, s.max_grad_norm, s.huber, errors, self._gradient, self._outputs,
+            self._deltas,
+        )  # fmt: skip
+        return taken, errors, loss, value
+
+
+def _last_mask(task: Task, happened: Transition) -> Array | None:
+    """Returns `[E, A]` what was legal in the last observations of ended copies; None where nobody can tell."""
+    if task.world is None:
+        return None
+    try:
+        return task.world.legal_actions(task.world.states_of(happened.last_observation))
+    except PartialObservationError:
+        return None
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Lets torch use so many threads, and the BLAS that compiled code calls one, which for small networks is faster."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with blas_threads(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
