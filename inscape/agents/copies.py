@@ -117,6 +117,13 @@ class Copies:
         self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))
         return Transition(reward, terminated, truncated, ended, last, observation)
 
+    def restart(self) -> None:
+        """Begins a new episode in every copy; those under way are forgotten, by `episodes` too."""
+        self.observation, info = self.env.reset()
+        self.action_mask = _stacked(info.get("action_mask"))
+        self._returns[:], self._lengths[:] = 0.0, 0
+        self._over.clear()
+
     def episodes(self) -> Metrics:
         """Returns mean return and length of the episodes that ended since the last call; nothing if none did."""
         if not self._over:

@@ -56,7 +56,11 @@ _DQN_CARTPOLE = {
     "exploration_final_eps": 0.04, "net_arch": (256, 256),
 }  # fmt: skip
 
+# late steps of long episodes matter as much as early ones
+_REINFORCE_CARTPOLE = {"learning_rate": 1e-2, "discount_states": False}
+
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "reinforce": {"cartpole": Preset(200_000, _REINFORCE_CARTPOLE)},
     "ppo": {
         "cartpole": Preset(100_000, _PPO_CARTPOLE),
         "frozenlake": Preset(200_000, _PPO_GRID),

@@ -161,3 +161,33 @@ class MaximisationBias(World):
     @staticmethod
     def observations(params):
         return (3,)
+
+
+class TwoSteps(World):
+    """Two choices: the first pays 1 or 0 and decides where the second is made, which pays 2, −1, 0 or 3 and ends."""
+
+    State = Place
+    actions = ("left", "right")
+    gamma = 0.5
+
+    @staticmethod
+    def initial(params, branch):
+        return 1.0, Place(0)
+
+    @staticmethod
+    def transition(params, state, action, branch):
+        return 1.0, Place(1 + action if state.place == 0 else 3)
+
+    @staticmethod
+    def reward(params, purpose, state, action, next_state):
+        if state.place == 0:
+            return 1.0 - action
+        return 2.0 - 3.0 * action if state.place == 1 else 3.0 * action
+
+    @staticmethod
+    def terminal(params, purpose, state):
+        return state.place == 3
+
+    @staticmethod
+    def observations(params):
+        return (4,)
