@@ -22,7 +22,7 @@ SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "hidden"
 
 
 def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.network.state_dict().items()}
+    return agent.state_dict()["network"]
 
 
 def assert_same_weights(one, other):
@@ -51,20 +51,22 @@ def test_gradient_step_equals_stable_baselines3():
     task = resolve_task("CartPole")
     ours = make_agent("ppo", task, settings={
         "num_envs": 4, "num_steps": 32, "epochs": 1, "minibatches": 1, "learning_rate": 3e-3, "anneal": "constant",
-        "hidden": (8,), "entropy_coef": 0.01,
+        "hidden": (8,), "entropy_coef": 0.01, "backend": "torch",
     })  # fmt: skip
     theirs = TheirPPO(
         "MlpPolicy", gymnasium.make("CartPole-v1"), n_steps=128, batch_size=128, n_epochs=1, learning_rate=3e-3,
         ent_coef=0.01, policy_kwargs={"net_arch": [8]}, device="cpu",
     )  # fmt: skip
-    network, policy = ours.network, theirs.policy
+    learner, policy = ours.learner, theirs.policy
+    network = learner.network
     pairs = [
         (network.actor[0], policy.mlp_extractor.policy_net[0]),
         (network.critic[0], policy.mlp_extractor.value_net[0]),
         (network.actor[2], policy.action_net),
         (network.critic[2], policy.value_net),
     ]
-    batch = ours._collect(ours._begin(task), "CartPole")
+    learner.begin(task, 0)
+    batch = learner.collect()
     buffer, size = theirs.rollout_buffer, 128
     buffer.reset()
     with torch.no_grad():
@@ -81,7 +83,7 @@ def test_gradient_step_equals_stable_baselines3():
     buffer.full = True
     theirs.set_logger(Logger(None, []))
     theirs.train()
-    ours._update(batch, 1.0)
+    learner.update(batch, ours.schedule(1.0), 0)
     for mine, their in pairs:
         assert torch.allclose(mine.weight, their.weight, atol=1e-6)
         assert torch.allclose(mine.bias, their.bias, atol=1e-6)
@@ -157,11 +159,12 @@ def test_acting_is_what_it_says():
 # ------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.parametrize("normalize", [False, True], ids=["compiled", "torch"])
 @pytest.mark.parametrize("name", ["CartPole", "corridor"])
-def test_resuming_is_exact(name, corridor, tmp_path):
+def test_resuming_is_exact(name, normalize, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
-    settings = {**SMALL, "normalize_observations": True}
+    settings = {**SMALL, "normalize_observations": normalize, "normalize_rewards": normalize}
     whole, half, resumed = (make_agent("ppo", task, seed=5, settings=settings) for _ in range(3))
     list(whole.learn(task, 64 * 6))
     learning = half.learn(task, 64 * 6)
@@ -199,11 +202,13 @@ def test_ordinary_environments_resume_with_new_episodes():
 # ------------------------------------------------------------------------------------------- refusals
 
 
-def test_divergence_is_named():
+@pytest.mark.parametrize("backend", ["compiled", "torch"])
+def test_divergence_is_named(backend):
     task = resolve_task("CartPole")
-    agent = make_agent("ppo", task, settings=SMALL)
-    with torch.no_grad():
-        agent.network.critic[0].weight.fill_(float("nan"))
+    agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
+    state = agent.state_dict()
+    state["network"]["critic.0.weight"][:] = np.nan
+    agent.load_state_dict(state)
     before = weights(agent)["actor.0.weight"]
     with pytest.raises(DivergenceError, match=r"diverged at step 0(.|\n)*weights critic.0.weight"):
         list(agent.learn(task, 64))

@@ -1,0 +1,320 @@
+"""The two learners of PPO and A2C are one algorithm: the same numbers from the same batch."""
+
+from __future__ import annotations
+
+import math
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from stable_baselines3 import A2C as TheirA2C
+from stable_baselines3.common.logger import Logger
+
+from inscape.agents.actor_critic import Batch
+from inscape.agents.blas import blas_threads
+from inscape.agents.copies import Copies
+from inscape.agents.features import FeatureReader
+from inscape.agents.initialization import orthogonal, perceptron_weights
+from inscape.agents.kernels import perceptron, policy_gradient
+from inscape.agents.observations import ObservationEncoder
+from inscape.agents.on_policy import Schedule
+from inscape.agents.plugins import make_agent
+from inscape.agents.returns import generalized_advantages
+from inscape.agents.rollout import evaluate
+from inscape.envs.registry import resolve_task
+from inscape.errors import UsageError
+
+SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8)}
+
+
+def pair(spec, task, **settings):
+    """Returns the same agent twice, compiled and through torch."""
+    return [make_agent(spec, task, seed=3, settings={**SMALL, **settings, "backend": b}) for b in ("compiled", "torch")]
+
+
+def as_tensors(batch):
+    """Returns a batch of the compiled learner as the other one has it."""
+    features, masks, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
+    return Batch(
+        features, masks if masks.shape[1] else None, actions, log_probs.float(), advantages.float(), returns.float(), {}
+    )
+
+
+# ------------------------------------------------------------------------------------------- one algorithm
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("world", ["CartPole", "corridor", "FrozenLake"])
+def test_ppo_updates_agree(world, activation, corridor):
+    """Two gradient steps on one batch, masks and entropy included: weights, moments and losses."""
+    task = corridor if world == "corridor" else resolve_task(world)
+    compiled, tensors = pair("ppo", task, entropy_coef=0.02, activation=activation)
+    assert_array_equal(compiled.state_dict()["network"]["actor.2.weight"], weights(tensors)["actor.2.weight"])
+    compiled.learner.begin(task, 0)
+    batch, _ = compiled.learner.collect(0)
+    batch = (
+        *batch[:3],
+        batch[3] + np.linspace(-0.4, 0.4, len(batch[3])),
+        *batch[4:],
+    )  # so that some ratios are clipped
+    schedule = Schedule(1e-3, clip=0.2, epochs=2)
+    ours = compiled.learner.update(batch, schedule, 0)
+    theirs = tensors.learner.update(as_tensors(batch), schedule, 0)
+    assert 0.1 < ours["clip_fraction"] < 0.9
+    for name in ("policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "updates"):
+        assert_allclose(ours[name], theirs[name], atol=2e-6, err_msg=name)
+    assert_same(compiled, tensors, 1e-6)
+
+
+def test_a2c_updates_agree(corridor):
+    compiled, tensors = pair("a2c", corridor, entropy_coef=0.01)
+    compiled.learner.begin(corridor, 0)
+    for _ in range(3):
+        batch, _ = compiled.learner.collect(0)
+        compiled.learner.update(batch, compiled.schedule(1.0), 0)
+        tensors.learner.update(as_tensors(batch), tensors.schedule(1.0), 0)
+        assert_same(compiled, tensors, 3e-6)
+
+
+def weights(agent):
+    return agent.state_dict()["network"]
+
+
+def assert_same(one, other, tolerance):
+    first, second = one.state_dict(), other.state_dict()
+    for name, array in first["network"].items():
+        assert_allclose(array, second["network"][name], atol=tolerance, err_msg=name)
+    for moment in set(first["optimizer"]) - {"steps"}:
+        for name, array in first["optimizer"][moment].items():
+            assert_allclose(array, second["optimizer"][moment][name], atol=tolerance, err_msg=f"{moment} {name}")
+    assert first["optimizer"]["steps"] == second["optimizer"]["steps"]
+
+
+@pytest.mark.parametrize("world", ["corridor", "forever"])
+def test_compiled_copies_live_as_in_the_vector_environment(world, request):
+    """The actions it took, taken again in the environment everybody sees: same observations, rewards and ends; and the
+    advantages are those of `returns`."""
+    task = request.getfixturevalue(world)
+    agent, _ = pair("ppo", task, num_steps=70)
+    learner, copies = agent.learner, Copies(task, 4, seed=3)
+    learner.begin(task, 0)
+    for _ in range(2):
+        batch, metrics = learner.collect(0)
+        X, masks, actions, _, rewards, terminated, truncated, _ = learner._arrays["rows"]
+        values, next_values = np.empty((70, 4)), np.empty((70, 4))
+        for t in range(70):
+            assert_array_equal(learner.reader(copies.observation), X[t])
+            assert copies.action_mask is None or (copies.action_mask == masks[t]).all()
+            values[t] = agent.state_values(copies.observation)
+            happened = copies.step(actions[t])
+            next_values[t] = agent.state_values(happened.next_observation)
+            for ours, theirs in ((rewards, happened.reward), (terminated, happened.terminated)):
+                assert_array_equal(ours[t], theirs)
+            assert_array_equal(truncated[t], happened.truncated)
+        assert (truncated if world == "forever" else terminated).any()
+        expected = generalized_advantages(
+            rewards.T, values.T, next_values.T, terminated.T, truncated.T, 0.99, 0.95
+        ).T  # fmt: skip
+        assert_allclose(batch[4].reshape(70, 4), expected, atol=1e-5)
+        assert metrics.items() >= copies.episodes().items()
+        learner.update(batch, agent.schedule(1.0), 0)
+
+
+def test_it_draws_from_its_policy(corridor):
+    """Frequencies of the actions taken in one place against the probabilities the agent states."""
+    agent, _ = pair("ppo", corridor, num_envs=256, num_steps=40)
+    agent.learner.begin(corridor, 0)
+    batch, _ = agent.learner.collect(0)
+    log_probs = agent.policy_log_probs(np.array([[1], [2]]), np.array([[True, True, True], [False, True, True]]))
+    for row, place in enumerate((1, 2)):
+        there = batch[0][:, place] == 1.0
+        frequency = np.bincount(batch[2][there], minlength=3) / there.sum()
+        assert_allclose(frequency, np.exp(log_probs[row]), atol=4 * math.sqrt(0.25 / there.sum()))
+        assert_allclose(batch[3][there], log_probs[row][batch[2][there]], atol=1e-6)
+
+
+def test_a_run_goes_on_in_the_other_backend(corridor):
+    """Weights, moments, environments and counters mean the same to both."""
+    for first, second in ((0, 1), (1, 0)):
+        agents = pair("ppo", corridor)
+        list(agents[first].learn(corridor, 128))
+        agents[second].load_state_dict(agents[first].state_dict())
+        seen = np.arange(5)[:, None]
+        assert_allclose(
+            agents[first].policy_log_probs(seen), agents[second].policy_log_probs(seen), atol=1e-6
+        )  # fmt: skip
+        assert_same(*agents, 0.0)
+        assert [row["steps"] for row in agents[second].learn(corridor, 192)] == [192]
+
+
+def test_a2c_gradient_step_equals_stable_baselines3():
+    task = resolve_task("CartPole")
+    ours = make_agent("a2c", task, settings={
+        "num_envs": 4, "num_steps": 8, "hidden": (8,), "learning_rate": 7e-4, "anneal": "constant", "backend": "torch",
+    })  # fmt: skip
+    theirs = TheirA2C(
+        "MlpPolicy", gymnasium.make("CartPole-v1"), n_steps=32, policy_kwargs={
+            "net_arch": [8], "optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5},
+        }, device="cpu",
+    )  # fmt: skip
+    learner, policy = ours.learner, theirs.policy
+    network = learner.network
+    pairs = [
+        (network.actor[0], policy.mlp_extractor.policy_net[0]),
+        (network.critic[0], policy.mlp_extractor.value_net[0]),
+        (network.actor[2], policy.action_net),
+        (network.critic[2], policy.value_net),
+    ]
+    learner.begin(task, 0)
+    batch = learner.collect()
+    buffer = theirs.rollout_buffer
+    buffer.reset()
+    with torch.no_grad():
+        for mine, their in pairs:
+            their.weight.copy_(mine.weight)
+            their.bias.copy_(mine.bias)
+        buffer.values[:] = network.values(batch.features).numpy().reshape(32, 1)
+    buffer.observations[:] = batch.features.numpy().reshape(32, 1, 4)
+    buffer.actions[:] = batch.actions.numpy().reshape(32, 1, 1)
+    buffer.log_probs[:] = batch.old_log_probs.numpy().reshape(32, 1)
+    buffer.advantages[:] = batch.advantages.numpy().reshape(32, 1)
+    buffer.returns[:] = batch.returns.numpy().reshape(32, 1)
+    buffer.full = True
+    theirs.set_logger(Logger(None, []))
+    theirs.train()
+    learner.update(batch, ours.schedule(1.0), 0)
+    for mine, their in pairs:
+        assert torch.allclose(mine.weight, their.weight, atol=1e-6)
+        assert torch.allclose(mine.bias, their.bias, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch"])
+def test_time_limits_are_bootstrapped(forever, backend):
+    """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
+    agent = make_agent("a2c", forever, settings={
+        "num_envs": 16, "num_steps": 16, "gamma": 0.9, "learning_rate": 2e-2, "hidden": (8,), "gae_lambda": 0.95,
+        "backend": backend,
+    })  # fmt: skip
+    list(agent.learn(forever, 256 * 150))
+    assert_allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
+
+
+def test_a2c_solves_a_toy_with_masks(corridor):
+    agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
+    rows = list(agent.learn(corridor, 20_000))
+    assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
+    assert "clip_fraction" not in rows[-1]
+
+
+def test_a2c_resumes_exactly(corridor):
+    whole, half, resumed = (make_agent("a2c", corridor, seed=1) for _ in range(3))
+    list(whole.learn(corridor, 128 * 6))
+    learning = half.learn(corridor, 128 * 6)
+    for _ in range(3):
+        next(learning)
+    resumed.load_state_dict(half.state_dict())
+    list(resumed.learn(corridor, 128 * 6))
+    for name, array in weights(whole).items():
+        assert_array_equal(array, weights(resumed)[name])
+
+
+@pytest.mark.slow
+def test_a2c_solves_cartpole_on_every_seed():
+    task = resolve_task("CartPole")
+    for seed in range(10):
+        agent = make_agent("a2c", task, seed=seed)
+        list(agent.learn(task, 300_000))
+        assert evaluate(agent, task, 100, seed=1000 + seed).mean >= 475, seed
+
+
+# ------------------------------------------------------------------------------------------- parts
+
+
+def test_perceptron_against_torch():
+    rng = np.random.default_rng(0)
+    for number, activation in ((perceptron.TANH, torch.nn.Tanh), (perceptron.RELU, torch.nn.ReLU)):
+        sizes = (5, 33, 17, 3)
+        layers = [(weight, rng.standard_normal(len(bias))) for weight, bias in perceptron_weights(sizes, 1.0, rng)]
+        flat = np.concatenate([part.reshape(-1) for layer in layers for part in layer]).astype(np.float32)
+        X, delta = (rng.standard_normal((40, width)).astype(np.float32) for width in (5, 3))
+        modules: list[torch.nn.Module] = []
+        for k, (weight, bias) in enumerate(layers):
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            linear.weight.data, linear.bias.data = torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32))
+            modules += [linear, activation()] if k < 2 else [linear]
+        network = torch.nn.Sequential(*modules)
+        widths = np.array(sizes)
+        assert len(flat) == perceptron.parameter_count(widths)
+        H, G = np.empty(perceptron.space(widths, 40), np.float32), np.empty_like(flat)
+        with blas_threads(1):
+            found = perceptron.forward(flat, widths, number, X, H)
+            perceptron.backward(flat, widths, number, X, H, delta, G, np.empty((2, 40 * 33), np.float32))
+        expected = network(torch.from_numpy(X))
+        expected.backward(torch.from_numpy(delta))
+        gradient = torch.cat([p.grad.reshape(-1) for p in network.parameters()])
+        assert_allclose(found, expected.detach(), atol=1e-6)
+        assert_allclose(G, gradient, atol=1e-5)
+
+
+def test_tanh_is_tanh_everywhere():
+    x = np.concatenate([np.linspace(-12, 12, 100_001), [0.0, 1e-30, 100.0, -np.inf, np.inf]]).astype(np.float32)
+    found = x.reshape(-1, 1).copy()
+    perceptron.activate(found, np.zeros(1, np.float32), perceptron.TANH, False)
+    assert np.abs(found[:, 0] - np.tanh(x.astype(float))).max() < 3e-7
+    found[:] = np.nan
+    perceptron.activate(found, np.zeros(1, np.float32), perceptron.TANH, False)
+    assert np.isnan(found).all()
+
+
+def test_minibatches_are_every_row_once():
+    order = np.arange(1000)
+    policy_gradient.shuffle(order, 7, 0)
+    assert_array_equal(np.sort(order), np.arange(1000))
+    firsts = []
+    for clock in range(0, 30_000, 3):
+        few = np.arange(3)
+        policy_gradient.shuffle(few, 5, clock)
+        firsts.append(tuple(few))
+    _, counts = np.unique(firsts, axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert np.abs(counts / 10_000 - 1 / 6).max() < 0.015
+
+
+def test_orthogonal_weights_are():
+    rng = np.random.default_rng(0)
+    for shape in ((6, 4), (4, 6), (5, 5)):
+        weight = orthogonal(*shape, 1.5, rng)
+        product = weight.T @ weight if shape[0] >= shape[1] else weight @ weight.T
+        assert weight.shape == shape
+        assert_allclose(product, 2.25 * np.eye(min(shape)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("space", "observations"),
+    [
+        (gymnasium.spaces.Discrete(3, start=4), np.array([4, 6])),
+        (gymnasium.spaces.MultiDiscrete([2, 3]), np.array([[1, 0], [0, 2]])),
+        (gymnasium.spaces.MultiBinary(3), np.array([[1, 0, 1]], np.int8)),
+        (gymnasium.spaces.Box(-1, 1, (2, 2)), np.random.default_rng(0).random((4, 2, 2)).astype(np.float32)),
+        (gymnasium.spaces.Box(0, 255, (3,), np.uint8), np.array([[0, 51, 255]], np.uint8)),
+    ],
+)
+def test_features_are_those_of_the_encoder(space, observations):
+    reader, encoder = FeatureReader(space), ObservationEncoder(space)
+    assert reader.width == encoder.width
+    assert_allclose(reader(observations), encoder(observations).numpy(), atol=1e-7)
+
+
+def test_what_cannot_be_compiled_is_refused():
+    for name, message in (("Pendulum", "its actions are Box"), ("CartPole-v1", "it is no world of ours")):
+        with pytest.raises(UsageError, match=message):
+            make_agent("ppo", resolve_task(name), settings={"backend": "compiled"})
+    with pytest.raises(UsageError, match="normalised"):
+        make_agent(
+            "ppo", resolve_task("CartPole"), settings={"backend": "compiled", "normalize_observations": True}
+        )  # fmt: skip
