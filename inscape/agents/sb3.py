@@ -29,7 +29,16 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from inscape.agents.acting import greedy_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.device import resolve_device
-from inscape.agents.interface import Agent, Array, Metrics, State, as_agent, can_score
+from inscape.agents.interface import (
+    Agent,
+    Array,
+    Metrics,
+    RememberingAgent,
+    State,
+    as_agent,
+    can_remember,
+    can_score,
+)
 from inscape.agents.plugins import SB3_ALGORITHMS, find_entry
 from inscape.agents.sb3_env import LawVecEnv
 from inscape.agents.tensors import to_arrays, to_tensors
@@ -38,7 +47,7 @@ from inscape.errors import UsageError
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
 
-MASKED = "maskable-ppo"
+MASKED, RECURRENT = "maskable-ppo", "recurrent-ppo"
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class SB3Settings:
     """Size of a minibatch."""
     net_arch: tuple[int, ...] | None = None
     """Widths of the hidden layers."""
+    lstm_hidden_size: int | None = None
+    """recurrent-ppo: units of the LSTM, which net_arch follows."""
     n_steps: int | None = None
     """On-policy: steps each copy takes between updates."""
     n_epochs: int | None = None
@@ -105,7 +116,10 @@ class SB3Settings:
     """Whether to run the code in `load`."""
 
     def __post_init__(self) -> None:
-        for name in ("n_envs", "n_steps", "n_epochs", "batch_size", "buffer_size", "threads", "steps_per_report"):
+        for name in (
+            "n_envs", "lstm_hidden_size", "n_steps", "n_epochs", "batch_size", "buffer_size", "threads",
+            "steps_per_report",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} = {value!r}", expected="an integer of at least 1")
@@ -119,6 +133,7 @@ _OURS = frozenset(
         "schedule",
         "anneal_clip",
         "net_arch",
+        "lstm_hidden_size",
         "greedy",
         "threads",
         "steps_per_report",
@@ -163,7 +178,9 @@ class SB3Agent(Agent):
         self.settings = settings or SB3Settings()
         self.name, self.algorithm, self.seed = f"sb3:{algorithm}", algorithm, seed
         self._device = resolve_device(device)
+        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = np.random.default_rng([seed, 1])
+        self._drawing = _seeded_globals(seed * 2 + 1)
         _require_masks_where_needed(task, algorithm)
         with _isolated_globals(None):
             self.model, self._env = self._make(task)
@@ -198,9 +215,17 @@ class SB3Agent(Agent):
         space = self.model.action_space
         if isinstance(space, gymnasium.spaces.Discrete):
             return sample_actions(self.action_log_probs(observation, action_mask), self._acting) + int(space.start)
-        with self._isolated():
-            actions, _ = self.model.predict(observation, deterministic=self.settings.greedy)
-        return np.asarray(actions)
+        return self._predict(observation, None)[0]
+
+    def _predict(self, observation: Array, state: Any) -> tuple[Array, Any]:
+        """Returns actions as theirs choose them, and the state of a recurrent policy (None of any other)."""
+        starts = np.zeros(len(observation), np.bool_)
+        with _isolated_globals(self._drawing):
+            actions, state = self.model.predict(
+                observation, state=state, episode_start=starts, deterministic=self.settings.greedy
+            )
+            self._drawing = _global_state()
+        return np.asarray(actions), state
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities of the actions as it acts.
@@ -327,6 +352,7 @@ class SB3Agent(Agent):
             "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
             "chance": self._chance,
             "acting": rng_state(self._acting),
+            "drawing": self._drawing,
             "space": rng_state(model.action_space.np_random),
             "began": self._began,
             "replay": None,
@@ -349,6 +375,7 @@ class SB3Agent(Agent):
             setattr(model, name, value)
         self._chance, self._began = state["chance"], bool(state["began"])
         restore_rng(self._acting, state["acting"])
+        self._drawing = state["drawing"]
         restore_rng(model.action_space.np_random, state["space"])
         model._last_obs = None  # so that an environment that cannot be restored begins a new episode
         model._last_episode_starts = np.ones(model.n_envs, np.bool_)
@@ -361,6 +388,48 @@ class SB3Agent(Agent):
             _load_replay(model.replay_buffer, state["replay"])
 
 
+class RecurrentSB3Agent(SB3Agent):
+    """sb3-contrib's recurrent PPO: an LSTM, whose hidden and cell state are what it remembers in each copy."""
+
+    def initial_memory(self, count: int) -> Array:
+        """Returns `[B, 2, layers, units]` float32, zero: hidden and cell state of the policy's LSTM."""
+        layers, _, units = self.model.policy.lstm_hidden_state_shape
+        return np.zeros((count, 2, layers, units), np.float32)
+
+    def act_with_memory(
+        self, observation: Array, memory: Array, reward: Array, action_mask: Array | None = None
+    ) -> tuple[Array, Array]:
+        actions, state = self._predict(observation, tuple(memory.transpose(1, 2, 0, 3)))
+        return actions, np.stack(state).transpose(2, 0, 1, 3)
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        count = len(observation)
+        return self.act_with_memory(observation, self.initial_memory(count), np.zeros(count))[0]
+
+    def _scores(self, observation: Array) -> tuple[Array, float | None]:
+        """Returns `[B, A]` log-probabilities at the first step of an episode."""
+        policy, count = self.model.policy, len(observation)
+        policy.set_training_mode(False)
+        with torch.no_grad():
+            tensor, _ = policy.obs_to_tensor(np.asarray(observation))
+            hidden, cell = torch.from_numpy(self.initial_memory(count)).to(self._device).permute(1, 2, 0, 3)
+            distribution, _ = policy.get_distribution(tensor, (hidden, cell), torch.zeros(count, device=self._device))
+            return distribution.distribution.logits.cpu().numpy().astype(np.float64), None
+
+    def state_dict(self) -> State:
+        return {**super().state_dict(), "memory": [to_arrays(part) for part in self._parts()]}
+
+    def load_state_dict(self, state: State) -> None:
+        super().load_state_dict(state)
+        for part, stored in zip(self._parts(), state["memory"], strict=True):
+            part.copy_(torch.as_tensor(stored))
+
+    def _parts(self) -> list[torch.Tensor]:
+        """Returns what the copies being learned in remember: hidden and cell state, of the policy and of the critic."""
+        states = self.model._last_lstm_states
+        return [*states.pi, *states.vf]
+
+
 # ---------------------------------------------------------------------------------------------- the other way round
 
 
@@ -369,7 +438,10 @@ class SB3Policy:
 
     def __init__(self, agent: Agent, task: Task) -> None:
         self.agent, self.observation_space, self.action_space = agent, task.observation_space, task.action_space
-        self._scores = can_score(agent) and isinstance(task.action_space, gymnasium.spaces.Discrete)
+        self._remembering = agent if can_remember(agent) else None
+        scores = can_score(agent) and isinstance(task.action_space, gymnasium.spaces.Discrete)
+        self._scores = scores and self._remembering is None
+        self._memory: Array | None = None
 
     def predict(
         self,
@@ -379,26 +451,41 @@ class SB3Policy:
         deterministic: bool = False,
         action_masks: Array | None = None,
     ) -> tuple[Array, Any]:
-        """Returns the actions `[B, ...]` for a batch of observations, or one action for one; and `state` as it came.
+        """Returns the actions `[B, ...]` for a batch of observations, or one action for one; and what is remembered.
 
         Args:
             observation: `[B, ...]` as a `VecEnv` has them, or `[...]`.
-            state: handed back.
-            episode_start: unused.
+            state: what the last call returned; None at first.
+            episode_start: `[B]` bool, True where an episode begins; None: only where there is no `state`.
             deterministic: take the most probable action, where actions are `Discrete` and the agent has
-                `action_log_probs`; any other acts as its settings say.
+                `action_log_probs` and no memory; any other acts as its settings say.
             action_masks: `[B, A]` bool, True where legal, as the `evaluate_policy` of sb3-contrib asks for them.
         """
         rows, masks = np.asarray(observation), action_masks
         alone = rows.ndim == len(self.observation_space.shape or ())
         if alone:
             rows, masks = rows[None], None if masks is None else masks.reshape(1, -1)
-        if deterministic and self._scores:
+        if self._remembering is not None:
+            memory = self._remembered(self._remembering, len(rows), state, episode_start)
+            actions, self._memory = self._remembering.act_with_memory(rows, memory, np.zeros(len(rows)), masks)
+            state = self._memory
+        elif deterministic and self._scores:
             log_probs = self.agent.action_log_probs(rows, masks)  # type: ignore[attr-defined]
             actions = log_probs.argmax(axis=1) + int(self.action_space.start)  # type: ignore[attr-defined]
         else:
             actions = self.agent.act(rows, masks)
         return (actions[0] if alone else actions), state
+
+    def _remembered(self, agent: RememberingAgent, count: int, state: Any, episode_start: Array | None) -> Array:
+        fresh = agent.initial_memory(count)
+        if state is None and episode_start is not None:
+            state = self._memory  # sb3-contrib's masked evaluation (2.9) does not hand on what it was given
+        if state is None or len(state) != count:
+            return fresh
+        if episode_start is None:
+            return np.asarray(state)
+        begins = np.asarray(episode_start, np.bool_).reshape(count, *[1] * (fresh.ndim - 1))
+        return np.where(begins, fresh, state)
 
 
 def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
@@ -407,7 +494,8 @@ def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
         evaluate_policy(as_sb3_policy(agent, task), env, n_eval_episodes=100)
 
     Where actions are illegal at times, take the one of `sb3_contrib.common.maskable.evaluation`, which asks the
-    environment for masks (`LawVecEnv` has them).
+    environment for masks (`LawVecEnv` has them). Agents that remember do so; of rewards, which a policy of
+    Stable-Baselines3 is not told, they see 0.
 
     Args:
         agent: an `Agent`, or any object with `act`.
@@ -456,9 +544,12 @@ def _arguments(settings: SB3Settings, cls: Any, name: str) -> dict[str, Any]:
         given["learning_rate"] = _linear(rate)
     if settings.anneal_clip and "clip_range" in accepted:
         given["clip_range"] = _linear(given.get("clip_range", accepted["clip_range"].default))
-    if settings.net_arch is not None:
-        given["policy_kwargs"] = {"net_arch": list(settings.net_arch)}
-    return given
+    network: dict[str, Any] = {} if settings.net_arch is None else {"net_arch": list(settings.net_arch)}
+    if settings.lstm_hidden_size is not None:
+        if not name.endswith(RECURRENT):
+            raise UsageError(f"{name} has no setting 'lstm_hidden_size'", expected=f"sb3:{RECURRENT}")
+        network["lstm_hidden_size"] = settings.lstm_hidden_size
+    return {**given, "policy_kwargs": network} if network else given
 
 
 def _linear(initial: float) -> Any:
@@ -469,7 +560,8 @@ def _linear(initial: float) -> Any:
 def _usual_policy(algorithm: str, task: Task) -> str:
     if algorithm == "ars":
         return "LinearPolicy"
-    return "MultiInputPolicy" if isinstance(task.observation_space, gymnasium.spaces.Dict) else "MlpPolicy"
+    kind = "MultiInput" if isinstance(task.observation_space, gymnasium.spaces.Dict) else "Mlp"
+    return f"{kind}LstmPolicy" if algorithm == RECURRENT else f"{kind}Policy"
 
 
 def _require_masks_where_needed(task: Task, algorithm: str) -> None:
@@ -596,6 +688,15 @@ def _set_global_state(state: State) -> None:
     np.random.set_state((numpy_state["name"], np.array(numpy_state["keys"]), *numpy_state["rest"]))
     python = state["python"]
     random.setstate((python["version"], tuple(int(word) for word in python["words"]), python["gauss"]))
+
+
+def _seeded_globals(seed: int) -> State:
+    """Returns the process-wide random state that a seed gives, and leaves the present one alone."""
+    with _isolated_globals(None):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        return _global_state()
 
 
 @contextmanager

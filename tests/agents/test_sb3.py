@@ -100,6 +100,45 @@ def test_masked_ppo_solves_a_toy_with_illegal_actions(corridor):
         make_agent("sb3:ppo", corridor)
 
 
+RECURRENT = {
+    "n_envs": 16, "n_steps": 32, "batch_size": 256, "n_epochs": 6, "learning_rate": 1e-2, "net_arch": (16,),
+    "lstm_hidden_size": 16, "ent_coef": 0.01, "schedule": "linear",
+}  # fmt: skip
+
+
+def test_recurrent_ppo_remembers_the_sign():
+    """A corridor of two steps: 4 for who remembers the sign at its start, 1.95 at best for anybody else."""
+    task = resolve_task("TMaze", {"length": 2})
+    agent = make_agent("sb3:recurrent-ppo", task, settings=RECURRENT)
+    list(agent.learn(task, 512 * 14))
+    ours = evaluate(agent, task, 40, seed=3)
+    assert ours.mean > 3.5
+    # theirs, handing the memory on in their own way
+    found = evaluate_policy(as_sb3_policy(agent, task), LawVecEnv(task, 40, seed=3), 40, return_episode_rewards=True)
+    assert sorted(found[0]) == sorted(ours.returns)
+    # without what it remembers, the junction looks alike
+    junction = np.full(8, 3)
+    assert len(set(agent.act(junction))) == 1
+    assert np.allclose(np.exp(agent.action_log_probs(junction)).sum(axis=1), 1.0)
+    with pytest.raises(UsageError, match="lstm_hidden_size"):
+        make_agent("sb3:ppo", task, settings={"lstm_hidden_size": 8})
+
+
+def test_its_memory_is_the_state_their_policy_hands_on():
+    task = resolve_task("TMaze")
+    agent = make_agent("sb3:recurrent-ppo", task, settings={"n_envs": 2, "lstm_hidden_size": 8, "net_arch": (8,)})
+    rng, memory, state = np.random.default_rng(0), agent.initial_memory(6), None
+    for _ in range(5):
+        seen = rng.integers(0, 5, 6)
+        actions, memory = agent.act_with_memory(seen, memory, np.zeros(6))
+        expected, state = agent.model.predict(seen, state, np.zeros(6, bool), deterministic=True)
+        assert np.array_equal(actions, expected)
+        assert np.array_equal(memory.transpose(1, 2, 0, 3), np.stack(state))
+    # rows do not influence each other
+    alone = agent.act_with_memory(seen[2:3], memory[2:3], np.zeros(1))[1]
+    assert np.allclose(alone, agent.act_with_memory(seen, memory, np.zeros(6))[1][2:3], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "task_name", "settings"),
     [
@@ -145,7 +184,10 @@ def test_drawing_follows_the_log_probabilities_and_masks():
 # ------------------------------------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize(("algorithm", "settings"), [("ppo", SMALL_PPO), ("dqn", SMALL_DQN)])
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [("ppo", SMALL_PPO), ("dqn", SMALL_DQN), ("recurrent-ppo", {**SMALL_PPO, "lstm_hidden_size": 8})],
+)
 def test_resuming_is_exact(algorithm, settings, tmp_path):
     task = resolve_task("CartPole")
     whole, half, resumed = (make_agent(f"sb3:{algorithm}", task, seed=3, settings=settings) for _ in range(3))
@@ -159,6 +201,24 @@ def test_resuming_is_exact(algorithm, settings, tmp_path):
     resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
     list(resumed.learn(task, 320))
     assert_same_weights(resumed, whole)
+
+
+def test_drawing_actions_in_between_changes_nothing():
+    task = resolve_task("Pendulum-v1")
+    looked_at, left_alone = (
+        make_agent("sb3:ppo", task, seed=4, settings={**SMALL_PPO, "greedy": False}) for _ in range(2)
+    )
+    learning = looked_at.learn(task, 192)
+    next(learning)
+    seen = np.zeros((3, 3), np.float32)
+    drawn = [looked_at.act(seen) for _ in range(2)]
+    assert not np.array_equal(*drawn)
+    list(learning)
+    list(left_alone.learn(task, 192))
+    assert_same_weights(looked_at, left_alone)
+    resumed = make_agent("sb3:ppo", task, seed=9, settings={**SMALL_PPO, "greedy": False})
+    resumed.load_state_dict(looked_at.state_dict())
+    assert np.array_equal(resumed.act(seen), looked_at.act(seen))  # its chance is saved, too
 
 
 def test_it_leaves_the_process_wide_generators_alone():
@@ -229,6 +289,31 @@ def test_their_masked_evaluation_of_our_agent(corridor):
     one = ActionMasker(Monitor(corridor.env()), lambda env: env.unwrapped.world.legal_actions(env.unwrapped.states)[0])
     _, lengths = masked_evaluate_policy(left, one, 1, return_episode_rewards=True)
     assert lengths == [30]
+
+
+class Patient:
+    """Waits for two steps and then goes right: it has to remember how long it has waited."""
+
+    name = "patient"
+
+    def initial_memory(self, count):
+        return np.zeros(count, np.int64)
+
+    def act_with_memory(self, observation, memory):
+        return np.where(memory < 2, 2, 1), memory + 1
+
+    def act(self, observation):
+        return np.full(len(observation), 2)
+
+
+def test_memory_lasts_an_episode_in_their_evaluations(corridor):
+    """Also in the masked one, which does not hand on the state it is given."""
+    policy = as_sb3_policy(Patient(), corridor)
+    ours = evaluate(Patient(), corridor, 6, seed=0, max_copies=2)
+    assert ours.lengths.tolist() == [5] * 6
+    for their_evaluation in (evaluate_policy, masked_evaluate_policy):
+        found = their_evaluation(policy, LawVecEnv(corridor, 2, seed=0), 6, return_episode_rewards=True)
+        assert found[1] == [5] * 6
 
 
 class Left:
