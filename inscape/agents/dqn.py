@@ -560,7 +560,7 @@ class _CompiledUpdate:
 
 def _last_mask(task: Task, happened: Transition) -> Array | None:
     """Returns `[E, A]` what was legal in the last observations of ended copies; None where nobody can tell."""
-    if task.world is None:
+    if task.world is None or not len(happened.ended):
         return None
     try:
         return task.world.legal_actions(task.world.states_of(happened.last_observation))
