@@ -115,6 +115,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=200_000,
     ),
     AgentEntry(
+        "recurrent-ppo", "PPO that remembers: a gated recurrent unit, for worlds seen in part (Schulman et al. 2017)",
+        "inscape.agents.recurrent_ppo:RecurrentPPO", "inscape.agents.recurrent_ppo:RecurrentPPOSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
         "sac", "soft actor-critic for continuous actions, off-policy (Haarnoja et al. 2018)",
         "inscape.agents.sac:SAC", "inscape.agents.sac:SACSettings",
         learns=True, steps=100_000,
