@@ -58,6 +58,10 @@ _DQN_CARTPOLE = {
 
 # late steps of long episodes matter as much as early ones
 _REINFORCE_CARTPOLE = {"learning_rate": 1e-2, "discount_states": False}
+_SAC_SMALL = {
+    "hidden": (64, 64), "batch_size": 128, "learning_rate": 1e-3, "learning_starts": 500, "gamma": 0.98, "tau": 0.01,
+    "buffer_size": 100_000,
+}  # fmt: skip
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "reinforce": {"cartpole": Preset(200_000, _REINFORCE_CARTPOLE)},
@@ -85,9 +89,21 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "fourgoals": Preset(300_000),
     },
     "mcts": {"frozenlake8x8": Preset(30_000)},
+    "sac": {
+        "pendulum": Preset(10_000, _SAC_SMALL),
+        # the goal is seldom reached by actions drawn anew at each step
+        "mountaincarcontinuous": Preset(
+            15_000, {**_SAC_SMALL, "gamma": 0.99, "learning_starts": 4000, "hold_random": 30}
+        ),
+    },
 }
 
-ALIASES: Mapping[str, str] = {"cartpole-v1": "cartpole", "frozenlake-v1": "frozenlake"}
+ALIASES: Mapping[str, str] = {
+    "cartpole-v1": "cartpole",
+    "frozenlake-v1": "frozenlake",
+    "pendulum-v1": "pendulum",
+    "mountaincarcontinuous-v0": "mountaincarcontinuous",
+}
 
 
 def preset_for(agent: str, task_name: str) -> Preset | None:

@@ -329,7 +329,7 @@ class SAC(Agent):
         scaled = ((np.asarray(actions, np.float64) - self._centre) / self._half).reshape(len(actions), -1)
         with torch.inference_mode():
             tensor = torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
-            values = self.network.critic(self.network.encoder(observation), tensor)
+            values: Tensor = self.network.critic(self.network.encoder(observation), tensor)
         return values.amin(dim=0).cpu().numpy().astype(np.float64)
 
     def _noise(self, like: Tensor) -> Tensor:
