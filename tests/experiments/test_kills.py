@@ -40,6 +40,10 @@ _SB3_OFF = {
     "learning_starts": 100, "buffer_size": 600, "batch_size": 16, "train_freq": 4, "gradient_steps": 1,
     "steps_per_report": 32, "net_arch": (8,),
 }  # fmt: skip
+_SAC = {
+    "num_envs": 2, "learning_starts": 100, "buffer_size": 600, "batch_size": 16, "train_freq": 4, "hidden": (8,),
+    "n_step": 3, "hold_random": 5, "report_every": 32, "normalize_observations": True,
+}  # fmt: skip
 ROWS = {
     "q-learning": Row("FrozenLake", 40_000, _TABULAR),
     "double-q-learning": Row("FrozenLake", 40_000, _TABULAR),
@@ -50,10 +54,7 @@ ROWS = {
     "dyna-q": Row("FrozenLake", 40_000, _TABULAR),
     "td-lambda": Row("FrozenLake", 40_000, _TABULAR),
     "ppo": Row("CartPole", 2560, {"num_envs": 4, "num_steps": 16, "minibatches": 2, "epochs": 2, "hidden": (8,)}),
-    "sac": Row("Pendulum", 1280, {
-        "num_envs": 2, "learning_starts": 100, "buffer_size": 600, "batch_size": 16, "train_freq": 4, "hidden": (8,),
-        "n_step": 3, "hold_random": 5, "report_every": 32, "normalize_observations": True,
-    }),
+    "sac": Row("Pendulum", 1280, _SAC),
     "mcts": Row("FrozenLake", 2000, {"model": "tabular", "num_simulations": 5}),
     "sb3:ppo": Row("CartPole", 1280, {**_SB3_ON, "batch_size": 16, "n_epochs": 2}),
     "sb3:a2c": Row("CartPole", 1280, _SB3_ON),
