@@ -41,7 +41,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         observation, info = self.venv.reset(seed=self._seed)
         self.action_mask = info.get("action_mask")
         self.returns[:], self.lengths[:] = 0.0, 0
-        return np.asarray(observation)
+        return np.ascontiguousarray(observation)
 
     def step_async(self, actions: Array) -> None:
         self._actions = actions
@@ -60,7 +60,8 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
                 "episode": {"r": float(self.returns[i]), "l": int(self.lengths[i]), "t": 0.0},
             }
             self.returns[i], self.lengths[i] = 0.0, 0
-        return observation, reward, done, infos
+        # in rows, as a checkpoint gives them back: a product rounds differently in the other order
+        return np.ascontiguousarray(observation), reward, done, infos
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what the copies' future depends on; for exact resume."""

@@ -169,13 +169,16 @@ def _encode_dict(value: dict[Any, Any], where: str, tensors: dict[str, np.ndarra
     return {"__dict__": pairs}
 
 
-def _encode_array(array: np.ndarray, where: str, tensors: dict[str, np.ndarray]) -> dict[str, str | list[Any]]:
+def _encode_array(array: np.ndarray, where: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
     if array.dtype.hasobject:
         raise TypeError(f"cannot save {where}: an array of Python objects")
     if array.dtype.names:
         raise TypeError(f"cannot save {where}: a structured array; save its fields")
     # Numbered, because two paths may spell alike ("a.b" nested and "a.b" as one key).
     name = f"{len(tensors)}:{where}"
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        # the order in memory is kept: matrix products round differently in the other
+        return {"__transposed__": _encode_array(array.T, where, tensors)}
     contiguous = np.array(array, order="C")
     if array.dtype in _NATIVE:
         tensors[name] = contiguous
@@ -203,6 +206,8 @@ def _decode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
             case "__bytes__":
                 name, dtype, shape = content
                 return np.frombuffer(tensors[name].tobytes(), dtype=np.dtype(dtype)).reshape(shape).copy()
+            case "__transposed__":
+                return _decode(content, tensors).T
             case "__scalar__":
                 return _decode(content, tensors)[()]
     return {key: _decode(item, tensors) for key, item in value.items()}

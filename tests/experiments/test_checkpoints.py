@@ -93,7 +93,10 @@ def test_arrays_of_any_dtype_shape_and_order(tmp_path: Path, dtype: str) -> None
         "empty": flat[:0].reshape(0, 3),
         "scalar": flat[5].reshape(()),
     }
-    assert_same(state, round_trip(tmp_path, state))
+    back = round_trip(tmp_path, state)
+    assert_same(state, back)
+    # products of matrices round differently in the other order, so a resumed run would drift
+    assert back["fortran"].flags.f_contiguous and back["cube"].flags.c_contiguous
 
 
 def test_json_values_exactly(tmp_path: Path) -> None:
