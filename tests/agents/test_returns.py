@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from inscape.agents.returns import (
     n_step_returns,
     vtrace,
 )
+from inscape.envs.registry import resolve_task
 
 GAMMA, LAM = 0.9, 0.5
 
@@ -231,3 +234,76 @@ def test_unclipped_vtrace_is_unbiased():
     weights = importance_weights(np.log(target), np.log(behaviour))[:, None]
     found = vtrace(rewards, values, next_values, flags, flags, weights, GAMMA, rho_clip=np.inf, c_clip=np.inf)
     assert np.isclose(behaviour @ found.targets[:, 0], target @ (rewards + GAMMA * next_values)[:, 0])
+
+
+# ------------------------------------------------------------------------------------------- in the agents
+
+
+def _critic(agent, seen):
+    return agent.state_values(seen)
+
+
+def _best_action(agent, seen):
+    return agent.action_values(seen).max(axis=1)
+
+
+def _any_action(agent, seen):
+    return agent.action_values(seen, np.zeros((len(seen), 1), np.float32))
+
+
+def _their_critic(agent, seen):
+    with torch.no_grad():
+        return agent.model.policy.predict_values(agent.model.policy.obs_to_tensor(seen)[0]).numpy()[:, 0]
+
+
+def _their_best_action(agent, seen):
+    with torch.no_grad():
+        return agent.model.q_net(agent.model.policy.obs_to_tensor(seen)[0]).numpy().max(axis=1)
+
+
+ON_POLICY = {"num_envs": 16, "num_steps": 12, "learning_rate": 1e-2, "hidden": (8,)}
+PPO = {**ON_POLICY, "epochs": 8, "minibatches": 2}
+OFF_POLICY = {"num_envs": 4, "learning_rate": 1e-2, "batch_size": 64, "learning_starts": 100}
+DQN = {
+    **OFF_POLICY, "hidden": (8,), "train_freq": 1, "gradient_steps": 2, "target_update_interval": 50, "anneal": "linear",
+}  # fmt: skip
+REINFORCE = {"num_envs": 16, "value_learning_rate": 3e-2, "value_steps": 20, "hidden": (8,)}
+SAC = {**OFF_POLICY, "hidden": (16,), "tau": 0.05, "entropy_coef": 0.0}
+SB3 = {"learning_rate": 1e-2, "schedule": "linear", "net_arch": (8,)}
+SB3_PPO = {**SB3, "n_envs": 16, "n_steps": 12, "batch_size": 96, "n_epochs": 8}
+SB3_DQN = {
+    **SB3, "n_envs": 4, "batch_size": 64, "learning_starts": 100, "train_freq": 1, "gradient_steps": 2,
+    "target_update_interval": 50, "buffer_size": 2000,
+}  # fmt: skip
+slow = pytest.mark.slow
+LEARNERS = [  # agent, world, settings, steps, how its value of observations is read
+    pytest.param("ppo", "Beat", PPO, 192 * 40, _critic, id="ppo"),
+    pytest.param("ppo", "Beat", {**PPO, "backend": "torch"}, 192 * 40, _critic, id="ppo-torch", marks=slow),
+    pytest.param("a2c", "Beat", ON_POLICY, 192 * 150, _critic, id="a2c"),
+    pytest.param("recurrent-ppo", "Beat", {**PPO, "memory": 8, "hidden": ()}, 192 * 40, _critic, id="rnn", marks=slow),
+    pytest.param("reinforce", "Beat", REINFORCE, 2400, _critic, id="reinforce", marks=slow),
+    pytest.param("dqn", "Beat", DQN, 6000, _best_action, id="dqn"),
+    pytest.param("dqn", "Beat", {**DQN, "n_step": 3}, 6000, _best_action, id="dqn-3-step"),
+    pytest.param("sac", "ContinuousBeat", SAC, 2000, _any_action, id="sac", marks=slow),
+    pytest.param("sac", "ContinuousBeat", {**SAC, "n_step": 3}, 2000, _any_action, id="sac-3-step", marks=slow),
+    pytest.param("sb3:ppo", "Beat", SB3_PPO, 192 * 40, _their_critic, id="sb3-ppo", marks=slow),
+    pytest.param("sb3:dqn", "Beat", SB3_DQN, 6000, _their_best_action, id="sb3-dqn", marks=slow),
+]
+
+
+@pytest.mark.parametrize(("name", "world", "settings", "steps", "read"), LEARNERS)
+def test_time_limits_are_bootstrapped_and_ends_are_not(name, world, settings, steps, read):
+    """γ = ½: 4/3 and 2/3 where a time limit cuts; 1 where the episode ends. Every agent that bootstraps is a row."""
+    path = Path(__file__).parent / "time_limit_worlds.py"
+    settings = {**settings, "gamma": 0.5}
+    cut = resolve_task(f"{path}:{world}")
+    agent = make_agent(name, cut, settings=settings)
+    list(agent.learn(cut, steps))
+    found = read(agent, np.array([[0], [1]]))
+    assert abs(found[0] - 4 / 3) < 0.08
+    if name != "recurrent-ppo":  # which values the observation as the first of an episode, and that is never a 1
+        assert abs(found[1] - 2 / 3) < 0.08
+    ended = resolve_task(f"{path}:{world}", {"ends": True})
+    agent = make_agent(name, ended, settings=settings)
+    list(agent.learn(ended, steps))
+    assert abs(read(agent, np.array([[0]]))[0] - 1.0) < 0.08
