@@ -265,7 +265,8 @@ ON_POLICY = {"num_envs": 16, "num_steps": 12, "learning_rate": 1e-2, "hidden": (
 PPO = {**ON_POLICY, "epochs": 8, "minibatches": 2}
 OFF_POLICY = {"num_envs": 4, "learning_rate": 1e-2, "batch_size": 64, "learning_starts": 100}
 DQN = {
-    **OFF_POLICY, "hidden": (8,), "train_freq": 1, "gradient_steps": 2, "target_update_interval": 50, "anneal": "linear",
+    **OFF_POLICY, "hidden": (8,), "train_freq": 1, "gradient_steps": 2, "target_update_interval": 50,
+    "anneal": "linear",
 }  # fmt: skip
 REINFORCE = {"num_envs": 16, "value_learning_rate": 3e-2, "value_steps": 20, "hidden": (8,)}
 SAC = {**OFF_POLICY, "hidden": (16,), "tau": 0.05, "entropy_coef": 0.0}
