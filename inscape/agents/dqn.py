@@ -30,6 +30,7 @@ from inscape.agents.networks import as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayBatch, ReplayMemory
 from inscape.agents.tensors import load_module, to_arrays
+from inscape.envs.pixels import PixelTask
 from inscape.errors import PartialObservationError, UsageError
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ class DQN(Agent):
         self.memory = ReplayMemory(
             s.buffer_size, s.num_envs, task.observation_space, gymnasium.spaces.Discrete(actions), n_step=s.n_step,
             gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
+            stack=task.frames if isinstance(task, PixelTask) else 1,
         )  # fmt: skip
         # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = np.random.default_rng([seed, 0])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
 PETTINGZOO_PREFIX = "pettingzoo:"
+PIXELS_PREFIX = "pixels:"
 
 
 _SPECS: dict[str, WorldSpec] = {spec.name: spec for family in FAMILIES.values() for spec in family}
@@ -109,7 +110,7 @@ def make_world(name: str, **settings: Any) -> World:
 
 def find_spec(name: str) -> WorldSpec | None:
     """Returns the world a name stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if not ours."""
-    if name.startswith(PETTINGZOO_PREFIX):
+    if name.startswith((PETTINGZOO_PREFIX, PIXELS_PREFIX)):
         return None
     if ":" in name and not name.startswith("inscape:"):
         cls = load_class(name, "world")
@@ -132,6 +133,14 @@ def find_spec(name: str) -> WorldSpec | None:
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
     """Returns the settings of one of our worlds: name → (annotation, default, what it is)."""
+    if name.startswith(PIXELS_PREFIX):
+        from inscape.envs.pixels import DEFAULTS
+
+        docs = {"pixels": "Pixels of each side of a picture.", "frames": "Frames stacked, the last of them now."}
+        return {
+            **{key: (int, DEFAULTS[key], docs[key]) for key in docs},
+            **world_settings(name.removeprefix(PIXELS_PREFIX)),
+        }
     spec = find_spec(name)
     if spec is None:
         return {}
@@ -322,13 +331,17 @@ class Task:
 
 
 def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
-    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, or a PettingZoo
-    Parallel environment (`pettingzoo:pettingzoo.classic.rps_v2`).
+    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, a PettingZoo
+    Parallel environment (`pettingzoo:pettingzoo.classic.rps_v2`), or a world of ours seen as pictures (`pixels:WORLD`).
 
     Raises:
         UsageError: unknown name, setting or value.
     """
     given = dict(settings or {})
+    if name.startswith(PIXELS_PREFIX):
+        from inscape.envs.pixels import pixel_task
+
+        return pixel_task(name, given)
     spec = find_spec(name)
     if spec is not None:
         world = make_world(name, **given)

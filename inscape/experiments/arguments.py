@@ -54,7 +54,7 @@ class TrainArguments:
       inscape train ppo CartPole
       inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
       inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
-      inscape train ppo CartPole --resume
+      inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
       inscape train ppo CartPole --help          lists the settings of both
     """
 
@@ -77,7 +77,8 @@ class TrainArguments:
     """The run folder; without it, a fresh one under runs/."""
 
     resume: bool = False
-    """Go on from the run's last checkpoint."""
+    """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
+    newest run."""
 
     evaluate_every: Steps = None
     """Steps between two points of the learning curve; 0 for none; without it, ten points."""
@@ -349,7 +350,13 @@ class DemoArguments:
     """Where the runs and the report go."""
 
 
-def parse(command: str, kind: type, argv: Sequence[str], extra: Mapping[str, tuple[Any, Any]] | None = None) -> Any:
+def parse(
+    command: str,
+    kind: type,
+    argv: Sequence[str],
+    extra: Mapping[str, tuple[Any, Any]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
     """Returns the arguments of a command, an instance of a dataclass with the fields of `kind` and the extra groups.
 
     Args:
@@ -357,6 +364,7 @@ def parse(command: str, kind: type, argv: Sequence[str], extra: Mapping[str, tup
         kind: its dataclass.
         argv: the line after the command.
         extra: name → (annotation, default) of further groups of settings.
+        defaults: what stands in for arguments that are not given, other than the dataclass says.
 
     Raises:
         SystemExit: 2 for wrong input, said on stderr with the nearest known option; 0 after `--help`.
@@ -367,7 +375,8 @@ def parse(command: str, kind: type, argv: Sequence[str], extra: Mapping[str, tup
         more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
     text = inspect.cleandoc(kind.__doc__ or "")
-    given: Any = tyro.cli(whole, args=list(argv), prog=f"inscape {command}", description=text)
+    more_options = {} if defaults is None else {"default": whole(**defaults)}
+    given: Any = tyro.cli(whole, args=list(argv), prog=f"inscape {command}", description=text, **more_options)
     for name in ("seed", "evaluate_every", "final_episodes"):
         value = getattr(given, name, None)
         if value is not None and value < 0:
@@ -392,16 +401,19 @@ def leading_names(argv: Sequence[str], count: int, usage: str) -> list[str]:
     return names
 
 
-def agent_settings_group(spec: str, task: Any, kind: type) -> dict[str, tuple[Any, Any]]:
-    """Returns the group of an agent's settings; empty if it has none.
+def agent_settings_group(
+    spec: str, task: Any, kind: type, values: Mapping[str, Any] | None = None
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the group of an agent's settings; empty if it has none. `values` replace defaults and presets.
 
     Without a prefix, unless one of them is called like an argument of the command `kind`: then all are `--agent.…`.
     """
-    from inscape.agents.plugins import default_settings
+    from inscape.agents.plugins import build_settings, default_settings
 
     default, _ = default_settings(spec, task)
     if default is None:
         return {}
+    default = build_settings(type(default), values or {}, base=default)
     own = {f.name for f in dataclasses.fields(kind)}
     if own & {f.name for f in dataclasses.fields(default)}:
         return {"settings": (Annotated[type(default), arg(name="agent")], default)}
@@ -409,8 +421,11 @@ def agent_settings_group(spec: str, task: Any, kind: type) -> dict[str, tuple[An
     return {"settings": (without_prefix[type(default)], default)}
 
 
-def world_settings_group(name: str) -> dict[str, tuple[Any, Any]]:
-    """Returns the group `--world.…` of a world's settings, or of a Gymnasium environment's; empty if it has none."""
+def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
+    """Returns the group `--world.…` of a world's settings, or of a Gymnasium environment's; empty if it has none.
+
+    `values` replace the world's defaults.
+    """
     known = {key: entry for key, entry in _world_settings(name).items() if _readable(entry[1])}
     if not known:
         return {}
@@ -419,16 +434,21 @@ def world_settings_group(name: str) -> dict[str, tuple[Any, Any]]:
         for key, (hint, default, doc) in known.items()
     ]
     kind = dataclasses.make_dataclass("WorldSettings", fields, frozen=True)
-    return {"world_settings": (Annotated[kind, arg(name="world")], kind())}
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in (values or {}).items() if key in known}
+    return {"world_settings": (Annotated[kind, arg(name="world")], kind(**given))}
 
 
-def changed_world_settings(arguments: Any) -> dict[str, Any]:
-    """Returns the world's settings that differ from their defaults, as `resolve_task` takes them."""
-    group = getattr(arguments, "world_settings", None)
+def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the world's settings that differ from their defaults, as `resolve_task` takes them; with those in `base`,
+    unless they were given anew."""
+    group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
-        return {}
-    values = {f.name: (getattr(group, f.name), f.default) for f in dataclasses.fields(group)}
-    return {name: value for name, (value, default) in values.items() if not _equal(value, default)}
+        return settings
+    for f in dataclasses.fields(group):
+        value, before = getattr(group, f.name), settings.get(f.name, f.default)
+        if not _equal(value, tuple(before) if isinstance(before, list) else before):
+            settings[f.name] = value
+    return settings
 
 
 def _world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
@@ -436,7 +456,7 @@ def _world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
 
     from inscape.envs import registry
 
-    if registry.find_spec(name) is not None:
+    if registry.find_spec(name) is not None or name.startswith(registry.PIXELS_PREFIX):
         return registry.world_settings(name)
     if name not in gymnasium.registry:
         return {}
