@@ -1,10 +1,26 @@
-"""Where tensors live: `--device auto|cpu|cuda` turned into a torch device."""
+"""Where tensors live: `--device auto|cpu|cuda` turned into a torch device. Importing this imports no torch."""
 
 from __future__ import annotations
 
-import torch
+import ctypes
+import sys
+from typing import TYPE_CHECKING
 
 from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def has_cuda() -> bool:
+    """Returns whether torch has a CUDA device to work on; imports torch only where there is a driver for one."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:  # no driver, so no card that could be used
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def resolve_device(device: str) -> torch.device:
@@ -15,6 +31,8 @@ def resolve_device(device: str) -> torch.device:
     Raises:
         UsageError: the name is unknown, or CUDA is asked for and absent.
     """
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = device.partition(":")

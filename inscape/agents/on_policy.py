@@ -9,6 +9,7 @@ the same batch (tests/agents/test_on_policy.py). This module imports neither.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -17,6 +18,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import greedy_log_probs
+from inscape.agents.device import has_cuda
 from inscape.agents.initialization import perceptron_weights
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.errors import UsageError
@@ -256,7 +258,7 @@ class OnPolicyAgent(Agent):
             return "it observes pictures"
         if self.settings.normalize_observations or self.settings.normalize_rewards:
             return "observations or rewards are normalised"
-        if device.startswith("cuda") or (device == "auto" and _has_card()):
+        if device.startswith("cuda") or (device == "auto" and has_cuda()):
             return f"the device is {device}"
         if _world_size() > 1:
             return "several processes learn together"
@@ -284,13 +286,5 @@ def explained_variance(values: Array, returns: Array) -> float:
     return 1.0 - float((returns - values).var()) / variance if variance > 0 else 0.0
 
 
-def _has_card() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def _world_size() -> int:
-    import os
-
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -47,7 +47,7 @@ JOBS: tuple[Job, ...] = (
     Job("lake-sb3-ppo", "lake", "sb3:ppo", "sb3:ppo", LAKE, 800_000),
     Job("goals-sb3-ppo", "goals", "sb3:ppo", "sb3:ppo", GOALS, 100_000, world_settings={"goal": "B"}),
     Job("cartpole-sb3-ppo", "cartpole", "sb3:ppo", "sb3:ppo", "CartPole", 100_000, episodes=100),
-    Job("cartpole-ppo", "cartpole", "ppo", "ppo", "CartPole", 100_000, episodes=100),
+    Job("cartpole-ppo", "cartpole", "ppo", "ppo", "CartPole", 50_000, episodes=100),
     Job("lake-mcts-learned", "lake", "mcts, learned model", "mcts", LAKE, 60_000, _LEARNED),
     Job("goals-mcts-learned", "goals", "mcts, learned model", "mcts", GOALS, 10_000, _LEARNED, {"goal": "D"}),
     Job("lake-q-learning", "lake", "q-learning", "q-learning", LAKE, 4_000_000),
