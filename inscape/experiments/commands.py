@@ -187,15 +187,26 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
-    from inscape.agents.rollout import evaluate, rollout
+    from inscape.agents.rollout import evaluate_players, rollout
     from inscape.experiments.run import write_text
-    from inscape.experiments.training import EVALUATION_SEED, load_agent
+    from inscape.experiments.training import EVALUATION_SEED, evaluated_casts, load_agent
 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed
-    result = evaluate(agent, task, episodes, seed)
-    run.save_episodes("final", rollout(agent, task, min(RECORDED_EPISODES, episodes), seed))
-    document = {"mean": result.mean, "low": result.ci[0], "high": result.ci[1], "episodes": episodes, "seed": seed}
+    document: dict[str, Any] = {"episodes": episodes, "seed": seed}
+    means = []
+    for number, (cast, own) in enumerate(evaluated_casts(agent, task, seed)):
+        found = evaluate_players(cast, task, episodes, seed)
+        means += [found[player].mean for player in own]
+        if task.players == 1:
+            document |= {"mean": found[0].mean, "low": found[0].ci[0], "high": found[0].ci[1]}
+            console.print(_evaluation_line(run.settings.agent, task, found[0]), soft_wrap=True)
+        else:
+            _print_players(console, cast, task, found)
+        if number == 0:
+            run.save_episodes("final", rollout(cast, task, min(RECORDED_EPISODES, episodes), seed))
+    if task.players > 1:
+        document |= {"mean": float(np.mean(means)), "players": means}
     write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
     console.print(_evaluation_line(run.settings.agent, task, result), soft_wrap=True)
 
@@ -246,17 +257,19 @@ def _evaluation_line(name: str, task: Task, result: Evaluation) -> str:
 
 def _print_players(console: Console, agents: Sequence[Any], task: Task, found: Sequence[Evaluation]) -> None:
     """Prints how each player did; where what one gains others lose, also how often each won."""
+    if task.players > 1 and not together:  # a run alone: its agent plays every part
+        agents, together = [agents] * task.players, True
     assert task.world is not None
     returns = np.stack([result.returns for result in found], axis=1)
     # nothing gained at all by players in turn is a draw, by players at once more likely a task that nobody solved
-    gained = bool(returns.any()) or not task.world.simultaneous
+    gained = bool(returns.any()) or not task.simultaneous
     is_contest = gained and bool(np.allclose(returns.sum(axis=1), 0))
     counted = ("won", "drawn", "lost") if is_contest else ()
     columns = ("player", "agent", "mean return", "95 % interval", *counted)
     table = _table(*columns, numbers=columns[2:])
     for player, result in enumerate(found):
         low, high = result.ci
-        cells = [task.world.agents[player], agents[player].name, f"{result.mean:.4g}", f"{low:.4g} to {high:.4g}"]
+        cells = [task.player_names[player], agents[player].name, f"{result.mean:.4g}", f"{low:.4g} to {high:.4g}"]
         if is_contest:
             ahead = result.returns - np.delete(returns, player, axis=1).max(axis=1)
             cells += [f"{np.mean(outcome):.1%}" for outcome in (ahead > 0, ahead == 0, ahead < 0)]
@@ -691,7 +704,7 @@ def watch_command(argv: Sequence[str]) -> int:
 
 def _players_of(world: str) -> int:
     """Returns how many act in a world; 1 where there is no such world, which others report."""
-    from inscape.envs.registry import find_spec, make_world
+    from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world, resolve_task
 
     spec = find_spec(world)
     return 1 if spec is None else make_world(world).players if ":" in world else spec.players
@@ -728,6 +741,8 @@ def play_command(argv: Sequence[str]) -> int:
         how = "terminated" if trajectory.terminated else "truncated"
         gained = _returns(trajectory)
         console.print(f"Episode {number}: {len(trajectory)} steps, return [bold]{gained}[/bold], {how}")
+    if world.startswith(PETTINGZOO_PREFIX):
+        return resolve_task(world).players
     console.print(f"Recorded in {played.path}", soft_wrap=True)
     if task.world is not None:
         console.print(f"See it again: inscape watch {escape(str(played.path))}", soft_wrap=True)

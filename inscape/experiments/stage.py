@@ -305,7 +305,7 @@ def cast(specs: Sequence[str], task: Task, seed: int, humans: bool, settings: An
         UsageError: a number of specs that does not fit, a human where there may be none, or an agent that cannot act
             in this world.
     """
-    count = task.world.players if task.world is not None else 1
+    count = task.players
     given = list(specs) or (["human"] if humans else ["random"]) + ["random"] * (count - 1)
     if len(given) == 1:
         given *= count
@@ -315,8 +315,11 @@ def cast(specs: Sequence[str], task: Task, seed: int, humans: bool, settings: An
             expected=f"{count}, or one name for all of them" if count > 1 else "one",
             hint=",".join((given + ["random"] * count)[:count]),
         )
+    from inscape.agents.rollout import for_player
+
     return [
-        None if name == "human" and humans else _agent(name, task, seed + k, settings) for k, name in enumerate(given)
+        None if name == "human" and humans else for_player(_agent(name, task, seed + k, settings), k)
+        for k, name in enumerate(given)
     ]
 
 

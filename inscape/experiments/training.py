@@ -86,19 +86,14 @@ def train(
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
 
     Raises:
-        UsageError: the task has several players, the agent does not learn or cannot be saved, the folder cannot be
-            used, or the settings of a resumed run changed.
+        UsageError: the agent does not learn or cannot be saved, or not among the players of this task; the folder
+            cannot be used; or the settings of a resumed run changed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
     """
     if steps <= 0:
         raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
-    if task.world is not None and task.world.players > 1:
-        raise UsageError(
-            f"training in {task.name}, which has {task.world.players} players",
-            expected="a world of one player",
-            hint=f"agents that need no training: inscape evaluate random {task.name}",
-        )
-    agent = build_agent(agent_spec, task, seed, settings, device)
+    learned_in = learning_task(agent_spec, task)
+    agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)
     wanted = RunSettings(
         agent=agent_spec,
@@ -115,7 +110,7 @@ def train(
     start = _restore(run, agent) if resume else 0
     if start is None:
         return run
-    loop = _Loop(run, agent, task, start, checkpoint_seconds, checkpoint_steps, on_yield)
+    loop = _Loop(run, agent, task, learned_in, start, checkpoint_seconds, checkpoint_steps, on_yield)
     with (
         Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
         _polite_interrupt() as asked,
@@ -124,6 +119,35 @@ def train(
     run.close()
     run.trained_steps = loop.steps - start
     return run
+
+def learning_task(agent_spec: str, task: Task) -> Task:
+    """Returns the task as the agent learns in it: with several players one player's part, unless it takes them all.
+
+    Raises:
+        UsageError: the players act in turn, and the agent knows one player.
+    """
+    from inscape.agents.plugins import learns_with_players
+    from inscape.envs.players_env import one_player
+
+    return task if task.players == 1 or learns_with_players(agent_spec) else one_player(task)
+
+
+def evaluated_casts(agent: Any, task: Task, seed: int) -> list[tuple[list[Any], tuple[int, ...]]]:
+    """Returns who plays in an evaluation of a trained agent, and whose returns in it are the agent's.
+
+    Alone, or where all players act at once, the agent plays every part. Where they act in turn, mostly against each
+    other, it plays each part once, the others being random agents.
+    """
+    from inscape.agents.plugins import make_agent
+
+    players = task.players
+    if players == 1 or task.simultaneous:
+        return [([agent] * players, tuple(range(players)))]
+    return [
+        ([agent if k == seat else make_agent("random", task, seed=seed + k) for k in range(players)], (seat,))
+        for seat in range(players)
+    ]
+
 
 
 def build_agent(agent_spec: str, task: Task, seed: int, settings: Any, device: str) -> Agent:
@@ -154,7 +178,7 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
     task = Task.from_json(run.settings.task)
     agent = build_agent(
         run.settings.agent,
-        task,
+        learning_task(run.settings.agent, task),
         run.settings.seed if seed is None else seed,
         run.settings.agent_settings or None,
         run.settings.device if run.settings.device == "cpu" else _usable(run.settings.device),
@@ -179,13 +203,14 @@ class _Loop:
         self,
         run: Run,
         agent: Any,
+        learned_in: Task,
         task: Task,
         start: int,
         seconds: float,
         checkpoint_steps: int | None,
         on_yield: Callable[[Any, Mapping[str, float]], None] | None,
     ) -> None:
-        self.run, self.agent, self.task = run, agent, task
+        self.run, self.agent, self.task, self.learned_in = run, agent, task, learned_in
         self.steps = self.saved = start
         self.on_yield = on_yield
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
@@ -215,7 +240,7 @@ class _Loop:
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
         """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""
-        reports, name = self.agent.learn(self.task, self.run.settings.steps), self.run.settings.agent
+        reports, name = self.agent.learn(self.learned_in, self.run.settings.steps), self.run.settings.agent
         if not isinstance(reports, Iterator):
             raise UsageError(
                 f"learn of {name} returned {reports!r}",
@@ -237,23 +262,35 @@ class _Loop:
         return every > 0 and self.steps // every > before // every
 
     def evaluate(self) -> None:
-        from inscape.agents.rollout import evaluate
+        import numpy as np
 
-        settings = self.run.settings
-        result = evaluate(self.agent, self.task, settings.evaluate_episodes, EVALUATION_SEED + settings.seed)
-        low, high = result.ci
+        from inscape.agents.rollout import bootstrap_interval, evaluate_players
+
+        settings, task = self.run.settings, self.task
+        seed, episodes = EVALUATION_SEED + settings.seed, settings.evaluate_episodes
+        found = [
+            (seat, result)
+            for cast, own in evaluated_casts(self.agent, task, seed)
+            for seat, result in enumerate(evaluate_players(cast, task, episodes, seed))
+            if seat in own
+        ]
+        returns = np.concatenate([result.returns for _, result in found])
+        low, high = found[0][1].ci if len(found) == 1 else bootstrap_interval(returns, np.random.default_rng(seed))
+        lengths = np.concatenate([result.lengths for _, result in found])
+        by_player = {f"evaluation/return_mean/{task.player_names[seat]}": result.mean for seat, result in found}
         self.run.log(
             {
                 "steps": self.steps,
                 "seconds": time.monotonic() - self.started,
-                "evaluation/return_mean": float(result.mean),
+                "evaluation/return_mean": float(returns.mean()),
                 "evaluation/return_low": float(low),
                 "evaluation/return_high": float(high),
-                "evaluation/length_mean": float(sum(result.lengths) / len(result.lengths)),
-                "evaluation/episodes": float(settings.evaluate_episodes),
+                "evaluation/length_mean": float(lengths.mean()),
+                "evaluation/episodes": float(episodes),
+                **(by_player if len(found) > 1 else {}),
             }
         )
-        self.note = f"return {result.mean:.4g}"
+        self.note = f"return {returns.mean():.4g}"
 
     def _checkpoint_due(self) -> bool:
         by_steps = self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps
