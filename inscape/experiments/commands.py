@@ -208,7 +208,6 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
     if task.players > 1:
         document |= {"mean": float(np.mean(means)), "players": means}
     write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
-    console.print(_evaluation_line(run.settings.agent, task, result), soft_wrap=True)
 
 
 # --- evaluate -------------------------------------------------------------------------------------------------------
@@ -221,6 +220,8 @@ def evaluate_command(argv: Sequence[str]) -> int:
     given, together = _parse_cast_command("evaluate", args.EvaluateArguments, argv)
     _require_positive("episodes", given.episodes)
     agents, task = _cast(given.agent, given) if together else _agent_and_task(given.agent, given)
+    if task.players > 1 and not together:  # a run alone: its agent plays every part
+        agents, together = [agents] * task.players, True
     console = _console()
     if given.save_episodes is None:
         found = evaluate_players(agents, task, given.episodes, given.seed)
@@ -257,9 +258,6 @@ def _evaluation_line(name: str, task: Task, result: Evaluation) -> str:
 
 def _print_players(console: Console, agents: Sequence[Any], task: Task, found: Sequence[Evaluation]) -> None:
     """Prints how each player did; where what one gains others lose, also how often each won."""
-    if task.players > 1 and not together:  # a run alone: its agent plays every part
-        agents, together = [agents] * task.players, True
-    assert task.world is not None
     returns = np.stack([result.returns for result in found], axis=1)
     # nothing gained at all by players in turn is a draw, by players at once more likely a task that nobody solved
     gained = bool(returns.any()) or not task.simultaneous
@@ -706,6 +704,8 @@ def _players_of(world: str) -> int:
     """Returns how many act in a world; 1 where there is no such world, which others report."""
     from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world, resolve_task
 
+    if world.startswith(PETTINGZOO_PREFIX):
+        return resolve_task(world).players
     spec = find_spec(world)
     return 1 if spec is None else make_world(world).players if ":" in world else spec.players
 
@@ -741,8 +741,6 @@ def play_command(argv: Sequence[str]) -> int:
         how = "terminated" if trajectory.terminated else "truncated"
         gained = _returns(trajectory)
         console.print(f"Episode {number}: {len(trajectory)} steps, return [bold]{gained}[/bold], {how}")
-    if world.startswith(PETTINGZOO_PREFIX):
-        return resolve_task(world).players
     console.print(f"Recorded in {played.path}", soft_wrap=True)
     if task.world is not None:
         console.print(f"See it again: inscape watch {escape(str(played.path))}", soft_wrap=True)

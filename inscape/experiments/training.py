@@ -120,6 +120,7 @@ def train(
     run.trained_steps = loop.steps - start
     return run
 
+
 def learning_task(agent_spec: str, task: Task) -> Task:
     """Returns the task as the agent learns in it: with several players one player's part, unless it takes them all.
 
@@ -147,7 +148,6 @@ def evaluated_casts(agent: Any, task: Task, seed: int) -> list[tuple[list[Any], 
         ([agent if k == seat else make_agent("random", task, seed=seed + k) for k in range(players)], (seat,))
         for seat in range(players)
     ]
-
 
 
 def build_agent(agent_spec: str, task: Task, seed: int, settings: Any, device: str) -> Agent:
@@ -203,8 +203,8 @@ class _Loop:
         self,
         run: Run,
         agent: Any,
-        learned_in: Task,
         task: Task,
+        learned_in: Task,
         start: int,
         seconds: float,
         checkpoint_steps: int | None,
