@@ -15,7 +15,15 @@ from rich.table import Table
 
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 from inscape.experiments import arguments as args
-from inscape.experiments.run import Run, find_run, load_trajectories, open_run, run_folders, save_trajectories
+from inscape.experiments.run import (
+    Run,
+    RunSettings,
+    find_run,
+    load_trajectories,
+    open_run,
+    run_folders,
+    save_trajectories,
+)
 
 if TYPE_CHECKING:
     from inscape.agents.rollout import Evaluation
@@ -139,13 +147,17 @@ def train_command(argv: Sequence[str]) -> int:
     from inscape.envs.registry import resolve_task
     from inscape.experiments.training import train
 
-    names = args.leading_names(argv, 2, "inscape train AGENT WORLD [options]")
-    given = args.parse(
-        "train", args.TrainArguments, argv, _groups(args.TrainArguments, *names) if len(names) == 2 else None
-    )
+    words, resumed = _run_to_resume(argv)
+    if resumed is not None and (not words or words[0].startswith("-")):
+        given = _given_over(resumed.settings, words)
+        world = resumed.settings.task["settings"]
+    else:
+        names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
+        groups = _groups(args.TrainArguments, names[0], names[1]) if len(names) == 2 else None
+        given, world = args.parse("train", args.TrainArguments, words, groups), {}
     from inscape.agents.plugins import default_steps
 
-    task = resolve_task(given.task, args.changed_world_settings(given))
+    task = resolve_task(given.task, args.changed_world_settings(given, world))
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     _say_preset(given.agent, task, steps, getattr(given, "settings", None))
     run = train(
@@ -171,11 +183,36 @@ def train_command(argv: Sequence[str]) -> int:
     return 0
 
 
-def _groups(kind: type, agent: str, world: str) -> dict[str, tuple[Any, Any]]:
-    """Returns the settings of AGENT and WORLD as groups of options."""
+def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:
+    """Returns the line with `--resume RUN` as `--resume --out RUN`, and the run; as it is, and None, without a RUN."""
+    words = list(argv)
+    if "--resume" not in words[:-1]:
+        return words, None
+    at = words.index("--resume") + 1
+    if words[at].startswith("-"):
+        return words, None
+    run = open_run(words.pop(at))
+    return [*words, "--out", str(run.path)], run
+
+
+def _given_over(before: RunSettings, words: Sequence[str]) -> Any:
+    """Returns the arguments of `train` where those that are not given are a run's."""
+    names = {"agent": before.agent, "task": str(before.task["name"])}
+    others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
+    defaults = {**names, **{name: getattr(before, name) for name in others}}
+    groups = _groups(args.TrainArguments, names["agent"], names["task"], before)
+    return args.parse("train", args.TrainArguments, [*names.values(), *words], groups, defaults)
+
+
+def _groups(kind: type, agent: str, world: str, before: RunSettings | None = None) -> dict[str, tuple[Any, Any]]:
+    """Returns the settings of AGENT and WORLD as groups of options; their defaults are those of `before`, if given."""
     from inscape.envs.registry import resolve_task
 
-    return {**args.agent_settings_group(agent, resolve_task(world), kind), **args.world_settings_group(world)}
+    of_agent, of_world = ({}, {}) if before is None else (before.agent_settings, before.task["settings"])
+    return {
+        **args.agent_settings_group(agent, resolve_task(world, of_world), kind, of_agent),
+        **args.world_settings_group(world, of_world),
+    }
 
 
 def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:

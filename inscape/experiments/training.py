@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,6 @@ def train(
         _polite_interrupt() as asked,
     ):
         loop.drive(bar, asked)
-    run.close()
     run.trained_steps = loop.steps - start
     return run
 
@@ -231,12 +230,25 @@ class _Loop:
                 if self._checkpoint_due():
                     self.checkpoint()
                 bar.update(self.steps, self.note)
-        except KeyboardInterrupt as error:
-            if isinstance(error, TrainingInterrupted):
-                raise
+            self.checkpoint(finished=True)
             self.run.close()
+        except TrainingInterrupted:
+            raise
+        except KeyboardInterrupt:
+            self._close_quietly()
             raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
-        self.checkpoint(finished=True)
+        except UsageError as error:
+            self._close_quietly()
+            error.args = (f"{error}\n  kept: {self._kept()}",)
+            raise
+        except BaseException:
+            self._close_quietly()
+            raise
+
+    def _close_quietly(self) -> None:
+        """Closes the run when something else went wrong already, which is what has to be told."""
+        with suppress(UsageError):
+            self.run.close()
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
         """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""
@@ -309,7 +321,7 @@ class _Loop:
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
 
     def _farewell(self, kept: str) -> str:
-        return f"Interrupted: {kept}.\nGo on with: the same command with --resume --out {self.run.path}"
+        return f"Interrupted: {kept}.\nGo on with: inscape train --resume {self.run.path}"
 
 
 @contextmanager

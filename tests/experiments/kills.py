@@ -80,14 +80,15 @@ def kill_often(lives: Lives, job: Mapping[str, Any], out: Path, kills: int, seed
     assert whole["ended"], whole["said"]
     yields = whole["counts"][YIELDS]
     intervals = whole["counts"][INTERVALS : INTERVALS + int(yields)]
-    starting, learning = intervals[0], float(np.median(intervals[1:]))  # a few of the others hold an evaluation
+    learning = float(np.median(intervals[1:]))  # the first may hold compilation, a few others an evaluation
     saving = whole["counts"][SAVING_SECONDS] / whole["counts"][SAVES]
     job = {**job, "out": str(out / "killed"), "checkpoint_steps": 1}
     done = while_saving = saved = 0
+    starting = 0.0
     while done < kills:
         most = max(1, int(1.6 * (yields - saved) / (kills - done + 1)))
         aim = SAVES if done % 4 == 3 else YIELDS
-        number = int(rng.integers(1, most + 1)) - (aim == YIELDS)
+        number = int(rng.integers(1, most + 1)) - (aim == YIELDS and done > 0)
         longest = saving if aim == SAVES else learning + saving if number else starting
         seconds = float(rng.uniform(0, longest))
         resume = (out / "killed" / "settings.json").exists()
@@ -95,6 +96,8 @@ def kill_often(lives: Lives, job: Mapping[str, Any], out: Path, kills: int, seed
         if found["ended"]:
             break
         assert found["killed"], found["said"]
+        if found["counts"][YIELDS]:
+            starting = found["counts"][INTERVALS]  # of a life that found its kernels compiled
         done += 1
         saved += int(found["counts"][SAVES])
         while_saving += int(found["counts"][IS_SAVING])

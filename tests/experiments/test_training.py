@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resuming_is_exact(
     whole = run_walker(walker, tmp_path / "whole")
     for count, stop in enumerate(interrupts.split(",")):
         monkeypatch.setenv("INTERRUPT", stop)
-        with pytest.raises(TrainingInterrupted, match=rf"(?s){int(stop):,} of 2,000 steps.*--resume --out"):
+        with pytest.raises(TrainingInterrupted, match=rf"(?s){int(stop):,} of 2,000 steps.*inscape train --resume "):
             run_walker(walker, tmp_path / "parts", resume=count > 0)
     monkeypatch.delenv("INTERRUPT")
     parts = run_walker(walker, tmp_path / "parts", resume=True)
