@@ -63,7 +63,19 @@ _SAC_SMALL = {
     "buffer_size": 100_000,
 }  # fmt: skip
 
+# entropy and opponents' random moves keep every position in sight: without them lines that lose stay unseen
+_PPO_BOARD = {
+    "num_envs": 128, "num_steps": 32, "epochs": 4, "minibatches": 4, "learning_rate": 2e-3, "gamma": 1.0,
+    "entropy_coef": 0.05, "hidden": (128, 128), "activation": "relu",
+}  # fmt: skip
+_PPO_PENDULUM = {
+    "num_envs": 16, "num_steps": 128, "epochs": 10, "minibatches": 16, "learning_rate": 1e-3, "gamma": 0.95,
+    "gae_lambda": 0.95, "normalize_observations": True, "normalize_rewards": True,
+}  # fmt: skip
+_PPO_TEAM = {"num_envs": 48, "num_steps": 64, "learning_rate": 1e-3, "entropy_coef": 0.01}
+
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "self-play": {"tictactoe": Preset(600_000, {"random_moves": 0.3})},
     "reinforce": {"cartpole": Preset(200_000, _REINFORCE_CARTPOLE)},
     "ppo": {
         "cartpole": Preset(50_000, _PPO_CARTPOLE),
@@ -72,6 +84,10 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "frozenlake8x8": Preset(800_000, _PPO_LAKE),
         "frozenlake8x8-firm": Preset(300_000, _PPO_LAKE),
         "fourgoals": Preset(100_000, _PPO_GRID),
+        "pendulum": Preset(100_000, _PPO_PENDULUM),
+        "tictactoe": Preset(600_000, _PPO_BOARD),
+        "spread": Preset(500_000, _PPO_TEAM),
+        "guesstwothirds": Preset(200_000, _PPO_TEAM),
     },
     "recurrent-ppo": {
         "tmaze": Preset(80_000, {"learning_rate": 5e-3, "gamma": 0.98}),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PRESENT = -1
 """Number of the learner as it is now, among opponents."""
+LEARNING_ONLY = ("copies", "memory")
+"""Parts of a learner's state that acting does not need, and that a past self goes without."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class SelfPlaySettings:
     random_moves: float = 0.1
     """Share of opponents' moves drawn uniformly from the legal ones, so that every position comes up now and then."""
     games: int = 200
-    """Games that a new past self plays against a random player and against each of the pool, half from either seat; 0
-    leaves out the curves."""
+    """Games that a new past self plays against a random player and against each of the pool, half from either seat, by
+    the probabilities it learns with (`dqn`: greedily, so that two of them have few games to play); 0 leaves out the
+    curves."""
 
     def __post_init__(self) -> None:
         for name, least in (("pool_size", 1), ("add_every", 1), ("games", 0)):
@@ -142,7 +145,9 @@ class SelfPlay(Agent):
         """Takes a frozen copy of the learner into the pool; returns how it did against the others."""
         s = self.settings
         frozen = self._make_learner()
-        cast(Any, frozen).load_state_dict(_for_acting(cast(Any, self.learner).state_dict()))
+        fresh, state = cast(Any, frozen).state_dict(), cast(Any, self.learner).state_dict()
+        # without the environments and the memory it learns from
+        cast(Any, frozen).load_state_dict({**state, **{name: fresh[name] for name in LEARNING_ONLY if name in fresh}})
         member = Member(self.table.join(), steps, frozen)
         report: Metrics = {}
         if s.games:
@@ -166,7 +171,7 @@ class SelfPlay(Agent):
         return {
             "learner": cast(Any, self.learner).state_dict(),
             "pool": [
-                {"number": m.number, "steps": m.steps, "state": _for_acting(cast(Any, m.agent).state_dict())}
+                {"number": m.number, "steps": m.steps, "state": cast(Any, m.agent).state_dict()}
                 for m in self.pool.members
             ],
             "scores": self.table.scores.copy(),
@@ -275,11 +280,6 @@ def policy_log_probs(agent: Agent, observation: Array, mask: Array | None) -> Ar
     """Returns `[B, A]` log π(a|s) of an agent as it learns, where it says so, else as it acts."""
     says = getattr(agent, "policy_log_probs", None) or cast(Any, agent).action_log_probs
     return np.asarray(says(observation, mask))
-
-
-def _for_acting(state: State) -> State:
-    """Returns a learner's state without the environments and the memory it learns from."""
-    return {**state, **{name: None for name in ("copies", "replay") if name in state}}
 
 
 # ---------------------------------------------------------------------------------------------------------- games
