@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench gallery clean
+.PHONY: demo test test-slow lint bench bench-agents gallery clean
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -26,6 +26,9 @@ bench: $(VENV)/.bench $(JAX)/.installed
 	$(BIN)/python benchmarks/connect_four_speed.py --seconds 1
 	$(BIN)/python benchmarks/video_speed.py CartPole --repeats 2
 	$(BIN)/python benchmarks/world_speed.py --seconds 0.2 --repeats 3
+
+bench-agents: $(STAMP) $(JAX)/.installed
+	$(BIN)/python benchmarks/agent_speed.py --jax-python $(JAX)/bin/python
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
