@@ -48,7 +48,7 @@ class Lives:
         """Runs `train` with the arguments of a job, to its end or to a kill, and returns what happened.
 
         Args:
-            job: `agent`, `world`, `world_settings`, `steps` and the keyword arguments of `train`.
+            job: `agent`, `world`, `steps` and the keyword arguments of `train`.
             kill: `{"count": YIELDS or SAVES, "number": k, "seconds": s}`: s seconds after the k-th such event; with
                 k = 0 after the start of the life.
         """
@@ -66,23 +66,30 @@ class Lives:
         self.server.wait(timeout=60)
 
 
-def kill_often(lives: Lives, job: Mapping[str, Any], out: Path, kills: int, seed: int) -> dict[str, int]:
-    """Runs a job once without a kill in `out/whole`, and once with `kills` of them in `out/killed`.
+def whole_life(lives: Lives, job: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Runs a job in `out` without a kill, and without checkpoints but the last; returns what happened."""
+    found = lives.live({**job, "out": str(out), "checkpoint_seconds": 1e9})
+    assert found["ended"], found["said"]
+    return found
+
+
+def kill_often(
+    lives: Lives, job: Mapping[str, Any], out: Path, kills: int, rng: np.random.Generator, whole: Mapping[str, Any]
+) -> dict[str, int]:
+    """Runs a job in `out` to its end, with `kills` kills on the way; every yield is followed by a checkpoint.
 
     The kills fall into learning and saving by turns, three to one, spread over the whole run: each life is cut within
-    the next few yields after it goes on. Every yield is followed by a checkpoint.
+    the next few yields after it goes on. `whole` is what `whole_life` gave for this job.
 
     Returns:
-        how often the killed run was killed, and how often while saving; fewer kills than asked for, if it ended first.
+        how often it was killed, and how often while saving. Fewer kills than asked for, if the machine was so busy that
+        they came late and the run ended first.
     """
-    rng = np.random.default_rng(seed)
-    whole = lives.live({**job, "out": str(out / "whole"), "checkpoint_seconds": 1e9})
-    assert whole["ended"], whole["said"]
-    yields = whole["counts"][YIELDS]
-    intervals = whole["counts"][INTERVALS : INTERVALS + int(yields)]
-    learning = float(np.median(intervals[1:]))  # the first may hold compilation, a few others an evaluation
+    yields = int(whole["counts"][YIELDS])
+    # the first interval may hold compilation, a few others an evaluation
+    learning = float(np.median(whole["counts"][INTERVALS + 1 : INTERVALS + yields]))
     saving = whole["counts"][SAVING_SECONDS] / whole["counts"][SAVES]
-    job = {**job, "out": str(out / "killed"), "checkpoint_steps": 1}
+    job = {**job, "out": str(out), "checkpoint_steps": 1}
     done = while_saving = saved = 0
     starting = 0.0
     while done < kills:
@@ -91,7 +98,7 @@ def kill_often(lives: Lives, job: Mapping[str, Any], out: Path, kills: int, seed
         number = int(rng.integers(1, most + 1)) - (aim == YIELDS and done > 0)
         longest = saving if aim == SAVES else learning + saving if number else starting
         seconds = float(rng.uniform(0, longest))
-        resume = (out / "killed" / "settings.json").exists()
+        resume = (out / "settings.json").exists()
         found = lives.live({**job, "resume": resume}, {"count": aim, "number": number, "seconds": seconds})
         if found["ended"]:
             break
@@ -103,7 +110,7 @@ def kill_often(lives: Lives, job: Mapping[str, Any], out: Path, kills: int, seed
         while_saving += int(found["counts"][IS_SAVING])
     ended = lives.live({**job, "resume": True})
     assert ended["ended"], ended["said"]
-    return {"kills": done, "while_saving": while_saving, "yields": int(yields)}
+    return {"kills": done, "while_saving": while_saving}
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def _train(job: dict[str, Any], counts: np.ndarray) -> None:
         return folder
 
     Run.save_checkpoint = noted  # type: ignore[method-assign]
-    task = resolve_task(job.pop("world"), job.pop("world_settings", None) or {})
+    task = resolve_task(job.pop("world"))
     train(job.pop("agent"), task, job.pop("steps"), progress=False, on_yield=on_yield, **job)
 
 
