@@ -119,8 +119,8 @@ class EvaluateArguments:
     exact_gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount of the exact value; without it, the world's."""
 
-    save_episodes: Annotated[str | None, arg(metavar="FILE.npz")] = None
-    """Record the episodes in a file."""
+    save_episodes: Annotated[str | None, arg(metavar="FILE.npz|minari:NAME")] = None
+    """Record the episodes in a file, or as a Minari data set such as minari:lake/ppo-v0."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from inscape.experiments.run import (
     RunSettings,
     find_run,
     load_trajectories,
+    names_episodes,
     open_run,
     run_folders,
     save_trajectories,
@@ -356,7 +357,7 @@ def _parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
 
 
 def _is_agent(source: str) -> bool:
-    return find_run(source) is None and not source.endswith(".npz")
+    return find_run(source) is None and not names_episodes(source)
 
 
 def _zip_is_no_agent(source: str) -> UsageError:
@@ -600,7 +601,7 @@ def observe_command(argv: Sequence[str]) -> int:
     _say_what_minds_see(console, task)
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
         _print_observation(console, observer, trajectory, task, number)
-    if not given.source.endswith(".npz"):
+    if not names_episodes(given.source):
         _say_how_to_watch(console, given.source, given.task)
     return 0
 
@@ -611,7 +612,7 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
 
     source = given.source
     recorded: list[Trajectory] = []
-    if source.endswith(".npz") or (Path(source).is_dir() and find_run(source) is None):
+    if names_episodes(source) or (Path(source).is_dir() and find_run(source) is None):
         recorded = load_trajectories(source)
     elif (run := find_run(source)) is not None and not given.task:
         recorded = open_run(run).episodes()
@@ -724,7 +725,7 @@ def watch_command(argv: Sequence[str]) -> int:
     if given.episodes is not None:
         _require_positive("episodes", given.episodes)
     look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
-    if given.source.endswith(".npz"):
+    if names_episodes(given.source):
         if given.task:
             raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
         saved = replay(load_trajectories(given.source)[: given.episodes], **look)

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 import uuid
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -414,8 +415,27 @@ _ARRAYS = ("observations", "actions", "rewards", "action_masks")
 _PLAIN = ("terminated", "truncated", "task", "agent", "seed")
 
 
+MINARI = "minari:"
+"""Prefix of the name of a Minari data set, where else a file of episodes is named."""
+
+
+def names_episodes(source: str) -> bool:
+    """Returns whether it names recorded episodes: an `.npz`, or a Minari data set."""
+    return source.endswith(".npz") or source.startswith(MINARI)
+
+
 def save_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> Path:
-    """Stores trajectories in one `.npz` (no pickle: what is not an array is JSON in it) and returns its path."""
+    """Stores trajectories in one `.npz` (no pickle: what is not an array is JSON in it) and returns its path.
+
+    `minari:NAME` makes a Minari data set of them instead.
+    """
+    if str(path).startswith(MINARI):
+        from inscape.envs.datasets import trajectories_to_minari
+
+        with warnings.catch_warnings():
+            # that a set to be published should name its author
+            warnings.filterwarnings("ignore", category=UserWarning, module="minari")
+            return Path(trajectories_to_minari(list(trajectories), str(path).removeprefix(MINARI)).spec.data_path)
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
     plain = []
@@ -440,11 +460,15 @@ def save_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> P
 
 
 def load_trajectories(path: str | Path) -> list[Trajectory]:
-    """Returns the trajectories stored in a `.npz`, or in all of a folder's, in order of name.
+    """Returns the trajectories stored in a `.npz`, in all of a folder's in order of name, or in `minari:NAME`.
 
     Raises:
         UsageError: there are none, or the file is damaged or not one of ours.
     """
+    if str(path).startswith(MINARI):
+        from inscape.envs.datasets import trajectories_from_minari
+
+        return trajectories_from_minari(str(path).removeprefix(MINARI))
     path = Path(path)
     if path.is_dir():
         files = sorted((path / EPISODES).glob("*.npz")) or sorted(path.glob("*.npz"))

@@ -144,3 +144,15 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(UsageError, match=r"h5py(.|\n)*inscape\[data\]"):
         datasets.trajectories_from_minari("any-v0")
+
+
+def test_the_command_line_writes_and_reads_them(minari, capsys, recwarn):
+    from inscape.experiments.cli import main
+
+    assert main(["evaluate", "random", "FourGoals", "--episodes", "3", "--save-episodes", "minari:grid/random-v0"]) == 0
+    assert "inscape observe minari:grid/random-v0" in capsys.readouterr().out
+    assert len(minari.load_dataset("grid/random-v0")) == 3
+    assert not [one for one in recwarn if "author" in str(one.message)]
+    assert main(["observe", "minari:grid/random-v0", "--episodes", "1"]) == 0
+    assert main(["observe", "minari:grid/absent-v0"]) == 2
+    assert "no Minari data set 'grid/absent-v0'" in capsys.readouterr().err
