@@ -58,12 +58,18 @@ class ObservationEncoder(torch.nn.Module):
             self.register_buffer("variance", torch.ones(self.width, dtype=torch.float64))
             self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
-    def forward(self, observations: NDArray[Any]) -> torch.Tensor:
-        rows = torch.as_tensor(np.ascontiguousarray(observations), device=self.offset.device)
+    def forward(self, observations: NDArray[Any] | torch.Tensor) -> torch.Tensor:
+        if isinstance(observations, torch.Tensor):
+            rows = observations
+        else:
+            rows = torch.as_tensor(np.ascontiguousarray(observations), device=self.offset.device)
         rows = rows.reshape(len(rows), -1)
         if self.sizes:
             rows = rows.to(torch.int64) - self.offset
-            columns = [one_hot(rows[:, k], size) for k, size in enumerate(self.sizes)]
+            # a tensor may lie on a card, where `one_hot` would wait to see whether its numbers are in range
+            given = isinstance(observations, torch.Tensor)
+            make = _compared if given else one_hot
+            columns = [make(rows[:, k], size) for k, size in enumerate(self.sizes)]
             return (columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)).to(torch.float32)
         if self.normalize:
             standard = (rows.to(torch.float64) * self.scale - self.mean) / torch.sqrt(self.variance + 1e-8)
@@ -86,3 +92,8 @@ class ObservationEncoder(torch.nn.Module):
         self.mean += shift * count / total
         self.variance.copy_(squares / total)
         self.count.copy_(total)
+
+
+def _compared(numbers: torch.Tensor, size: int) -> torch.Tensor:
+    """Returns `[B, size]` one-hot rows; a row of zeros for a number out of range."""
+    return numbers[:, None] == torch.arange(size, device=numbers.device)

@@ -1,9 +1,10 @@
 """What PPO and A2C share: acting in copies for some steps, then learning from those steps, then again.
 
-The algorithm (schedule, advantages, loss) is one; what runs it is one of two learners with the same weights in the same
-places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in worlds of
-ours with `Discrete` actions: no Python between environment steps, nor between gradient steps. They agree to 1e-6 on
-the same batch (tests/agents/test_on_policy.py). This module imports neither.
+The algorithm (schedule, advantages, loss) is one; what runs it is one of three learners with the same weights in the
+same places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in
+worlds of ours with `Discrete` actions: no Python between environment steps, nor between gradient steps.
+`resident_actor_critic` is torch with the world's copies on the card too. They agree to 1e-6 on the same batch
+(tests/agents/test_on_policy.py, test_resident.py). This module imports none of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from inscape.envs.registry import Task
 
-Backend = Literal["auto", "torch", "compiled"]
+Backend = Literal["auto", "torch", "compiled", "resident"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class OnPolicySettings:
     threads: int = 1
     """CPU threads torch uses while learning; more than one only pays for large networks."""
     backend: Backend = "auto"
-    """What runs the networks: "torch", "compiled" (Numba), or "auto": compiled wherever it can be."""
+    """What runs it: "torch"; "compiled" (Numba, on the CPU); "resident" (torch, worlds of ours stepped on the card);
+    "auto": compiled or resident wherever that can be."""
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "num_steps", "threads"):
@@ -228,38 +230,55 @@ class OnPolicyAgent(Agent):
     # ------------------------------------------------------------------------------------------- backends
 
     def _make_learner(self, task: Task, device: str) -> Learner:
-        obstacle = self.obstacle_to_compiling(task, device)
+        on_card = device.startswith("cuda") or (device == "auto" and has_cuda())
+        obstacles = {
+            "torch": "",
+            "compiled": f"the device is {device}" if on_card else self._obstacle(task, pictures=False, boxes=False),
+            "resident": self._obstacle(task, pictures=True, boxes=True),
+        }
         wanted = self.settings.backend
-        if wanted == "compiled" and obstacle:
+        if wanted == "auto":
+            from inscape.envs.cuda_compile import has_card
+
+            wanted = "resident" if on_card and has_card() else "compiled"
+            wanted = "torch" if obstacles[wanted] else wanted
+        if obstacles[wanted]:
             raise UsageError(
-                f'backend "compiled" for {self.name} on {task.name}: {obstacle}',
-                expected="a world of ours with one player and Discrete actions, on the CPU, nothing normalised",
+                f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
+                expected="a world of ours with one player, nothing normalised; compiled: Discrete actions, on the CPU",
                 hint='backend "auto" takes torch where it must',
             )
-        if wanted == "torch" or obstacle:
-            from inscape.agents.actor_critic import TorchLearner
+        if wanted == "compiled":
+            from inscape.agents.compiled_actor_critic import CompiledLearner
 
-            return TorchLearner(self, task, device)
-        from inscape.agents.compiled_actor_critic import CompiledLearner
+            return CompiledLearner(self, task)
+        if wanted == "resident":
+            from inscape.agents.resident_actor_critic import ResidentLearner
 
-        return CompiledLearner(self, task)
+            return ResidentLearner(self, task, device)
+        from inscape.agents.actor_critic import TorchLearner
 
-    def obstacle_to_compiling(self, task: Task, device: str) -> str:
-        """Returns what keeps the compiled learner from serving here; empty if nothing does."""
+        return TorchLearner(self, task, device)
+
+    def _obstacle(self, task: Task, pictures: bool, boxes: bool) -> str:
+        """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""
         spaces = gymnasium.spaces
         observed = task.observation_space
         if task.world is None:
             return "it is no world of ours"
         if task.world.players > 1:
             return f"it has {task.world.players} players"
-        if not isinstance(task.action_space, spaces.Discrete):
+        if not isinstance(task.action_space, spaces.Discrete) and not boxes:
             return f"its actions are {task.action_space}"
-        if isinstance(observed, spaces.Box) and observed.dtype == np.uint8 and len(observed.shape) == 3:
+        if (
+            isinstance(observed, spaces.Box)
+            and observed.dtype == np.uint8
+            and len(observed.shape) == 3
+            and not pictures
+        ):
             return "it observes pictures"
         if self.settings.normalize_observations or self.settings.normalize_rewards:
             return "observations or rewards are normalised"
-        if device.startswith("cuda") or (device == "auto" and has_cuda()):
-            return f"the device is {device}"
         if _world_size() > 1:
             return "several processes learn together"
         return ""

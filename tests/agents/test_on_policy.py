@@ -20,7 +20,7 @@ from inscape.agents.initialization import orthogonal, perceptron_weights
 from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import Schedule
-from inscape.agents.plugins import make_agent
+from inscape.agents.plugins import default_steps, make_agent
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
@@ -228,7 +228,7 @@ def test_a2c_solves_cartpole_on_every_seed():
     task = resolve_task("CartPole")
     for seed in range(10):
         agent = make_agent("a2c", task, seed=seed)
-        list(agent.learn(task, 300_000))
+        list(agent.learn(task, default_steps("a2c", task)))
         assert evaluate(agent, task, 100, seed=1000 + seed).mean >= 475, seed
 
 
