@@ -91,6 +91,12 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "recurrent-ppo": {
         "tmaze": Preset(80_000, {"learning_rate": 5e-3, "gamma": 0.98}),
+        # rewards of −100 to 10; many copies, because what opening a door brings is mostly chance
+        "tiger": Preset(
+            300_000,
+            {"learning_rate": 3e-3, "gamma": 0.95, "normalize_rewards": True, "num_envs": 64, "num_steps": 32},
+        ),
+        "cheesemaze": Preset(200_000, {"learning_rate": 3e-3, "gamma": 0.95, "normalize_rewards": True}),
     },
     # 10 of 10 seeds end at 500; with λ = 1 one in ten does not
     "a2c": {
