@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = "inscape.agents.kernels.tabular"
 MAX_TABLE = 100_000_000
-FEW_ACTIONS = 16
-"""Up to so many actions, loops over them are unrolled."""
+FEW = 16
+"""Loops over so many actions, or numbers of an observation, are unrolled, and no more."""
 RATES = 1 << 20
 """Step sizes looked up instead of computed, at most."""
 # what the columns of `totals` hold (see the kernel template)
@@ -222,8 +222,7 @@ class TabularAgent(Agent):
         return np.array([[stream_key(self.seed + i, -1 - k) for k in range(2)] for i in range(self._seeds)])
 
     def _numbers(self) -> Any:
-        few = self._actions <= FEW_ACTIONS
-        return tuple(range(self._actions)) if few else np.arange(self._actions)
+        return _unrolled(np.arange(self._actions))
 
     def _compiled(self, world: World, steps: int, kernels: Any = None) -> Advance:
         kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
@@ -235,9 +234,11 @@ class TabularAgent(Agent):
         mask = np.ones((self._seeds, self._rows, self._actions), np.bool_) if masked else None
 
         def surroundings() -> tuple[Any, ...]:
+            seen = world.observation_array(1)
             return (
-                copies["floats"], copies["ints"], world.observation_array(1), self._first, self._strides,
-                self._numbers(), mask, (copies["rows"], self._rows), keys, self._totals, self._limit,
+                copies["floats"], copies["ints"], (seen, seen.reshape(-1)), _unrolled(self._first),
+                _unrolled(self._strides), self._numbers(), mask, (copies["rows"], self._rows), keys, self._totals,
+                self._limit,
             )  # fmt: skip
 
         def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
@@ -247,14 +248,14 @@ class TabularAgent(Agent):
                 int(blocks[block]), int(blocks[block + 1]),
             )  # fmt: skip
             if wrong >= 0:
-                raise self._no_row(around[2].reshape(-1))
+                raise self._no_row(around[2][1])
 
         around = surroundings()
         # what is legal is noted on arrival: of a resumed learner, in all that it has seen
         if mask is not None and "legal" in copies:
             mask[:] = copies["legal"]
         if kernels.look(world.packed, around) >= 0:
-            raise self._no_row(around[2].reshape(-1))
+            raise self._no_row(around[2][1])
         if mask is not None:
             copies["legal"] = mask
 
@@ -340,6 +341,11 @@ class TabularAgent(Agent):
         restore_rng(self._acting, state["acting"])
         copies = state["copies"]
         self._copies = None if copies is None else {name: np.array(array) for name, array in copies.items()}
+
+
+def _unrolled(numbers: Array) -> Any:
+    """Returns the numbers as a tuple where they are few: its length is then known when compiling."""
+    return tuple(numbers.tolist()) if len(numbers) <= FEW else numbers
 
 
 def _cores() -> int:

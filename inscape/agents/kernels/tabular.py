@@ -5,11 +5,12 @@ steps and learners that calls the pair of `LEARNER`. The pairs know no world: im
 learners run on any other Gymnasium environment, in plain Python.
 
 What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`; `E`, what of the world they are
-in, (F, I, obs, start, strides, numbers, mask,
-(current, num_rows), keys, totals, limit); `S`, the settings as numbers, (gamma, rate,
-power, floor, epsilon_start, epsilon_end, epsilon_steps, extra); `rates`, the step size of the n-th update.
-`numbers` stands for the actions, a tuple where they are few: its length is then known when compiling. `mask
-[N, rows, A]`, which actions are legal where, or None. Random numbers: `keys [N, 2]`, numbers `t · DRAWS` and following.
+in, (F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit); `S`, the settings as numbers,
+(gamma, rate, power, floor, epsilon_start, epsilon_end, epsilon_steps, extra); `rates`, the step size of the n-th
+update. `obs` is room for one observation, twice: as the world writes it, and flat. (A view made at each step counts
+references to every array at hand, most of the time.) `start` and `strides` make a row of an observation,
+`numbers` stands for the actions: tuples where they are few, whose length is then known when compiling. `mask [N, rows,
+A]`, which actions are legal where, or None. Random numbers: `keys [N, 2]`, numbers `t · DRAWS` and following.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from inscape.envs.kernels.names import (
 EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = 0, 1, 2, 3, 4
 DRAWS = 4  # random numbers of a step: the choice; the next choice, or which table; which among equals
 TILE = 32  # learners side by side: enough to hide latency, few enough for their tables to stay near
+NATURAL = 0x7FFFFFFFFFFFFFFF  # `index & NATURAL` is the index, and LLVM leaves out what a negative one would need
 ACCUMULATING, REPLACING, DUTCH = 0, 1, 2
 FIRST_VISIT, EVERY_VISIT, OFF_POLICY = 0, 1, 2
 SMALLEST_TRACE = 1e-12  # of traces that start at most at 1: below, a trace is forgotten
@@ -105,19 +107,17 @@ def expected_value(q, at, mask, i, row, epsilon, numbers):
 def choose(q, at, mask, i, row, epsilon, u, numbers):
     """Returns an action, epsilon-greedy, uniform among the legal or among the best; one number decides both."""
     explores = u < epsilon
-    rest = u / epsilon if explores else (u - epsilon) / (1.0 - epsilon)
-    least = -np.inf if explores else best_value(q, at, mask, i, row, numbers)
+    rest = (u - (0.0 if explores else epsilon)) / (epsilon if explores else 1.0 - epsilon)
+    best = best_value(q, at, mask, i, row, numbers)
     count = 0
     for a in range(len(numbers)):
-        count += (q[at, row, a] >= least) & allowed(mask, i, row, a)
-    k = int(rest * count)
-    chosen, seen, last = 0, 0, 0
-    for a in range(len(numbers)):  # number k of them, found without a branch
-        fine = (q[at, row, a] >= least) & allowed(mask, i, row, a)
-        chosen = a if fine & (seen == k) else chosen
-        last = a if fine else last
-        seen += fine
-    return chosen if k < count else last  # rounding may make `rest` one
+        count += ((q[at, row, a] >= best) | explores) & allowed(mask, i, row, a)
+    k = min(int(rest * count), count - 1)  # rounding may make `rest` one
+    chosen, seen = 0, 0
+    for a in range(len(numbers)):  # number k of them: as many actions lie before it as are passed with k or fewer
+        seen += ((q[at, row, a] >= best) | explores) & allowed(mask, i, row, a)
+        chosen += seen <= k
+    return chosen
 
 
 @inline
@@ -395,7 +395,7 @@ def td_lambda_update(
 def cell(seen, first, strides):
     """Returns the row of the table for an observation of several integers."""
     row = 0
-    for d in range(seen.shape[0]):
+    for d in range(len(strides)):
         row += (int(seen[d]) - first[d]) * strides[d]
     return row
 
@@ -412,8 +412,9 @@ def note_legal(mask, params, state, i, row, numbers):
 @inline
 def arrive(params, state, obs, start, strides, numbers, mask, num_rows, i):
     """Observes; returns the row of the table, −1 if there is none, and notes what is legal there."""
-    observe_into(params, state, obs, 0)
-    row = cell(obs.reshape(-1), start, strides)
+    out, seen = obs
+    observe_into(params, state, out, 0)
+    row = cell(seen, start, strides)
     if not 0 <= row < num_rows:
         return -1
     note_legal(mask, params, state, i, row, numbers)
@@ -461,6 +462,15 @@ def begin_again(
     return -1
 
 
+@inline
+def lost(params, F, I, obs, start, strides, numbers, mask, num_rows, low, high):
+    """Returns the first learner that sees what has no row, and leaves that in `obs`."""
+    for i in range(low, high):
+        if arrive(params, load_state(F, I, i), obs, start, strides, numbers, mask, num_rows, i) < 0:
+            return i
+    return -1
+
+
 @jit
 def look(P, E):
     """Finds the row of every learner; returns −1, or who sees what has none."""
@@ -492,27 +502,39 @@ act, update = RULES[LEARNER]
 def learn(P, E, T, S, rates, done, steps, low, high):
     """Takes `steps` steps, numbers `done` and following, with learners low … high − 1.
 
+    Each step is three passes over a tile of learners, so that the processor overlaps them: what one learner does
+    depends on itself at every turn, and its whole step is longer than what the processor looks ahead.
+
     Returns −1, or the learner whose observation, left in `obs`, has no row in the table.
     """
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
+    actions, lengths, rows = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    gains, terminations, ends = np.empty(TILE), np.empty(TILE, np.bool_), np.empty(TILE, np.bool_)
     F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
             epsilon = epsilon_at(S, t)
-            for i in range(first, last):
-                row = current[i]
-                action = act(T, numbers, mask, keys, i, row, t, epsilon)
-                gain, terminated, over, length, then = move(
-                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i, action
+            for learner in range(first, last):
+                i, k = learner & NATURAL, (learner - first) & NATURAL
+                actions[k] = act(T, numbers, mask, keys, i, current[i] & NATURAL, t, epsilon)
+            least = 0
+            for learner in range(first, last):
+                i, k = learner & NATURAL, (learner - first) & NATURAL
+                gains[k], terminations[k], ends[k], lengths[k], rows[k] = move(
+                    params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, totals, limit, i,
+                    actions[k] & NATURAL,
                 )  # fmt: skip
-                if then < 0:
-                    return i
+                least = min(least, rows[k])
+            if least < 0:
+                return lost(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last)
+            for learner in range(first, last):
+                i, k = learner & NATURAL, (learner - first) & NATURAL
                 totals[i, ERRORS] += update(
-                    T, numbers, mask, keys, i, row, action, gain, terminated, over, length,
-                    then, t, epsilon, S, rates,
+                    T, numbers, mask, keys, i, current[i] & NATURAL, actions[k] & NATURAL, gains[k], terminations[k],
+                    ends[k], lengths[k], rows[k] & NATURAL, t, epsilon, S, rates,
                 )  # fmt: skip
-                current[i] = then
+                current[i] = rows[k]
             wrong = begin_again(
                 params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
             )  # fmt: skip
