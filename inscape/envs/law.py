@@ -171,6 +171,8 @@ class World(BatchedLaw):
         member = inspect.getattr_static(cls, name, None)
         if isinstance(member, staticmethod):
             member = member.__func__
+        elif isinstance(member, classmethod):  # a reader's helper of several worlds
+            member = member.__get__(None, cls)
         return member if callable(member) and not isinstance(member, type) else None
 
     @classmethod

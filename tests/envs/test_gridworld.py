@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from inscape.envs.gridworld.grid import GridWorld, read_map
+from inscape.envs.gridworld.grid import GridState, GridWorld, read_map
 from inscape.envs.registry import make_world
 from inscape.errors import UsageError
 
@@ -113,3 +113,13 @@ def test_maps_come_from_text_and_files(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("S.\n.G\n")
     assert read_map("S./.G") == read_map("S.\n.G") == read_map(["S.", ".G"]) == read_map(str(path))
+
+
+def test_words_tell_where_the_goals_are():
+    lake, rooms = make_world("FrozenLake"), make_world("FourGoals", {"goal": "any"})
+    assert lake.describe_state(lake.pack([GridState(0)])).endswith("| goal row 3 column 3")
+    told = rooms.describe_state(rooms.pack([GridState(int(rooms.params.starts[0]))]))
+    goals = [name for name in "ABCD" if name in rooms.goals]
+    assert told.count(" or row ") == len(goals) - 1 == 3
+    one = rooms.with_purpose(rooms.goals["A"])
+    assert " or " not in one.describe_state(one.pack([GridState(int(rooms.params.starts[0]))]))

@@ -52,7 +52,60 @@ class CarPurpose(NamedTuple):
     step_cost: float = 1.0
 
 
-class MountainCar(World):
+class ContinuousCarParams(NamedTuple):
+    """How the car moves and starts: as `CarParams`, with `power`, the velocity gained per step at full pedal."""
+
+    power: float = 0.0015
+    gravity: float = 0.0025
+    min_position: float = -1.2
+    max_position: float = 0.6
+    max_speed: float = 0.07
+    start_low: float = -0.6
+    start_high: float = -0.4
+
+
+class ContinuousCarPurpose(NamedTuple):
+    """The flag's position (m), the least velocity there (m per step), what it is worth, the cost of squared pedal."""
+
+    goal_position: float = 0.45
+    goal_velocity: float = 0.0
+    goal_reward: float = 100.0
+    action_cost: float = 0.1
+
+
+AnyCarParams = CarParams | ContinuousCarParams
+AnyCarPurpose = CarPurpose | ContinuousCarPurpose
+
+
+class Valley(World):
+    """What the two cars share: the valley, its settings' limits, and its readers."""
+
+    State = CarState
+    initial_noise = 1
+
+    def setup(self, **settings: Any) -> tuple[Any, Any]:
+        params, purpose = super().setup(**settings)
+        check_valley(self.name, params)
+        return params, purpose
+
+    @staticmethod
+    def observations(params: AnyCarParams) -> gym.Space[Any]:
+        return car_space(params)
+
+    @staticmethod
+    def describe(params: AnyCarParams, purpose: AnyCarPurpose, state: CarState) -> str:
+        return car_in_words(purpose, state)
+
+    @staticmethod
+    def draw(params: AnyCarParams, purpose: AnyCarPurpose, state: CarState) -> Scene:
+        return car_scene(params, purpose, state)
+
+    @staticmethod
+    def place(params: AnyCarParams, state: CarState) -> tuple[float, float]:
+        return on_hill(params, state.x)
+
+
+class MountainCar(Valley):
     """A car in a valley gains momentum to and fro until it reaches the flag on the right.
 
     Actions: `left` (0), `coast` (1), `right` (2): the pedal.
@@ -70,17 +123,10 @@ class MountainCar(World):
     Version history: v0, first.
     """
 
-    State = CarState
     Params = CarParams
     Purpose = CarPurpose
     actions = ("left", "coast", "right")
-    initial_noise = 1
     max_episode_steps = 200
-
-    def setup(self, **settings: Any) -> tuple[CarParams, CarPurpose]:
-        params, purpose = super().setup(**settings)
-        check_valley(self.name, params)
-        return params, purpose
 
     @staticmethod
     def initial(params: CarParams, noise: tuple[float]) -> CarState:
@@ -104,45 +150,8 @@ class MountainCar(World):
     def terminal(params: CarParams, purpose: CarPurpose, state: CarState) -> bool:
         return (state.x >= purpose.goal_position) & (state.x_dot >= purpose.goal_velocity)
 
-    @staticmethod
-    def observations(params: CarParams) -> gym.Space[Any]:
-        return car_space(params)
 
-    @staticmethod
-    def describe(params: CarParams, purpose: CarPurpose, state: CarState) -> str:
-        return car_in_words(purpose, state)
-
-    @staticmethod
-    def draw(params: CarParams, purpose: CarPurpose, state: CarState) -> Scene:
-        return car_scene(params, purpose, state)
-
-    @staticmethod
-    def place(params: CarParams, state: CarState) -> tuple[float, float]:
-        return on_hill(params, state.x)
-
-
-class ContinuousCarParams(NamedTuple):
-    """How the car moves and starts: as `CarParams`, with `power`, the velocity gained per step at full pedal."""
-
-    power: float = 0.0015
-    gravity: float = 0.0025
-    min_position: float = -1.2
-    max_position: float = 0.6
-    max_speed: float = 0.07
-    start_low: float = -0.6
-    start_high: float = -0.4
-
-
-class ContinuousCarPurpose(NamedTuple):
-    """The flag's position (m), the least velocity there (m per step), what it is worth, the cost of squared pedal."""
-
-    goal_position: float = 0.45
-    goal_velocity: float = 0.0
-    goal_reward: float = 100.0
-    action_cost: float = 0.1
-
-
-class MountainCarContinuous(World):
+class MountainCarContinuous(Valley):
     """The car in the valley with a continuous pedal whose use costs.
 
     Actions: `[1]` the pedal in [−1, 1], positive to the right. Values outside are refused (Gymnasium clips).
@@ -161,18 +170,11 @@ class MountainCarContinuous(World):
     Version history: v0, first.
     """
 
-    State = CarState
     Params = ContinuousCarParams
     Purpose = ContinuousCarPurpose
     action_low = (-1.0,)
     action_high = (1.0,)
-    initial_noise = 1
     max_episode_steps = 999
-
-    def setup(self, **settings: Any) -> tuple[ContinuousCarParams, ContinuousCarPurpose]:
-        params, purpose = super().setup(**settings)
-        check_valley(self.name, params)
-        return params, purpose
 
     @staticmethod
     def initial(params: ContinuousCarParams, noise: tuple[float]) -> CarState:
@@ -209,29 +211,13 @@ class MountainCarContinuous(World):
     def terminal(params: ContinuousCarParams, purpose: ContinuousCarPurpose, state: CarState) -> bool:
         return continuous_car_at_flag(purpose, state)
 
-    @staticmethod
-    def observations(params: ContinuousCarParams) -> gym.Space[Any]:
-        return car_space(params)
-
-    @staticmethod
-    def describe(params: ContinuousCarParams, purpose: ContinuousCarPurpose, state: CarState) -> str:
-        return car_in_words(purpose, state)
-
-    @staticmethod
-    def draw(params: ContinuousCarParams, purpose: ContinuousCarPurpose, state: CarState) -> Scene:
-        return car_scene(params, purpose, state)
-
-    @staticmethod
-    def place(params: ContinuousCarParams, state: CarState) -> tuple[float, float]:
-        return on_hill(params, state.x)
-
 
 def continuous_car_at_flag(purpose: ContinuousCarPurpose, state: CarState) -> bool:
     """Returns whether the car is where `purpose` wants it (compiled with the law)."""
     return (state.x >= single(purpose.goal_position)) & (state.x_dot >= single(purpose.goal_velocity))
 
 
-def check_valley(world: str, params: CarParams | ContinuousCarParams) -> None:
+def check_valley(world: str, params: AnyCarParams) -> None:
     """Checks the settings of a car.
 
     Raises:
@@ -246,14 +232,14 @@ def check_valley(world: str, params: CarParams | ContinuousCarParams) -> None:
         )
 
 
-def car_space(params: CarParams | ContinuousCarParams) -> gym.Space[Any]:
+def car_space(params: AnyCarParams) -> gym.Space[Any]:
     """Returns the box of positions and velocities."""
     low = np.array([params.min_position, -params.max_speed], np.float32)
     high = np.array([params.max_position, params.max_speed], np.float32)
     return gym.spaces.Box(low, high, dtype=np.float32)
 
 
-def car_in_words(purpose: CarPurpose | ContinuousCarPurpose, state: CarState) -> str:
+def car_in_words(purpose: AnyCarPurpose, state: CarState) -> str:
     """Returns what there is to know about the car, for a reader of text."""
     slope = math.cos(3 * state.x)
     ground = "on the valley floor" if abs(slope) < 0.05 else f"on the {'right' if slope > 0 else 'left'} slope"
@@ -267,24 +253,20 @@ def height(x: float) -> float:
     return 0.45 * math.sin(3 * x) + 0.55
 
 
-def along_hill(params: CarParams | ContinuousCarParams, x: float) -> tuple[float, float, float, float]:
+def along_hill(params: AnyCarParams, x: float) -> tuple[float, float, float, float]:
     """Returns where position `x` touches the ground in the scene, and the unit vector that points uphill right."""
     slope = 1.35 * math.cos(3 * x)
     norm = math.hypot(1.0, slope)
     return MARGIN + SCALE * (x - params.min_position), BASE - SCALE * height(x), 1.0 / norm, -slope / norm
 
 
-def on_hill(
-    params: CarParams | ContinuousCarParams, x: float, along: float = 0.0, above: float = 0.3
-) -> tuple[float, float]:
+def on_hill(params: AnyCarParams, x: float, along: float = 0.0, above: float = 0.3) -> tuple[float, float]:
     """Returns the scene's point `along` the slope and `above` it, seen from a car at `x`, in scene units."""
     at_x, at_y, right, down = along_hill(params, x)
     return at_x + along * right + above * down, at_y + along * down - above * right
 
 
-def car_scene(
-    params: CarParams | ContinuousCarParams, purpose: CarPurpose | ContinuousCarPurpose, state: CarState
-) -> Scene:
+def car_scene(params: AnyCarParams, purpose: AnyCarPurpose, state: CarState) -> Scene:
     """Returns the valley, the flag and the car."""
     span = params.max_position - params.min_position
     width = SCALE * span + 2 * MARGIN

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gymnasium as gym
-
 from inscape.envs.gridworld import partial_view as pv
 from inscape.envs.gridworld.partial_view import (
     CLOSED,
@@ -17,20 +15,18 @@ from inscape.envs.gridworld.partial_view import (
     OWN,
     PICK_UP,
     TOGGLE,
+    SeenRoom,
     View,
     bit_at,
     column_in_view,
     line_of_sight,
-    look,
     room_floor,
     step_x,
     step_y,
     turned,
 )  # fmt: skip
-from inscape.envs.law import World
 from inscape.envs.scene import Scene, Shape
 
-MISSION = "use the key to open the door and then get to the goal"
 CARRIED = -1  # x and y of the key in the agent's hand
 
 
@@ -111,7 +107,7 @@ def each_start(params: DoorKeyParams, branch: int) -> tuple[float, DoorKeyState]
 ENUMERATED = 6
 
 
-class DoorKey(World):
+class DoorKey(SeenRoom):
     """A room with a key, a locked door, and behind it a room with the goal, seen in part.
 
     Actions: `left` and `right` (turn), `forward`, `pick up` the key ahead, `drop` it on the free cell ahead, `toggle`
@@ -143,7 +139,7 @@ class DoorKey(World):
 
     State = DoorKeyState
     Params = DoorKeyParams
-    actions = pv.ACTIONS
+    mission = "use the key to open the door and then get to the goal"
     initial_noise = 5
     max_episode_steps = 640
 
@@ -213,17 +209,6 @@ class DoorKey(World):
         return 1.0, DoorKeyState(x, y, direction, key_x, key_y, door, state.wall, state.door_y, steps)
 
     @staticmethod
-    def reward(
-        params: DoorKeyParams, purpose: Any, state: DoorKeyState, action: int, next_state: DoorKeyState
-    ) -> float:
-        arrived = (next_state.x == params.size - 2) & (next_state.y == params.size - 2)
-        return 1.0 - 0.9 * (next_state.steps / params.max_steps) if arrived else 0.0
-
-    @staticmethod
-    def terminal(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> bool:
-        return (state.x == params.size - 2) & (state.y == params.size - 2)
-
-    @staticmethod
     def observation_view(params: DoorKeyParams, state: DoorKeyState) -> View:
         dx, dy, far = step_x(state.direction), step_y(state.direction), params.size - 2
         carrying = state.key_x == CARRIED
@@ -249,37 +234,11 @@ class DoorKey(World):
         )
 
     @staticmethod
-    def observation_entry(params: DoorKeyParams, view: View, k: int) -> tuple[int, int, int]:
-        return look(view, k)
-
-    @staticmethod
-    def observations(params: DoorKeyParams) -> gym.Space[Any]:
-        return pv.image_space()
-
-    @staticmethod
-    def describe(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> str:
-        return pv.describe_view(DoorKey.observation_view(params, state), MISSION, params.compass)
-
-    @staticmethod
-    def describe_observation(params: DoorKeyParams, purpose: Any, observation: Any) -> str:
-        """Returns an image in words."""
-        return pv.describe_view(pv.view_of(observation), MISSION, params.compass)
-
-    @staticmethod
-    def draw_view(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> Scene:
-        """Returns what the agent sees, itself below and facing up."""
-        return pv.draw_view(DoorKey.observation_view(params, state), params.compass)
-
-    @staticmethod
     def draw(params: DoorKeyParams, purpose: Any, state: DoorKeyState) -> Scene:
-        view = DoorKey.observation_view(params, state)
+        view = DoorKey.seen(params, state)
         walls = [(state.wall, y) for y in range(1, params.size - 1) if y != state.door_y]
         things: tuple[Shape, ...] = pv.door_shapes(state.wall, state.door_y, state.door)
         carrying = state.key_x == CARRIED
         if not carrying:
             things += pv.key_shapes(state.key_x + 0.5, state.key_y + 0.5, 1.0)
         return pv.draw_room(params.size, view, state.x, state.y, state.direction, walls, things, carrying)
-
-    @staticmethod
-    def place(params: DoorKeyParams, state: DoorKeyState) -> tuple[float, float]:
-        return state.x + 0.5, state.y + 0.5

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gymnasium as gym
-
 from inscape.envs.gridworld import partial_view as pv
 from inscape.envs.gridworld.partial_view import (
     EVERY,
     FORWARD,
     OWN,
+    SeenRoom,
     View,
     bit_at,
     line_of_sight,
-    look,
     room_floor,
     step_x,
     step_y,
     turned,
 )  # fmt: skip
-from inscape.envs.law import World
 from inscape.envs.scene import Scene
 from inscape.errors import UsageError
-
-MISSION = "get to the green goal square"
 
 
 class EmptyRoomState(NamedTuple):
@@ -56,7 +51,7 @@ class EmptyRoomParams(NamedTuple):
     compass: bool
 
 
-class EmptyRoom(World):
+class EmptyRoom(SeenRoom):
     """An empty square room with the goal in its far corner, seen in part.
 
     Actions: `left` and `right` (turn), `forward`, `pick up`, `drop`, `toggle`, `done`; the last four do nothing here.
@@ -86,7 +81,7 @@ class EmptyRoom(World):
 
     State = EmptyRoomState
     Params = EmptyRoomParams
-    actions = pv.ACTIONS
+    mission = "get to the green goal square"
     max_episode_steps = 256
 
     @classmethod
@@ -138,17 +133,6 @@ class EmptyRoom(World):
         return 1.0, state
 
     @staticmethod
-    def reward(
-        params: EmptyRoomParams, purpose: Any, state: EmptyRoomState, action: int, next_state: EmptyRoomState
-    ) -> float:
-        arrived = (next_state.x == params.size - 2) & (next_state.y == params.size - 2)
-        return 1.0 - 0.9 * (next_state.steps / params.max_steps) if arrived else 0.0
-
-    @staticmethod
-    def terminal(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> bool:
-        return (state.x == params.size - 2) & (state.y == params.size - 2)
-
-    @staticmethod
     def observation_view(params: EmptyRoomParams, state: EmptyRoomState) -> View:
         dx, dy, far = step_x(state.direction), step_y(state.direction), params.size - 2
         floor = room_floor(state.x, state.y, dx, dy, params.size, params.size)
@@ -158,32 +142,6 @@ class EmptyRoom(World):
         return View(floor & seen & ~goal, seen & ~floor, goal, 0, 0, 0, compass)
 
     @staticmethod
-    def observation_entry(params: EmptyRoomParams, view: View, k: int) -> tuple[int, int, int]:
-        return look(view, k)
-
-    @staticmethod
-    def observations(params: EmptyRoomParams) -> gym.Space[Any]:
-        return pv.image_space()
-
-    @staticmethod
-    def describe(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> str:
-        return pv.describe_view(EmptyRoom.observation_view(params, state), MISSION, params.compass)
-
-    @staticmethod
-    def describe_observation(params: EmptyRoomParams, purpose: Any, observation: Any) -> str:
-        """Returns an image in words."""
-        return pv.describe_view(pv.view_of(observation), MISSION, params.compass)
-
-    @staticmethod
-    def draw_view(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> Scene:
-        """Returns what the agent sees, itself below and facing up."""
-        return pv.draw_view(EmptyRoom.observation_view(params, state), params.compass)
-
-    @staticmethod
     def draw(params: EmptyRoomParams, purpose: Any, state: EmptyRoomState) -> Scene:
-        view = EmptyRoom.observation_view(params, state)
+        view = EmptyRoom.seen(params, state)
         return pv.draw_room(params.size, view, state.x, state.y, state.direction)
-
-    @staticmethod
-    def place(params: EmptyRoomParams, state: EmptyRoomState) -> tuple[float, float]:
-        return state.x + 0.5, state.y + 0.5

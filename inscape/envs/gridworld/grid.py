@@ -212,10 +212,12 @@ class GridWorld(World):
             f"{name} {_ground(params, purpose, state.cell, int(params.after[0, k, state.cell]))}"
             for k, name in enumerate(NAMES[params.moves])
         )
-        wanted = ""
-        if purpose.goal != ANY_GOAL:
-            goal_row, goal_column = divmod(purpose.goal, params.width)
-            wanted = f" | goal row {goal_row} column {goal_column}"
+        places = [
+            "row {} column {}".format(*divmod(cell, params.width))
+            for cell in range(len(params.letters))
+            if is_goal(params, purpose, cell)
+        ]
+        wanted = f" | goal {' or '.join(places)}" if places else ""
         return f"row {row} column {column} | {around}{wanted}"
 
     @staticmethod

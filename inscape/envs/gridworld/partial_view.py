@@ -13,11 +13,12 @@ line of sight and the order of the image's entries; equal to the package minigri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.law import World
 from inscape.envs.scene import Circle, Polygon, Rect, Scene, Shape
 from inscape.errors import UsageError
 
@@ -154,11 +155,6 @@ def look(view: View, k: int) -> tuple[int, int, int]:
 # ------------------------------------------------------------------------------------- ordinary Python
 
 
-def image_space() -> gym.spaces.Box:
-    """Returns the space of images: what MiniGrid's `ImgObsWrapper` leaves, `[7, 7, 3]` uint8."""
-    return gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
-
-
 def check_settings(world: str, size: int, smallest: int, max_steps: int | None, reward: str) -> None:
     """Raises UsageError unless the settings every such world has are possible."""
     if not isinstance(size, (int, np.integer)) or not smallest <= size <= LARGEST:
@@ -277,7 +273,7 @@ def draw_room(
     return Scene(size, size, tuple(shapes))
 
 
-def draw_view(view: View, compass: bool) -> Scene:
+def scene_of_view(view: View, compass: bool) -> Scene:
     """Returns the view as a scene, the agent in the middle of its lowest row and facing up; what is out of its sight is
     dark. With a compass, an arrow below shows which way it faces in the house."""
     shapes: list[Shape] = [Rect(0, 0, SIDE, SIDE + compass, fill="muted")]
@@ -332,3 +328,61 @@ def key_shapes(x: float, y: float, scale: float) -> tuple[Shape, ...]:
         Rect(x, y + 0.22 * s, 0.22 * s, 0.12 * s, fill="ink", layer="moving"),
         Circle(x, y - 0.2 * s, 0.2 * s, fill="yellow", stroke="ink", line_width=0.08 * s, layer="moving"),
     )
+
+
+# ------------------------------------------------------------------------------------- what the worlds share
+
+
+class SeenRoom(World):
+    """A square room with the goal in its far corner, of which the agent sees the cells before it.
+
+    Subclasses say what there is (`initial`, `transition`) and how it looks (`observation_view`, `draw`). Their states
+    have `x`, `y`, `direction` and `steps`, their params `size`, `max_steps` and `compass`.
+    """
+
+    actions = ACTIONS
+    mission: ClassVar[str]
+    """What is to be done, for readers of text."""
+
+    @staticmethod
+    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:
+        arrived = (next_state.x == params.size - 2) & (next_state.y == params.size - 2)
+        return 1.0 - 0.9 * (next_state.steps / params.max_steps) if arrived else 0.0
+
+    @staticmethod
+    def terminal(params: Any, purpose: Any, state: Any) -> bool:
+        arrived: bool = (state.x == params.size - 2) & (state.y == params.size - 2)
+        return arrived
+
+    @staticmethod
+    def observation_entry(params: Any, view: View, k: int) -> tuple[int, int, int]:
+        return look(view, k)
+
+    @staticmethod
+    def observations(params: Any) -> gym.Space[Any]:
+        """Returns the space of images: what MiniGrid's `ImgObsWrapper` leaves, `[7, 7, 3]` uint8."""
+        return gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
+
+    @classmethod
+    def seen(cls, params: Any, state: Any) -> View:
+        """Returns what the agent sees."""
+        view: View = cls.observation_view(params, state)  # type: ignore[attr-defined]
+        return view
+
+    @classmethod
+    def describe(cls, params: Any, purpose: Any, state: Any) -> str:
+        return describe_view(cls.seen(params, state), cls.mission, params.compass)
+
+    @classmethod
+    def describe_observation(cls, params: Any, purpose: Any, observation: Any) -> str:
+        """Returns an image in words."""
+        return describe_view(view_of(observation), cls.mission, params.compass)
+
+    @classmethod
+    def draw_view(cls, params: Any, purpose: Any, state: Any) -> Scene:
+        """Returns what the agent sees, itself below and facing up."""
+        return scene_of_view(cls.seen(params, state), params.compass)
+
+    @staticmethod
+    def place(params: Any, state: Any) -> tuple[float, float]:
+        return state.x + 0.5, state.y + 0.5

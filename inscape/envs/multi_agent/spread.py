@@ -73,18 +73,6 @@ class SpreadView(NamedTuple):
 # ------------------------------------------------------------------------------------------- the law, for both classes
 
 
-def start(params: SpreadParams, noise: tuple[float, ...]) -> SpreadState:
-    """Returns agents at rest and landmarks, all uniform in [−1, 1]² (compiled with the law)."""
-    x, y, lx, ly = params.zeros, params.zeros, params.zeros, params.zeros
-    count = len(params.zeros)
-    for i in range(count):
-        x = replaced(x, i, 2.0 * noise[4 * i] - 1.0)
-        y = replaced(y, i, 2.0 * noise[4 * i + 1] - 1.0)
-        lx = replaced(lx, i, 2.0 * noise[4 * i + 2] - 1.0)
-        ly = replaced(ly, i, 2.0 * noise[4 * i + 3] - 1.0)
-    return SpreadState(x, y, params.zeros, params.zeros, lx, ly)
-
-
 def moved(params: SpreadParams, state: SpreadState, fx: tuple[float, ...], fy: tuple[float, ...]) -> SpreadState:
     """Returns the state one step on under the agents' own forces and their contacts (compiled with the law).
 
@@ -165,76 +153,107 @@ def entry(view: SpreadView, k: int) -> float:
     return 0.0
 
 
-def constants(
-    agents: int,
-    local_ratio: float,
-    damping: float,
-    sensitivity: float,
-    contact_force: float,
-    contact_margin: float,
-    size: float,
-    terminate_on_success: bool,
-) -> tuple[SpreadParams, SpreadPurpose]:
-    """Returns params and purpose, the settings checked."""
-    require("local_ratio", local_ratio, 0, 1)
-    require("damping", damping, 0, 1)
-    for name, value in (("sensitivity", sensitivity), ("contact_force", contact_force)):
-        require(name, value, 0, 1e9)
-    require("size", size, 1e-6, 1)
-    require("contact_margin", contact_margin, 1e-6, 1)
-    if not isinstance(terminate_on_success, bool):
-        raise UsageError(f"terminate_on_success = {terminate_on_success!r}", expected="True or False")
-    params = SpreadParams(
-        (0.0,) * agents, 0.1, float(damping), float(sensitivity), float(contact_force), float(contact_margin),
-        float(size), terminate_on_success,
-    )  # fmt: skip
-    return params, SpreadPurpose(float(local_ratio))
+# ------------------------------------------------------------------------------------------- the worlds
 
 
-def scene(params: SpreadParams, state: SpreadState) -> Scene:
-    """Returns the plane, seen from above: landmarks as dark dots, agents as discs with their velocities."""
-    side = 2 * REACH
+class Particles(World):
+    """What the two worlds share: how episodes begin and end, and how a state is shown. Subclasses say who steers."""
 
-    def on_page(x: float, y: float) -> tuple[float, float]:
-        return min(max(x + REACH, 0.0), side), min(max(REACH - y, 0.0), side)
+    State = SpreadState
+    Params = SpreadParams
+    Purpose = SpreadPurpose
+    lengths = dict.fromkeys(("x", "y", "vx", "vy", "lx", "ly", "zeros"), 3)
+    initial_noise = 12
+    max_episode_steps = 25
 
-    shapes: list[Shape] = [
-        Rect(0, 0, side, side, fill="paper"),
-        Rect(REACH - 1, REACH - 1, 2, 2, stroke="line", line_width=0.02),
-    ]
-    for i in range(len(state.x)):
-        x, y = on_page(state.x[i], state.y[i])
-        to = on_page(state.x[i] + 0.4 * state.vx[i], state.y[i] + 0.4 * state.vy[i])
-        shapes.append(Circle(x, y, params.size, fill=player_color(i), stroke="ink", line_width=0.02, layer="moving"))
-        shapes.append(Line(x, y, *to, stroke="ink", line_width=0.03, layer="moving"))
-    for lx, ly in zip(state.lx, state.ly):  # on top: a covered landmark is seen on the agent that covers it
-        x, y = on_page(lx, ly)
-        shapes.append(Circle(x, y, 0.08, fill="ink", stroke="paper", line_width=0.02, layer="moving"))
-    return Scene(side, side, tuple(shapes))
+    @classmethod
+    def sized(cls, agents: int = 3, **settings: Any) -> dict[str, Any]:
+        require("agents", agents, 2, 6, whole=True)
+        return {"lengths": dict.fromkeys(cls.lengths, int(agents)), "initial_noise": 4 * int(agents)}
+
+    def setup(  # type: ignore[override]
+        self,
+        agents: int = 3,
+        local_ratio: float = 0.5,
+        damping: float = 0.25,
+        sensitivity: float = 5.0,
+        contact_force: float = 100.0,
+        contact_margin: float = 0.001,
+        size: float = 0.15,
+        terminate_on_success: bool = False,
+    ) -> tuple[SpreadParams, SpreadPurpose]:
+        require("local_ratio", local_ratio, 0, 1)
+        require("damping", damping, 0, 1)
+        for name, value in (("sensitivity", sensitivity), ("contact_force", contact_force)):
+            require(name, value, 0, 1e9)
+        require("size", size, 1e-6, 1)
+        require("contact_margin", contact_margin, 1e-6, 1)
+        if not isinstance(terminate_on_success, bool):
+            raise UsageError(f"terminate_on_success = {terminate_on_success!r}", expected="True or False")
+        params = SpreadParams(
+            (0.0,) * agents, 0.1, float(damping), float(sensitivity), float(contact_force), float(contact_margin),
+            float(size), terminate_on_success,
+        )  # fmt: skip
+        return params, SpreadPurpose(float(local_ratio))
+
+    @staticmethod
+    def initial(params: SpreadParams, noise: tuple[float, ...]) -> SpreadState:
+        x, y, lx, ly = params.zeros, params.zeros, params.zeros, params.zeros
+        count = len(params.zeros)
+        for i in range(count):
+            x = replaced(x, i, 2.0 * noise[4 * i] - 1.0)
+            y = replaced(y, i, 2.0 * noise[4 * i + 1] - 1.0)
+            lx = replaced(lx, i, 2.0 * noise[4 * i + 2] - 1.0)
+            ly = replaced(ly, i, 2.0 * noise[4 * i + 3] - 1.0)
+        return SpreadState(x, y, params.zeros, params.zeros, lx, ly)
+
+    @staticmethod
+    def terminal(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> bool:
+        return params.ends and farthest_and_total(state)[0] < COVERED
+
+    @staticmethod
+    def observations(params: SpreadParams) -> gym.Space[Any]:
+        return gym.spaces.Box(-np.inf, np.inf, (6 * len(params.zeros),), np.float32)
+
+    @staticmethod
+    def describe(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> str:
+        agents = " | ".join(
+            f"agent {i} at {state.x[i]:.2f} {state.y[i]:.2f} moving {state.vx[i]:.2f} {state.vy[i]:.2f}"
+            for i in range(len(state.x))
+        )
+        landmarks = " | ".join(
+            f"landmark {k} at {lx:.2f} {ly:.2f}, nearest agent "
+            f"{min(math.hypot(x - lx, y - ly) for x, y in zip(state.x, state.y)):.2f} away"
+            for k, (lx, ly) in enumerate(zip(state.lx, state.ly))
+        )
+        return f"{agents} | {landmarks} | goal: an agent at every landmark, no collisions (x grows right, y up)"
+
+    @staticmethod
+    def draw(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> Scene:
+        """Returns the plane, seen from above: landmarks as dark dots, agents as discs with their velocities."""
+        side = 2 * REACH
+
+        def on_page(x: float, y: float) -> tuple[float, float]:
+            return min(max(x + REACH, 0.0), side), min(max(REACH - y, 0.0), side)
+
+        shapes: list[Shape] = [
+            Rect(0, 0, side, side, fill="paper"),
+            Rect(REACH - 1, REACH - 1, 2, 2, stroke="line", line_width=0.02),
+        ]
+        for i in range(len(state.x)):
+            x, y = on_page(state.x[i], state.y[i])
+            to = on_page(state.x[i] + 0.4 * state.vx[i], state.y[i] + 0.4 * state.vy[i])
+            shapes.append(
+                Circle(x, y, params.size, fill=player_color(i), stroke="ink", line_width=0.02, layer="moving")
+            )
+            shapes.append(Line(x, y, *to, stroke="ink", line_width=0.03, layer="moving"))
+        for lx, ly in zip(state.lx, state.ly):  # on top: a covered landmark is seen on the agent that covers it
+            x, y = on_page(lx, ly)
+            shapes.append(Circle(x, y, 0.08, fill="ink", stroke="paper", line_width=0.02, layer="moving"))
+        return Scene(side, side, tuple(shapes))
 
 
-def in_words(params: SpreadParams, state: SpreadState) -> str:
-    """Returns where all are, and how far from the landmarks."""
-    agents = " | ".join(
-        f"agent {i} at {state.x[i]:.2f} {state.y[i]:.2f} moving {state.vx[i]:.2f} {state.vy[i]:.2f}"
-        for i in range(len(state.x))
-    )
-    landmarks = " | ".join(
-        f"landmark {k} at {lx:.2f} {ly:.2f}, nearest agent "
-        f"{min(math.hypot(x - lx, y - ly) for x, y in zip(state.x, state.y)):.2f} away"
-        for k, (lx, ly) in enumerate(zip(state.lx, state.ly))
-    )
-    return f"{agents} | {landmarks} | goal: an agent at every landmark, no collisions (x grows right, y up)"
-
-
-def space(count: int) -> gym.Space[Any]:
-    return gym.spaces.Box(-np.inf, np.inf, (6 * count,), np.float32)
-
-
-# ------------------------------------------------------------------------------------------- the two worlds
-
-
-class Spread(World):
+class Spread(Particles):
     """Agents in the plane cover landmarks between them without running into each other.
 
     Actions: `stay`, `left`, `right`, `down`, `up`, all agents at once: a push of `sensitivity` for 0.1 units of time.
@@ -259,45 +278,17 @@ class Spread(World):
     Version history: v0, first.
     """
 
-    State = SpreadState
-    Params = SpreadParams
-    Purpose = SpreadPurpose
     actions = ("stay", "left", "right", "down", "up")
     players = 3
     simultaneous = True
     player_names = ("agent_0", "agent_1", "agent_2")
-    lengths = dict.fromkeys(("x", "y", "vx", "vy", "lx", "ly", "zeros"), 3)
-    initial_noise = 12
-    max_episode_steps = 25
 
     @classmethod
     def sized(cls, agents: int = 3, **settings: Any) -> dict[str, Any]:
-        require("agents", agents, 2, 6, whole=True)
-        return {
+        return super().sized(agents) | {
             "players": int(agents),
             "player_names": tuple(f"agent_{k}" for k in range(agents)),
-            "lengths": dict.fromkeys(cls.lengths, int(agents)),
-            "initial_noise": 4 * int(agents),
         }
-
-    def setup(  # type: ignore[override]
-        self,
-        agents: int = 3,
-        local_ratio: float = 0.5,
-        damping: float = 0.25,
-        sensitivity: float = 5.0,
-        contact_force: float = 100.0,
-        contact_margin: float = 0.001,
-        size: float = 0.15,
-        terminate_on_success: bool = False,
-    ) -> tuple[SpreadParams, SpreadPurpose]:
-        return constants(
-            agents, local_ratio, damping, sensitivity, contact_force, contact_margin, size, terminate_on_success
-        )
-
-    @staticmethod
-    def initial(params: SpreadParams, noise: tuple[float, ...]) -> SpreadState:
-        return start(params, noise)
 
     @staticmethod
     def transition(
@@ -322,20 +313,12 @@ class Spread(World):
         return rewards_of(params, purpose, next_state)
 
     @staticmethod
-    def terminal(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> bool:
-        return params.ends and farthest_and_total(state)[0] < COVERED
-
-    @staticmethod
     def observation_view(params: SpreadParams, state: SpreadState, player: int) -> SpreadView:
         return SpreadView(state, player)
 
     @staticmethod
     def observation_entry(params: SpreadParams, view: SpreadView, k: int) -> float:
         return entry(view, k)
-
-    @staticmethod
-    def observations(params: SpreadParams) -> gym.Space[Any]:
-        return space(len(params.zeros))
 
     @staticmethod
     def purposes(params: SpreadParams, purpose: SpreadPurpose) -> dict[str, SpreadPurpose]:
@@ -345,16 +328,8 @@ class Spread(World):
             "avoid each other": SpreadPurpose(1.0),
         }
 
-    @staticmethod
-    def describe(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> str:
-        return in_words(params, state)
 
-    @staticmethod
-    def draw(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> Scene:
-        return scene(params, state)
-
-
-class SpreadForces(World):
+class SpreadForces(Particles):
     """Spread with continuous forces, all agents steered by one hand.
 
     Actions: `[2N]` in [−1, 1]: agent 0's force to the right and up, agent 1's, …, in units of `sensitivity`. In MPE's
@@ -373,43 +348,15 @@ class SpreadForces(World):
     Version history: v0, first.
     """
 
-    State = SpreadState
-    Params = SpreadParams
-    Purpose = SpreadPurpose
     action_low = (-1.0,) * 6
     action_high = (1.0,) * 6
-    lengths = dict.fromkeys(("x", "y", "vx", "vy", "lx", "ly", "zeros"), 3)
-    initial_noise = 12
-    max_episode_steps = 25
 
     @classmethod
     def sized(cls, agents: int = 3, **settings: Any) -> dict[str, Any]:
-        require("agents", agents, 2, 6, whole=True)
-        return {
+        return super().sized(agents) | {
             "action_low": (-1.0,) * (2 * agents),
             "action_high": (1.0,) * (2 * agents),
-            "lengths": dict.fromkeys(cls.lengths, int(agents)),
-            "initial_noise": 4 * int(agents),
         }
-
-    def setup(  # type: ignore[override]
-        self,
-        agents: int = 3,
-        local_ratio: float = 0.5,
-        damping: float = 0.25,
-        sensitivity: float = 5.0,
-        contact_force: float = 100.0,
-        contact_margin: float = 0.001,
-        size: float = 0.15,
-        terminate_on_success: bool = False,
-    ) -> tuple[SpreadParams, SpreadPurpose]:
-        return constants(
-            agents, local_ratio, damping, sensitivity, contact_force, contact_margin, size, terminate_on_success
-        )
-
-    @staticmethod
-    def initial(params: SpreadParams, noise: tuple[float, ...]) -> SpreadState:
-        return start(params, noise)
 
     @staticmethod
     def transition(
@@ -436,10 +383,6 @@ class SpreadForces(World):
         return total / len(rewards)
 
     @staticmethod
-    def terminal(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> bool:
-        return params.ends and farthest_and_total(state)[0] < COVERED
-
-    @staticmethod
     def observation_view(params: SpreadParams, state: SpreadState) -> SpreadView:
         return SpreadView(state, 0)
 
@@ -450,15 +393,3 @@ class SpreadForces(World):
             return entry(view, k)
         other = 1 + heard // 2
         return view.state.vx[other] if heard % 2 == 0 else view.state.vy[other]
-
-    @staticmethod
-    def observations(params: SpreadParams) -> gym.Space[Any]:
-        return space(len(params.zeros))
-
-    @staticmethod
-    def describe(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> str:
-        return in_words(params, state)
-
-    @staticmethod
-    def draw(params: SpreadParams, purpose: SpreadPurpose, state: SpreadState) -> Scene:
-        return scene(params, state)
