@@ -116,7 +116,7 @@ def test_maps_come_from_text_and_files(tmp_path):
 
 
 def test_words_tell_where_the_goals_are():
-    lake, rooms = make_world("FrozenLake"), make_world("FourGoals", {"goal": "any"})
+    lake, rooms = make_world("FrozenLake"), make_world("FourGoals", goal="any")
     assert lake.describe_state(lake.pack([GridState(0)])).endswith("| goal row 3 column 3")
     told = rooms.describe_state(rooms.pack([GridState(int(rooms.params.starts[0]))]))
     goals = [name for name in "ABCD" if name in rooms.goals]
