@@ -60,7 +60,7 @@ class TMaze(World):
         wrong_reward: reward on coming to the end of the other arm.
         still_reward: reward for a move into a wall.
 
-    Source: Bakker (2001), "Reinforcement learning with long short-term memory", NIPS 14, section 4, without noise.
+    Source: Bakker (2001), "Reinforcement learning with long short-term memory", NIPS 14: its T-maze without noise.
     Version history: v0, first.
     """
 
