@@ -101,7 +101,8 @@ class DQNSettings:
     report_every: int = 1_000
     """Environment steps between two reports, which are the points where it can be saved."""
     threads: int = 1
-    """CPU threads used while learning; more than one only pays for pictures and large networks in torch."""
+    """CPU threads for torch, and for the products of matrices of the compiled update; more than one only pays for
+    pictures and large networks, on a machine with nothing else to do."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -572,11 +573,11 @@ def _last_mask(task: Task, happened: Transition) -> Array | None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Lets torch use so many threads, and the BLAS that compiled code calls one, which for small networks is faster."""
+    """Lets torch, and the BLAS that compiled code calls, use so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with blas_threads(1):
+        with blas_threads(count):
             yield
     finally:
         torch.set_num_threads(before)

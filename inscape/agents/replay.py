@@ -161,6 +161,7 @@ class ReplayMemory:
         self._last = np.zeros((64, *self._frame), self._dtype)
         self._free = np.arange(64)[::-1].copy()
         self._head: Array | None = None  # what followed the newest row
+        self._following: Array | None = None  # the array it came in
         self.added = 0
         """Rows added so far."""
         self._tree = None if priority is None else SumTree(self.rows * copies)
@@ -204,12 +205,15 @@ class ReplayMemory:
         """
         self._require_shapes(observation, action)
         row = self.added % self.rows
-        following = transition.observation
+        newest, following = observation, transition.observation
         if self.stack > 1:
-            observation, following = observation[:, -1], following[:, -1]
-        self._close_where_broken(observation)
-        self._forget(row)
-        self._observation[row] = observation
+            newest, following = observation[:, -1], following[:, -1]
+        if self._following is not observation:  # the very array: nothing lies between
+            self._close_where_broken(newest)
+        self._following = transition.observation
+        if self.added >= self.rows:
+            self._forget(row)
+        self._observation[row] = newest
         self._action[row] = action
         self._reward[row] = transition.reward
         self._terminated[row] = transition.terminated
@@ -343,7 +347,7 @@ class ReplayMemory:
         if next_mask is not None:
             # a cut whose last mask nobody knows has no target
             weight = np.where(self._mask_known[at] | terminated, weight, 0.0).astype(np.float32)
-        following = self._following(end, copy)
+        following = self._reached(end, copy)
         if self.stack == 1:
             observation = self._observation[row, copy]
         else:
@@ -373,7 +377,7 @@ class ReplayMemory:
             terminated,
         )
 
-    def _following(self, row: Array, copy: Array) -> Array:
+    def _reached(self, row: Array, copy: Array) -> Array:
         """Returns `[N, ...]` what was observed (its newest frame) after the step of each row."""
         assert self._head is not None
         following = self._observation[(row + 1) % self.rows, copy]
@@ -455,6 +459,7 @@ class ReplayMemory:
             self._next_mask[:used] = masks
         self._last, self._free = np.array(state["last"]), np.array(state["free"])
         self._head = None if state["head"] is None else np.array(state["head"])
+        self._following = None
         self.added, self._largest = int(state["added"]), float(state["largest"])
         if self._tree is not None:
             self._tree.nodes[:] = state["priorities"]
