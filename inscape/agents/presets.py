@@ -170,4 +170,4 @@ ALIASES: Mapping[str, str] = {
 def preset_for(agent: str, task_name: str) -> Preset | None:
     """Returns the preset of an agent (by its registered name) in a task, or None."""
     name = task_name.lower().removeprefix("inscape/")
-    return PRESETS.get(agent, {}).get(ALIASES.get(name, name))
+    return PRESETS.get(agent.removeprefix("independent:"), {}).get(ALIASES.get(name, name))

@@ -43,8 +43,8 @@ class SelfPlaySettings:
 
     learner: str = "ppo"
     """Who learns: an agent that learns and says its probabilities, `ppo` or `dqn`."""
-    learner_settings: dict[str, Any] = field(default_factory=dict)
-    """The learner's settings by name, over its preset in this world."""
+    learner_settings: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """The learner's settings by name and value, over its preset in this world."""
     pool_size: int = 16
     """Past selves kept; when one more comes, one of those closest in time goes."""
     add_every: int = 20_000

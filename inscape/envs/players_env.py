@@ -335,6 +335,8 @@ def no_single_environment(task: Task) -> UsageError:
     """Returns the refusal of one Gymnasium environment for several players."""
     return UsageError(
         f"{task.name} has {task.players} players, and a Gymnasium environment has one",
-        expected="a task of one player, or a reader of several",
-        hint="inscape evaluate plays it: task.vector_env",
+        expected="a task of one player, or what acts in many copies at once",
+        hint=f"inscape train ppo {task.name}; inscape evaluate random {task.name}"
+        if task.simultaneous
+        else f"inscape train self-play {task.name}",
     )

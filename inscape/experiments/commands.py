@@ -225,26 +225,33 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
-    from inscape.agents.rollout import evaluate_players, rollout
+    from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
     from inscape.experiments.run import write_text
     from inscape.experiments.training import EVALUATION_SEED, evaluated_casts, load_agent
 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed
-    document: dict[str, Any] = {"episodes": episodes, "seed": seed}
-    means = []
+    returns = []
     for number, (cast, own) in enumerate(evaluated_casts(agent, task, seed)):
         found = evaluate_players(cast, task, episodes, seed)
-        means += [found[player].mean for player in own]
+        returns += [found[player].returns for player in own]
         if task.players == 1:
-            document |= {"mean": found[0].mean, "low": found[0].ci[0], "high": found[0].ci[1]}
             console.print(_evaluation_line(run.settings.agent, task, found[0]), soft_wrap=True)
         else:
             _print_players(console, cast, task, found)
         if number == 0:
             run.save_episodes("final", rollout(cast, task, min(RECORDED_EPISODES, episodes), seed))
+    everything = np.concatenate(returns)
+    low, high = bootstrap_interval(everything, np.random.default_rng(seed))
+    document: dict[str, Any] = {
+        "mean": float(everything.mean()),
+        "low": low,
+        "high": high,
+        "episodes": episodes,
+        "seed": seed,
+    }
     if task.players > 1:
-        document |= {"mean": float(np.mean(means)), "players": means}
+        document["players"] = [float(own.mean()) for own in returns]
     write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
 
 

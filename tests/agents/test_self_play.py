@@ -146,7 +146,7 @@ def test_the_table_of_games_gives_elo():
 
 
 def test_it_learns_to_beat_a_random_player():
-    own = {"num_envs": 64, "minibatches": 2, "hidden": (64,)}
+    own = {"num_envs": 64, "entropy_coef": 0.01, "hidden": (64, 64)}
     agent = make_agent("self-play", TICTACTOE, settings={"add_every": 10_000, "games": 60, "learner_settings": own})
     curves = [row for row in agent.learn(TICTACTOE, 30_000) if "elo" in row]
     assert [row["pool"] for row in curves] == [2, 3, 4]

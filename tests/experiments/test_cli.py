@@ -173,7 +173,15 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("plan KuhnPoker --model tabular", r"has 2 players.*--model known"),
         ("plan Tiger --model tabular --full-information", r"--full-information with --model tabular.*--model known"),
         ("plan RockPaperScissors", "act at once"),
-        ("train ppo TicTacToe", r"has 2 players.*inscape evaluate random TicTacToe"),
+        ("train ppo TicTacToe", r"has 2 players who act in turn.*inscape train self-play TicTacToe"),
+        ("train self-play FrozenLake", r"FrozenLake has one player.*several"),
+        ("train self-play TicTacToe --learner random", "random as an opponent of itself"),
+        ("train sac TicTacToe", "act in turn"),
+        ("train sac RockPaperScissors", "continuous actions"),
+        ("train ppo Spread --num-envs 16", r"16 rows for the 3 players.*num_envs = 15"),
+        ("train independent:random TicTacToe", "independent learners 'random'"),
+        ("evaluate random pettingzoo:nothing.here", "does not import"),
+        ("watch random pettingzoo:pettingzoo.classic.rps_v2 --save x.gif", r"has 2 players.*inscape evaluate random"),
         ("train q-learning RockPaperScissors", "has 2 players"),
         ("evaluate value-iteration Tiger", r"needs to see the state.*q-learning or ppo"),
         ("evaluate llm RockPaperScissors", r"act at once.*random"),
@@ -349,6 +357,38 @@ def test_several_players_are_evaluated_recorded_and_shown(place: Path, capsys: p
     assert "drawn" in capsys.readouterr().out
     assert run("evaluate random MatrixStagHunt --episodes 30") == 0  # what one gains is not what the other loses
     assert "drawn" not in capsys.readouterr().out
+
+
+def test_several_players_are_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Self-play: trained, gone on with, evaluated alone and against others, watched, reported; and one policy for all."""
+    few = "--final-episodes 4 --evaluate-episodes 2"
+    own = "--learner-settings num_envs 8 num_steps 16"
+    assert run(f"train self-play TicTacToe --steps 512 --add-every 128 --games 4 {own} --out game {few}") == 0
+    text = capsys.readouterr().out
+    assert text.count("player_1") == 2  # from either seat, against a random player
+    rows = open_run("game").metrics()
+    curves = [row for row in rows if "elo" in row]
+    assert [row["steps"] for row in curves] == [128, 256, 384, 512]
+    assert {"win_rate/random", "win_rate/pool"} <= curves[-1].keys()
+    assert all(
+        f"evaluation/return_mean/player_{m}" in row for m in (0, 1) for row in rows if "evaluation/episodes" in row
+    )
+    assert run(f"train self-play TicTacToe --steps 512 --add-every 128 --games 4 {own} --out game {few} --resume") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert run("evaluate game,random TicTacToe --episodes 4") == 0
+    assert run("evaluate game --episodes 4") == 0
+    text = capsys.readouterr().out
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("player_")] == [
+        "self-play", "random", "self-play", "self-play",
+    ]  # fmt: skip
+    assert run("watch game,random TicTacToe --size 64 --save game.gif") == 0
+    assert run("report game") == 0
+    for agent in ("ppo", "independent:ppo"):
+        settings = "--steps 256 --num-envs 8 --num-steps 16"
+        assert run(f"train {agent} RockPaperScissors {settings} --out {agent[:5]} {few}") == 0
+        assert run(f"evaluate {agent[:5]} --episodes 3") == 0
+        text = capsys.readouterr().out
+        assert text.count(f"player_1  {agent}") == 2
 
 
 def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture[str]) -> None:
