@@ -360,7 +360,7 @@ def test_several_players_are_evaluated_recorded_and_shown(place: Path, capsys: p
 
 
 def test_several_players_are_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Self-play: trained, gone on with, evaluated alone and against others, watched, reported; and one policy for all."""
+    """Trained, gone on with, evaluated alone and against others, watched, reported: self-play, and the other ways."""
     few = "--final-episodes 4 --evaluate-episodes 2"
     own = "--learner-settings num_envs 8 num_steps 16"
     assert run(f"train self-play TicTacToe --steps 512 --add-every 128 --games 4 {own} --out game {few}") == 0
