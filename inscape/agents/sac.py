@@ -22,6 +22,7 @@ from torch.nn.functional import relu, softplus
 
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
+from inscape.agents.finite import divergence
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import linear, perceptron
 from inscape.agents.observations import ObservationEncoder
@@ -29,6 +30,7 @@ from inscape.agents.replay import ReplayMemory
 from inscape.agents.tensors import (
     load_module,
     load_optimizer,
+    not_finite,
     optimizer_arrays,
     require_finite_gradients,
     to_arrays,
@@ -400,6 +402,8 @@ class SAC(Agent):
             mean, log_std = outputs.chunk(2, dim=-1)
             noise = torch.randn(mean.shape, generator=self._exploring, device=self.device)
             scaled: Array = (mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh().cpu().numpy()
+        if not np.isfinite(scaled).all():
+            raise divergence(self.name, self.steps, math.nan, not_finite(self.network.named_parameters()))
         return scaled
 
     def _update(self, updates: int) -> list[dict[str, Tensor]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from inscape.agents.acting import greedy_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.device import resolve_device
+from inscape.agents.finite import divergence
 from inscape.agents.interface import (
     Agent,
     Array,
@@ -41,7 +43,7 @@ from inscape.agents.interface import (
 )
 from inscape.agents.plugins import SB3_ALGORITHMS, find_entry
 from inscape.agents.sb3_env import LawVecEnv
-from inscape.agents.tensors import to_arrays, to_tensors
+from inscape.agents.tensors import not_finite, to_arrays, to_tensors
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -287,11 +289,18 @@ class SB3Agent(Agent):
                 model.ep_info_buffer.clear()
                 model.logger.name_to_value.clear()
                 model.logger.name_to_count.clear()
+                self._require_finite_weights()
                 with self._isolated():
                     self._advance(total, callback)
+                self._require_finite_weights()
                 yield self._metrics()
         finally:
             torch.set_num_threads(threads)
+
+    def _require_finite_weights(self) -> None:
+        """Their losses and gradients are out of reach; what they left of the weights is not."""
+        if broken := not_finite(self.model.policy.named_parameters()):
+            raise divergence(self.name, int(self.model.num_timesteps), math.nan, broken)
 
     def _advance(self, total: int, callback: CallbackList) -> None:
         model = self.model

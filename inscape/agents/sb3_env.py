@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from inscape.agents.finite import require_finite
 from inscape.agents.interface import Array
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
 
     def __init__(self, task: Task, n_envs: int, seed: int) -> None:
         self.venv: Any = task.vector_env(n_envs, autoreset="same-step")
-        self._seed = seed
+        self._seed, self._steps, self._name = seed, 0, task.name
         self._actions: Array = np.zeros(0)
         self.action_mask: Array | None = None
         self.returns, self.lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
@@ -48,6 +49,10 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
 
     def step_wait(self) -> tuple[Array, Array, Array, list[dict[str, Any]]]:
         observation, reward, terminated, truncated, info = self.venv.step(self._actions)
+        for array, what in ((reward, "the reward"), (observation, "the observation")):
+            if array.dtype.kind == "f":
+                require_finite(array[None], what, self._steps, self._name)
+        self._steps += 1
         self.action_mask = info.get("action_mask")
         self.returns += reward
         self.lengths += 1
@@ -65,12 +70,18 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what the copies' future depends on; for exact resume."""
-        return {"env": self.venv.state_dict(), "returns": self.returns.copy(), "lengths": self.lengths.copy()}
+        return {
+            "env": self.venv.state_dict(),
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+            "steps": self._steps,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from `state_dict()`."""
         self.venv.load_state_dict(state["env"])
         self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
+        self._steps = int(state["steps"])
         self.action_mask = self.venv.world.legal_actions(self.venv.states)
 
     def action_masks(self) -> Array:

@@ -71,10 +71,14 @@ def require_finite_gradients(
     """Raises if the norm of the gradients is not finite; the message names step, loss and the first such tensors."""
     if np.isfinite(norm):
         return
+    raise divergence(agent, step, loss, not_finite(named))
+
+
+def not_finite(named: Iterable[tuple[str, torch.nn.Parameter]]) -> list[str]:
+    """Returns which weights and gradients are not finite, by name."""
     parameters = list(named)
     broken = [f"weights {name}" for name, p in parameters if not bool(torch.isfinite(p).all())]
-    broken += [f"gradient of {name}" for name, p in parameters if not _finite(p.grad)]
-    raise divergence(agent, step, loss, broken)
+    return broken + [f"gradient of {name}" for name, p in parameters if not _finite(p.grad)]
 
 
 def _finite(tensor: torch.Tensor | None) -> bool:
