@@ -45,8 +45,9 @@ from inscape.envs.kernels.names import (
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
 # action is ignored), DISABLED waits for a reset from outside.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-# Copies per round of passes: few enough that a round stays in the first-level cache.
-TILE = 512
+# Copies per round of passes: few enough that a round stays in the second-level cache, many enough that what a pass over
+# them costs at its beginning (some 0.2 µs, to see that its arrays do not overlap) is small.
+TILE = 4096
 
 
 @jit
@@ -124,15 +125,23 @@ def finished(I, fresh, start, stop):
 
 @jit
 def restart(P, F, I, work, start, stop):
-    """Puts finished copies into the first state of their next episode, lists them in `fresh`, returns how many."""
+    """Puts finished copies into the first state of their next episode, lists them in `fresh`, returns how many.
+
+    In three passes: what is drawn from is brought together, so that several first states are drawn at once.
+    """
     params = load_params(P)
     fresh, kept_F, kept_I, _, _ = work
     count = finished(I, fresh, start, stop)
     for k in range(start, count):
         i = fresh[k]
-        state = sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS)
-        store_state(F, I, i, state)
+        kept_I[KEY, k] = I[KEY, i]
+        kept_I[CLOCK, k] = I[CLOCK, i]
+    for row in range(start, count):
+        k = np.uint64(row)
+        state = sample_initial(params, kept_I[KEY, k], kept_I[CLOCK, k] * SLOTS + TRANSITION_SLOTS)
         store_state(kept_F, kept_I, k, state)
+    for k in range(start, count):
+        store_state(F, I, fresh[k], load_state(kept_F, kept_I, k))
     return count - start
 
 
