@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 EXAMPLES = Path(__file__).parent.parent / "examples"
+# One world of each kind. Compiling a world for all its readers takes some ten seconds of a cold start: quick tests that
+# go through the catalogue stop at these (and at users' files), `make test-slow` goes on.
+ONE_OF_EACH_KIND = {
+    "GridWorld", "FrozenLake", "FrozenLake8x8", "FrozenLake-firm", "FrozenLake8x8-firm", "FourGoals",
+    "DynaMaze",  # one law so far
+    "Taxi",  # sampled without a loop
+    "EmptyRoom",  # wide, three entries at a time
+    "RiverSwim", "Tiger",  # small; partly observed
+    "CartPole", "Pendulum",  # starts that can only be drawn; continuous actions
+    "Household",  # goals as parameters, text
+    "TicTacToe", "KuhnPoker",  # in turn, wide; in turn, hidden
+    "RockPaperScissors", "HelperHinderer", "Spread",  # all at once: a table; a grid; in the plane
+}  # fmt: skip
+
+
+def one_of_each_kind(names: Iterable[str]) -> list[Any]:
+    """Returns the names as parameters of a test, slow but for one world of each kind."""
+    quick = ONE_OF_EACH_KIND | {f"inscape/{name}-v0" for name in ONE_OF_EACH_KIND}
+    return [name if name in quick or ":" in name else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture(autouse=True, scope="session")

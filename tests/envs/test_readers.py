@@ -8,10 +8,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from inscape.envs.enumeration import enumerate_dynamics
+from inscape.envs.kernels.stepping import TILE
 from inscape.envs.law import States
 from inscape.envs.registry import make_world, resolve_task, world_specs
 from inscape.errors import MissingLawError, UsageError
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, one_of_each_kind
 
 NAMES = [spec.name for spec in world_specs()] + [f"{EXAMPLES / 'elevator.py'}:Elevator"]
 LIMIT = 12
@@ -32,7 +33,7 @@ def same(a, b):
     return all(np.array_equal(x, y, equal_nan=True) for x, y in ((a.floats, b.floats), (a.ints, b.ints)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
 def test_every_reader_tells_the_same_story(name):
     """One test per world, so that each is compiled by one process."""
     world = resolve_task(name).world
@@ -163,6 +164,24 @@ def resume_is_exact(world):
         world.vector_env(4).load_state_dict(kept)
 
 
+@pytest.mark.parametrize(
+    ("name", "autoreset"),
+    [("CartPole", "same-step"), ("CartPole", "next-step"), ("EmptyRoom", "next-step"), ("TicTacToe", "same-step")],
+)
+def test_more_copies_than_a_round_of_passes_holds(name, autoreset):
+    """Copies of the second round live as they would in the first one: alone, with their own streams."""
+    world = make_world(name)
+    count = TILE + 40
+    many, few = (world.vector_env(n, autoreset, max_episode_steps=LIMIT, threads=1) for n in (count, 40))
+    many.reset(seed=5)
+    few.reset(seed=5, options={"first_copy": TILE})
+    for t in range(30):
+        actions = world.random_actions(many.states, np.random.default_rng(t))
+        (obs, *rest, _), (few_obs, *few_rest, _) = many.step(actions), few.step(actions[TILE:])
+        assert np.array_equal(obs[TILE:], few_obs)
+        assert all(np.array_equal(x[TILE:], y) for x, y in zip(rest, few_rest))
+
+
 @pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals"])
 def test_two_threads_live_the_same_life_as_one(name):
     world = resolve_task(name).world
@@ -221,7 +240,7 @@ def test_observations_determine_states(name):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", [spec.id for spec in world_specs() if spec.players == 1])
+@pytest.mark.parametrize("name", one_of_each_kind(spec.id for spec in world_specs() if spec.players == 1))
 def test_gymnasiums_checker_is_content(name):
     check_env(gym.make(name, render_mode="rgb_array").unwrapped)
     venv = gym.make_vec(name, num_envs=3, vectorization_mode="vector_entry_point")

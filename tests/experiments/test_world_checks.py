@@ -17,6 +17,7 @@ from inscape.experiments.checking import CheckReport, Failed, chi_square_deviati
 from inscape.experiments.law_checks import Law
 from inscape.experiments.reader_checks import Environments, welch_deviation
 from inscape.experiments.world_checks import check_environment, check_world
+from tests.conftest import ONE_OF_EACH_KIND
 from tests.envs.multi_worlds import Tag, Walkers
 
 
@@ -741,24 +742,11 @@ def test_welch_deviation_agrees_with_scipy() -> None:
 
 
 NAMES = [spec.name for spec in world_specs()]
-# One of each kind is compiled, some 4 s each. tests/envs/test_readers.py compares the plain and compiled laws of all
-# worlds; the slow test checks everything.
-COMPILED = {
-    "GridWorld", "FrozenLake", "FrozenLake8x8", "FrozenLake-firm", "FrozenLake8x8-firm", "FourGoals",
-    "DynaMaze",  # one law so far
-    "CliffWalking",  # sampled without a loop
-    "EmptyRoom",  # wide, three entries at a time
-    "RiverSwim", "Garnet", "SkiResort",  # small
-    "Tiger", "CheeseMaze",  # partly observed
-    "CartPole", "Pendulum",  # starts that can only be drawn; continuous actions
-    "TicTacToe", "KuhnPoker",  # in turn, wide; in turn, hidden
-    "RockPaperScissors", "MatrixStagHunt", "Schelling", "GuessTwoThirds", "HelperHinderer",  # all at once
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_registered_world_keeps_the_contract(name: str) -> None:
-    readers = "batches" if name in COMPILED else "none"
+    readers = "batches" if name in ONE_OF_EACH_KIND else "none"  # the slow test checks everything
     assert failed(check_world(make_world(name), readers=readers)) == {}
 
 

@@ -16,6 +16,7 @@ from inscape.envs.law import World
 from inscape.envs.pettingzoo_env import LawAECEnv, LawParallelEnv, aec_env, parallel_env
 from inscape.envs.registry import make_world, world_specs
 from inscape.errors import UsageError
+from tests.conftest import one_of_each_kind
 
 for imported in (state_dtype_test, state_space_test):
     imported.__test__ = False  # functions for us to call, not tests of ours
@@ -30,7 +31,7 @@ def test_the_catalogue_has_both_kinds():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", one_of_each_kind(SEVERAL))
 def test_pettingzoos_own_tests_of_aec(name):
     api_test(aec_env(name), num_cycles=60)
     seed_test(lambda: aec_env(name), num_cycles=20)
@@ -44,7 +45,7 @@ def test_pettingzoos_own_tests_of_aec(name):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", AT_ONCE)
+@pytest.mark.parametrize("name", one_of_each_kind(AT_ONCE))
 def test_pettingzoos_own_tests_of_parallel(name):
     parallel_api_test(parallel_env(name), num_cycles=60)
     parallel_seed_test(lambda: parallel_env(name), num_cycles=20)
