@@ -24,6 +24,8 @@ def test_independent_learners_defect(learner, settings, steps):
     agent = make_agent(f"independent:{learner}", DILEMMA, settings=settings)
     rows = list(agent.learn(DILEMMA, steps))
     assert rows[-1]["steps"] >= steps
+    turns = [next(name for name in row if name.startswith("player_")).split("/")[0] for row in rows]
+    assert turns == ["player_0", "player_1"] * (len(turns) // 2)
     assert "player_1/episode_return" in rows[-1]
     assert [float(found.mean) for found in evaluate_players(agent, DILEMMA, 3, seed=0)] == [1.0, 1.0]
     one = rollout(agent, DILEMMA, 1, seed=0)[0]
