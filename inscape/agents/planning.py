@@ -223,13 +223,14 @@ class MCTS(Agent):
     def state_dict(self) -> State:
         return {
             "steps": self.steps,
+            "seed": self.seed,
             "acting": rng_state(self._acting),
             "gathering": rng_state(self._gathering),
             "model": None if self._learned is None else self._learned.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
-        self.steps = int(state["steps"])
+        self.steps, self.seed = int(state["steps"]), int(state["seed"])
         restore_rng(self._acting, state["acting"])
         restore_rng(self._gathering, state["gathering"])
         self._plans.clear()

@@ -1,4 +1,7 @@
-"""Checks of an agent: what it answers in a task, and that its other abilities agree with its actions."""
+"""Checks of an agent: what it answers in a task, and that its other abilities agree with its actions.
+
+With several players it is asked as the first of them, and learns as `inscape train` lets it learn there.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.interface import as_agent, can_learn, can_remember, can_resume, can_score, check_actions
+from inscape.agents.rollout import for_player
+from inscape.envs.players_env import one_player
 from inscape.errors import UsageError
 from inscape.experiments.checking import (
     DEVIATIONS,
@@ -28,7 +33,7 @@ from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
 
-USUAL_TASKS = ("FrozenLake", "CartPole", "Pendulum-v1")
+USUAL_TASKS = ("FrozenLake", "CartPole", "Pendulum-v1", "TicTacToe")
 ROWS = 12
 SAMPLES = 2000
 SECONDS = 3.0
@@ -84,7 +89,7 @@ def check_agent(make: Factory, task: Task, name: str = "agent") -> CheckReport:
 
     Args:
         make: returns a new agent for a seed.
-        task: what it acts in; its observations are those of random play.
+        task: what it acts in; its observations are those of random play, with several players the first one's.
         name: what to call it in the report.
     """
     report = CheckReport(f"{name} in {task.name}")
@@ -113,7 +118,15 @@ class _Subject:
         self.observations, self.masks = _random_play(task)
 
     def agent(self, seed: int = 0) -> Any:
+        """Returns who acts."""
+        return self.acting(self.whole(seed))
+
+    def whole(self, seed: int = 0) -> Any:
+        """Returns who learns and is saved; with several players it may act through one agent for each."""
         return as_agent(self.make(seed), self.name)
+
+    def acting(self, whole: Any) -> Any:
+        return for_player(whole, 0) if self.task.players > 1 else whole
 
     def act(self, agent: Any, observations: np.ndarray, masks: np.ndarray | None) -> np.ndarray:
         """Acts, and holds the answer to the action space and the mask."""
@@ -253,11 +266,11 @@ class _Subject:
 
     def check_learns(self) -> None:
         """The first metrics say how many steps were taken, and the count grows."""
-        agent = self.agent()
+        agent = self.whole()
         if not can_learn(agent):
             raise Skipped("the agent does not learn")
-        before, began = 0.0, time.monotonic()
-        for metrics in agent.learn(self.task, LEARNING_STEPS):
+        task, before, began = self._learned_in(agent), 0.0, time.monotonic()
+        for metrics in agent.learn(task, LEARNING_STEPS):
             require(
                 isinstance(metrics, dict) and "steps" in metrics, f"learn yielded {metrics!r}; expected 'steps' in it"
             )
@@ -268,22 +281,32 @@ class _Subject:
         if before == 0:  # a planner on a known law, say
             raise Skipped("learn took no steps: there is nothing to learn with these settings")
 
+    def _learned_in(self, agent: Any) -> Task:
+        if self.task.players == 1 or getattr(agent, "learns_with_players", False):
+            return self.task
+        try:
+            return one_player(self.task)
+        except UsageError as error:
+            raise Skipped(f"{error.found}: it would need {error.expected}") from error
+
     def check_state(self) -> None:
         """A saved and loaded state, in an agent of another seed, acts on as the first one does."""
-        first, second = self.agent(seed=1), self.agent(seed=2)
+        first, second = self.whole(seed=1), self.whole(seed=2)
         if not can_resume(first):
             raise Skipped("the agent has no state_dict and load_state_dict")
-        self.act(first, self.observations, self.masks)
+        self.act(self.acting(first), self.observations, self.masks)
         with tempfile.TemporaryDirectory() as folder:
             state, _ = load_checkpoint(save_checkpoint(Path(folder) / "state", first.state_dict()))
         second.load_state_dict(state)
         for _ in range(4):
-            one, other = (self.act(agent, self.observations, self.masks) for agent in (first, second))
+            one, other = (self.act(self.acting(agent), self.observations, self.masks) for agent in (first, second))
             require(np.array_equal(one, other), "after load_state_dict an agent acts differently from the one saved")
 
 
 def _random_play(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns `[ROWS, ...]` observations of random play and their masks, where the task restricts actions."""
+    if task.players > 1:
+        return _random_play_of_several(task)
     env, rng = task.env(), np.random.default_rng(0)
     env.action_space.seed(0)
     seen, info = env.reset(seed=0)
@@ -298,6 +321,27 @@ def _random_play(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
         masks.append(info.get("action_mask", ()))
     env.close()
     return np.stack(observations), np.stack(masks).astype(bool) if len(masks[0]) else None
+
+
+def _random_play_of_several(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the same of the first player, whenever it acts."""
+    envs, rng = task.vector_env(1), np.random.default_rng(0)
+    envs.action_space.seed(0)
+    seen, info = envs.reset(seed=0)
+    observations: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    own: Any = (0, 0) if task.simultaneous else 0
+    while len(observations) < ROWS:
+        mask = info.get("action_mask")
+        if task.simultaneous or info["mover"][0] == 0:
+            observations.append(np.array(seen[own]))
+            masks.extend([] if mask is None else [np.array(mask[own], bool)])
+        actions = envs.action_space.sample()
+        if mask is not None:
+            actions = np.where(mask, rng.random(mask.shape), -1.0).argmax(axis=-1)
+        seen, _, _, _, info = envs.step(actions)
+    envs.close()
+    return np.stack(observations), np.stack(masks) if masks else None
 
 
 def _close(left: np.ndarray, right: np.ndarray) -> bool:

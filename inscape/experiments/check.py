@@ -37,6 +37,12 @@ def check(target: str, *, task: Task | None = None, settings: Any = None, trust:
         found = registry.resolve_task(target, settings or {})
         if found.world is not None:
             return world_checks.check_world(found.world)
+        if found.players > 1:
+            raise UsageError(
+                f"{found.name} has {found.players} players and no law",
+                expected="a world of ours, or a Gymnasium environment",
+                hint=f"pettingzoo.test.parallel_api_test checks it; an agent in it: inscape check ppo {found.name}",
+            )
         return world_checks.check_environment(found)
     return agent_checks.check_agent_spec(target, task=task, settings=settings, trust=trust)
 
@@ -64,11 +70,14 @@ def is_world(target: str) -> bool:
     """Returns whether a name is that of a world, a Gymnasium id, or `file.py:Class` of a world."""
     import gymnasium
 
+    from inscape.agents.plugins import INDEPENDENT_PREFIX, SB3_PREFIX
     from inscape.envs import registry
     from inscape.envs.law import World
 
+    if target.startswith((registry.PIXELS_PREFIX, registry.PETTINGZOO_PREFIX)):
+        return True
     if ":" in target and not target.startswith("inscape:"):
-        if target.startswith("sb3:"):
+        if target.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
             return False
         found = registry.load_class(target, "world or agent")
         return isinstance(found, type) and issubclass(found, World)

@@ -51,9 +51,9 @@ class Progress:
             print(f"{self.description}: {done:,} of {self.total:,}, {self._left(done, now)} {note}", file=sys.stderr)
 
     def _left(self, done: int, now: float) -> str:
-        if done <= self.first:
+        if done - self.first < (self.total - self.first) / 100:  # what compiling took says nothing of the rest
             return "time left unknown"
-        return f"about {(now - self.started) * (self.total - done) / (done - self.first):.0f} s left"
+        return f"about {(now - self.started) * max(0, self.total - done) / (done - self.first):.0f} s left"
 
     def _update_bar(self, done: int, note: str) -> None:
         if self._bar is None:

@@ -10,7 +10,7 @@ import pytest
 
 from inscape.envs.registry import Task, resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.agent_checks import check_agent, check_agent_spec
+from inscape.experiments.agent_checks import ROWS, check_agent, check_agent_spec
 from inscape.experiments.checking import CheckReport
 from tests.experiments.test_world_checks import Corridor
 
@@ -236,10 +236,38 @@ def test_continuous_actions_are_checked() -> None:
         ("mcts", "FrozenLake"),
         ("ppo", "CartPole"),
         ("sb3:ppo", "CartPole"),
+        ("mcts", "TicTacToe"),
+        ("self-play", "TicTacToe"),
+        ("independent:ppo", "RockPaperScissors"),
+        ("ppo", "RockPaperScissors"),
     ],
 )
 def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
     assert failed(check_agent_spec(agent, task=resolve_task(world))) == {}
+
+
+def test_with_several_players_the_first_ones_part_is_checked() -> None:
+    class First:
+        def act(self, observation: Any) -> Any:
+            return np.zeros(len(observation), int)
+
+    class FirstLegal:
+        """Looks at what it is shown: whenever the first player of tic-tac-toe is to move, an odd number is free."""
+
+        free: list[int] = []
+
+        def act(self, observation: Any, action_mask: Any = None) -> Any:
+            self.free.extend(action_mask.sum(axis=1))
+            return action_mask.argmax(axis=1)
+
+    game = resolve_task("TicTacToe")
+    assert "illegal" in failed(check_agent(lambda seed: First(), game))["acts"]
+    assert failed(check_agent(lambda seed: FirstLegal(), game)) == {}
+    free = FirstLegal.free[:ROWS]
+    assert set(free) >= {9, 7, 5} and all(number % 2 == 1 for number in free)
+    ppo = {check.name: check for check in check_agent_spec("ppo", task=game).checks}
+    assert ppo["learns"].passed is None and "in turn" in ppo["learns"].message
+    assert failed(check_agent(lambda seed: First(), resolve_task("RockPaperScissors"))) == {}
 
 
 def test_without_a_task_the_first_is_taken_in_which_the_agent_can_act_at_all() -> None:
