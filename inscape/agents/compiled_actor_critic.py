@@ -24,6 +24,13 @@ COLLECTING = "inscape.agents.kernels.collecting"
 ACTIVATIONS = {"tanh": perceptron.TANH, "relu": perceptron.RELU}
 OPTIMIZERS = {"adam": policy_gradient.ADAM, "rmsprop": policy_gradient.RMSPROP}
 MOMENTS = {"adam": ("first", "second"), "rmsprop": ("", "square")}
+PROBLEMS = (
+    ("", ""),
+    ("the reward of {} is not finite", "finite numbers"),
+    ("the observation of {} is not finite", "finite numbers"),
+    ("nothing is legal in {}", "a legal action in every state that does not end the episode"),
+)
+"""What the collecting kernel reports by number, and what was expected."""
 PIECE = 512
 """Rows whose values are worked out at a time: their activations stay in the cache."""
 
@@ -60,6 +67,7 @@ class CompiledLearner:
         self._shuffled = 0
         self._task, self._world = task, task.world
         self._copies: dict[str, Array] | None = None
+        self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
         self._arrays: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------------------- acting
@@ -94,13 +102,15 @@ class CompiledLearner:
         assert world is not None
         world.require_probabilities()
         self._task, self._world = task, world
-        if self._copies is None:
-            env = world.vector_env(s.num_envs, "same-step", task.max_episode_steps)
-            env.reset(seed=self.agent.seed)
-            begun = env.state_dict()
-            self._copies = {
-                "floats": begun["floats"], "ints": begun["ints"], "running": np.zeros((2, s.num_envs)),
-            }  # fmt: skip
+        env = world.vector_env(s.num_envs, "same-step", task.max_episode_steps)
+        env.reset(seed=self.agent.seed)
+        running = np.zeros((2, s.num_envs))
+        if self._pending is not None:
+            env.load_state_dict(self._pending["env"])  # refuses what does not fit: compiled code would not notice
+            running[:] = self._pending["returns"], self._pending["lengths"]
+        begun = env.state_dict()
+        self._copies = {"floats": begun["floats"], "ints": begun["ints"], "running": running}
+        self._pending = None
         time, count, width = s.num_steps, s.num_envs, self.reader.width
         masked = world.law_function("legal") is not None
         shape = (time, count)
@@ -141,10 +151,10 @@ class CompiledLearner:
             task.max_episode_steps or 0, arrays["keys"], self._drawn, copies["running"], arrays["rows"], totals,
         )  # fmt: skip
         if wrong:
+            what, expected = PROBLEMS[wrong]
             raise UsageError(
-                f"{('', 'the reward', 'the observation')[wrong]} of copy {copy} at step {steps // s.num_envs + t} "
-                f"in {task.name} is not finite",
-                expected="finite numbers",
+                what.format(f"copy {copy} at step {steps // s.num_envs + t} in {task.name}"),
+                expected=expected,
                 hint=f"inscape check {task.name}",
             )
         self._drawn += s.num_steps
@@ -188,7 +198,8 @@ class CompiledLearner:
         if taken < 0:
             self._explain(table, steps)
         self._updates += taken
-        means = table[: max(1, size // rows)].mean(axis=0)  # a last part of a few rows tells little
+        filled = -(-(size - 1 if size % rows == 1 else size) // rows)  # a last row alone is left out
+        means = table[: max(1, filled)].mean(axis=0)
         metrics = {
             "policy_loss": means[policy_gradient.POLICY_LOSS], "value_loss": means[policy_gradient.VALUE_LOSS],
             "entropy": means[policy_gradient.ENTROPY], "updates": taken,
@@ -257,7 +268,7 @@ class CompiledLearner:
     def _copies_state(self) -> State | None:
         copies = self._copies
         if copies is None:
-            return None
+            return self._pending
         assert self._world is not None
         states = States(copies["floats"], copies["ints"][:-3])
         masked = self._world.law_function("legal") is not None
@@ -280,13 +291,7 @@ class CompiledLearner:
             restore_rng(self._acting, state["acting"])
         if state["exploring"] is not None:
             self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
-        copies = state["copies"]
-        self._copies = None
-        if copies is not None:
-            self._copies = {
-                "floats": np.array(copies["env"]["floats"]), "ints": np.array(copies["env"]["ints"]),
-                "running": np.array([copies["returns"], copies["lengths"]], np.float64),
-            }  # fmt: skip
+        self._copies, self._pending = None, state["copies"]
 
     def _fill(self, vector: Array, stored: dict[str, Any]) -> None:
         named = self._named(vector)

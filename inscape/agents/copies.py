@@ -65,6 +65,9 @@ class Copies:
         steps: steps each copy has taken already, where a run goes on.
         state: `state_dict()` of an earlier life, or None.
 
+    Raises:
+        UsageError: a first observation is not finite, or `state` is of other copies.
+
     Attributes:
         observation: `[B, ...]` what is to be acted on.
         action_mask: `[B, A]` bool, True where legal; None where every action is.
@@ -82,6 +85,7 @@ class Copies:
         else:  # with `steps`, because a resumed run begins episodes of its own
             observation, info = self.env.reset(seed=seed + first + steps)
         self.observation: Array = observation
+        self._require_finite_start()
         self.action_mask: Array | None = _stacked(info.get("action_mask"))
         self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
         self._over: list[tuple[Array, Array]] = []
@@ -117,9 +121,18 @@ class Copies:
         self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))
         return Transition(reward, terminated, truncated, ended, last, observation)
 
+    def _require_finite_start(self) -> None:
+        if self.observation.dtype.kind == "f":
+            require_finite(self.observation[None], "the first observation", self.steps, self._name)
+
     def restart(self) -> None:
-        """Begins a new episode in every copy; those under way are forgotten, by `episodes` too."""
+        """Begins a new episode in every copy; those under way are forgotten, by `episodes` too.
+
+        Raises:
+            UsageError: an observation is not finite.
+        """
         self.observation, info = self.env.reset()
+        self._require_finite_start()
         self.action_mask = _stacked(info.get("action_mask"))
         self._returns[:], self._lengths[:] = 0.0, 0
         self._over.clear()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from inscape.envs.registry import Task
 
 Backend = Literal["auto", "torch", "compiled", "resident"]
+MOMENTS = {"adam": {"first", "second"}, "rmsprop": {"square"}}
+"""What an optimiser keeps of each weight."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class OnPolicySettings:
         for name in ("learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        for name in ("value_coef", "entropy_coef"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a finite number of at least 0")
+        if self.normalize_advantages and self.num_envs * self.num_steps < 2:
+            raise UsageError("normalised advantages of 1 copy × 1 step", expected="at least 2 steps")
         if any(width < 1 for width in self.hidden):
             raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
 
@@ -221,6 +228,22 @@ class OnPolicyAgent(Agent):
         return {"steps": self.steps, "backend": self.learner.backend, **self.learner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
+        """Goes on from `state_dict()`, of any backend.
+
+        Raises:
+            UsageError: the state is of another kind of agent, or its weights or copies do not fit. Copies are looked at
+                when learning goes on: for acting they play no part.
+        """
+        if missing := {"steps", "backend", "network", "optimizer", "copies"} - set(state):
+            raise UsageError(
+                f"a state without {', '.join(sorted(missing))}", expected=f"a state of {self.name}, as it was saved"
+            )
+        moments = set(state["optimizer"]) - {"steps"}
+        if moments and moments != MOMENTS[self.optimizer]:
+            raise UsageError(
+                f"a stored optimiser with moments {', '.join(sorted(moments))}",
+                expected=f"{', '.join(sorted(MOMENTS[self.optimizer]))}: {self.optimizer}, of {self.name}",
+            )
         self.steps, self._begun = int(state["steps"]), False
         if state["backend"] != self.learner.backend:
             # weights, moments and environments mean the same; the streams of exploration do not

@@ -306,7 +306,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if origin is typing.Literal and value in typing.get_args(option):
             return value
         if origin is tuple and isinstance(value, (list, tuple)):
-            return tuple(value)
+            kind = typing.get_args(option)[:1]
+            return tuple(_convert(entry, kind[0], where) for entry in value) if kind else tuple(value)
         if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
         if isinstance(origin, type) and isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):

@@ -43,6 +43,8 @@ class PPOSettings(OnPolicySettings):
                 raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
         if not 0 < self.clip < math.inf:
             raise UsageError(f"clip = {self.clip!r}", expected="a positive number")
+        if self.target_kl is not None and not self.target_kl > 0:
+            raise UsageError(f"target_kl = {self.target_kl!r}", expected="a positive number, or None")
         if self.num_envs * self.num_steps < 2 * self.minibatches:
             raise UsageError(
                 f"{self.num_envs} copies × {self.num_steps} steps in {self.minibatches} minibatches",

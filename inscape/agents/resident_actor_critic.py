@@ -310,7 +310,7 @@ class ResidentLearner:
         usable = torch.where(fine, norm, torch.zeros_like(norm))
         nn.utils.clip_grads_with_norm_(network.parameters(), s.max_grad_norm, usable)
         self.optimizer.step()
-        if not self._part_names:
+        if "parts" not in t:
             self._part_names = list(parts)
             t["parts"] = torch.zeros(len(parts), device=self.device)
         t["parts"].copy_(torch.stack(list(parts.values())))

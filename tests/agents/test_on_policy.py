@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from stable_baselines3 import A2C as TheirA2C
 from stable_baselines3.common.logger import Logger
 
+from inscape.agents.a2c import A2C, A2CSettings
 from inscape.agents.actor_critic import Batch
 from inscape.agents.blas import blas_threads
+from inscape.agents.compiled_actor_critic import CompiledLearner
 from inscape.agents.copies import Copies
 from inscape.agents.features import FeatureReader
 from inscape.agents.initialization import orthogonal, perceptron_weights
@@ -21,11 +27,13 @@ from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import Schedule
 from inscape.agents.plugins import default_steps, make_agent
+from inscape.agents.ppo import PPO, PPOSettings
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 
+WORLDS = Path(__file__).parent / "worlds.py"
 SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8)}
 
 
@@ -318,3 +326,132 @@ def test_what_cannot_be_compiled_is_refused():
         make_agent(
             "ppo", resolve_task("CartPole"), settings={"backend": "compiled", "normalize_observations": True}
         )  # fmt: skip
+
+
+@st.composite
+def batches(draw):
+    """A batch as the compiled learner has it, with masks or without, of any small shape."""
+    rows, width, actions = draw(st.integers(2, 40)), draw(st.integers(1, 9)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    masks = rng.random((rows, actions)) < 0.5
+    masks[np.arange(rows), rng.integers(0, actions, rows)] = True
+    if not draw(st.booleans()):
+        masks = masks[:, :0]
+    taken = rng.random((rows, actions)) * (masks if masks.size else 1)
+    return (
+        rng.normal(size=(rows, width)).astype(np.float32), masks, taken.argmax(axis=1), -3.0 * rng.random(rows),
+        rng.normal(size=rows), rng.normal(size=rows),
+    )  # fmt: skip
+
+
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.given(
+    batches(), st.sampled_from(["ppo", "a2c"]), st.lists(st.integers(1, 12), max_size=3), st.booleans(),
+    st.sampled_from(["tanh", "relu"]), st.integers(1, 3),
+)  # fmt: skip
+def test_updates_agree_whatever_the_shapes(batch, spec, hidden, normalize, activation, epochs):
+    """Whole batches, so that the order of rows does not matter; A2C's has a single pass."""
+    width, actions = batch[0].shape[1], int(batch[2].max()) + 1 if not batch[1].size else batch[1].shape[1]
+    task = SimpleNamespace(
+        name="numbers", world=None, observation_space=gymnasium.spaces.Box(-9, 9, (width,)),
+        action_space=gymnasium.spaces.Discrete(actions),
+    )  # fmt: skip
+    chosen = {
+        "backend": "torch", "hidden": tuple(hidden), "activation": activation, "entropy_coef": 0.05,
+        "normalize_advantages": normalize,
+    }  # fmt: skip
+    cls, of_class = {"ppo": (PPO, PPOSettings), "a2c": (A2C, A2CSettings)}[spec]
+    agent = cls(task, seed=1, settings=of_class(**chosen))
+    compiled = CompiledLearner(agent, task)
+    schedule = Schedule(1e-3, 0.2, epochs) if spec == "ppo" else Schedule(1e-3)
+    ours = compiled.update(batch, schedule, 0)
+    theirs = agent.learner.update(as_tensors(batch), schedule, 0)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert_allclose(ours[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
+    first, second = compiled.state_dict(), agent.learner.state_dict()
+    for name, array in first["network"].items():
+        assert_allclose(array, second["network"][name], atol=1e-5, err_msg=name)
+
+
+def test_reports_are_over_every_minibatch(corridor, monkeypatch):
+    """All parts of a pass count alike, whoever computes: 64 rows are four of 13 and one of 12, 41 four of 9 and one of
+    5, and of 37 in parts of 9 the last row is left out."""
+    agent, _ = pair("ppo", corridor)
+    agent.learner.begin(corridor, 0)
+    batch, _ = agent.learner.collect(0)
+    tables, real = [], policy_gradient.update
+    monkeypatch.setattr(policy_gradient, "update", lambda *a: (tables.append(a[6]), real(*a))[1])
+    for rows, parts, steps in ((64, 5, 5), (41, 5, 5), (37, 4, 4)):
+        agent.learner._arrays.pop("memories", None)
+        found = agent.learner.update(tuple(column[:rows] for column in batch), Schedule(1e-3, 0.2, 1, parts), 0)
+        losses = tables[-1][:, policy_gradient.VALUE_LOSS]
+        assert found["updates"] == steps == np.count_nonzero(losses)
+        assert found["value_loss"] == pytest.approx(losses[:steps].mean())
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+def test_worlds_in_which_nothing_is_legal_are_told(backend):
+    task = resolve_task(f"{WORLDS}:Stuck")
+    agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
+    with pytest.raises(UsageError, match=r"legal"):
+        next(agent.learn(task, 1000))
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+def test_first_observations_must_be_numbers_too(backend):
+    task = resolve_task(f"{WORLDS}:Mist")
+    agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
+    with pytest.raises(UsageError, match=r"the (first )?observation of copy 0 at step 0"):
+        next(agent.learn(task, 1000))
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+def test_states_that_do_not_fit_are_refused(backend, corridor):
+    """Of another number of copies: compiled code would write beyond its arrays. Of another algorithm. Of another kind
+    of agent."""
+
+    def made(spec, **chosen):
+        return make_agent(spec, corridor, settings={**SMALL, "backend": backend, **chosen})
+
+    few, many, other = made("ppo"), made("ppo", num_envs=8), made("a2c")
+    next(many.learn(corridor, 1))
+    next(other.learn(corridor, 1))
+    few.load_state_dict(many.state_dict())  # to act with, copies play no part
+    with pytest.raises(UsageError, match="an environment state of shapes"):
+        next(few.learn(corridor, 1000))
+    with pytest.raises(UsageError, match=r"square.*(\n|.)*first"):
+        made("ppo").load_state_dict(other.state_dict())
+    with pytest.raises(UsageError, match="a state of ppo"):
+        made("ppo").load_state_dict({"network": {}, "steps": 0})
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+def test_an_agent_can_go_back_to_an_earlier_state(backend, corridor):
+    agent = make_agent("ppo", corridor, settings={**SMALL, "backend": backend})
+    learning = agent.learn(corridor, 300)
+    next(learning)
+    early = agent.state_dict()
+    next(learning)
+    late = weights(agent)
+    agent.load_state_dict(early)
+    next(agent.learn(corridor, 300))
+    for name, weight in weights(agent).items():
+        assert_array_equal(weight, late[name])
+
+
+def test_wrong_settings_are_refused():
+    task = resolve_task("CartPole")
+    for spec, chosen, message in (
+        ("ppo", {"entropy_coef": -0.1}, "entropy_coef = -0.1"),
+        ("ppo", {"value_coef": math.inf}, "value_coef = inf"),
+        ("a2c", {"value_coef": math.nan}, "value_coef = nan"),
+        ("ppo", {"target_kl": -1.0}, "target_kl = -1"),
+        ("ppo", {"target_kl": math.nan}, "target_kl = nan"),
+        ("ppo", {"hidden": [1.5]}, r"hidden = 1.5"),
+        ("ppo", {"num_envs": 1, "num_steps": 3, "minibatches": 2}, "at least 2 steps"),
+        ("a2c", {"num_envs": 1, "num_steps": 1, "normalize_advantages": True}, "at least 2"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            make_agent(spec, task, settings=chosen)
+    make_agent("a2c", task, settings={"num_envs": 1, "num_steps": 1})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
+
+import gymnasium
+import numpy as np
 
 from inscape import World
 
@@ -191,3 +195,23 @@ class TwoSteps(World):
     @staticmethod
     def observations(params):
         return (4,)
+
+
+class Stuck(Corridor):
+    """A corridor in whose place 3 nothing is legal: a fault of the world."""
+
+    @staticmethod
+    def legal(params, state, action):
+        return state.place != 3
+
+
+class Mist(Corridor):
+    """A corridor in whose first place something is seen that is not a number: a fault of the world."""
+
+    @staticmethod
+    def observation(params, state):
+        return (math.nan if state.place == 1 else 1.0 * state.place,)
+
+    @staticmethod
+    def observations(params):
+        return gymnasium.spaces.Box(-math.inf, math.inf, (1,), np.float32)

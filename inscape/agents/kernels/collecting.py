@@ -33,7 +33,7 @@ from inscape.envs.kernels.names import (
     uniform,
 )
 
-BAD_REWARD, BAD_OBSERVATION = 1, 2
+BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL = 1, 2, 3
 
 
 @jit
@@ -71,7 +71,8 @@ def look(P, F, I, obs):
 
 @jit
 def choose(params, state, logits, mask, u):
-    """Returns an action drawn from softmax(logits) among the legal ones, and its log-probability; fills the mask."""
+    """Returns an action drawn from softmax(logits) among the legal ones (−1 where there is none), and its
+    log-probability; fills the mask."""
     largest = -math.inf
     for a in range(len(logits)):
         if HAS_LEGAL:
@@ -92,8 +93,18 @@ def choose(params, state, logits, mask, u):
 
 
 @jit
+def first_not_finite(X):
+    """Returns the first row of `X [B, D]` with a number that is not finite; −1 if there is none."""
+    for i in range(X.shape[0]):
+        for k in range(X.shape[1]):
+            if not math.isfinite(X[i, k]):
+                return i
+    return -1
+
+
+@jit
 def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, clock, running, rows, totals):
-    """Acts for T steps in every copy; returns (0, 0, 0), or what was not finite: (kind, step, copy).
+    """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, copy).
 
     Args:
         obs, last_obs: observations of all copies, and of one, as the world's kernels write them.
@@ -115,11 +126,15 @@ def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, cloc
     last = np.empty((1, X.shape[2]), np.float32)
     look(P, F, I, obs)
     encode(obs, wide, places, scale, X[0])
+    if first_not_finite(X[0]) >= 0:
+        return BAD_OBSERVATION, 0, first_not_finite(X[0])
     for t in range(actions.shape[0]):
         logits = forward(actor, actor_sizes, activation, X[t], H)
         for i in range(actions.shape[1]):
             state = load_state(F, I, i)
             action, log_prob = choose(params, state, logits[i], masks[t, i], uniform(keys[i], clock + t))
+            if action < 0:
+                return NOTHING_LEGAL, t, i
             actions[t, i], log_probs[t, i] = action, log_prob
             life, elapsed = I[CLOCK, i], I[ELAPSED, i] + 1
             next_state = sample_transition(params, state, action, I[KEY, i], life * SLOTS)
@@ -135,6 +150,8 @@ def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, cloc
                 if not over:
                     observe_into(params, next_state, last_obs, 0)
                     encode(last_obs, wide, places, scale, last)
+                    if first_not_finite(last) >= 0:
+                        return BAD_OBSERVATION, t, i
                     cut_values[t, i] = forward(critic, critic_sizes, activation, last, h)[0, 0]
                 next_state = sample_initial(params, I[KEY, i], life * SLOTS + TRANSITION_SLOTS)
                 elapsed = 0
@@ -146,8 +163,6 @@ def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, cloc
             store_state(F, I, i, next_state)
             observe_into(params, next_state, obs, i)
         encode(obs, wide, places, scale, X[t + 1])
-        for i in range(actions.shape[1]):
-            for k in range(X.shape[2]):
-                if not math.isfinite(X[t + 1, i, k]):
-                    return BAD_OBSERVATION, t, i
+        if first_not_finite(X[t + 1]) >= 0:
+            return BAD_OBSERVATION, t, first_not_finite(X[t + 1])
     return 0, 0, 0

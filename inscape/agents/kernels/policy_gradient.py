@@ -79,10 +79,11 @@ def standardise(A, X, out):
 
 @jit
 def outputs_gradient(logits, values, batch, picked, A, clip, value_coef, entropy_coef, by_logits, by_values, parts):
-    """Fills the derivatives of the loss of `ppo_loss` by logits `[n, A]` and values `[n, 1]`, and its parts.
+    """Fills the derivatives of the loss by logits `[n, A]` and values `[n, 1]`, and its parts.
 
-    By a logit z_j of a chosen action a: ratio · advantage · (π_j − 1[j = a]), nothing where the ratio is clipped; the
-    entropy's is −π_j·(log π_j + H).
+    The loss is that of `ppo_loss`, of `a2c_loss` where `clip` is infinite. By a logit z_j of a chosen action a:
+    ratio · advantage · (π_j − 1[j = a]), nothing where the ratio is clipped (A2C has no ratio: 1); the entropy's is
+    −π_j·(log π_j + H).
     """
     _, masks, actions, old_log_probs, _, returns = batch
     n, width = logits.shape
@@ -104,21 +105,26 @@ def outputs_gradient(logits, values, batch, picked, A, clip, value_coef, entropy
             log_p[j] = logits[row, j] - largest - math.log(total)
             entropy -= p[j] * log_p[j] if p[j] > 0.0 else 0.0
         chosen = actions[at]
-        log_ratio = log_p[chosen] - old_log_probs[at]
-        ratio, advantage = math.exp(log_ratio), A[row]
-        limited = min(max(ratio, 1.0 - clip), 1.0 + clip)
-        slope = ratio * advantage if ratio * advantage <= limited * advantage else 0.0
+        advantage = A[row]
+        if math.isinf(clip):  # A2C
+            slope = advantage
+            parts[POLICY_LOSS] -= weight * advantage * log_p[chosen]
+        else:
+            log_ratio = log_p[chosen] - old_log_probs[at]
+            ratio = math.exp(log_ratio)
+            limited = min(max(ratio, 1.0 - clip), 1.0 + clip)
+            slope = ratio * advantage if ratio * advantage <= limited * advantage else 0.0
+            parts[POLICY_LOSS] -= weight * min(ratio * advantage, limited * advantage)
+            parts[KL] += weight * (ratio - 1.0 - log_ratio)
+            parts[CLIPPED] += weight * (abs(ratio - 1.0) > clip)
         error = values[row, 0] - returns[at]
         for j in range(width):
             by = slope * (p[j] - (1.0 if j == chosen else 0.0))
             by += entropy_coef * p[j] * (log_p[j] + entropy) if p[j] > 0.0 else 0.0
             by_logits[row, j] = weight * by
         by_values[row, 0] = weight * 2.0 * value_coef * error
-        parts[POLICY_LOSS] -= weight * min(ratio * advantage, limited * advantage)
         parts[VALUE_LOSS] += weight * error * error
         parts[ENTROPY] += weight * entropy
-        parts[KL] += weight * (ratio - 1.0 - log_ratio)
-        parts[CLIPPED] += weight * (abs(ratio - 1.0) > clip)
 
 
 @jit
