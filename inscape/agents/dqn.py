@@ -127,6 +127,10 @@ class DQNSettings:
         for name in ("learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        if self.batch_size > self.buffer_size:
+            raise UsageError(
+                f"batch_size = {self.batch_size!r} from a memory of {self.buffer_size}", expected="at most buffer_size"
+            )
         if self.beta is not None and not 0 <= self.beta < math.inf:
             raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):

@@ -120,6 +120,8 @@ class RecurrentPPOSettings:
                 raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number of at least 0")
         if any(width < 1 for width in self.hidden):
             raise UsageError(f"hidden = {self.hidden!r}", expected="integers of at least 1")
+        if self.target_kl is not None and not self.target_kl > 0:
+            raise UsageError(f"target_kl = {self.target_kl!r}", expected="a positive number, or None")
         if self.minibatches > self.num_envs:
             raise UsageError(
                 f"{self.num_envs} copies in {self.minibatches} minibatches",
@@ -519,6 +521,11 @@ class RecurrentPPO(Agent):
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_optimizer(self.optimizer, state["optimizer"])
+        if np.shape(state["memory"]) != tuple(self._memory.shape):
+            raise UsageError(
+                f"what {len(state['memory'])} copies remembered, {np.shape(state['memory'])[1]} numbers each",
+                expected=f"{len(self._memory)} copies, {self._memory.shape[1]} numbers: the settings it was saved with",
+            )
         self.steps = int(state["steps"])
         self._acting.set_state(torch.from_numpy(np.array(state["acting"])))
         self._exploring.set_state(torch.from_numpy(np.array(state["exploring"])))

@@ -92,6 +92,8 @@ class ReinforceSettings:
             raise UsageError(f"entropy_coef = {self.entropy_coef!r}", expected="a finite number of at least 0")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise UsageError(f"max_grad_norm = {self.max_grad_norm!r}", expected="a positive number, or None")
+        if any(width < 1 for width in self.hidden):
+            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
         if self.baseline not in BASELINES:
             raise UsageError(f"baseline = {self.baseline!r}", expected=", ".join(BASELINES))
         if self.baseline == "mean" and self.num_envs < 2:

@@ -106,6 +106,12 @@ class SACSettings:
         for name in ("learning_rate", "initial_entropy_coef"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
+        if any(width < 1 for width in self.hidden):
+            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
+        if self.batch_size > self.buffer_size:
+            raise UsageError(
+                f"batch_size = {self.batch_size!r} from a memory of {self.buffer_size}", expected="at most buffer_size"
+            )
         if self.entropy_coef is not None and not 0 <= self.entropy_coef < math.inf:
             raise UsageError(
                 f"entropy_coef = {self.entropy_coef!r}", expected="a number of at least 0, or None to adjust it"

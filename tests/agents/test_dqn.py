@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import gymnasium
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 from stable_baselines3 import DQN as TheirDQN
 from stable_baselines3.common.logger import Logger
 
@@ -166,6 +170,32 @@ def test_compiled_update_equals_torch(double, dueling, activation, huber):
     assert np.allclose(with_torch._moments, compiled._moments, atol=1e-6)
     assert int(compiled._adam_steps) == int(with_torch._adam_steps) == 4
     assert np.allclose(compiled._values(np.arange(500)), with_torch.action_values(np.arange(500)), atol=1e-5)
+
+
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.given(
+    st.integers(1, 9), st.integers(1, 6), st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(1, 20),
+    st.fixed_dictionaries({"double": st.booleans(), "dueling": st.booleans(), "huber": st.booleans()}),
+    st.sampled_from(["relu", "tanh"]), st.booleans(), st.integers(0, 2**31),
+)  # fmt: skip
+def test_updates_agree_whatever_the_shapes(width, actions, hidden, rows, chosen, activation, masks, seed):
+    task = SimpleNamespace(
+        name="numbers", world=None, observation_space=gymnasium.spaces.Box(-9, 9, (width,)),
+        action_space=gymnasium.spaces.Discrete(actions),
+    )  # fmt: skip
+    made = [
+        DQN(task, seed=1, settings=DQNSettings(
+            hidden=tuple(hidden), batch_size=rows, activation=activation, backend=backend, max_grad_norm=1.0, **chosen
+        ))
+        for backend in BACKENDS
+    ]  # fmt: skip
+    batch = a_batch(width, actions, rows, masks, seed)
+    for agent in made:
+        agent._target_vector += 0.05
+    (errors, *parts), (other_errors, *other_parts) = (agent._gradient_steps(batch, None, 1e-3) for agent in made)
+    assert np.allclose(errors, other_errors, atol=1e-5)
+    assert np.allclose(parts, other_parts, atol=1e-5, rtol=1e-5)
+    assert_same_weights(*made, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------- learning
@@ -378,7 +408,8 @@ def test_wrong_settings_and_weights_are_refused():
         ({"learning_rate": -1.0}, "learning_rate = -1"),
         ({"beta": -1.0}, "beta = -1"),
         ({"hidden": ()}, "hidden"),
-        ({"buffer_size": 3, "n_step": 3}, "replay memory of 3"),
+        ({"buffer_size": 63}, "batch_size = 64"),
+        ({"buffer_size": 3, "n_step": 3, "batch_size": 3}, "replay memory of 3"),
     ):
         with pytest.raises(UsageError, match=message):
             make_agent("dqn", task, settings=settings)

@@ -348,6 +348,7 @@ def test_wrong_settings_and_weights_are_refused():
         ({"memory": 0}, "memory = 0"),
         ({"gamma": 1.1}, r"gamma = 1\.1"),
         ({"hidden": (0,)}, "hidden = "),
+        ({"target_kl": -0.1}, "target_kl = -0.1"),
         ({"entropy_coef": -1.0}, "entropy_coef = -1"),
         ({"num_envs": 2, "minibatches": 4}, "2 copies in 4 minibatches"),
         ({"num_envs": 1, "num_steps": 1, "minibatches": 1}, "at least 2 steps"),
@@ -357,3 +358,6 @@ def test_wrong_settings_and_weights_are_refused():
     small, large = (make_agent("recurrent-ppo", task, settings={**SMALL, "memory": width}) for width in (8, 16))
     with pytest.raises(UsageError, match="do not fit"):
         large.load_state_dict(small.state_dict())
+    more = make_agent("recurrent-ppo", task, settings={**SMALL, "memory": 8, "num_envs": 2 * SMALL["num_envs"]})
+    with pytest.raises(UsageError, match="copies remembered"):
+        more.load_state_dict(small.state_dict())

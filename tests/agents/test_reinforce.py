@@ -296,6 +296,7 @@ def test_wrong_settings_are_refused(two_steps):
         ({"num_envs": 0}, "num_envs = 0"),
         ({"gamma": 1.1}, "gamma = 1.1"),
         ({"learning_rate": 0.0}, "learning_rate = 0"),
+        ({"hidden": (0,)}, "hidden = "),
         ({"baseline": "median"}, "median"),
         ({"baseline": "mean", "num_envs": 1}, "other copies"),
         ({"entropy_coef": -1.0}, "entropy_coef = -1"),

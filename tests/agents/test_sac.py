@@ -353,7 +353,9 @@ def test_wrong_settings_and_weights_are_refused():
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
         ({"entropy_coef": -0.1}, "entropy_coef = -0.1"),
         ({"target_entropy": float("inf")}, "target_entropy = inf"),
-        ({"buffer_size": 1}, "replay memory"),
+        ({"hidden": (0,)}, "hidden = "),
+        ({"buffer_size": 100, "batch_size": 256}, "batch_size = 256"),
+        ({"buffer_size": 1, "batch_size": 1}, "replay memory"),
     ):
         with pytest.raises(UsageError, match=message):
             make_agent("sac", task, settings=settings)
