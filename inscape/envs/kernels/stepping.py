@@ -45,9 +45,10 @@ from inscape.envs.kernels.names import (
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
 # action is ignored), DISABLED waits for a reset from outside.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-# Copies per round of passes: few enough that a round stays in the second-level cache, many enough that what a pass over
-# them costs at its beginning (some 0.2 µs, to see that its arrays do not overlap) is small.
-TILE = 4096
+# Copies per round of passes: few enough that what a pass leaves is still near for the next one, many enough that what a
+# pass costs at its beginning (some 0.2 µs, to see that its arrays do not overlap) is small. Cart-pole of 262,144 copies,
+# fast, one thread: 133, 165 and 182 M steps/s with 512, 4,096 and 8,192.
+TILE = 8192
 
 
 @jit
