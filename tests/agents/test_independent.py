@@ -58,6 +58,7 @@ def test_exploitability_in_a_game_without_pure_equilibria():
     assert 0 <= exploited < 0.5  # a pure policy loses 1 each time
 
 
+@pytest.mark.slow
 def test_players_in_turn_learn_too():
     task = resolve_task("TicTacToe")
     settings = {"num_envs": 16, "num_steps": 16, "hidden": (16,)}

@@ -168,6 +168,7 @@ def test_reinforcement_improves_a_poor_clone() -> None:
     assert after > 0.9 * optimum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FourGoals", "examples/elevator.py:Elevator"])
 def test_learns_in_other_worlds_untouched(name: str) -> None:
     path = Path(__file__).parents[2] / name
@@ -178,6 +179,7 @@ def test_learns_in_other_worlds_untouched(name: str) -> None:
     assert metrics[-1]["steps"] == 256
 
 
+@pytest.mark.slow
 def test_clones_a_search_where_the_world_cannot_be_solved(lake: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lake.world is not None
     solved = demonstrations.exact_values(lake.world)
