@@ -279,7 +279,7 @@ def test_it_solves_cartpole_on_every_seed():
     task = resolve_task("CartPole")
     for seed in range(10):
         agent = make_agent("dqn", task, seed=seed)
-        list(agent.learn(task, 50_000))
+        list(agent.learn(task, 100_000))
         assert evaluate(agent, task, 100, seed=1000 + seed).mean >= 475, seed
 
 
