@@ -345,6 +345,10 @@ def _parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[
     together = len(names) == 2 and _players_of(names[1]) > 1
     if together and "," in names[0]:  # whose settings would be meant is not said
         return args.parse(command, kind, argv, args.world_settings_group(names[1])), True
+    if len(names) == 1 and "," in names[0] and not Path(names[0]).exists():
+        raise UsageError(
+            f"no world for {names[0]}", expected=f"inscape {command} AGENT,AGENT WORLD", hint="inscape list worlds"
+        )
     return _parse_agent_command(command, kind, argv), together
 
 

@@ -187,6 +187,8 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("evaluate llm RockPaperScissors", r"act at once.*random"),
         ("evaluate mcts,random,random TicTacToe", r"3 players.*try: mcts,random"),
         ("evaluate mcts,nobody TicTacToe", "no agent 'nobody'"),
+        ("evaluate mcts,random --episodes 2", r"no world for mcts,random.*AGENT,AGENT WORLD"),
+        ("watch mcts,random --save x.gif", r"no world for mcts,random.*AGENT,AGENT WORLD"),
         ("evaluate random TicTacToe --exact-gamma 0.9", "2 players, and what one is worth depends on the others"),
         ("observe random DoorHelper", "has 2 players, and the observer watches one"),
         ("check nothing-like-it", "neither a world nor an agent"),
@@ -383,6 +385,8 @@ def test_several_players_are_trained(place: Path, capsys: pytest.CaptureFixture[
     ]  # fmt: skip
     assert run("watch game,random TicTacToe --size 64 --save game.gif") == 0
     assert run("report game") == 0
+    page = Path("game/report.html").read_text()
+    assert "Elo rating" in page and "Share won against past selves" in page
     for agent in ("ppo", "independent:ppo"):
         settings = "--steps 256 --num-envs 8 --num-steps 16"
         assert run(f"train {agent} RockPaperScissors {settings} --out {agent[:5]} {few}") == 0

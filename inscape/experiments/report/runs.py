@@ -27,6 +27,15 @@ from inscape.experiments.report.sections import (
 from inscape.experiments.run import Run, open_run
 from inscape.experiments.statistics import Interval, bootstrap_interval
 
+CURVES = {
+    "evaluation/return_mean": "Evaluation return",
+    "episode_return": "Episode return",
+    "elo": "Elo rating (a random player: 0)",
+    "win_rate/random": "Share won against a random player",
+    "win_rate/pool": "Share won against past selves",
+}
+"""Metrics that are drawn against steps wherever a run has them, and what they are called."""
+
 
 def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_episodes: int = 12) -> Path:
     """Writes a report about runs: a table, their learning curves, and a player of recorded episodes.
@@ -47,7 +56,7 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
     runs = [open_run(folder) for folder in run_folders]
     groups = _grouped(runs)
     sections: list[Section] = [_runs_table(groups)]
-    for key, label in (("evaluation/return_mean", "Evaluation return"), ("episode_return", "Episode return")):
+    for key, label in CURVES.items():
         sections += _curve_sections(groups, key, label)
     sections += _player_sections(runs, max_episodes)
     names = sorted({str(run.settings.task.get("name", "task")) for run in runs})
