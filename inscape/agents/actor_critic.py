@@ -19,7 +19,7 @@ from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
 from inscape.agents.returns import generalized_advantages
-from inscape.agents.tensors import load_module, require_finite_gradients, to_arrays
+from inscape.agents.tensors import learning_threads, load_module, require_finite_gradients, to_arrays
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,13 +131,9 @@ class TorchLearner:
         self._pending = None
 
     def round(self, schedule: Schedule, steps: int) -> Metrics:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.settings.threads)
-        try:
+        with learning_threads(self.settings.threads):
             batch = self.collect()
             return {**batch.metrics, **self.update(batch, schedule, steps)}
-        finally:
-            torch.set_num_threads(threads)
 
     def collect(self) -> Batch:
         """Acts for num_steps in every copy and turns what happened into a batch to learn from."""

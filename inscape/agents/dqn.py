@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
-from inscape.agents.blas import blas_threads
 from inscape.agents.copies import Copies, Transition
 from inscape.agents.device import resolve_device
 from inscape.agents.features import FeatureReader
@@ -29,7 +27,7 @@ from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayBatch, ReplayMemory
-from inscape.agents.tensors import load_module, to_arrays
+from inscape.agents.tensors import learning_threads, load_module, to_arrays
 from inscape.envs.pixels import PixelTask
 from inscape.errors import PartialObservationError, UsageError
 
@@ -354,24 +352,28 @@ class DQN(Agent):
         if self._copies is None:
             self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
             self._pending = None
-        with _threads(s.threads):
-            rounds: list[tuple[float, float]] = []
-            while self.steps < steps:
-                before = self.steps
-                for _ in range(s.train_freq):
-                    self._step(self._copies, task, steps)
-                if self.steps > s.learning_starts and len(self.memory):
-                    count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
-                    rounds.append(self._update(count, before / steps))
-                if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
-                    means = dict(
-                        zip(("loss", "value"), np.mean(rounds, axis=0).tolist(), strict=True) if rounds else ()
-                    )
-                    rounds = []
-                    yield {
-                        "steps": float(self.steps), **self._copies.episodes(), **means,
-                        "epsilon": self._epsilon(steps), "updates": float(self.updates),
-                    }  # fmt: skip
+        while self.steps < steps:
+            with learning_threads(s.threads):
+                metrics = self._learn_until_report(self._copies, task, steps)
+            yield metrics
+
+    def _learn_until_report(self, copies: Copies, task: Task, steps: int) -> Metrics:
+        """Acts and updates until a report is due, and returns it."""
+        s = self.settings
+        rounds: list[tuple[float, float]] = []
+        while True:
+            before = self.steps
+            for _ in range(s.train_freq):
+                self._step(copies, task, steps)
+            if self.steps > s.learning_starts and len(self.memory):
+                count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
+                rounds.append(self._update(count, before / steps))
+            if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
+                means = dict(zip(("loss", "value"), np.mean(rounds, axis=0).tolist(), strict=True) if rounds else ())
+                return {
+                    "steps": float(self.steps), **copies.episodes(), **means, "epsilon": self._epsilon(steps),
+                    "updates": float(self.updates),
+                }  # fmt: skip
 
     def _epsilon(self, steps: int) -> float:
         s = self.settings
@@ -573,15 +575,3 @@ def _last_mask(task: Task, happened: Transition) -> Array | None:
         return task.world.legal_actions(task.world.states_of(happened.last_observation))
     except PartialObservationError:
         return None
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Lets torch, and the BLAS that compiled code calls, use so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with blas_threads(count):
-            yield
-    finally:
-        torch.set_num_threads(before)

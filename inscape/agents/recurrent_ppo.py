@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +41,7 @@ from inscape.agents.ppo import ppo_loss
 from inscape.agents.recurrent import GRU
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import (
+    learning_threads,
     load_module,
     load_optimizer,
     optimizer_arrays,
@@ -361,7 +361,7 @@ class RecurrentPPO(Agent):
             self._begin(task)
         while self.steps < steps:
             remaining = max(0.0, 1.0 - self.steps / steps)
-            with _threads(self.settings.threads):
+            with learning_threads(self.settings.threads):
                 sequences = self.collect()
                 parts = self.update(sequences, remaining)
             self.steps += self.settings.num_envs * self.settings.num_steps
@@ -534,15 +534,3 @@ class RecurrentPPO(Agent):
         self._memory.copy_(torch.from_numpy(np.array(state["memory"])))
         self._reward.copy_(torch.from_numpy(np.array(state["reward"])))
         self._copies, self._pending = None, state["copies"]
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Lets torch and the compiled kernels use so many threads, for the length of a round."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with blas_threads(count):
-            yield
-    finally:
-        torch.set_num_threads(before)

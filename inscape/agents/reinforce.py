@@ -29,6 +29,7 @@ from inscape.agents.networks import perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.returns import discounted_returns
 from inscape.agents.tensors import (
+    learning_threads,
     load_module,
     load_optimizer,
     optimizer_arrays,
@@ -282,16 +283,12 @@ class Reinforce(Agent):
             count = self.settings.num_envs
             self._copies = Copies(task, count, self.seed, steps=self.steps // count, state=self._pending)
             self._pending = None
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.settings.threads)
-        try:
-            while self.steps < steps:
+        while self.steps < steps:
+            with learning_threads(self.settings.threads):
                 episodes = self._play(self._copies)
                 parts = self._update(episodes)
-                self.steps += episodes.taken
-                yield {"steps": float(self.steps), **episodes.metrics, **parts}
-        finally:
-            torch.set_num_threads(threads)
+            self.steps += episodes.taken
+            yield {"steps": float(self.steps), **episodes.metrics, **parts}
 
     def _play(self, copies: Copies) -> Episodes:
         """Plays one episode in every copy."""

@@ -25,7 +25,7 @@ from inscape.agents.distributions import CategoricalActions, GaussianActions, Mu
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.on_policy import OnPolicyAgent, Schedule
-from inscape.agents.tensors import load_module, to_arrays
+from inscape.agents.tensors import learning_threads, load_module, to_arrays
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,14 +170,9 @@ class ResidentLearner:
     # ------------------------------------------------------------------------------------------- learning
 
     def round(self, schedule: Schedule, steps: int) -> Metrics:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.settings.threads)
-        try:
+        with learning_threads(self.settings.threads):
             self.collect()
-            parts = self.update(schedule)
-            return self._report(parts, steps)
-        finally:
-            torch.set_num_threads(threads)
+            return self._report(self.update(schedule), steps)
 
     def collect(self) -> None:
         """Acts for num_steps in every copy and works out advantages; everything stays in `self._t`."""

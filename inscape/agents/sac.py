@@ -28,6 +28,7 @@ from inscape.agents.networks import linear, perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayMemory
 from inscape.agents.tensors import (
+    learning_threads,
     load_module,
     load_optimizer,
     not_finite,
@@ -363,24 +364,24 @@ class SAC(Agent):
         if self._copies is None:
             self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
             self._pending = None
-        copies = self._copies
-        threads = torch.get_num_threads()
-        torch.set_num_threads(s.threads)
-        try:
-            parts: list[dict[str, Tensor]] = []
-            while self.steps < steps:
-                before = self.steps
-                self._collect(copies)
-                if self.steps > s.learning_starts and len(self.memory):
-                    updates = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
-                    parts += self._update(updates)
-                if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
-                    means = {name: float(torch.stack([p[name] for p in parts]).mean()) for name in (parts or [{}])[0]}
-                    metrics = {"steps": float(self.steps), **copies.episodes(), **means, "updates": float(len(parts))}
-                    parts = []
-                    yield metrics
-        finally:
-            torch.set_num_threads(threads)
+        while self.steps < steps:
+            with learning_threads(s.threads):
+                metrics = self._learn_until_report(self._copies, steps)
+            yield metrics
+
+    def _learn_until_report(self, copies: Copies, steps: int) -> Metrics:
+        """Acts and updates until a report is due, and returns it."""
+        s = self.settings
+        parts: list[dict[str, Tensor]] = []
+        while True:
+            before = self.steps
+            self._collect(copies)
+            if self.steps > s.learning_starts and len(self.memory):
+                updates = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
+                parts += self._update(updates)
+            if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
+                means = {name: float(torch.stack([p[name] for p in parts]).mean()) for name in (parts or [{}])[0]}
+                return {"steps": float(self.steps), **copies.episodes(), **means, "updates": float(len(parts))}
 
     def _collect(self, copies: Copies) -> None:
         """Acts for train_freq steps in every copy and remembers them."""

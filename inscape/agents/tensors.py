@@ -1,15 +1,30 @@
-"""Tensors and the plain arrays checkpoints hold, back and forth; and the check on gradients."""
+"""Tensors and the plain arrays checkpoints hold, back and forth; the check on gradients; threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from inscape.agents.blas import blas_threads
 from inscape.agents.finite import divergence
 from inscape.errors import UsageError
+
+
+@contextmanager
+def learning_threads(count: int) -> Iterator[None]:
+    """Lets torch, and the BLAS that compiled code calls, use so many threads; to be left before a generator yields,
+    for the number is the whole process's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with blas_threads(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def to_arrays(value: Any) -> Any:

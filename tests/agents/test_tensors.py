@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inscape.agents.blas import _controller, blas_threads
+from inscape.agents.plugins import make_agent
+from inscape.agents.tensors import learning_threads
+from inscape.envs.registry import resolve_task
+
+AGENTS = {
+    "ppo": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "hidden": (8,), "backend": "torch"},
+    "ppo on the device": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "hidden": (8,), "backend": "resident"},
+    "dqn": {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16},
+    "sac": {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16},
+    "reinforce": {"num_envs": 2, "hidden": (8,)},
+    "recurrent-ppo": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "memory": 8},
+}
+
+
+def counts():
+    return {torch.get_num_threads(), *(library["num_threads"] for library in _controller().info())}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_threads_are_the_callers_between_reports(name):
+    """`learn` is a generator: what it sets while it runs must not hold while it waits."""
+    task = resolve_task("Pendulum" if name == "sac" else "CartPole")
+    agent = make_agent(name.split()[0], task, settings=AGENTS[name])
+    with learning_threads(2), blas_threads(2):
+        before = counts()
+        learning = agent.learn(task, 2000)
+        for _ in range(2):
+            next(learning)
+            assert counts() == before == {2}
+
+
+def test_threads_are_given_back_after_an_error():
+    @learning_threads(2)
+    def fail():
+        assert counts() == {2}
+        raise ZeroDivisionError
+
+    before = counts()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert counts() == before
