@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from inscape.agents.networks import perceptron
 from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
+from inscape.agents.parallel import team, team_device
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import learning_threads, load_module, require_finite_gradients, to_arrays
 from inscape.errors import UsageError
@@ -84,7 +85,9 @@ class TorchLearner:
     backend = "torch"
 
     def __init__(self, agent: OnPolicyAgent, task: Task, device: str) -> None:
-        self.agent, self.settings, self.device = agent, agent.settings, resolve_device(device)
+        self.agent, self.settings, self.device = agent, agent.settings, team_device(resolve_device(device))
+        self._team = team(str(self.device))
+        self._own = self.settings.num_envs if self._team is None else self._team.copies(self.settings.num_envs)
         seed = agent.seed
         self.network = ActorCritic(task, self.settings, seed).to(self.device)
         self.optimizer = make_optimizer(agent, list(self.network.parameters()), self.device)
@@ -126,11 +129,36 @@ class TorchLearner:
     # ------------------------------------------------------------------------------------------- learning
 
     def begin(self, task: Task, steps: int) -> None:
-        count = self.settings.num_envs
-        self._copies = Copies(task, count, self.agent.seed, steps=steps // count, state=self._pending)
+        if self._team is not None:  # the others begin with what process 0 has loaded
+            self._team.told({"do": "begin", "steps": steps, "learner": self.state_dict()})
+        self._begin(task, steps)
+
+    def _begin(self, task: Task, steps: int) -> None:
+        number, processes = (0, 1) if self._team is None else (self._team.number, self._team.count)
+        state = None if self._pending is None else _part(self._pending, number, processes)
+        taken = steps // self.settings.num_envs
+        self._copies = Copies(task, self._own, self.agent.seed, first=number * self._own, steps=taken, state=state)
         self._pending = None
 
+    def follow(self, task: Task) -> None:
+        """Learns along with process 0, which drives, until it is done."""
+        assert self._team is not None and self._team.number > 0
+        for order in self._team.orders():
+            match order["do"]:
+                case "begin":
+                    self.load_state_dict(order["learner"])
+                    self._begin(task, order["steps"])
+                case "round":
+                    self._round(Schedule(**order["schedule"]), order["steps"])
+                case "state":
+                    self.state_dict()
+
     def round(self, schedule: Schedule, steps: int) -> Metrics:
+        if self._team is not None:
+            self._team.told({"do": "round", "schedule": asdict(schedule), "steps": steps})
+        return self._round(schedule, steps)
+
+    def _round(self, schedule: Schedule, steps: int) -> Metrics:
         with learning_threads(self.settings.threads):
             batch = self.collect()
             return {**batch.metrics, **self.update(batch, schedule, steps)}
@@ -139,7 +167,7 @@ class TorchLearner:
         """Acts for num_steps in every copy and turns what happened into a batch to learn from."""
         s, network, copies = self.settings, self.network, self._copies
         assert copies is not None
-        time, count = s.num_steps, s.num_envs
+        time, count = s.num_steps, self._own
         seen = np.empty((time + 1, *copies.observation.shape), copies.observation.dtype)
         rewards, terminated, truncated = (
             np.empty((time, count)),
@@ -153,7 +181,7 @@ class TorchLearner:
                 seen[t] = copies.observation
                 mask = self._tensor(copies.action_mask)
                 out = network.outputs(network.encoder(copies.observation), mask)
-                chosen = network.distribution.sample(out, self._exploring)
+                chosen = self._sampled(out)
                 happened = copies.step(network.distribution.to_environment(chosen))
                 rewards[t], terminated[t], truncated[t] = happened.reward, happened.terminated, happened.truncated
                 if len(happened.ended):
@@ -166,22 +194,48 @@ class TorchLearner:
             values, next_values = self._values(features, ends, (time, count))
             all_outputs, all_actions = torch.cat(outputs), torch.cat(actions)
             old_log_probs = network.distribution.log_prob(all_outputs, all_actions)
+        masks_of_all = None if masks[0] is None else torch.cat([mask for mask in masks if mask is not None])
+        features, seen = features[: time * count], seen[:-1]
+        episodes = copies.episodes()
+        if self._team is not None:
+            joined, arrays = self._team.joined, self._team.joined_array
+            features, all_actions, old_log_probs = (
+                joined(rows.reshape(time, count, *rows.shape[1:])).flatten(0, 1)
+                for rows in (features, all_actions, old_log_probs)
+            )
+            if masks_of_all is not None:
+                masks_of_all = joined(masks_of_all.reshape(time, count, -1)).flatten(0, 1)
+            rewards, terminated, truncated, values, next_values, seen = map(
+                arrays, (rewards, terminated, truncated, values, next_values, seen)
+            )
+            over = sum(len(copies_over) for _, copies_over, _ in ends)
+            episodes = _mean_of(self._team.gathered({"count": over, **episodes}))
         if self._rewards is not None:
             rewards = self._rewards(rewards, terminated | truncated)
         advantages = generalized_advantages(
             rewards.T, values.T, next_values.T, terminated.T, truncated.T, s.gamma, s.gae_lambda
         ).T
         returns = advantages + values
-        network.encoder.update(seen[:-1].reshape(-1, *seen.shape[2:]))
+        network.encoder.update(seen.reshape(-1, *seen.shape[2:]))
         return Batch(
-            features[: time * count].clone(),
-            None if masks[0] is None else torch.cat([mask for mask in masks if mask is not None]).clone(),
+            features.clone(),
+            None if masks_of_all is None else masks_of_all.clone(),
             all_actions.clone(),
             old_log_probs.clone(),
             torch.as_tensor(advantages.reshape(-1), dtype=torch.float32, device=self.device),
             torch.as_tensor(returns.reshape(-1), dtype=torch.float32, device=self.device),
-            {"explained_variance": explained_variance(values, returns), **copies.episodes()},
+            {"explained_variance": explained_variance(values, returns), **episodes},
         )
+
+    def _sampled(self, outputs: Tensor) -> Tensor:
+        """Draws an action for each copy of this process; with the numbers that one process would draw for it."""
+        sample = self.network.distribution.sample
+        if self._team is None:
+            return sample(outputs, self._exploring)
+        first = self._team.number * self._own
+        of_all = outputs.new_zeros((self.settings.num_envs, *outputs.shape[1:]))
+        of_all[first : first + self._own] = outputs
+        return sample(of_all, self._exploring)[first : first + self._own]
 
     def _values(
         self, features: Tensor, ends: list[tuple[int, Array, Array]], shape: tuple[int, int]
@@ -221,12 +275,16 @@ class TorchLearner:
     def gradient_step(self, batch: Batch, rows: Tensor, clip: float, steps: int) -> dict[str, Tensor]:
         """Takes one gradient step on some rows of the batch; returns the parts of the loss."""
         s, network = self.settings, self.network
-        features = batch.features[rows]
-        masks = None if batch.action_masks is None else batch.action_masks[rows]
-        outputs = network.outputs(features, masks)
         advantages = batch.advantages[rows]
         if s.normalize_advantages:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        weight = 1.0
+        if self._team is not None:
+            share, weight = self._team.share(len(rows))
+            rows, advantages = rows[share], advantages[share]
+        features = batch.features[rows]
+        masks = None if batch.action_masks is None else batch.action_masks[rows]
+        outputs = network.outputs(features, masks)
         loss, parts = self.agent.loss(
             network.distribution.log_prob(outputs, batch.actions[rows]),
             batch.old_log_probs[rows],
@@ -238,6 +296,8 @@ class TorchLearner:
         )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if self._team is not None:
+            loss, parts = self._added_up(loss, parts, weight)
         # checked before they are scaled: a norm that is not finite would spread to every gradient
         norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
         require_finite_gradients(float(norm), float(loss.detach()), network.named_parameters(), steps, self.agent.name)
@@ -245,17 +305,33 @@ class TorchLearner:
         self.optimizer.step()
         return parts
 
+    def _added_up(self, loss: Tensor, parts: dict[str, Tensor], weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Makes gradients, loss and its parts, of this process's rows, those of all rows."""
+        assert self._team is not None
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        told = [loss, *parts.values()]
+        sums = self._team.add_up([tensor.detach() * weight for tensor in (*gradients, *told)])
+        for gradient, total in zip(gradients, sums):
+            gradient.copy_(total)
+        loss, *means = sums[len(gradients) :]
+        return loss, dict(zip(parts, means, strict=True))
+
     # ------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> State:
+        if self._team is not None and self._team.number == 0 and self._copies is not None:
+            self._team.told({"do": "state"})
         return {
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
             "acting": to_arrays(self._acting.get_state()),
             "exploring": to_arrays(self._exploring.get_state()),
             "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
-            "copies": self._pending if self._copies is None else self._copies.state_dict(),
+            "copies": self._pending if self._copies is None else self._copies_state(self._copies),
         }
+
+    def _copies_state(self, copies: Copies) -> State:
+        return copies.state_dict() if self._team is None else {"parts": self._team.gathered(copies.state_dict())}
 
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
@@ -266,6 +342,26 @@ class TorchLearner:
         if self._rewards is not None:
             self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
+
+
+def _part(state: State, number: int, count: int) -> State:
+    """Returns the copies of one process, of `count`, from what as many of them saved."""
+    parts = state.get("parts", [state])
+    if len(parts) != count:
+        raise UsageError(
+            f"the copies of {len(parts)} processes, to be gone on with by {count}",
+            expected="as many processes as the run was started with",
+            hint=f"torchrun --nproc-per-node {len(parts)} -m inscape train --resume RUN",
+        )
+    part: State = parts[number]
+    return part
+
+
+def _mean_of(episodes: list[State]) -> Metrics:
+    """Returns the means over the episodes of all processes from those of each, and how many each had."""
+    total = sum(entry["count"] for entry in episodes)
+    names = [name for name in max(episodes, key=len) if name != "count"]
+    return {name: sum(entry["count"] * entry[name] for entry in episodes if name in entry) / total for name in names}
 
 
 def make_optimizer(agent: OnPolicyAgent, parameters: list[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:

@@ -10,7 +10,6 @@ worlds of ours with `Discrete` actions: no Python between environment steps, nor
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -22,6 +21,7 @@ from inscape.agents.acting import greedy_log_probs
 from inscape.agents.device import has_cuda
 from inscape.agents.initialization import perceptron_weights
 from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.parallel import process_count
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -222,6 +222,13 @@ class OnPolicyAgent(Agent):
             self.steps += size
             yield {"steps": float(self.steps), **found, "learning_rate": schedule.rate}
 
+    def follow(self, task: Task) -> None:
+        """Learns along with process 0 of several (`inscape.agents.parallel`), until that one is done."""
+        from inscape.agents.actor_critic import TorchLearner
+
+        assert isinstance(self.learner, TorchLearner), "several processes learn in torch"
+        self.learner.follow(task)
+
     # ------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> State:
@@ -302,7 +309,7 @@ class OnPolicyAgent(Agent):
             return "it observes pictures"
         if self.settings.normalize_observations or self.settings.normalize_rewards:
             return "observations or rewards are normalised"
-        if _world_size() > 1:
+        if process_count() > 1:
             return "several processes learn together"
         return ""
 
@@ -326,7 +333,3 @@ def explained_variance(values: Array, returns: Array) -> float:
     """Returns 1 − Var(G − V)/Var(G): 1 for values that predict returns, 0 for a constant."""
     variance = float(returns.var())
     return 1.0 - float((returns - values).var()) / variance if variance > 0 else 0.0
-
-
-def _world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from inscape.agents.parallel import dismiss, process_count, process_number
 from inscape.errors import UsageError
 from inscape.experiments.progress import Progress
 from inscape.experiments.run import (
@@ -68,6 +69,9 @@ def train(
 ) -> Run:
     """Trains an agent in a task and returns the run folder that holds the result.
 
+    Under `torchrun` all processes call this alike. The first has the run folder and returns; the others learn along
+    (`inscape.agents.parallel`) and leave when it is done.
+
     Args:
         agent_spec: what `make_agent` takes.
         task: what to act in.
@@ -89,12 +93,15 @@ def train(
         UsageError: the agent does not learn or cannot be saved, or not among the players of this task; the folder
             cannot be used; or the settings of a resumed run changed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
+        SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
     if steps <= 0:
         raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
     learned_in = learning_task(agent_spec, task)
     agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)
+    if process_count() > 1:
+        _learn_along(agent, agent_spec, learned_in)
     wanted = RunSettings(
         agent=agent_spec,
         task=_json_values(task.to_json()),
@@ -109,6 +116,7 @@ def train(
     run = _run_to_resume(wanted, out, root) if resume else create_run(wanted, out, root)
     start = _restore(run, agent) if resume else 0
     if start is None:
+        dismiss()
         return run
     loop = _Loop(run, agent, task, learned_in, start, checkpoint_seconds, checkpoint_steps, on_yield)
     with (
@@ -116,6 +124,7 @@ def train(
         _polite_interrupt() as asked,
     ):
         loop.drive(bar, asked)
+    dismiss()
     run.trained_steps = loop.steps - start
     return run
 
@@ -385,6 +394,20 @@ def _require_learning(agent: Any, spec: str) -> None:
             hint=f"inscape evaluate {spec} WORLD",
         )
     _require_saving(agent, spec)
+
+
+def _learn_along(agent: Any, spec: str, task: Task) -> None:
+    """Under torchrun: refuses agents that learn in one process; in all but the first, does not return."""
+    if not callable(getattr(agent, "follow", None)):
+        raise UsageError(
+            f"{spec} in {process_count()} processes", expected="an agent that can share its learning: ppo, a2c",
+            hint="leave out torchrun",
+        )  # fmt: skip
+    if process_number() > 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first decides
+        agent.follow(task)
+        dismiss()
+        raise SystemExit(0)
 
 
 def _require_saving(agent: Any, spec: str) -> None:

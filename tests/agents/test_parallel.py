@@ -1,0 +1,157 @@
+"""Two processes under torchrun (gloo, on the CPU) learn what one process with all the copies learns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inscape.agents.parallel import Team, from_bytes, to_bytes
+from inscape.envs.registry import resolve_task
+from inscape.experiments.checkpoints import checkpoint_folders
+from inscape.experiments.run import Run, open_run
+from inscape.experiments.training import train
+from tests.experiments.test_checkpoints import assert_same
+
+WORLDS = Path(__file__).parent / "worlds.py"
+TOLERANCE = 1e-5
+"""Of weights after twelve rounds: the same numbers are added in another order, in float32 (ε = 1.2e-7)."""
+SETTINGS: dict[str, Any] = {"num_envs": 6, "num_steps": 16, "epochs": 2, "minibatches": 4, "hidden": (8,)}
+STEPS = 12 * 6 * 16
+SCRIPT = """
+import json, sys
+from inscape.envs.registry import resolve_task
+from inscape.experiments.training import train
+agent, world, steps, settings, out, resume = json.loads(sys.argv[1])
+train(agent, resolve_task(world), steps, settings=settings, out=out, resume=resume, seed=4, progress=False,
+      evaluate_every=400, evaluate_episodes=2, checkpoint_steps=1)
+"""
+
+
+def together(
+    out: Path, world: str = "CartPole", agent: str = "ppo", processes: int = 2, resume: bool = False, **more: Any
+):
+    import json
+
+    settings = {**SETTINGS, **more}
+    if agent == "a2c":
+        settings = {name: value for name, value in settings.items() if name not in ("epochs", "minibatches")}
+    job = json.dumps([agent, world, STEPS, settings, str(out), resume])
+    (out.parent / "job.py").write_text(SCRIPT)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.Popen(
+        [*launch, str(out.parent / "job.py"), job], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str], out: Path) -> Run:
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    return open_run(out)
+
+
+def alone(out: Path, world: str = "CartPole", agent: str = "ppo", **more: Any) -> Run:
+    settings = {**SETTINGS, **more, "backend": "torch"}
+    if agent == "a2c":
+        settings = {name: value for name, value in settings.items() if name not in ("epochs", "minibatches")}
+    return train(
+        agent, resolve_task(world), STEPS, settings=settings, out=out, seed=4, progress=False, evaluate_every=400,
+        evaluate_episodes=2,
+    )  # fmt: skip
+
+
+def network(run: Run) -> dict[str, np.ndarray]:
+    latest = run.load_latest()
+    assert latest is not None and latest[1]["finished"]
+    return latest[0]["network"]
+
+
+def require_close(left: Run, right: Run) -> None:
+    one, other = network(left), network(right)
+    assert list(one) == list(other)
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=TOLERANCE, err_msg=name)
+    for row, same in zip(left.metrics(), right.metrics(), strict=True):
+        assert list(row) == list(same)
+        for name in row:
+            if name != "seconds":
+                assert row[name] == pytest.approx(same[name], abs=1e-3, rel=1e-3), name
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    run = finished(together(tmp_path / "two"), tmp_path / "two")
+    require_close(alone(tmp_path / "one"), run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("world", "agent", "more"),
+    [
+        ("Pendulum", "ppo", {"normalize_observations": True, "normalize_rewards": True}),
+        (f"{WORLDS}:Corridor", "ppo", {}),  # action masks
+        ("CartPole", "a2c", {}),
+        ("CartPole", "ppo", {"minibatches": 7, "normalize_advantages": False}),  # shares of unequal size
+    ],
+)
+def test_two_processes_learn_what_one_learns_elsewhere(tmp_path: Path, world: str, agent: str, more: Any) -> None:
+    run = finished(together(tmp_path / "two", world, agent, **more), tmp_path / "two")
+    require_close(alone(tmp_path / "one", world, agent, **more), run)
+
+
+@pytest.mark.slow
+def test_three_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    run = finished(together(tmp_path / "three", processes=3), tmp_path / "three")
+    require_close(alone(tmp_path / "one"), run)
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path) -> None:
+    whole = finished(together(tmp_path / "whole"), tmp_path / "whole")
+    process = together(tmp_path / "killed")
+    while process.poll() is None and len(checkpoint_folders(tmp_path / "killed")) < 3:
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[0]
+    # torchrun and its children: it cannot tell them when it is killed alone
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
+    for child in [*children.split(), process.pid]:
+        os.kill(int(child), signal.SIGKILL)
+    process.communicate()
+    killed = finished(together(tmp_path / "killed", resume=True), tmp_path / "killed")
+    assert_same(whole.load_latest(), killed.load_latest())
+
+
+def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    process = together(tmp_path / "r", num_envs=7)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "num_envs = 7 for 2 processes" in said
+
+
+def test_states_travel_as_bytes_and_come_back() -> None:
+    state = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": [1, None, {"c": np.zeros((0, 2), bool)}], "d": "x"}
+    assert_same(from_bytes(to_bytes(state)), state)
+    with pytest.raises(TypeError, match="text"):
+        to_bytes({1: 2})
+
+
+def test_shares_of_rows_are_all_of_them_and_their_weights_add_up() -> None:
+    for rows in (1, 2, 5, 12):
+        seen, weights = [], []
+        for number in range(3):
+            member = object.__new__(Team)
+            member.count, member.number = 3, number
+            part, weight = member.share(rows)
+            assert len(range(rows)[part]) >= 1
+            if weight:
+                seen += range(rows)[part]
+            weights.append(weight)
+        assert seen == list(range(rows))
+        assert sum(weights) == pytest.approx(1)
