@@ -24,7 +24,7 @@ from inscape.agents.device import resolve_device
 from inscape.agents.features import FeatureReader
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Agent, Array, Metrics, State
-from inscape.agents.networks import as_one_vector, perceptron, pixel_network
+from inscape.agents.networks import SMALLEST_PICTURE, as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayBatch, ReplayMemory
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
@@ -196,7 +196,7 @@ class QNetwork(nn.Module):
 
     Args:
         observation_space: pictures are `Box`es of uint8 with 2 or 3 dimensions, `[height, width]`, `[frames, height,
-            width]` or `[height, width, channels]` (at most 4 channels).
+            width]` or `[height, width, channels]` (at most 4 channels), at least 20 pixels high and wide.
         actions: A.
         settings: see `DQNSettings`.
         generator: of the weights.
@@ -245,15 +245,16 @@ class QNetwork(nn.Module):
 
 
 def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], bool] | None:
-    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else."""
+    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else.
+
+    What is smaller than the filters reach is no picture, but numbers: such are the views of grids.
+    """
     shape = space.shape or ()
     if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
         return None
-    if len(shape) == 2:
-        return (1, shape[0], shape[1]), False
-    if shape[2] <= 4 < min(shape[:2]):
-        return (shape[2], shape[0], shape[1]), True
-    return (shape[0], shape[1], shape[2]), False
+    last = len(shape) == 3 and shape[2] <= 4 < min(shape[:2])
+    channels, height, width = (shape[2], *shape[:2]) if last else (1, *shape)[-3:]
+    return None if min(height, width) < SMALLEST_PICTURE else ((channels, height, width), last)
 
 
 # --------------------------------------------------------------------------------------------- the agent

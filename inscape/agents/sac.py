@@ -24,7 +24,7 @@ from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Agent, Array, Metrics, State
-from inscape.agents.networks import linear, perceptron
+from inscape.agents.networks import as_one_vector, linear, perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayMemory
 from inscape.agents.tensors import (
@@ -232,16 +232,14 @@ class SACNetworks(nn.Module):
 
 
 class _Trained:
-    """Parameters laid out as one vector with one gradient, so that Adam takes one call however many there are.
-
-    The parameters themselves become views of that vector.
-    """
+    """Parameters laid out as one vector with one gradient, so that Adam takes one call however many there are."""
 
     def __init__(self, named: list[tuple[str, nn.Parameter]], learning_rate: float) -> None:
         self.named = named
         self.parameters = [parameter for _, parameter in named]
-        self.vector = nn.Parameter(_as_one_vector(self.parameters))
-        self.vector.grad = torch.zeros_like(self.vector)
+        vector, self.gradient = as_one_vector(self.parameters)
+        self.vector = nn.Parameter(vector)
+        self.vector.grad = self.gradient
         self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
 
     def step(self, gradients: list[Tensor], loss: Tensor, steps: int, agent: str) -> None:
@@ -250,23 +248,10 @@ class _Trained:
         Raises:
             DivergenceError: a gradient is not finite; nothing has changed then.
         """
-        assert self.vector.grad is not None
-        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.vector.grad)
-        norm = float(torch.linalg.vector_norm(self.vector.grad))
-        if not math.isfinite(norm):
-            for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                parameter.grad = gradient
-            require_finite_gradients(norm, float(loss.detach()), self.named, steps, agent)
+        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.gradient)
+        norm = float(torch.linalg.vector_norm(self.gradient))
+        require_finite_gradients(norm, float(loss.detach()), self.named, steps, agent)
         self.optimizer.step()
-
-
-def _as_one_vector(parameters: list[nn.Parameter]) -> Tensor:
-    """Returns the parameters as one vector and makes them views of it."""
-    vector = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-    parts = torch.split(vector, [parameter.numel() for parameter in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.data = part.view(parameter.shape)
-    return vector
 
 
 # --------------------------------------------------------------------------------------------- the agent
@@ -305,7 +290,7 @@ class SAC(Agent):
         self._policy = _Trained(policy, s.learning_rate)
         critic = [(f"critic.{name}", p) for name, p in self.network.critic.named_parameters()]
         self._critic = _Trained(critic, s.learning_rate)
-        self._target = _as_one_vector(list(self.network.target_critic.parameters()))
+        self._target, _ = as_one_vector(self.network.target_critic.parameters())
         # stored as the policy sees them
         actions = gymnasium.spaces.Box(-1.0, 1.0, (self._size,), np.float32)
         self.memory = ReplayMemory(

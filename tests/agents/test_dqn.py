@@ -23,7 +23,7 @@ from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 
 SMALL = {
     "num_envs": 4, "buffer_size": 400, "batch_size": 8, "learning_starts": 16, "train_freq": 2, "gradient_steps": 3,
-    "target_update_interval": 24, "hidden": (16,), "report_every": 40,
+    "target_update_interval": 24, "n_step": 1, "hidden": (16,), "report_every": 40,
 }  # fmt: skip
 EVERYTHING = {"double": True, "dueling": True, "n_step": 3, "prioritized": True}
 BACKENDS = ("torch", "compiled")
@@ -368,6 +368,8 @@ def test_pictures_are_read_whichever_way_they_lie():
     assert picture_layout(box(0, 255, (30, 40, 3), np.uint8)) == ((3, 30, 40), True)
     assert picture_layout(box(0, 1, (30, 40), np.float32)) is None
     assert picture_layout(gymnasium.spaces.Discrete(3)) is None
+    # too small for the filters: bytes that say what lies where, as views of grids have them
+    assert picture_layout(box(0, 255, (7, 7, 3), np.uint8)) is None
     picture = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), np.uint8)
     first, last = (
         QNetwork(box(0, 255, shape, np.uint8), 2, DQNSettings(), torch.Generator().manual_seed(0))
@@ -408,7 +410,7 @@ def test_wrong_settings_and_weights_are_refused():
         ({"learning_rate": -1.0}, "learning_rate = -1"),
         ({"beta": -1.0}, "beta = -1"),
         ({"hidden": ()}, "hidden"),
-        ({"buffer_size": 63}, "batch_size = 64"),
+        ({"buffer_size": 63, "batch_size": 64}, "batch_size = 64"),
         ({"buffer_size": 3, "n_step": 3, "batch_size": 3}, "replay memory of 3"),
     ):
         with pytest.raises(UsageError, match=message):
