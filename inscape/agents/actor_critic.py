@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, action_distribution
+from inscape.agents.features import picture_layout
 from inscape.agents.interface import Array, Metrics, State
-from inscape.agents.networks import perceptron
+from inscape.agents.networks import PictureRows, perceptron, pixel_network
 from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
-from inscape.agents.parallel import team, team_device
+from inscape.agents.parallel import part_of, team, team_device
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import learning_threads, load_module, require_finite_gradients, to_arrays
 from inscape.errors import UsageError
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class ActorCritic(nn.Module):
-    """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned)."""
+    """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned).
+
+    Both are perceptrons; over pictures (`features.picture_layout`) the classic filters, then layers of widths `hidden`.
+    """
 
     def __init__(self, task: Task, settings: Any, seed: int) -> None:
         super().__init__()
@@ -38,10 +42,21 @@ class ActorCritic(nn.Module):
         continuous = isinstance(self.distribution, GaussianActions)
         outputs = self.distribution.width // 2 if continuous else self.distribution.width
         generator = torch.Generator().manual_seed(seed)
-        self.actor = perceptron((*hidden, outputs), settings.activation, 0.01, generator)
-        self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
-        for name, layers in first_weights(settings, self.encoder.width, outputs, seed).items():
-            _set_weights(getattr(self, name), layers)
+        picture = picture_layout(task.observation_space)
+        if picture is None:
+            self.actor = perceptron((*hidden, outputs), settings.activation, 0.01, generator)
+            self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
+            for name, layers in first_weights(settings, self.encoder.width, outputs, seed).items():
+                _set_weights(getattr(self, name), layers)
+        else:
+            (channels, height, width), _ = picture
+            self.actor, self.critic = (
+                nn.Sequential(
+                    PictureRows(*picture),
+                    *pixel_network(channels, height, width, settings.hidden, size, generator, gain),
+                )
+                for size, gain in ((outputs, 0.01), (1, 1.0))
+            )
         # the deviation does not depend on the observation, as in the paper
         self.log_std = nn.Parameter(torch.zeros(outputs)) if continuous else None
 
@@ -135,7 +150,7 @@ class TorchLearner:
 
     def _begin(self, task: Task, steps: int) -> None:
         number, processes = (0, 1) if self._team is None else (self._team.number, self._team.count)
-        state = None if self._pending is None else _part(self._pending, number, processes)
+        state = None if self._pending is None else part_of(self._pending, number, processes)
         taken = steps // self.settings.num_envs
         self._copies = Copies(task, self._own, self.agent.seed, first=number * self._own, steps=taken, state=state)
         self._pending = None
@@ -342,19 +357,6 @@ class TorchLearner:
         if self._rewards is not None:
             self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
-
-
-def _part(state: State, number: int, count: int) -> State:
-    """Returns the copies of one process, of `count`, from what as many of them saved."""
-    parts = state.get("parts", [state])
-    if len(parts) != count:
-        raise UsageError(
-            f"the copies of {len(parts)} processes, to be gone on with by {count}",
-            expected="as many processes as the run was started with",
-            hint=f"torchrun --nproc-per-node {len(parts)} -m inscape train --resume RUN",
-        )
-    part: State = parts[number]
-    return part
 
 
 def _mean_of(episodes: list[State]) -> Metrics:

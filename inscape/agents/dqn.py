@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.copies import Copies, Transition
 from inscape.agents.device import resolve_device
-from inscape.agents.features import FeatureReader
+from inscape.agents.features import FeatureReader, picture_layout
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Agent, Array, Metrics, State
-from inscape.agents.networks import SMALLEST_PICTURE, as_one_vector, perceptron, pixel_network
+from inscape.agents.networks import as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayBatch, ReplayMemory
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
@@ -242,19 +242,6 @@ class QNetwork(nn.Module):
             return outputs
         value, advantages = outputs[:, :1], outputs[:, 1:]
         return value + advantages - advantages.mean(dim=1, keepdim=True)
-
-
-def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], bool] | None:
-    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else.
-
-    What is smaller than the filters reach is no picture, but numbers: such are the views of grids.
-    """
-    shape = space.shape or ()
-    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
-        return None
-    last = len(shape) == 3 and shape[2] <= 4 < min(shape[:2])
-    channels, height, width = (shape[2], *shape[:2]) if last else (1, *shape)[-3:]
-    return None if min(height, width) < SMALLEST_PICTURE else ((channels, height, width), last)
 
 
 # --------------------------------------------------------------------------------------------- the agent

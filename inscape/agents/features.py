@@ -10,6 +10,23 @@ from numpy.typing import NDArray
 
 from inscape.errors import UsageError
 
+SMALLEST_PICTURE = 20
+"""Pixels below which the two layers of filters of `networks.pixel_network` have nowhere left to go."""
+
+
+def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], bool] | None:
+    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else.
+
+    Pictures are `Box`es of uint8, `[height, width]`, `[frames, height, width]` or `[height, width, channels]` (at most
+    4 channels). What is smaller than the filters reach is no picture, but numbers: such are the views of grids.
+    """
+    shape = space.shape or ()
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
+        return None
+    last = len(shape) == 3 and shape[2] <= 4 < min(shape[:2])
+    channels, height, width = (shape[2], *shape[:2]) if last else (1, *shape)[-3:]
+    return None if min(height, width) < SMALLEST_PICTURE else ((channels, height, width), last)
+
 
 class FeatureReader:
     """Turns `[B, ...]` observations into `[B, width]` float32 features.

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from inscape.agents.features import SMALLEST_PICTURE
 from inscape.errors import UsageError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -42,17 +43,38 @@ def perceptron(sizes: tuple[int, ...], activation: str, last_gain: float, genera
     return nn.Sequential(*layers)
 
 
-SMALLEST_PICTURE = 20
-"""Pixels below which the two layers of filters have nowhere left to go."""
+class PictureRows(nn.Module):
+    """Turns `[B, D]` features of flattened pictures into `[B, channels, height, width]`.
+
+    Args:
+        shape: (channels, height, width).
+        last: whether channels come last in what was flattened.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], last: bool) -> None:
+        super().__init__()
+        self.shape, self.last = shape, last
+
+    def forward(self, features: Tensor) -> Tensor:
+        channels, height, width = self.shape
+        if self.last:
+            return features.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        return features.reshape(-1, channels, height, width)
 
 
 def pixel_network(
-    channels: int, height: int, width: int, hidden: tuple[int, ...], outputs: int, generator: torch.Generator
+    channels: int,
+    height: int,
+    width: int,
+    hidden: tuple[int, ...],
+    outputs: int,
+    generator: torch.Generator,
+    last_gain: float = 1.0,
 ) -> nn.Sequential:
     """Returns the classic network for pictures: `[B, channels, height, width]` floats to `[B, outputs]`.
 
     16 filters of 8 × 8 with stride 4, 32 of 4 × 4 with stride 2, then linear layers of widths `hidden` (256 in the
-    paper) and `outputs`; ReLU between all of them. Orthogonal weights of gain √2, the last of gain 1; biases zero.
+    paper) and `outputs`; ReLU between all of them. Orthogonal weights of gain √2, the last of `last_gain`; biases zero.
 
     Args:
         channels: numbers at each pixel; four stacked grey frames in the paper.
@@ -61,6 +83,7 @@ def pixel_network(
         hidden: widths of the linear layers before the last.
         outputs: one per action.
         generator: of the weights.
+        last_gain: gain of the last layer's weights.
 
     Raises:
         UsageError: the picture is too small for the filters.
@@ -73,7 +96,7 @@ def pixel_network(
             expected=f"at least {SMALLEST_PICTURE} × {SMALLEST_PICTURE}",
         )
     rows, columns = (((length - 8) // 4 + 1 - 4) // 2 + 1 for length in (height, width))
-    rest = perceptron((32 * rows * columns, *hidden, outputs), "relu", 1.0, generator)
+    rest = perceptron((32 * rows * columns, *hidden, outputs), "relu", last_gain, generator)
     return nn.Sequential(
         _filters(channels, 16, 8, 4, generator), nn.ReLU(), _filters(16, 32, 4, 2, generator), nn.ReLU(), nn.Flatten(),
         *rest,

@@ -19,6 +19,7 @@ import numpy as np
 
 from inscape.agents.acting import greedy_log_probs
 from inscape.agents.device import has_cuda
+from inscape.agents.features import picture_layout
 from inscape.agents.initialization import perceptron_weights
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.parallel import process_count
@@ -292,20 +293,13 @@ class OnPolicyAgent(Agent):
 
     def _obstacle(self, task: Task, pictures: bool, boxes: bool) -> str:
         """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""
-        spaces = gymnasium.spaces
-        observed = task.observation_space
         if task.world is None:
             return "it is no world of ours"
         if task.world.players > 1:
             return f"it has {task.world.players} players"
-        if not isinstance(task.action_space, spaces.Discrete) and not boxes:
+        if not isinstance(task.action_space, gymnasium.spaces.Discrete) and not boxes:
             return f"its actions are {task.action_space}"
-        if (
-            isinstance(observed, spaces.Box)
-            and observed.dtype == np.uint8
-            and len(observed.shape) == 3
-            and not pictures
-        ):
+        if picture_layout(task.observation_space) is not None and not pictures:
             return "it observes pictures"
         if self.settings.normalize_observations or self.settings.normalize_rewards:
             return "observations or rewards are normalised"

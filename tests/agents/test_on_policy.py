@@ -455,3 +455,33 @@ def test_wrong_settings_are_refused():
         with pytest.raises(UsageError, match=message):
             make_agent(spec, task, settings=chosen)
     make_agent("a2c", task, settings={"num_envs": 1, "num_steps": 1})
+
+
+def test_pictures_go_through_filters_and_views_of_grids_do_not():
+    """Pixels from 20 on, to torch; a grid's 7 × 7 view is numbers, and compiled."""
+    task = resolve_task("pixels:FrozenLake-firm", {"pixels": 24, "frames": 2})
+    settings = {"num_envs": 2, "num_steps": 8, "minibatches": 2, "epochs": 1, "hidden": (8,)}
+    agents = [make_agent("ppo", task, seed=1, settings=settings) for _ in range(3)]
+    network = agents[0].learner.network
+    assert [type(layer).__name__ for layer in network.actor[:2]] == ["PictureRows", "Conv2d"]
+    list(agents[0].learn(task, 48))
+    learning = agents[1].learn(task, 48)
+    next(learning)
+    agents[2].load_state_dict(agents[1].state_dict())
+    list(agents[2].learn(task, 48))
+    for name, array in weights(agents[0]).items():
+        assert_array_equal(array, weights(agents[2])[name])
+    assert make_agent("ppo", resolve_task("EmptyRoom")).learner.backend == "compiled"
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+def test_what_several_processes_saved_acts_in_one(backend, corridor):
+    """It cannot go on in one: each had copies of its own."""
+    agent, other = (make_agent("ppo", corridor, settings={**SMALL, "backend": backend}) for _ in range(2))
+    next(agent.learn(corridor, 1000))
+    state = agent.state_dict()
+    other.load_state_dict({**state, "copies": {"parts": [state["copies"], state["copies"]]}})
+    places = np.arange(5)[:, None]
+    assert_array_equal(other.policy_log_probs(places), agent.policy_log_probs(places))
+    with pytest.raises(UsageError, match=r"2 processes(.|\n)*torchrun"):
+        next(other.learn(corridor, 1000))

@@ -45,9 +45,9 @@ from inscape.envs.kernels.names import (
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
 # action is ignored), DISABLED waits for a reset from outside.
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-# Copies per round of passes: few enough that what a pass leaves is still near for the next one, many enough that what a
-# pass costs at its beginning (some 0.2 µs, to see that its arrays do not overlap) is small. Cart-pole of 262,144 copies,
-# fast, one thread: 133, 165 and 182 M steps/s with 512, 4,096 and 8,192.
+# Copies per round of passes: few enough that what a pass leaves is still near for the next one, many enough that what
+# a pass costs at its beginning (some 0.2 µs, to see that its arrays do not overlap) is small. Cart-pole of 262,144
+# copies, fast, one thread: 133, 165 and 182 M steps/s with 512, 4,096 and 8,192.
 TILE = 8192
 
 
@@ -137,10 +137,10 @@ def restart(P, F, I, work, start, stop):
         i = fresh[k]
         kept_I[KEY, k] = I[KEY, i]
         kept_I[CLOCK, k] = I[CLOCK, i]
-    for row in range(start, count):
-        k = np.uint64(row)
-        state = sample_initial(params, kept_I[KEY, k], kept_I[CLOCK, k] * SLOTS + TRANSITION_SLOTS)
-        store_state(kept_F, kept_I, k, state)
+    for k in range(start, count):
+        row = np.uint64(k)
+        state = sample_initial(params, kept_I[KEY, row], kept_I[CLOCK, row] * SLOTS + TRANSITION_SLOTS)
+        store_state(kept_F, kept_I, row, state)
     for k in range(start, count):
         store_state(F, I, fresh[k], load_state(kept_F, kept_I, k))
     return count - start
