@@ -13,6 +13,7 @@ from inscape.agents.finite import divergence
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
+from inscape.agents.parallel import part_of
 from inscape.envs.states import States
 from inscape.envs.streams import stream_key, stream_keys
 from inscape.errors import UsageError
@@ -106,8 +107,9 @@ class CompiledLearner:
         env.reset(seed=self.agent.seed)
         running = np.zeros((2, s.num_envs))
         if self._pending is not None:
-            env.load_state_dict(self._pending["env"])  # refuses what does not fit: compiled code would not notice
-            running[:] = self._pending["returns"], self._pending["lengths"]
+            kept = part_of(self._pending, 0, 1)
+            env.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
+            running[:] = kept["returns"], kept["lengths"]
         begun = env.state_dict()
         self._copies = {"floats": begun["floats"], "ints": begun["ints"], "running": running}
         self._pending = None

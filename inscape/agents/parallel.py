@@ -47,6 +47,23 @@ def team_device(device: torch.device) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def part_of(state: State, number: int, count: int) -> State:
+    """Returns the copies of process `number` of `count` from what a run saved of all its copies.
+
+    Raises:
+        UsageError: as many processes did not save it.
+    """
+    parts = state.get("parts", [state])
+    if len(parts) != count:
+        raise UsageError(
+            f"the copies of {len(parts)} processes, to be gone on with by {count}",
+            expected="as many processes as the run was started with",
+            hint=f"torchrun --nproc-per-node {len(parts)} -m inscape train --resume RUN",
+        )
+    part: State = parts[number]
+    return part
+
+
 _met: list[Team] = []
 _parted = False
 

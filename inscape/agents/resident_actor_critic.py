@@ -25,6 +25,7 @@ from inscape.agents.distributions import CategoricalActions, GaussianActions, Mu
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.on_policy import OnPolicyAgent, Schedule
+from inscape.agents.parallel import part_of
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
 from inscape.errors import UsageError
 
@@ -122,12 +123,13 @@ class ResidentLearner:
         observation, infos = self._env.reset(seed=self.agent.seed)
         self._t = self._make_tensors(observation, infos.get("action_mask"))
         if self._pending is not None:
-            self._env.load_state_dict(self._pending["env"])
+            stored = part_of(self._pending, 0, 1)
+            self._env.load_state_dict(stored["env"])
             kept = {"observation": "observation", "running": "returns", "lengths": "lengths"}
             if "mask" in self._t:
                 kept["mask"] = "action_mask"
-            for ours, stored in kept.items():
-                self._t[ours].copy_(torch.as_tensor(np.asarray(self._pending[stored])))
+            for ours, theirs in kept.items():
+                self._t[ours].copy_(torch.as_tensor(np.asarray(stored[theirs])))
         self._pending = None
 
     def _make_tensors(self, observation: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
