@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, action_distribution
+from inscape.agents.features import picture_layout
 from inscape.agents.interface import Array, Metrics, State
-from inscape.agents.networks import perceptron
+from inscape.agents.networks import PictureRows, perceptron, pixel_network
 from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class ActorCritic(nn.Module):
-    """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned)."""
+    """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned).
+
+    Both are perceptrons; over pictures (`features.picture_layout`) the classic filters, then layers of widths `hidden`.
+    """
 
     def __init__(self, task: Task, settings: Any, seed: int) -> None:
         super().__init__()
@@ -38,10 +42,21 @@ class ActorCritic(nn.Module):
         continuous = isinstance(self.distribution, GaussianActions)
         outputs = self.distribution.width // 2 if continuous else self.distribution.width
         generator = torch.Generator().manual_seed(seed)
-        self.actor = perceptron((*hidden, outputs), settings.activation, 0.01, generator)
-        self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
-        for name, layers in first_weights(settings, self.encoder.width, outputs, seed).items():
-            _set_weights(getattr(self, name), layers)
+        picture = picture_layout(task.observation_space)
+        if picture is None:
+            self.actor = perceptron((*hidden, outputs), settings.activation, 0.01, generator)
+            self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
+            for name, layers in first_weights(settings, self.encoder.width, outputs, seed).items():
+                _set_weights(getattr(self, name), layers)
+        else:
+            (channels, height, width), _ = picture
+            self.actor, self.critic = (
+                nn.Sequential(
+                    PictureRows(*picture),
+                    *pixel_network(channels, height, width, settings.hidden, size, generator, gain),
+                )
+                for size, gain in ((outputs, 0.01), (1, 1.0))
+            )
         # the deviation does not depend on the observation, as in the paper
         self.log_std = nn.Parameter(torch.zeros(outputs)) if continuous else None
 
