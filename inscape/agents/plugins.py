@@ -28,6 +28,8 @@ from inscape.errors import UsageError, closest
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
 
+SEEDS = 2**62
+"""How many seeds there are: two streams are made of each, and torch takes 64 bits."""
 ENTRY_POINT_GROUP = "inscape.agents"
 SB3_PREFIX = "sb3:"
 INDEPENDENT_PREFIX = "independent:"
@@ -335,8 +337,10 @@ def make_agent(
 
     Raises:
         UsageError: unknown name; a file that is missing, does not import or lacks the class; a constructor that asks
-            for more than `task`, `seed`, `device` and `settings`; an unknown setting.
+            for more than `task`, `seed`, `device` and `settings`; an unknown setting; a seed below 0 or too large.
     """
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"seed {seed}", expected=f"an integer from 0 to {SEEDS - 1:,}")
     entry = find_entry(spec)
     cls = _load(entry.path if entry else spec)
     settings = _settings_for(spec, task, settings)

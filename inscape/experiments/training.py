@@ -90,13 +90,19 @@ def train(
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
 
     Raises:
-        UsageError: the agent does not learn or cannot be saved, or not among the players of this task; the folder
-            cannot be used; or the settings of a resumed run changed.
+        UsageError: the agent does not learn or cannot be saved, or not among the players of this task; a number below
+            the least it can be; the folder cannot be used; or the settings of a resumed run changed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
         SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
     if steps <= 0:
         raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
+    for name, value, least in (
+        ("evaluate_every", evaluate_every, 0), ("evaluate_episodes", evaluate_episodes, 1),
+        ("checkpoint_steps", checkpoint_steps, 1), ("checkpoint_seconds", checkpoint_seconds, 0),
+    ):  # fmt: skip
+        if value is not None and not value >= least:
+            raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
     learned_in = learning_task(agent_spec, task)
     agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)

@@ -158,6 +158,20 @@ def test_interrupt_handling_ends_with_training(walker: str, tmp_path: Path) -> N
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_numbers_that_cannot_be_are_refused_before_learning(walker: str, tmp_path: Path) -> None:
+    for changes, message in (
+        ({"evaluate_every": -1}, "evaluate_every = -1"),
+        ({"evaluate_episodes": 0}, "evaluate_episodes = 0"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0"),
+        ({"checkpoint_seconds": float("nan")}, "checkpoint_seconds = nan"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**70}, "seed 1180"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run_walker(walker, tmp_path / "r", **changes)
+    assert not (tmp_path / "r").exists()
+
+
 def test_changed_settings_are_refused_with_their_differences(walker: str, tmp_path: Path) -> None:
     run_walker(walker, tmp_path / "r")
     with pytest.raises(UsageError, match=r"(?s)agent_settings\.rate: 0\.1 -> 0\.3.*steps: 2000 -> 3000"):
