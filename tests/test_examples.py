@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from inscape.agents.plugins import make_agent
+from inscape.agents.presets import PRESETS
+from inscape.envs.registry import resolve_task
+from inscape.experiments import arguments, commands
+from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 from inscape.experiments.cli import main
 from tests.conftest import EXAMPLES
 
+GUIDE = (EXAMPLES.parent / "docs" / "agents.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+TRAINING = sorted(set(re.findall(r"^(?:torchrun .* -m )?inscape train (?!--resume)(.*)$", GUIDE, re.MULTILINE)))
+
+CLIMBER = f"{EXAMPLES / 'hill_climber.py'}:HillClimber"
 AGENT, BALANCE = f"{EXAMPLES / 'my_agent.py'}:MyAgent", f"{EXAMPLES / 'balance.py'}:Balance"
 
 
@@ -50,3 +63,44 @@ def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     assert main(["watch", "run", "--save", "lift.mp4"]) == 0
     assert main(["report", "run", "--out", "report.html"]) == 0
     assert Path("report.html").stat().st_size > 10_000
+
+
+def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", CLIMBER, "CartPole"]) == 0
+    assert main(["train", CLIMBER, "CartPole", "--steps", "60000", "--evaluate-every", "0", "--out", "run"]) == 0
+    assert float(re.findall(r"mean return ([\d.]+)", capsys.readouterr().out)[0]) > 300
+    assert main(["evaluate", "run", "--episodes", "5"]) == 0
+
+    task = resolve_task("CartPole")
+    first, second = (cast(Any, make_agent(CLIMBER, task, seed=seed)) for seed in (1, 2))
+    *_, _ = first.learn(task, 2_000)
+    state, _ = load_checkpoint(save_checkpoint(Path("state"), first.state_dict()))
+    second.load_state_dict(state)
+    total = first.state_dict()["steps"] + 10_000
+    for agent in (first, second):
+        assert len(list(agent.learn(task, total))) > 1
+    assert first.state_dict()["weights"].tolist() == second.state_dict()["weights"].tolist()
+    assert first.state_dict()["steps"] == second.state_dict()["steps"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_what_the_guide_says_in_python_runs(program: str) -> None:
+    exec(compile(program, "docs/agents.md", "exec"), {})
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_what_the_guide_trains_can_be_trained(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option of every line is one of that agent and world; nothing is trained."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    words = shlex.split(line)
+    if "--help" not in words:
+        groups = commands._groups(arguments.TrainArguments, words[0], words[1])
+        arguments.parse("train", arguments.TrainArguments, words, groups)
+
+
+def test_the_guide_names_every_preset() -> None:
+    table = [[cell.strip() for cell in line.split("|")] for line in GUIDE.splitlines() if line.startswith("| `")]
+    told = {row[1].split("`")[1]: row[7] for row in table if len(row) == 9}
+    told |= dict(re.findall(r"`(sb3:\w+)`: ([^;]*)", told["sb3:NAME"]))
+    for agent, presets in PRESETS.items():
+        assert {name.strip() for name in told[agent].split(",")} == set(presets), agent

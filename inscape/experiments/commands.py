@@ -145,7 +145,7 @@ def _list_runs() -> tuple[str, Table]:
 
 def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
-    from inscape.envs.registry import resolve_task
+    from inscape.envs.registry import PIXELS_PREFIX, resolve_task
     from inscape.experiments.training import train
 
     words, resumed = _run_to_resume(argv)
@@ -161,6 +161,8 @@ def train_command(argv: Sequence[str]) -> int:
     task = resolve_task(given.task, args.changed_world_settings(given, world))
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     _say_preset(given.agent, task, steps, getattr(given, "settings", None))
+    if given.resume and task.world is None and not task.name.startswith(PIXELS_PREFIX):
+        _console().print(f"[dim]{escape(task.name)} does not say its state: resuming restarts the episode.[/dim]")
     run = train(
         given.agent,
         task,

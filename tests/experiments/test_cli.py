@@ -395,6 +395,15 @@ def test_several_players_are_trained(place: Path, capsys: pytest.CaptureFixture[
         assert text.count(f"player_1  {agent}") == 2
 
 
+def test_resuming_says_where_it_restarts_the_episode(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = "--steps 64 --num-envs 2 --num-steps 16 --minibatches 2 --evaluate-every 0 --final-episodes 1"
+    for world, told in (("CartPole-v1", True), ("CartPole", False)):
+        assert run(f"train ppo {world} {small} --out {world}") == 0
+        assert "restarts the episode" not in capsys.readouterr().out
+        assert run(f"train --resume {world}") == 0
+        assert ("restarts the episode" in capsys.readouterr().out) == told
+
+
 def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan FrozenLake --model tabular --model-steps 50000 --simulations 5000") == 0
     text = capsys.readouterr().out
