@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
-from inscape.agents.distributions import CategoricalActions, GaussianActions, action_distribution
+from inscape.agents.distributions import GaussianActions, action_distribution
 from inscape.agents.features import picture_layout
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.networks import PictureRows, perceptron, pixel_network
@@ -22,7 +22,7 @@ from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance
 from inscape.agents.parallel import part_of, team, team_device
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import learning_threads, load_module, require_finite_gradients, to_arrays
-from inscape.errors import UsageError
+from inscape.agents.torch_policy import TorchPolicy
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
@@ -94,52 +94,24 @@ class Batch:
     metrics: Metrics
 
 
-class TorchLearner:
+class TorchLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, in torch."""
 
     backend = "torch"
+    network: ActorCritic
 
     def __init__(self, agent: OnPolicyAgent, task: Task, device: str) -> None:
-        self.agent, self.settings, self.device = agent, agent.settings, team_device(resolve_device(device))
+        self.agent, self.settings = agent, agent.settings
+        where = team_device(resolve_device(device))
+        super().__init__(ActorCritic(task, self.settings, agent.seed).to(where), where, agent.seed, agent.name)
         self._team = team(str(self.device))
         self._own = self.settings.num_envs if self._team is None else self._team.copies(self.settings.num_envs)
-        seed = agent.seed
-        self.network = ActorCritic(task, self.settings, seed).to(self.device)
         self.optimizer = make_optimizer(agent, list(self.network.parameters()), self.device)
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
-        self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
-        self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
         self._rewards = (
             ReturnNormalizer(self.settings.num_envs, self.settings.gamma) if self.settings.normalize_rewards else None
         )
         self._copies: Copies | None = None
         self._pending: State | None = None  # the environments' part of a loaded state, until `begin` has a task
-
-    # ------------------------------------------------------------------------------------------- acting
-
-    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array:
-        distribution = self.network.distribution
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            actions = distribution.mode(outputs) if greedy else distribution.sample(outputs, self._acting)
-        return distribution.to_environment(actions)
-
-    def log_probs(self, observation: Array, action_mask: Array | None) -> Array:
-        distribution = self.network.distribution
-        if not isinstance(distribution, CategoricalActions):
-            raise UsageError(
-                f"log-probabilities of every action of {self.agent.name}", expected="a task with Discrete actions"
-            )
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            return distribution.log_probs(outputs).cpu().numpy().astype(np.float64)
-
-    def values(self, observation: Array) -> Array:
-        with torch.inference_mode():
-            return self.network.values(self.network.encoder(observation)).cpu().numpy().astype(np.float64)
-
-    def _tensor(self, array: Array | None) -> Tensor | None:
-        return None if array is None else torch.as_tensor(array, device=self.device)
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -194,7 +166,7 @@ class TorchLearner:
         with torch.inference_mode():
             for t in range(time):
                 seen[t] = copies.observation
-                mask = self._tensor(copies.action_mask)
+                mask = self.tensor(copies.action_mask)
                 out = network.outputs(network.encoder(copies.observation), mask)
                 chosen = self._sampled(out)
                 happened = copies.step(network.distribution.to_environment(chosen))
@@ -246,11 +218,11 @@ class TorchLearner:
         """Draws an action for each copy of this process; with the numbers that one process would draw for it."""
         sample = self.network.distribution.sample
         if self._team is None:
-            return sample(outputs, self._exploring)
+            return sample(outputs, self.exploring)
         first = self._team.number * self._own
         of_all = outputs.new_zeros((self.settings.num_envs, *outputs.shape[1:]))
         of_all[first : first + self._own] = outputs
-        return sample(of_all, self._exploring)[first : first + self._own]
+        return sample(of_all, self.exploring)[first : first + self._own]
 
     def _values(
         self, features: Tensor, ends: list[tuple[int, Array, Array]], shape: tuple[int, int]
@@ -274,7 +246,7 @@ class TorchLearner:
         updates = 0
         parts: list[dict[str, Tensor]] = []
         for _ in range(schedule.epochs):
-            order = torch.randperm(size, generator=self._exploring, device=self.device)
+            order = torch.randperm(size, generator=self.exploring, device=self.device)
             parts = []
             for begin in range(0, size - size % step if size % step == 1 else size, step):
                 parts.append(self.gradient_step(batch, order[begin : begin + step], schedule.clip, steps))
@@ -339,8 +311,7 @@ class TorchLearner:
         return {
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
-            "acting": to_arrays(self._acting.get_state()),
-            "exploring": to_arrays(self._exploring.get_state()),
+            **self.chance(),
             "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
             "copies": self._pending if self._copies is None else self._copies_state(self._copies),
         }
@@ -351,9 +322,7 @@ class TorchLearner:
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
-        for name, generator in (("acting", self._acting), ("exploring", self._exploring)):
-            if state[name] is not None:
-                generator.set_state(torch.from_numpy(np.array(state[name])))
+        self.load_chance(state)
         if self._rewards is not None:
             self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]

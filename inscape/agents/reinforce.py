@@ -23,7 +23,7 @@ from torch.nn.functional import mse_loss
 from inscape.agents.acting import greedy_log_probs
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
-from inscape.agents.distributions import CategoricalActions, GaussianActions, action_distribution
+from inscape.agents.distributions import GaussianActions, action_distribution
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import perceptron
 from inscape.agents.observations import ObservationEncoder
@@ -36,6 +36,7 @@ from inscape.agents.tensors import (
     require_finite_gradients,
     to_arrays,
 )
+from inscape.agents.torch_policy import TorchPolicy
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -212,9 +213,7 @@ class Reinforce(Agent):
             if self.network.baseline is None
             else torch.optim.Adam(self.network.baseline.parameters(), lr=s.value_learning_rate)
         )
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
-        self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
-        self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
+        self._policy = TorchPolicy(self.network, self.device, seed, self.name)
         self.steps = 0
         self._copies: Copies | None = None
         self._pending: State | None = None  # the environment's part of a loaded state, until `learn` has a task
@@ -222,11 +221,7 @@ class Reinforce(Agent):
     # ------------------------------------------------------------------------------------------- acting
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        distribution = self.network.distribution
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            actions = distribution.mode(outputs) if self.settings.greedy else distribution.sample(outputs, self._acting)
-        return distribution.to_environment(actions)
+        return self._policy.act(observation, action_mask, self.settings.greedy)
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities as it acts: the policy's, or 0 and −inf when the settings say `greedy`.
@@ -243,12 +238,7 @@ class Reinforce(Agent):
         Raises:
             UsageError: the actions are not `Discrete`.
         """
-        distribution = self.network.distribution
-        if not isinstance(distribution, CategoricalActions):
-            raise UsageError("log-probabilities of every action of reinforce", expected="a task with Discrete actions")
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            return distribution.log_probs(outputs).cpu().numpy().astype(np.float64)
+        return self._policy.log_probs(observation, action_mask)
 
     def state_values(self, observation: Array) -> Array:
         """Returns `[B]` V(s), the learned baseline.
@@ -260,14 +250,7 @@ class Reinforce(Agent):
             raise UsageError(
                 f"state values of reinforce with baseline {self.settings.baseline!r}", expected="baseline 'value'"
             )
-        return self._values(observation)
-
-    def _values(self, observation: Array) -> Array:
-        with torch.inference_mode():
-            return self.network.values(self.network.encoder(observation)).cpu().numpy().astype(np.float64)
-
-    def _tensor(self, array: Array | None) -> Tensor | None:
-        return None if array is None else torch.as_tensor(array, device=self.device)
+        return self._policy.values(observation)
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -300,10 +283,10 @@ class Reinforce(Agent):
         with torch.inference_mode():
             while running.any():
                 seen.append(copies.observation)
-                mask = self._tensor(copies.action_mask)
+                mask = self._policy.tensor(copies.action_mask)
                 outputs = network.outputs(network.encoder(copies.observation), mask)
                 masks.append(mask)
-                actions.append(network.distribution.sample(outputs, self._exploring))
+                actions.append(network.distribution.sample(outputs, self._policy.exploring))
                 happened = copies.step(network.distribution.to_environment(actions[-1]))
                 rewards.append(happened.reward)
                 lengths += running
@@ -311,7 +294,7 @@ class Reinforce(Agent):
                 ends_terminated |= running & happened.terminated
                 cut = np.flatnonzero(running & late & ~happened.terminated)
                 if len(cut) and network.baseline is not None:
-                    beyond[cut] = self._values(happened.next_observation[cut])
+                    beyond[cut] = self._policy.values(happened.next_observation[cut])
                 running &= ~(happened.terminated | late)
         shape = (s.num_envs, len(seen))
         last = (np.arange(s.num_envs), lengths - 1)
@@ -408,8 +391,7 @@ class Reinforce(Agent):
             "optimizer": optimizer_arrays(self.optimizer),
             "value_optimizer": None if self.value_optimizer is None else optimizer_arrays(self.value_optimizer),
             "steps": self.steps,
-            "acting": to_arrays(self._acting.get_state()),
-            "exploring": to_arrays(self._exploring.get_state()),
+            **self._policy.chance(),
             "copies": self._pending if self._copies is None else self._copies.state_dict(),
         }
 
@@ -419,6 +401,5 @@ class Reinforce(Agent):
         if self.value_optimizer is not None:
             load_optimizer(self.value_optimizer, state["value_optimizer"])
         self.steps = int(state["steps"])
-        self._acting.set_state(torch.from_numpy(np.array(state["acting"])))
-        self._exploring.set_state(torch.from_numpy(np.array(state["exploring"])))
+        self._policy.load_chance(state)
         self._copies, self._pending = None, state["copies"]

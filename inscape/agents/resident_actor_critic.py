@@ -23,10 +23,11 @@ from inscape.agents.actor_critic import ActorCritic, load_moments, make_optimize
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
 from inscape.agents.finite import divergence
-from inscape.agents.interface import Array, Metrics, State
+from inscape.agents.interface import Metrics, State
 from inscape.agents.on_policy import OnPolicyAgent, Schedule
 from inscape.agents.parallel import part_of
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
+from inscape.agents.torch_policy import TorchPolicy
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,53 +64,27 @@ class HostCopies:
         self._env.load_state_dict(state)
 
 
-class ResidentLearner:
+class ResidentLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, on the device."""
 
     backend = "resident"
+    network: ActorCritic
 
     def __init__(self, agent: OnPolicyAgent, task: Task, device: str) -> None:
-        self.agent, self.settings, self.device = agent, agent.settings, resolve_device(device)
-        self.network = ActorCritic(task, self.settings, agent.seed).to(self.device)
+        self.agent, self.settings = agent, agent.settings
+        where = resolve_device(device)
+        super().__init__(ActorCritic(task, self.settings, agent.seed).to(where), where, agent.seed, agent.name)
         self.optimizer = make_optimizer(agent, list(self.network.parameters()), self.device)
         if self.device.type == "cuda":
             for group in self.optimizer.param_groups:  # read by the graph at each replay
                 group["lr"] = torch.tensor(group["lr"], device=self.device)
                 group["capturable"] = True
-        self._acting = torch.Generator(self.device).manual_seed(agent.seed * 2 + 1)
-        self._exploring = torch.Generator(self.device).manual_seed(agent.seed * 2)
         self._env: Any = None
         self._pending: State | None = None
         self._t: dict[str, Tensor] = {}
         self._part_names: list[str] = []
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
         self._warm: set[str] = set()
-
-    # ------------------------------------------------------------------------------------------- acting
-
-    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array:
-        distribution = self.network.distribution
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            actions = distribution.mode(outputs) if greedy else distribution.sample(outputs, self._acting)
-        return distribution.to_environment(actions)
-
-    def log_probs(self, observation: Array, action_mask: Array | None) -> Array:
-        distribution = self.network.distribution
-        if not isinstance(distribution, CategoricalActions):
-            raise UsageError(
-                f"log-probabilities of every action of {self.agent.name}", expected="a task with Discrete actions"
-            )
-        with torch.inference_mode():
-            outputs = self.network.outputs(self.network.encoder(observation), self._tensor(action_mask))
-            return distribution.log_probs(outputs).cpu().numpy().astype(np.float64)
-
-    def values(self, observation: Array) -> Array:
-        with torch.inference_mode():
-            return self.network.values(self.network.encoder(observation)).cpu().numpy().astype(np.float64)
-
-    def _tensor(self, array: Array | None) -> Tensor | None:
-        return None if array is None else torch.as_tensor(array, device=self.device)
 
     # ------------------------------------------------------------------------------------------- memory
 
@@ -181,9 +156,9 @@ class ResidentLearner:
         self._t["totals"].zero_()
         noise = self._t["noise"]
         if isinstance(self.network.distribution, GaussianActions):
-            noise.normal_(generator=self._exploring)
+            noise.normal_(generator=self.exploring)
         else:
-            noise.uniform_(generator=self._exploring)
+            noise.uniform_(generator=self.exploring)
         self._run("collect", self._steps)
 
     def _steps(self) -> None:
@@ -260,7 +235,7 @@ class ResidentLearner:
         step = math.ceil(size / schedule.minibatches)
         parts: list[Tensor] = []
         for _ in range(schedule.epochs):
-            order = torch.randperm(size, generator=self._exploring, device=self.device)
+            order = torch.randperm(size, generator=self.exploring, device=self.device)
             parts.clear()
             for begin in range(0, size - size % step if size % step == 1 else size, step):
                 rows = order[begin : begin + step]
@@ -362,8 +337,7 @@ class ResidentLearner:
         return {
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
-            "acting": to_arrays(self._acting.get_state()),
-            "exploring": to_arrays(self._exploring.get_state()),
+            **self.chance(),
             "reward_scale": None,
             "copies": self._pending if self._env is None else self._copies_state(),
         }
@@ -381,9 +355,7 @@ class ResidentLearner:
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
-        for name, generator in (("acting", self._acting), ("exploring", self._exploring)):
-            if state[name] is not None:
-                generator.set_state(torch.from_numpy(np.array(state[name])))
+        self.load_chance(state)
         self._env, self._pending = None, state["copies"]
         self._graphs.clear()
         self._warm.clear()
