@@ -126,6 +126,8 @@ class TorchLearner(TorchPolicy):
         taken = steps // self.settings.num_envs
         self._copies = Copies(task, self._own, self.agent.seed, first=number * self._own, steps=taken, state=state)
         self._pending = None
+        if self._rewards is not None and state is not None and state["env"] is None:
+            self._rewards.restart()
 
     def follow(self, task: Task) -> None:
         """Learns along with process 0, which drives, until it is done."""
@@ -363,8 +365,11 @@ def load_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: 
     optimizer.state.clear()
     if not moments["steps"]:
         return
+    group = optimizer.param_groups[0]
+    with_weights = group.get("fused") or group.get("capturable")  # then the count is read where they are
     for name, parameter in network.named_parameters():
-        state: dict[str, Tensor] = {"step": torch.tensor(float(moments["steps"]))}
+        where = parameter.device if with_weights else None
+        state: dict[str, Tensor] = {"step": torch.tensor(float(moments["steps"]), device=where)}
         for ours, theirs in MOMENTS.items():
             if ours in moments:
                 state[theirs] = torch.from_numpy(np.array(moments[ours][name])).to(parameter.device)

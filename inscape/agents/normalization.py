@@ -69,6 +69,10 @@ class ReturnNormalizer:
         self.variance, self.weight = squares / total, total
         return math.sqrt(self.variance + self.epsilon)
 
+    def restart(self) -> None:
+        """Begins a new episode in every copy; what is known of their scale stays."""
+        self.running = np.zeros_like(self.running)
+
     def state_dict(self) -> State:
         """Returns all that later rewards are normalised by."""
         moments = {"mean": self.mean, "variance": self.variance, "weight": self.weight}

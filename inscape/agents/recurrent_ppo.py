@@ -373,6 +373,8 @@ class RecurrentPPO(Agent):
         if pending is not None and pending["env"] is None:  # episodes begin: there is nothing to remember
             self._memory.zero_()
             self._reward.zero_()
+            if self._rewards is not None:
+                self._rewards.restart()
         self._pending = None
 
     def collect(self) -> Sequences:

@@ -17,7 +17,7 @@ from stable_baselines3 import A2C as TheirA2C
 from stable_baselines3.common.logger import Logger
 
 from inscape.agents.a2c import A2C, A2CSettings
-from inscape.agents.actor_critic import Batch
+from inscape.agents.actor_critic import Batch, load_moments
 from inscape.agents.blas import blas_threads
 from inscape.agents.compiled_actor_critic import CompiledLearner
 from inscape.agents.copies import Copies
@@ -485,3 +485,24 @@ def test_what_several_processes_saved_acts_in_one(backend, corridor):
     assert_array_equal(other.policy_log_probs(places), agent.policy_log_probs(places))
     with pytest.raises(UsageError, match=r"2 processes(.|\n)*torchrun"):
         next(other.learn(corridor, 1000))
+
+
+def test_the_count_of_steps_lies_where_a_card_reads_it():
+    """Fused and capturable optimisers read it on the device of the weights. A device without memory stands for it."""
+    network = torch.nn.Linear(2, 1, device="meta")
+    optimizer = torch.optim.Adam(network.parameters(), capturable=True)
+    moments = {name: np.ones(tuple(p.shape), np.float32) for name, p in network.named_parameters()}
+    load_moments(optimizer, network, {"steps": 3, "first": moments, "second": moments})
+    assert [state["step"].device.type for state in optimizer.state.values()] == ["meta", "meta"]
+
+
+def test_episodes_begun_anew_are_not_scaled_by_returns_of_old_ones():
+    """On ordinary environments a resumed run begins new episodes: returns so far count from there."""
+    task = resolve_task("CartPole-v1")
+    agent, other = (make_agent("ppo", task, settings={**SMALL, "normalize_rewards": True}) for _ in range(2))
+    next(agent.learn(task, 100))
+    other.load_state_dict(agent.state_dict())
+    other.learner.begin(task, other.steps)
+    assert agent.learner._rewards.running.all()
+    assert not other.learner._rewards.running.any()
+    assert other.learner._rewards.variance == agent.learner._rewards.variance

@@ -116,3 +116,21 @@ def test_on_a_card_it_solves_a_toy(spec, corridor):
     assert agent.learner.backend == "resident"
     list(agent.learn(corridor, 1024 * 60))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spec", ["ppo", "a2c"])
+@pytest.mark.parametrize("backend", ["torch", "resident"])
+def test_on_a_card_it_goes_on_from_a_state(spec, backend, corridor):
+    """The optimiser's moments and its count of steps have to be where the card reads them."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    settings = {"num_envs": 4, "num_steps": 40, "hidden": (16,), "backend": backend}
+    agent, resumed = (make_agent(spec, corridor, seed=3, device="cuda", settings=settings) for _ in range(2))
+    learning = agent.learn(corridor, 160 * 4)
+    next(learning)
+    resumed.load_state_dict(agent.state_dict())
+    list(learning)
+    list(resumed.learn(corridor, 160 * 4))
+    for name, weight in agent.state_dict()["network"].items():
+        assert_allclose(weight, resumed.state_dict()["network"][name], atol=1e-5, err_msg=name)
