@@ -22,7 +22,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import sample_actions
-from inscape.agents.interface import Agent, Array, Metrics, State, can_learn, can_resume
+from inscape.agents.interface import Agent, Array, Metrics, State, can_learn, can_remember, can_resume
 from inscape.agents.ratings import fitted
 from inscape.envs.law import States, World
 from inscape.envs.opponents_env import OpponentsTask
@@ -266,7 +266,14 @@ class Pool:
 
 
 def require_opponent(learner: Agent, spec: str) -> None:
-    """Refuses a learner that cannot be saved or cannot say its probabilities."""
+    """Refuses a learner that cannot be saved or cannot say its probabilities, or that remembers: opponents are asked
+    without a past, and would act as at an episode's first step."""
+    if can_remember(learner):
+        raise UsageError(
+            f"{spec} remembers, and opponents are asked what they do now, without what they saw before",
+            expected="an agent without memory",
+            hint="ppo or dqn",
+        )
     says = any(callable(getattr(learner, name, None)) for name in ("policy_log_probs", "action_log_probs"))
     if not (can_learn(learner) and can_resume(learner) and says):
         raise UsageError(

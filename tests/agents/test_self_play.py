@@ -287,6 +287,7 @@ def test_refusals():
         ({"present": 1.5}, "present = 1.5"),
         ({"random_moves": -0.1}, "random_moves = -0.1"),
         ({"learner": "random"}, "random as an opponent of itself"),
+        ({"learner": "recurrent-ppo"}, "recurrent-ppo remembers"),
         ({"learner": "pop"}, "no agent 'pop'"),
         ({"learner_settings": {"num_env": 3}}, "no setting 'num_env'"),
     ):

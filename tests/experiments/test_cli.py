@@ -180,6 +180,7 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("train sac RockPaperScissors", "continuous actions"),
         ("train ppo Spread --num-envs 16", r"16 rows for the 3 players.*num_envs = 15"),
         ("train independent:random TicTacToe", "independent learners 'random'"),
+        ("train independent:recurrent-ppo TicTacToe", r"recurrent-ppo remembers.*ppo or dqn"),
         ("evaluate random pettingzoo:nothing.here", "does not import"),
         ("watch random pettingzoo:pettingzoo.classic.rps_v2 --save x.gif", r"has 2 players.*inscape evaluate random"),
         ("train q-learning RockPaperScissors", "has 2 players"),
