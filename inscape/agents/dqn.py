@@ -27,6 +27,13 @@ from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayBatch, ReplayMemory
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_updates,
+    require_weights,
+)
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
 from inscape.envs.pixels import PixelTask
 from inscape.errors import PartialObservationError, UsageError
@@ -103,34 +110,17 @@ class DQNSettings:
     pictures and large networks, on a machine with nothing else to do."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_envs", "buffer_size", "batch_size", "train_freq", "target_update_interval", "n_step", "report_every",
-            "threads",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if self.learning_starts < 0:
-            raise UsageError(f"learning_starts = {self.learning_starts!r}", expected="an integer of at least 0")
-        if self.gradient_steps < 1 and self.gradient_steps != -1:
-            raise UsageError(
-                f"gradient_steps = {self.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
-            )
-        for name in (
-            "gamma", "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction",
-        ):  # fmt: skip
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
-        if not 0 < self.tau <= 1:
-            raise UsageError(f"tau = {self.tau!r}", expected="a number above 0, at most 1")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
-        if self.batch_size > self.buffer_size:
-            raise UsageError(
-                f"batch_size = {self.batch_size!r} from a memory of {self.buffer_size}", expected="at most buffer_size"
-            )
-        if self.beta is not None and not 0 <= self.beta < math.inf:
-            raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
+        require_counts(
+            self, "num_envs", "buffer_size", "batch_size", "train_freq", "target_update_interval", "n_step",
+            "report_every", "threads",
+        )  # fmt: skip
+        require_shares(
+            self, "gamma", "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction"
+        )
+        require_positive(self, "learning_rate", "max_grad_norm")
+        require_updates(self)
+        if self.beta is not None:
+            require_weights(self, "beta")
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
             raise UsageError(f"hidden = {self.hidden!r}", expected="one or more widths of at least 1")
 

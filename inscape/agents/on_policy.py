@@ -23,6 +23,13 @@ from inscape.agents.features import picture_layout
 from inscape.agents.initialization import perceptron_weights
 from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.parallel import process_count
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_weights,
+    require_widths,
+)
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,22 +83,13 @@ class OnPolicySettings:
     "auto": compiled or resident wherever that can be."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "num_steps", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
-        for name in ("value_coef", "entropy_coef"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a finite number of at least 0")
+        require_counts(self, "num_envs", "num_steps", "threads")
+        require_shares(self, "gamma", "gae_lambda")
+        require_positive(self, "learning_rate", "max_grad_norm")
+        require_weights(self, "value_coef", "entropy_coef")
+        require_widths(self)
         if self.normalize_advantages and self.num_envs * self.num_steps < 2:
             raise UsageError("normalised advantages of 1 copy × 1 step", expected="at least 2 steps")
-        if any(width < 1 for width in self.hidden):
-            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from inscape.agents.on_policy import OnPolicyAgent, OnPolicySettings, Schedule
+from inscape.agents.settings_checks import require_counts, require_positive
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,13 +39,8 @@ class PPOSettings(OnPolicySettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if not 0 < self.clip < math.inf:
-            raise UsageError(f"clip = {self.clip!r}", expected="a positive number")
-        if self.target_kl is not None and not self.target_kl > 0:
-            raise UsageError(f"target_kl = {self.target_kl!r}", expected="a positive number, or None")
+        require_counts(self, "epochs", "minibatches")
+        require_positive(self, "clip", *(["target_kl"] if self.target_kl is not None else []))
         if self.num_envs * self.num_steps < 2 * self.minibatches:
             raise UsageError(
                 f"{self.num_envs} copies × {self.num_steps} steps in {self.minibatches} minibatches",

@@ -40,6 +40,13 @@ from inscape.agents.on_policy import explained_variance
 from inscape.agents.ppo import ppo_loss
 from inscape.agents.recurrent import GRU
 from inscape.agents.returns import generalized_advantages
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_weights,
+    require_widths,
+)
 from inscape.agents.tensors import (
     learning_threads,
     load_module,
@@ -106,22 +113,12 @@ class RecurrentPPOSettings:
     """CPU threads used while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "num_steps", "epochs", "minibatches", "memory", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
-        for name in ("learning_rate", "clip", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
-        for name in ("value_coef", "entropy_coef"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number of at least 0")
-        if any(width < 1 for width in self.hidden):
-            raise UsageError(f"hidden = {self.hidden!r}", expected="integers of at least 1")
-        if self.target_kl is not None and not self.target_kl > 0:
-            raise UsageError(f"target_kl = {self.target_kl!r}", expected="a positive number, or None")
+        require_counts(self, "num_envs", "num_steps", "epochs", "minibatches", "memory", "threads")
+        require_shares(self, "gamma", "gae_lambda")
+        require_positive(self, "learning_rate", "clip", "max_grad_norm")
+        require_positive(self, *(["target_kl"] if self.target_kl is not None else []))
+        require_weights(self, "value_coef", "entropy_coef")
+        require_widths(self)
         if self.minibatches > self.num_envs:
             raise UsageError(
                 f"{self.num_envs} copies in {self.minibatches} minibatches",

@@ -28,6 +28,13 @@ from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.returns import discounted_returns
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_weights,
+    require_widths,
+)
 from inscape.agents.tensors import (
     learning_threads,
     load_module,
@@ -82,20 +89,12 @@ class ReinforceSettings:
     """CPU threads torch uses while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "value_steps", "longest_episode", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        for name in ("learning_rate", "value_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
-        if not 0 <= self.gamma <= 1:
-            raise UsageError(f"gamma = {self.gamma!r}", expected="a number from 0 to 1")
-        if not 0 <= self.entropy_coef < math.inf:
-            raise UsageError(f"entropy_coef = {self.entropy_coef!r}", expected="a finite number of at least 0")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise UsageError(f"max_grad_norm = {self.max_grad_norm!r}", expected="a positive number, or None")
-        if any(width < 1 for width in self.hidden):
-            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
+        require_counts(self, "num_envs", "value_steps", "longest_episode", "threads")
+        require_positive(self, "learning_rate", "value_learning_rate")
+        require_positive(self, *(["max_grad_norm"] if self.max_grad_norm is not None else []))
+        require_shares(self, "gamma")
+        require_weights(self, "entropy_coef")
+        require_widths(self)
         if self.baseline not in BASELINES:
             raise UsageError(f"baseline = {self.baseline!r}", expected=", ".join(BASELINES))
         if self.baseline == "mean" and self.num_envs < 2:

@@ -27,6 +27,14 @@ from inscape.agents.interface import Agent, Array, Metrics, State
 from inscape.agents.networks import as_one_vector, linear, perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.replay import ReplayMemory
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_updates,
+    require_weights,
+    require_widths,
+)
 from inscape.agents.tensors import (
     learning_threads,
     load_module,
@@ -89,34 +97,16 @@ class SACSettings:
     """CPU threads torch uses while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_envs", "buffer_size", "hold_random", "train_freq", "batch_size", "n_step", "report_every", "threads",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if self.learning_starts < 0:
-            raise UsageError(f"learning_starts = {self.learning_starts!r}", expected="an integer of at least 0")
-        if self.gradient_steps < 1 and self.gradient_steps != -1:
-            raise UsageError(
-                f"gradient_steps = {self.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
-            )
-        if not 0 <= self.gamma <= 1:
-            raise UsageError(f"gamma = {self.gamma!r}", expected="a number from 0 to 1")
-        if not 0 < self.tau <= 1:
-            raise UsageError(f"tau = {self.tau!r}", expected="a number above 0, at most 1")
-        for name in ("learning_rate", "initial_entropy_coef"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a positive number")
-        if any(width < 1 for width in self.hidden):
-            raise UsageError(f"hidden = {self.hidden!r}", expected="widths of at least 1")
-        if self.batch_size > self.buffer_size:
-            raise UsageError(
-                f"batch_size = {self.batch_size!r} from a memory of {self.buffer_size}", expected="at most buffer_size"
-            )
-        if self.entropy_coef is not None and not 0 <= self.entropy_coef < math.inf:
-            raise UsageError(
-                f"entropy_coef = {self.entropy_coef!r}", expected="a number of at least 0, or None to adjust it"
-            )
+        require_counts(
+            self, "num_envs", "buffer_size", "hold_random", "train_freq", "batch_size", "n_step", "report_every",
+            "threads",
+        )  # fmt: skip
+        require_shares(self, "gamma")
+        require_positive(self, "learning_rate", "initial_entropy_coef")
+        require_widths(self)
+        require_updates(self)
+        if self.entropy_coef is not None:
+            require_weights(self, "entropy_coef")
         if self.target_entropy is not None and not math.isfinite(self.target_entropy):
             raise UsageError(f"target_entropy = {self.target_entropy!r}", expected="a finite number, or None")
 

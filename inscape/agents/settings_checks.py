@@ -1,0 +1,59 @@
+"""What settings of the deep agents have to be, and what is said where they are not. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from inscape.errors import UsageError
+
+
+def require_counts(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is at least 1."""
+    for name in names:
+        if not getattr(settings, name) >= 1:
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="an integer of at least 1")
+
+
+def require_shares(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a number from 0 to 1")
+
+
+def require_positive(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is positive and finite."""
+    for name in names:
+        if not 0 < getattr(settings, name) < math.inf:
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a positive number")
+
+
+def require_weights(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is at least 0 and finite."""
+    for name in names:
+        if not 0 <= getattr(settings, name) < math.inf:
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a finite number of at least 0")
+
+
+def require_widths(settings: Any) -> None:
+    """Raises UsageError unless every width in `hidden` is at least 1."""
+    if any(not width >= 1 for width in settings.hidden):
+        raise UsageError(f"hidden = {settings.hidden!r}", expected="widths of at least 1")
+
+
+def require_updates(settings: Any) -> None:
+    """Raises UsageError unless an off-policy agent's updates can be made: when they start, how many, from how much."""
+    if settings.learning_starts < 0:
+        raise UsageError(f"learning_starts = {settings.learning_starts!r}", expected="an integer of at least 0")
+    if settings.gradient_steps < 1 and settings.gradient_steps != -1:
+        raise UsageError(
+            f"gradient_steps = {settings.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
+        )
+    if not 0 < settings.tau <= 1:
+        raise UsageError(f"tau = {settings.tau!r}", expected="a number above 0, at most 1")
+    if settings.batch_size > settings.buffer_size:
+        raise UsageError(
+            f"batch_size = {settings.batch_size!r} from a memory of {settings.buffer_size}",
+            expected="at most buffer_size",
+        )
