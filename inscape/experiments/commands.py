@@ -99,6 +99,8 @@ def _list_worlds() -> tuple[str, Table]:
     table.add_row("[dim]  file.py:Class[/dim]", "", "[dim]a World of your own, as in examples/elevator.py[/dim]")
     more = f"{others} registered, LunarLander-v3 among them; no law"
     table.add_row("[dim]  any Gymnasium id[/dim]", "", f"[dim]{more}[/dim]")
+    table.add_row("[dim]  pixels:WORLD[/dim]", "", "[dim]a world of ours seen as its drawing, frames stacked[/dim]")
+    table.add_row("[dim]  pettingzoo:MODULE[/dim]", "", "[dim]a PettingZoo Parallel environment[/dim]")
     return "Worlds (Gymnasium ids: inscape/NAME-v0)", table
 
 
@@ -108,6 +110,9 @@ def _list_agents() -> tuple[str, Table]:
     table = _table("name", "what it is", "learns")
     for entry in agent_entries():
         table.add_row(entry.name, escape(entry.description), "yes" if entry.learns else "")
+    table.add_row(
+        "[dim]independent:NAME[/dim]", "[dim]one learner for each player: independent:ppo[/dim]", "[dim]yes[/dim]"
+    )
     table.add_row("[dim]file.py:Class[/dim]", "[dim]an agent of your own, as in examples/my_agent.py[/dim]")
     return "Agents", table
 
@@ -145,6 +150,7 @@ def _list_runs() -> tuple[str, Table]:
 
 def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
+    from inscape.agents.parallel import process_number
     from inscape.envs.registry import PIXELS_PREFIX, resolve_task
     from inscape.experiments.training import train
 
@@ -160,8 +166,9 @@ def train_command(argv: Sequence[str]) -> int:
 
     task = resolve_task(given.task, args.changed_world_settings(given, world))
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
-    _say_preset(given.agent, task, steps, getattr(given, "settings", None))
-    if given.resume and task.world is None and not task.name.startswith(PIXELS_PREFIX):
+    if process_number() == 0:
+        _say_preset(given.agent, task, steps, getattr(given, "settings", None))
+    if given.resume and process_number() == 0 and task.world is None and not task.name.startswith(PIXELS_PREFIX):
         _console().print(f"[dim]{escape(task.name)} does not say its state: resuming restarts the episode.[/dim]")
     run = train(
         given.agent,
