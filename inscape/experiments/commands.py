@@ -162,14 +162,17 @@ def train_command(argv: Sequence[str]) -> int:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
         groups = _groups(args.TrainArguments, names[0], names[1]) if len(names) == 2 else None
         given, world = args.parse("train", args.TrainArguments, words, groups), {}
-    from inscape.agents.plugins import default_steps
+    from inscape.agents.plugins import SB3_PREFIX, default_steps
 
     task = resolve_task(given.task, args.changed_world_settings(given, world))
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))
-    if given.resume and process_number() == 0 and task.world is None and not task.name.startswith(PIXELS_PREFIX):
-        _console().print(f"[dim]{escape(task.name)} does not say its state: resuming restarts the episode.[/dim]")
+    theirs = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
+    ours = task.world is not None or task.name.startswith(PIXELS_PREFIX)
+    if given.resume and process_number() == 0 and (theirs or not ours):
+        text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
+        _console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
     run = train(
         given.agent,
         task,
