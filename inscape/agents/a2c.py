@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from inscape.agents.on_policy import OnPolicyAgent, OnPolicySettings
+from inscape.agents.on_policy import LossTerms, OnPolicyAgent, OnPolicySettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,15 +59,6 @@ class A2C(OnPolicyAgent):
     Settings: ClassVar[type[OnPolicySettings]] = A2CSettings
     optimizer: ClassVar[str] = "rmsprop"
 
-    def loss(
-        self,
-        log_probs: Tensor,
-        old_log_probs: Tensor,
-        advantages: Tensor,
-        values: Tensor,
-        returns: Tensor,
-        entropy: Tensor,
-        clip: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        s = self.settings
-        return a2c_loss(log_probs, advantages, values, returns, entropy, s.value_coef, s.entropy_coef)
+    def loss(self, terms: LossTerms, clip: float | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        s, t = self.settings, terms
+        return a2c_loss(t.log_probs, t.advantages, t.values, t.returns, t.entropy, s.value_coef, s.entropy_coef)

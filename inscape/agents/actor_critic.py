@@ -18,7 +18,7 @@ from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.networks import PictureRows, perceptron, pixel_network
 from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
-from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
+from inscape.agents.on_policy import LossTerms, OnPolicyAgent, Schedule, explained_variance, first_weights
 from inscape.agents.parallel import part_of, team, team_device
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.tensors import learning_threads, load_module, require_finite_gradients, to_arrays
@@ -274,15 +274,15 @@ class TorchLearner(TorchPolicy):
         features = batch.features[rows]
         masks = None if batch.action_masks is None else batch.action_masks[rows]
         outputs = network.outputs(features, masks)
-        loss, parts = self.agent.loss(
+        terms = LossTerms(
             network.distribution.log_prob(outputs, batch.actions[rows]),
             batch.old_log_probs[rows],
             advantages,
             network.values(features),
             batch.returns[rows],
             network.distribution.entropy(outputs),
-            clip,
         )
+        loss, parts = self.agent.loss(terms, clip)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._team is not None:

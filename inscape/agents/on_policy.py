@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
@@ -111,6 +111,26 @@ class Schedule:
     target_kl: float = math.inf
 
 
+class LossTerms(NamedTuple):
+    """What a loss is made of, each `[N]`.
+
+    Attributes:
+        log_probs: log π(a|s) under the policy being changed.
+        old_log_probs: the same when the actions were taken.
+        advantages: A.
+        values: V(s), being changed.
+        returns: what V is to predict.
+        entropy: H(π(·|s)).
+    """
+
+    log_probs: Tensor
+    old_log_probs: Tensor
+    advantages: Tensor
+    values: Tensor
+    returns: Tensor
+    entropy: Tensor
+
+
 class Learner(Protocol):
     """Networks, optimiser and environment copies of an on-policy agent: what a backend provides."""
 
@@ -159,17 +179,8 @@ class OnPolicyAgent(Agent):
         """Returns how the next update goes; `remaining` is the part of the training still to come, 1 to 0."""
         return Schedule(self._rate(remaining))
 
-    def loss(
-        self,
-        log_probs: Tensor,
-        old_log_probs: Tensor,
-        advantages: Tensor,
-        values: Tensor,
-        returns: Tensor,
-        entropy: Tensor,
-        clip: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the loss and its parts, all arguments `[N]`; what the compiled learner does by hand."""
+    def loss(self, terms: LossTerms, clip: float | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the loss and its parts; what the compiled learner does by hand."""
         raise TypeError(f"{type(self).__name__} has no loss of its own")
 
     def _rate(self, remaining: float) -> float:

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from inscape.agents.on_policy import OnPolicyAgent, OnPolicySettings, Schedule
+from inscape.agents.on_policy import LossTerms, OnPolicyAgent, OnPolicySettings, Schedule
 from inscape.agents.settings_checks import require_counts, require_positive
 from inscape.errors import UsageError
 
@@ -55,7 +55,7 @@ def ppo_loss(
     values: Tensor,
     returns: Tensor,
     entropy: Tensor,
-    clip: float,
+    clip: float | Tensor,
     value_coef: float,
     entropy_coef: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -76,7 +76,8 @@ def ppo_loss(
     """
     log_ratio = log_probs - old_log_probs
     ratio = log_ratio.exp()
-    policy_loss = -(ratio * advantages).minimum(ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
+    limited = ratio.clamp(1 - clip, 1 + clip)  # type: ignore[arg-type]  # both numbers, or both tensors
+    policy_loss = -(ratio * advantages).minimum(limited * advantages).mean()
     value_loss = (values - returns).square().mean()
     mean_entropy = entropy.mean()
     loss = policy_loss + value_coef * value_loss - entropy_coef * mean_entropy
@@ -103,17 +104,5 @@ class PPO(OnPolicyAgent):
         kl = math.inf if s.target_kl is None else s.target_kl
         return Schedule(self._rate(remaining), clip, s.epochs, s.minibatches, kl)
 
-    def loss(
-        self,
-        log_probs: Tensor,
-        old_log_probs: Tensor,
-        advantages: Tensor,
-        values: Tensor,
-        returns: Tensor,
-        entropy: Tensor,
-        clip: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        s = self.settings
-        return ppo_loss(
-            log_probs, old_log_probs, advantages, values, returns, entropy, clip, s.value_coef, s.entropy_coef
-        )
+    def loss(self, terms: LossTerms, clip: float | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return ppo_loss(*terms, clip, self.settings.value_coef, self.settings.entropy_coef)

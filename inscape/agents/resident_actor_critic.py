@@ -24,7 +24,7 @@ from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Metrics, State
-from inscape.agents.on_policy import OnPolicyAgent, Schedule
+from inscape.agents.on_policy import LossTerms, OnPolicyAgent, Schedule
 from inscape.agents.parallel import part_of
 from inscape.agents.tensors import learning_threads, load_module, to_arrays
 from inscape.agents.torch_policy import TorchPolicy
@@ -261,15 +261,15 @@ class ResidentLearner(TorchPolicy):
         advantages = picked("advantages")
         if s.normalize_advantages:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        loss, parts = self.agent.loss(
+        terms = LossTerms(
             network.distribution.log_prob(outputs, picked("actions")),
             picked("log_probs"),
             advantages,
             network.values(features),
             picked("returns"),
             network.distribution.entropy(outputs),
-            t["clip"],  # type: ignore[arg-type]  # a tensor, so that a graph reads what it is now
         )
+        loss, parts = self.agent.loss(terms, t["clip"])  # a tensor, so that a graph reads what it is now
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
