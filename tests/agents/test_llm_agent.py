@@ -159,10 +159,11 @@ def test_cloning_approaches_the_demonstrators_distribution(lake: Task) -> None:
 
 def test_reinforcement_improves_a_poor_clone() -> None:
     task = resolve_task("FrozenLake")
-    agent = made(task, hidden_size=32, clone_beta=2.0, num_envs=128, horizon=32, learning_rate=4e-3, epochs=4)
+    # with less entropy some seeds stay with a way that reaches four fifths of the optimum
+    agent = made(task, hidden_size=32, clone_beta=2.0, num_envs=128, horizon=32, entropy=0.1, epochs=4)
     exhaust(agent, task, 0)
     before = value_of(agent, task, sampled=True)
-    exhaust(agent, task, 400_000)
+    exhaust(agent, task, 600_000)
     after, optimum = value_of(agent, task, sampled=True), value_iteration(task.world, 0.99).values[0]
     assert before < 0.25 * optimum
     assert after > 0.9 * optimum
