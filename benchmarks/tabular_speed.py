@@ -7,8 +7,8 @@ The last two columns are on all cores by the clock: what 100 learners cost again
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 
 from inscape.agents import tabular
@@ -34,11 +34,15 @@ def seconds(name: str, seeds: int, steps: int, clock) -> float:
 
 
 def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("agents", nargs="*", metavar="AGENT", choices=[*AGENTS, []], help=", ".join(AGENTS))
+    chosen = parser.parse_args().agents or AGENTS
     every_core = tabular._cores
     print(
         f"{'':20s} {'1 seed':>10s} {'32 seeds':>10s} {'100 seeds / 1':>14s}   (M updates/s, one core; ratio, all cores)"
     )
-    for name in sys.argv[1:] or AGENTS:
+    for name in chosen:
         tabular._cores = lambda: 1
         rates = [STEPS / seconds(name, n, STEPS // n, time.thread_time) / 1e6 for n in (1, 32)]
         tabular._cores = every_core

@@ -19,7 +19,7 @@ from inscape.envs.law import World
 from inscape.envs.registry import make_world, world_specs
 
 BARS = {"FrozenLake": 80, "CliffWalking": 80, "ConnectFour": 80, "CartPole": 100, "Household": 3, "Kitchen": 3,
-        "Spread": 5, "DoorKey": 10, "EmptyRoom": 10}  # fmt: skip
+        "Spread": 5, "SpreadForces": 5, "DoorKey": 10, "EmptyRoom": 10}  # fmt: skip
 """Million steps per second asked of a world on two cores; 20 of any other."""
 
 
