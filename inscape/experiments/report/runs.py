@@ -215,4 +215,5 @@ def _train_command(run: Run) -> str:
     words = ["inscape", "train", s.agent, str(s.task.get("name", "")), "--steps", str(s.steps), "--seed", str(s.seed)]
     for key, value in (s.task.get("settings") or {}).items():
         words += [f"--world.{key}", str(value)]
+    words += ["--out", str(run.path)]  # where the report's own command looks for it
     return " ".join(f"'{word}'" if re.search(r"[^\w@%+=:,./-]", word) else word for word in words)

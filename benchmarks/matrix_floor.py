@@ -1,0 +1,55 @@
+"""What the matrix products of one DQN gradient step cost by themselves: the floor under `agent_speed.py --only dqn`.
+
+python benchmarks/matrix_floor.py [--batch 64] [--width 256]
+
+Forward, gradient of the weights, gradient of the inputs, of one square layer, in microseconds: the C library's BLAS as
+compiled kernels call it (NumPy's here) on one thread, and torch's on one and on all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from inscape.agents.blas import blas_threads
+
+
+def microseconds(one: Any, other: Any) -> float:
+    """Returns what the product of two matrices takes, the median over nine rounds of 200."""
+    one @ other
+    taken = []
+    for _ in range(9):
+        began = time.perf_counter()
+        for _ in range(200):
+            one @ other
+        taken.append((time.perf_counter() - began) / 200 * 1e6)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--width", type=int, default=256)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    inputs, slopes = (rng.standard_normal((options.batch, options.width)).astype(np.float32) for _ in range(2))
+    weight = rng.standard_normal((options.width, options.width)).astype(np.float32)
+    with blas_threads(1):
+        found = [microseconds(a, b) for a, b in ((inputs, weight.T), (slopes.T, inputs), (slopes, weight))]
+    print(f"NumPy, 1 thread    {' + '.join(f'{one:.0f}' for one in found)} = {sum(found):.0f} µs")
+    x, d, w = (torch.from_numpy(array) for array in (inputs, slopes, weight))
+    for threads in (1, os.cpu_count() or 1):
+        torch.set_num_threads(threads)
+        found = [microseconds(a, b) for a, b in ((x, w.t()), (d.t(), x), (d, w))]
+        print(f"torch, {threads} thread(s) {' + '.join(f'{one:.0f}' for one in found)} = {sum(found):.0f} µs")
+
+
+if __name__ == "__main__":
+    main()
