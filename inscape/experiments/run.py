@@ -134,6 +134,7 @@ class Run:
     def __init__(self, path: Path, settings: RunSettings) -> None:
         self.path, self.settings = path, settings
         self.trained_steps = 0
+        self._made: list[Path] = []
         self._events: _Events | None = None
 
     def __repr__(self) -> str:
@@ -206,6 +207,16 @@ class Run:
         events, self._events = self._events, None
         if events is not None:
             events.flush()
+
+    def discard(self) -> None:
+        """Removes what `create_run` made here, for a start that was refused; folders that hold anything else stay."""
+        self._events = None
+        for path in (self.path / SETTINGS, *self.path.glob("events.out.tfevents.*")):
+            path.unlink(missing_ok=True)
+        for folder in self._made:
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
 
     # checkpoints -----------------------------------------------------------------------------------------------
 
@@ -299,6 +310,8 @@ def create_run(settings: RunSettings, path: str | Path | None = None, root: str 
         raise UsageError(
             f"{folder} already holds a run", expected="a new folder", hint="--resume to go on with it, or another --out"
         )
+    run = Run(folder, settings)
+    run._made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(f".{SETTINGS}.writing-*"):  # of a process killed as it began
@@ -312,7 +325,7 @@ def create_run(settings: RunSettings, path: str | Path | None = None, root: str 
             expected="a folder that can be written",
             hint="another place with --out",
         ) from error
-    return Run(folder, settings)
+    return run
 
 
 def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:

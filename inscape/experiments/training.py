@@ -124,7 +124,7 @@ def train(
     if start is None:
         dismiss()
         return run
-    loop = _Loop(run, agent, task, learned_in, start, checkpoint_seconds, checkpoint_steps, on_yield)
+    loop = _Loop(run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield)
     with (
         Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
         _polite_interrupt() as asked,
@@ -220,6 +220,7 @@ class _Loop:
         task: Task,
         learned_in: Task,
         start: int,
+        fresh: bool,
         seconds: float,
         checkpoint_steps: int | None,
         on_yield: Callable[[Any, Mapping[str, float]], None] | None,
@@ -228,12 +229,14 @@ class _Loop:
         self.steps = self.saved = start
         self.on_yield = on_yield
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
+        self.fresh = fresh
         self.started = self.saved_at = time.monotonic()
         self.note = ""
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
             for metrics in self._reports():
+                self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
                 self.run.log({**metrics, "seconds": time.monotonic() - self.started})
                 if self.on_yield is not None:
@@ -252,9 +255,13 @@ class _Loop:
         except KeyboardInterrupt:
             self._close_quietly()
             raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
-        except UsageError as error:
-            self._close_quietly()
-            error.args = (f"{error}\n  kept: {self._kept()}",)
+        except Exception as error:
+            if self.fresh:  # refused before anything was learned: there is nothing to go on with
+                self._discard_quietly()
+            else:
+                self._close_quietly()
+                if isinstance(error, UsageError):
+                    error.args = (f"{error}\n  kept: {self._kept()}",)
             raise
         except BaseException:
             self._close_quietly()
@@ -264,6 +271,10 @@ class _Loop:
         """Closes the run when something else went wrong already, which is what has to be told."""
         with suppress(UsageError):
             self.run.close()
+
+    def _discard_quietly(self) -> None:
+        with suppress(OSError):
+            self.run.discard()
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
         """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""

@@ -52,6 +52,11 @@ class Walker:
         self.rng.bit_generator.state = state["rng"]
         self.steps, self.total = state["steps"], state["total"]
 
+class Refusing(Walker):
+    def learn(self, task, steps):
+        raise ValueError("not this task")
+        yield
+
 class Forgetful:
     def __init__(self, task):
         pass
@@ -232,6 +237,20 @@ def test_what_cannot_be_trained_or_resumed_says_so(walker: str, tmp_path: Path) 
     with pytest.raises(UsageError, match="no state_dict and no load_state_dict: what it learns would be lost"):
         run_walker(forgetful, tmp_path / "f")
     assert not (tmp_path / "f").exists()
+
+
+def test_a_start_that_is_refused_leaves_nothing(walker: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="32 rows for the 3 players") as refused:  # met where learning begins
+        train("dqn", resolve_task("Spread"), 64, root=tmp_path / "runs", settings={"num_envs": 32}, progress=False)
+    assert "kept" not in str(refused.value)
+    assert not (tmp_path / "runs").exists()
+    refusing = walker.replace("Walker", "Refusing")
+    (tmp_path / "empty").mkdir()
+    for out in (tmp_path / "empty", tmp_path / "a" / "b"):
+        with pytest.raises(ValueError, match="not this task"):
+            run_walker(refusing, out)
+    assert not list((tmp_path / "empty").iterdir())
+    assert not (tmp_path / "a").exists()
 
 
 def test_load_agent_acts_on_as_the_trained_one(tmp_path: Path) -> None:
