@@ -12,9 +12,10 @@ import pytest
 from inscape.agents.plugins import make_agent
 from inscape.agents.presets import PRESETS
 from inscape.envs.registry import resolve_task
-from inscape.experiments import arguments, commands
+from inscape.experiments import arguments
 from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 from inscape.experiments.cli import main
+from inscape.experiments.commands.train import TrainArguments
 from tests.conftest import EXAMPLES
 
 GUIDE = (EXAMPLES.parent / "docs" / "agents.md").read_text()
@@ -94,8 +95,8 @@ def test_what_the_guide_trains_can_be_trained(line: str, monkeypatch: pytest.Mon
     monkeypatch.chdir(EXAMPLES.parent)
     words = shlex.split(line)
     if "--help" not in words:
-        groups = commands._groups(arguments.TrainArguments, words[0], words[1])
-        arguments.parse("train", arguments.TrainArguments, words, groups)
+        groups = arguments.settings_groups(TrainArguments, words[0], words[1])
+        arguments.parse("train", TrainArguments, words, groups)
 
 
 def test_the_guide_names_every_preset() -> None:

@@ -1,8 +1,9 @@
-"""What each command takes, as frozen dataclasses, and the two-stage parse: names first, then their settings.
+"""The two-stage parse of a command's line: names first, then their settings.
 
 The settings a command takes depend on the agent and the world it is given (`train ppo CartPole --learning-rate 1e-3`,
 `evaluate random FrozenLake --world.slip 0.2`), so names come first on the line: they are read, the parser is built for
-them, and then the whole line is parsed strictly by tyro.
+them, and then the whole line is parsed strictly by tyro. What each command takes beside is a frozen dataclass in its
+module of `inscape.experiments.commands`.
 """
 
 from __future__ import annotations
@@ -12,342 +13,16 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from inscape.errors import UsageError
 
-Device = Literal["auto", "cpu", "cuda"]
-Name = Annotated[str, arg(metavar="NAME")]
-Steps = Annotated[int | None, arg(metavar="N")]
-
-
-@dataclass(frozen=True)
-class ListArguments:
-    """Lists what is known by name.
-
-    Examples:
-      inscape list
-      inscape list agents
-      inscape list runs
-      inscape list worlds --gallery docs/worlds.md
-    """
-
-    what: Positional[Literal["all", "worlds", "agents", "models", "runs"]] = "all"
-    """What to list."""
-
-    gallery: Annotated[str | None, arg(metavar="FILE.md")] = None
-    """Write a page on every world, with a picture and the settings of each, instead."""
-
-
-@dataclass(frozen=True)
-class TrainArguments:
-    """Trains an agent in a world; AGENT and WORLD come first, their settings after them.
-
-    AGENT is a name (inscape list agents), file.py:Class or package.module:Class.
-    WORLD is a name (inscape list worlds), any Gymnasium id, or file.py:Class.
-
-    Examples:
-      inscape train ppo CartPole
-      inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
-      inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
-      inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
-      inscape train ppo CartPole --help          lists the settings of both
-    """
-
-    agent: Annotated[Positional[str], arg(metavar="AGENT")]
-    """The agent."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world."""
-
-    steps: Steps = None
-    """Environment steps in total; without it, what is known to do for this agent and world."""
-
-    seed: int = 0
-    """Seed of everything random."""
-
-    device: Device = "auto"
-    """Where tensors live."""
-
-    out: Annotated[str | None, arg(metavar="DIR")] = None
-    """The run folder; without it, a fresh one under runs/."""
-
-    resume: bool = False
-    """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
-    newest run."""
-
-    evaluate_every: Steps = None
-    """Steps between two points of the learning curve; 0 for none; without it, ten points."""
-
-    evaluate_episodes: int = 10
-    """Episodes of each of these evaluations."""
-
-    final_episodes: int = 100
-    """Episodes of the evaluation at the end; 0 for none."""
-
-
-@dataclass(frozen=True)
-class EvaluateArguments:
-    """Plays episodes; prints the mean return, its 95 % interval, and where the law allows exact value and regret.
-
-    Several players: an agent for each, with commas, or one for all; prints how each of them did.
-
-    Examples:
-      inscape evaluate random CartPole
-      inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
-      inscape evaluate examples/balance.py:Balance CartPole
-      inscape evaluate sb3:ppo CartPole --load model.zip --trust
-      inscape evaluate mcts,random ConnectFour
-    """
-
-    agent: Annotated[Positional[str], arg(metavar="AGENT|RUN|FILE.py:Class[,…]")]
-    """An agent or a run folder; several players: one for each, with commas, or one for all."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
-    """The world; a run may leave it out."""
-
-    episodes: int = 100
-    """Episodes to play."""
-
-    seed: int = 0
-    """Seed of the episodes and of the agent's own chance."""
-
-    exact_gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Discount of the exact value; without it, the world's."""
-
-    save_episodes: Annotated[str | None, arg(metavar="FILE.npz|minari:NAME")] = None
-    """Record the episodes in a file, or as a Minari data set such as minari:lake/ppo-v0."""
-
-
-@dataclass(frozen=True)
-class PlanArguments:
-    """Searches from a world's start with MCTS and prints what each action is worth, beside the exact optimum.
-
-    Examples:
-      inscape plan FrozenLake8x8
-      inscape plan FrozenLake8x8 --simulations 100000 --gamma 0.95
-      inscape plan FrozenLake8x8 --model tabular --model-steps 50000
-      inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
-      inscape plan Tiger --full-information
-    """
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world, at its initial state."""
-
-    simulations: int = 10_000
-    """Simulations of the search."""
-
-    model: Annotated[str, arg(metavar="known|tabular|RUN")] = "known"
-    """The world's own law, a table learned from random steps, or the model that the agent of a run has learned."""
-
-    model_steps: int = 20_000
-    """Random steps the table is learned from, with --model tabular."""
-
-    gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Discount; without it, the world's."""
-
-    full_information: bool = False
-    """Where the one who acts cannot tell the state, plan as one who sees it."""
-
-    seed: int = 0
-    """Seed of the start state and of the search."""
-
-
-@dataclass(frozen=True)
-class ObserveArguments:
-    """Watches episodes and prints, step by step, what an observer believes the agent wants.
-
-    Examples:
-      inscape observe runs/FourGoals-q-learning-seed0
-      inscape observe episodes.npz --goals A,B,C --beta 1,10
-      inscape observe value-iteration FourGoals --backup maxent
-    """
-
-    source: Annotated[Positional[str], arg(metavar="RUN|EPISODES|AGENT")]
-    """A run folder, a file of recorded episodes, or an agent to play some."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
-    """The world, for an agent."""
-
-    goals: Annotated[str, arg(metavar="A,B,…")] = ""
-    """Goals considered, by name; without it, all that the world names."""
-
-    beta: Annotated[str, arg(metavar="β,β,…")] = "1,5,25"
-    """Degrees of rationality considered, per unit of reward: 0 acts at random."""
-
-    backup: Annotated[str, arg(metavar="NAME,…")] = "soft-eval"
-    """How a mind values the future: soft-eval (as it will act), maxent (log-sum-exp), hard (at its best)."""
-
-    prior: Annotated[str, arg(metavar="P,P,…")] = ""
-    """Prior probability of each goal; without it, equal."""
-
-    gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Discount the minds plan with; without it, the world's."""
-
-    episodes: int = 1
-    """Episodes to show (and to play, for an agent or a run without recorded ones)."""
-
-    seed: int = 0
-    """Seed of the episodes played."""
-
-
-@dataclass(frozen=True)
-class WatchArguments:
-    """Shows agents at work, or recorded episodes: a window, a GIF or MP4 file, or a folder of pictures.
-
-    Examples:
-      inscape watch runs/CartPole-ppo-seed0
-      inscape watch mcts FrozenLake8x8
-      inscape watch random CartPole --copies 9 --save nine.gif
-      inscape watch mcts,random TicTacToe
-      inscape watch runs/play/FourGoals-1.npz
-    """
-
-    source: Annotated[Positional[str], arg(metavar="RUN|AGENT[,AGENT…]|EPISODES")]
-    """A run folder, an agent (several players: one for each, with commas), or a file of recorded episodes."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
-    """The world; a run or recorded episodes leave it out."""
-
-    save: Annotated[str | None, arg(metavar="FILE|DIR")] = None
-    """Write .gif or .mp4, or numbered .png pictures in a folder, instead of opening a window."""
-
-    episodes: Annotated[int | None, arg(metavar="N")] = None
-    """Episodes to show; without it, as many as copies, and all that are recorded."""
-
-    copies: int = 1
-    """Episodes side by side."""
-
-    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Frames per second; without it, what suits the world."""
-
-    size: int = 480
-    """Width of the picture in pixels."""
-
-    seed: int = 0
-    """Seed of the episodes."""
-
-
-@dataclass(frozen=True)
-class PlayArguments:
-    """Opens a window to play in; what happens is recorded as any agent's episodes are.
-
-    The window lists the keys. R begins again, P pauses, Space takes a single step, Esc or Q leaves and keeps what was
-    played. Worlds in real time begin with the first key; the others wait for every key.
-
-    Examples:
-      inscape play FourGoals
-      inscape play CartPole --fps 15
-      inscape play TicTacToe --players human,mcts
-      inscape play TicTacToe --players human          everybody at one keyboard
-    """
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world, or any Gymnasium environment with few enough actions."""
-
-    players: Annotated[str, arg(metavar="NAME,…")] = ""
-    """Who plays each part: human, an agent or a run; one name for all; without it, you, the others at random."""
-
-    reveal: bool = False
-    """Show what the player cannot perceive, too."""
-
-    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Steps per second in real time; without it, what suits the world."""
-
-    realtime: Annotated[bool | None, arg(metavar="True|False")] = None
-    """Whether time goes on without a key; without it, in worlds of continuous states or actions."""
-
-    size: int = 640
-    """Pixels of the longer side of the picture."""
-
-    save: Annotated[str | None, arg(metavar="FILE.npz")] = None
-    """Where to record; without it, a fresh file in runs/play."""
-
-    seed: int = 0
-    """Seed of the first episode; each later one has the next."""
-
-
-@dataclass(frozen=True)
-class ReportArguments:
-    """Writes one self-contained HTML file on some runs.
-
-    Examples:
-      inscape report runs/CartPole-ppo-seed0
-      inscape report runs/CartPole-* --out cartpole.html
-    """
-
-    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN")]
-    """Run folders; runs of one agent and world are averaged."""
-
-    out: Annotated[str | None, arg(metavar="FILE")] = None
-    """Where to write; without it, report.html in the first run's folder."""
-
-
-@dataclass(frozen=True)
-class CheckArguments:
-    """Checks a world, an environment or an agent against its contract.
-
-    Examples:
-      inscape check FrozenLake
-      inscape check examples/elevator.py:Elevator
-      inscape check q-learning FrozenLake8x8
-      inscape check examples/balance.py:Balance CartPole
-    """
-
-    target: Annotated[Positional[str], arg(metavar="WORLD|AGENT|FILE.py:Class")]
-    """What to check."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
-    """The world to check an agent in; without it, one that it can act in."""
-
-
-@dataclass(frozen=True)
-class BenchArguments:
-    """Compares methods over many seeds, exact values beside them.
-
-    tabular: Monte Carlo against temporal differences, learning on-policy against off-policy.
-
-    Examples:
-      inscape bench tabular
-      inscape bench tabular FrozenLake Chain --steps 50000 --seeds 100
-    """
-
-    what: Annotated[Positional[Literal["tabular"]], arg(metavar="tabular")]
-    """The comparison."""
-
-    worlds: Annotated[Positional[tuple[str, ...]], arg(metavar="WORLD")] = ("FrozenLake", "CliffWalking")
-    """Worlds small enough to solve exactly."""
-
-    steps: Annotated[int, arg(metavar="N")] = 50_000
-    """Environment steps of each learner."""
-
-    seeds: int = 30
-    """Learners of each method."""
-
-    seed: int = 0
-    """Seed of the first."""
-
-    out: Annotated[str, arg(metavar="DIR")] = "runs/bench-tabular"
-    """Where the numbers go."""
-
-
-@dataclass(frozen=True)
-class DemoArguments:
-    """Runs the whole platform once, in under three minutes, and leaves runs/demo/report.html.
-
-    Examples:
-      inscape demo
-    """
-
-    seed: int = 0
-    """Seed of everything random."""
-
-    out: Annotated[str, arg(metavar="DIR")] = "runs/demo"
-    """Where the runs and the report go."""
+if TYPE_CHECKING:
+    from inscape.experiments.run import RunSettings
 
 
 def parse(
@@ -399,6 +74,19 @@ def leading_names(argv: Sequence[str], count: int, usage: str) -> list[str]:
     if not names and argv and not any(word in ("-h", "--help") for word in argv):
         raise UsageError(f"{argv[0]!r} where a name should be", expected=usage, hint="names first, options after them")
     return names
+
+
+def settings_groups(
+    kind: type, agent: str, world: str, before: RunSettings | None = None
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the settings of AGENT and WORLD as groups of options; their defaults are those of `before`, if given."""
+    from inscape.envs.registry import resolve_task
+
+    of_agent, of_world = ({}, {}) if before is None else (before.agent_settings, before.task["settings"])
+    return {
+        **agent_settings_group(agent, resolve_task(world, of_world), kind, of_agent),
+        **world_settings_group(world, of_world),
+    }
 
 
 def agent_settings_group(
@@ -497,3 +185,21 @@ def _annotation(hint: Any, default: Any) -> Any:
 
 def _equal(left: Any, right: Any) -> bool:
     return bool(left == right) or (left != left and right != right)
+
+
+def words_of(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers_of(name: str, text: str) -> list[float]:
+    try:
+        return [float(word) for word in words_of(text)]
+    except ValueError as error:
+        raise UsageError(
+            f"--{name} {text}", expected="numbers with commas between them", hint=f"--{name} 1,5"
+        ) from error
+
+
+def require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{name} = {value}", expected="at least 1", hint=f"--{name} 1")

@@ -63,8 +63,8 @@ def _run(words: list[str]) -> int:
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}", expected=", ".join(COMMANDS), hint=closest(command, COMMANDS))
     _tell_what_takes_time()
-    commands = importlib.import_module("inscape.experiments.commands")
-    code: int = getattr(commands, f"{command}_command")(rest)
+    module = importlib.import_module(f"inscape.experiments.commands.{command}")
+    code: int = getattr(module, f"{command}_command")(rest)
     return code
 
 

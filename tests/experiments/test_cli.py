@@ -8,6 +8,10 @@ import pytest
 
 from inscape.experiments import arguments as args
 from inscape.experiments.cli import COMMANDS, main
+from inscape.experiments.commands.evaluate import EvaluateArguments
+from inscape.experiments.commands.observe import ObserveArguments
+from inscape.experiments.commands.train import TrainArguments
+from inscape.experiments.commands.watch import WatchArguments
 from inscape.experiments.run import load_trajectories, open_run
 
 AGENTS = """
@@ -232,8 +236,8 @@ def test_help_for_an_agent_and_a_world_lists_the_settings_of_both(capsys: pytest
 
 @pytest.mark.parametrize("agent", ["random", "q-learning", "ppo", "mcts", "value-iteration", "llm", "sb3:dqn"])
 @pytest.mark.parametrize(
-    ("command", "kind"), [("train", args.TrainArguments), ("evaluate", args.EvaluateArguments),
-                          ("watch", args.WatchArguments), ("observe", args.ObserveArguments)],
+    ("command", "kind"), [("train", TrainArguments), ("evaluate", EvaluateArguments),
+                          ("watch", WatchArguments), ("observe", ObserveArguments)],
 )  # fmt: skip
 def test_settings_of_agents_do_not_collide_with_those_of_commands(agent: str, command: str, kind: type) -> None:
     from inscape.envs.registry import resolve_task
@@ -249,7 +253,7 @@ def test_settings_of_agents_do_not_collide_with_those_of_commands(agent: str, co
 
 def test_settings_of_gymnasium_environments_are_options_too() -> None:
     parsed = args.parse(
-        "evaluate", args.EvaluateArguments, ["random", "FrozenLake-v1", "--world.no-is-slippery"],
+        "evaluate", EvaluateArguments, ["random", "FrozenLake-v1", "--world.no-is-slippery"],
         args.world_settings_group("FrozenLake-v1"),
     )  # fmt: skip
     assert args.changed_world_settings(parsed) == {"is_slippery": False}

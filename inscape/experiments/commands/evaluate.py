@@ -1,0 +1,132 @@
+"""`inscape evaluate`: plays episodes; mean return and, where the law allows, exact value and regret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from inscape.errors import UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
+from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
+from inscape.experiments.run import save_trajectories
+
+if TYPE_CHECKING:
+    from inscape.agents.rollout import Evaluation
+    from inscape.envs.registry import Task
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Plays episodes; prints the mean return, its 95 % interval, and where the law allows exact value and regret.
+
+    Several players: an agent for each, with commas, or one for all; prints how each of them did.
+
+    Examples:
+      inscape evaluate random CartPole
+      inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
+      inscape evaluate examples/balance.py:Balance CartPole
+      inscape evaluate sb3:ppo CartPole --load model.zip --trust
+      inscape evaluate mcts,random ConnectFour
+    """
+
+    agent: Annotated[Positional[str], arg(metavar="AGENT|RUN|FILE.py:Class[,…]")]
+    """An agent or a run folder; several players: one for each, with commas, or one for all."""
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
+    """The world; a run may leave it out."""
+
+    episodes: int = 100
+    """Episodes to play."""
+
+    seed: int = 0
+    """Seed of the episodes and of the agent's own chance."""
+
+    exact_gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Discount of the exact value; without it, the world's."""
+
+    save_episodes: Annotated[str | None, arg(metavar="FILE.npz|minari:NAME")] = None
+    """Record the episodes in a file, or as a Minari data set such as minari:lake/ppo-v0."""
+
+
+def evaluate_command(argv: Sequence[str]) -> int:
+    """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
+    from inscape.agents.rollout import evaluate_players, evaluation_of, rollout
+
+    given, together = parse_cast_command("evaluate", EvaluateArguments, argv)
+    args.require_positive("episodes", given.episodes)
+    agents, task = cast_and_task(given.agent, given) if together else agent_and_task(given.agent, given)
+    if task.players > 1 and not together:  # a run alone: its agent plays every part
+        agents, together = [agents] * task.players, True
+    console = make_console()
+    if given.save_episodes is None:
+        found = evaluate_players(agents, task, given.episodes, given.seed)
+    else:
+        recorded = rollout(agents, task, given.episodes, given.seed)
+        save_trajectories(given.save_episodes, recorded)
+        found = evaluation_of(recorded, given.seed)
+    if together:
+        print_players(console, agents, task, found)
+    else:
+        console.print(evaluation_line(given.agent, task, found[0]), soft_wrap=True)
+    _print_exact(console, agents, task, given.exact_gamma)
+    if given.save_episodes is not None:
+        reader = "watch" if together else "observe"
+        console.print(
+            f"Episodes in {given.save_episodes}; show them: inscape {reader} {given.save_episodes}", soft_wrap=True
+        )
+    else:
+        say_how_to_watch(console, given.agent, given.task)
+    return 0
+
+
+def evaluation_line(name: str, task: Task, result: Evaluation) -> str:
+    low, high = result.ci
+    return (
+        f"{escape(name)} in {escape(task.name)}: mean return [bold]{result.mean:.4g}[/bold], 95 % interval "
+        f"{low:.4g} to {high:.4g} ({len(result.returns)} episodes of {result.lengths.mean():.4g} steps)"
+    )
+
+
+def print_players(console: Console, agents: Sequence[Any], task: Task, found: Sequence[Evaluation]) -> None:
+    """Prints how each player did; where what one gains others lose, also how often each won."""
+    returns = np.stack([result.returns for result in found], axis=1)
+    # nothing gained at all by players in turn is a draw, by players at once more likely a task that nobody solved
+    gained = bool(returns.any()) or not task.simultaneous
+    is_contest = gained and bool(np.allclose(returns.sum(axis=1), 0))
+    counted = ("won", "drawn", "lost") if is_contest else ()
+    columns = ("player", "agent", "mean return", "95 % interval", *counted)
+    table = make_table(*columns, numbers=columns[2:])
+    for player, result in enumerate(found):
+        low, high = result.ci
+        cells = [task.player_names[player], agents[player].name, f"{result.mean:.4g}", f"{low:.4g} to {high:.4g}"]
+        if is_contest:
+            ahead = result.returns - np.delete(returns, player, axis=1).max(axis=1)
+            cells += [f"{np.mean(outcome):.1%}" for outcome in (ahead > 0, ahead == 0, ahead < 0)]
+        table.add_row(*map(escape, cells))
+    lengths = found[0].lengths
+    print_table(console, f"{task.name}, {len(lengths)} episodes of {lengths.mean():.4g} steps", table)
+
+
+def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) -> None:
+    from inscape.experiments.evaluation import exact_value
+
+    try:
+        exact = exact_value(agent, task, gamma)
+    except UsageError as refusal:
+        if gamma is not None:  # asked for: then the refusal is the answer
+            raise
+        console.print(f"[dim]No exact value: {escape(refusal.found)}.[/dim]", soft_wrap=True)
+        return
+    how = "estimated from its actions" if exact.sampled else "its exact policy"
+    optimum = f"{number(exact.optimum)} (± {exact.error_bound:.1g})"
+    against = f"optimum {optimum}, regret [bold]{number(exact.regret)}[/bold]"
+    if exact.hidden:
+        against = f"one who sees the state would reach {optimum}; who acts sees only what is observed"
+    console.print(f"At the start, γ = {exact.gamma:g}: value {number(exact.value)} ({how}), {against}", soft_wrap=True)

@@ -1,0 +1,172 @@
+"""`inscape observe`: what an observer believes the agent wants, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from inscape.errors import MissingLawError, UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
+from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
+from inscape.experiments.run import find_run, load_trajectories, names_episodes, open_run
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+    from inscape.envs.trajectory import Trajectory
+    from inscape.theory_of_mind.observers import Observer
+
+
+@dataclass(frozen=True)
+class ObserveArguments:
+    """Watches episodes and prints, step by step, what an observer believes the agent wants.
+
+    Examples:
+      inscape observe runs/FourGoals-q-learning-seed0
+      inscape observe episodes.npz --goals A,B,C --beta 1,10
+      inscape observe value-iteration FourGoals --backup maxent
+    """
+
+    source: Annotated[Positional[str], arg(metavar="RUN|EPISODES|AGENT")]
+    """A run folder, a file of recorded episodes, or an agent to play some."""
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
+    """The world, for an agent."""
+
+    goals: Annotated[str, arg(metavar="A,B,…")] = ""
+    """Goals considered, by name; without it, all that the world names."""
+
+    beta: Annotated[str, arg(metavar="β,β,…")] = "1,5,25"
+    """Degrees of rationality considered, per unit of reward: 0 acts at random."""
+
+    backup: Annotated[str, arg(metavar="NAME,…")] = "soft-eval"
+    """How a mind values the future: soft-eval (as it will act), maxent (log-sum-exp), hard (at its best)."""
+
+    prior: Annotated[str, arg(metavar="P,P,…")] = ""
+    """Prior probability of each goal; without it, equal."""
+
+    gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Discount the minds plan with; without it, the world's."""
+
+    episodes: int = 1
+    """Episodes to show (and to play, for an agent or a run without recorded ones)."""
+
+    seed: int = 0
+    """Seed of the episodes played."""
+
+
+def observe_command(argv: Sequence[str]) -> int:
+    """Prints what an observer believes after each step of some episodes."""
+    given = parse_agent_command("observe", ObserveArguments, argv)
+    args.require_positive("episodes", given.episodes)
+    trajectories, task = _episodes_and_task(given)
+    observer = _observer(given, task)
+    console = make_console()
+    _say_what_minds_see(console, task)
+    for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
+        _print_observation(console, observer, trajectory, task, number)
+    if not names_episodes(given.source):
+        say_how_to_watch(console, given.source, given.task)
+    return 0
+
+
+def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
+    from inscape.agents.rollout import rollout
+    from inscape.envs.registry import Task, resolve_task
+
+    source = given.source
+    recorded: list[Trajectory] = []
+    if names_episodes(source) or (Path(source).is_dir() and find_run(source) is None):
+        recorded = load_trajectories(source)
+    elif (run := find_run(source)) is not None and not given.task:
+        recorded = open_run(run).episodes()
+    if recorded:
+        if not recorded[0].task:
+            raise UsageError(
+                f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
+            )
+        task = Task.from_json(recorded[0].task)
+        _require_one_observed(task)
+        return recorded, task
+    if given.task:
+        _require_one_observed(resolve_task(given.task, args.changed_world_settings(given)))
+    agent, task = agent_and_task(source, given)
+    return rollout(agent, task, given.episodes, given.seed), task
+
+
+def _require_one_observed(task: Task) -> None:
+    if task.world is not None and task.world.players > 1:
+        raise MissingLawError(
+            f"{task.name} has {task.world.players} players, and the observer watches one",
+            expected="a world of one player",
+            hint="inscape observe AGENT FourGoals",
+        )
+
+
+def _say_what_minds_see(console: Console, task: Task) -> None:
+    from inscape.experiments.evaluation import hides_state
+
+    if task.world is not None and hides_state(task.world):
+        told = f"The minds considered see the state of {task.name}; who acts sees only what is observed."
+        console.print(f"[dim]{escape(told)}[/dim]", soft_wrap=True)
+
+
+def _observer(given: Any, task: Task) -> Observer:
+    from inscape.theory_of_mind.minds import minds_grid
+    from inscape.theory_of_mind.observers import Observer
+
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to observe with",
+            expected="one of our worlds, or a World in a file: the observer plans as the agent might",
+            hint="inscape observe AGENT FourGoals",
+        )
+    goals = args.words_of(given.goals) or list(task.world.goals)
+    if not goals:
+        raise UsageError(
+            f"{task.name} names no goals to choose between",
+            expected="a world with `purposes`",
+            hint="inscape observe AGENT FourGoals",
+        )
+    minds = minds_grid(goals, args.numbers_of("beta", given.beta), args.words_of(given.backup))
+    prior = None
+    if given.prior:
+        shares = args.numbers_of("prior", given.prior)
+        if len(shares) != len(goals):
+            raise UsageError(f"{len(shares)} prior probabilities for {len(goals)} goals", expected="one for each goal")
+        each = len(minds) // len(goals)
+        prior = np.repeat(np.array(shares) / each, each)
+    return Observer(task.world, minds, prior, given.gamma)
+
+
+def _print_observation(console: Console, observer: Observer, trajectory: Trajectory, task: Task, number: int) -> None:
+    beliefs = observer.marginal("goal", observer.posterior_over(trajectory))
+    bits = observer.bits(trajectory)
+    names = [str(goal) for goal in beliefs]
+    columns = ("step", "action", "bits", *names)
+    title = f"Episode {number}: {trajectory.agent} in {task.name}, return {returns_of(trajectory)}"
+    table = make_table(*columns, numbers=("step", "bits", *names))
+    for step in range(len(trajectory) + 1):
+        held = [float(np.asarray(beliefs[goal])[step]) for goal in beliefs]
+        best = int(np.argmax(held))
+        cells = [f"[bold]{p:.3f}[/bold]" if g == best else f"{p:.3f}" for g, p in enumerate(held)]
+        if step == 0:
+            table.add_row("", "[dim]before[/dim]", "", *cells)
+        else:
+            action = escape(task.action_names[int(trajectory.actions[step - 1])])
+            table.add_row(str(step), action, f"{bits[step - 1]:.2f}", *cells)
+    print_table(console, title, table)
+    final = observer.posterior_over(trajectory)[-1]
+    log_evidence = -float(bits.sum()) * float(np.log(2))
+    console.print(
+        f"Actions predicted at {bits.mean():.3f} bits each (a uniform guess: {np.log2(len(task.action_names)):.3f}); "
+        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(observer.minds[int(final.argmax())].name)}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,49 @@
+"""How commands print: a console, tables, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from inscape.envs.trajectory import Trajectory
+
+NARROWEST = 110
+"""Columns assumed where the output is not a terminal, so that tables in logs keep their words."""
+
+
+def make_console() -> Console:
+    # no emoji: a world is called `file.py:Nine` and not by a picture of a nine
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=NARROWEST)
+
+
+def print_table(console: Console, title: str, table: Table) -> None:
+    """A title of its own line: rich breaks titles at the width of the table."""
+    console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+    console.print(table)
+
+
+def make_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def number(value: float) -> str:
+    return f"{round(value, 6) + 0.0:.6f}" if np.isfinite(value) else "–"  # adding 0.0 turns −0.0 into 0.0
+
+
+def returns_of(trajectory: Trajectory) -> str:
+    """Returns the return of an episode; of several players, theirs beside each other."""
+    return " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
+
+
+def say_how_to_watch(console: Console, source: str, task: str) -> None:
+    console.print(f"See it act: inscape watch {escape(' '.join([source, task]).strip())}", soft_wrap=True)

@@ -1,0 +1,228 @@
+"""`inscape plan`: searches from the start of a world, and compares with the exact optimum."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
+from inscape.experiments.commands.sources import require_same_spaces
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+    from inscape.envs.trajectory import Trajectory
+    from inscape.world_models.interface import Plan
+
+
+@dataclass(frozen=True)
+class PlanArguments:
+    """Searches from a world's start with MCTS and prints what each action is worth, beside the exact optimum.
+
+    Examples:
+      inscape plan FrozenLake8x8
+      inscape plan FrozenLake8x8 --simulations 100000 --gamma 0.95
+      inscape plan FrozenLake8x8 --model tabular --model-steps 50000
+      inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
+      inscape plan Tiger --full-information
+    """
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world, at its initial state."""
+
+    simulations: int = 10_000
+    """Simulations of the search."""
+
+    model: Annotated[str, arg(metavar="known|tabular|RUN")] = "known"
+    """The world's own law, a table learned from random steps, or the model that the agent of a run has learned."""
+
+    model_steps: int = 20_000
+    """Random steps the table is learned from, with --model tabular."""
+
+    gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Discount; without it, the world's."""
+
+    full_information: bool = False
+    """Where the one who acts cannot tell the state, plan as one who sees it."""
+
+    seed: int = 0
+    """Seed of the start state and of the search."""
+
+
+def plan_command(argv: Sequence[str]) -> int:
+    """Searches from the start of a world."""
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.evaluation import hides_state
+    from inscape.world_models.tree_search import UCT
+
+    names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
+    given = args.parse("plan", PlanArguments, argv, args.world_settings_group(names[0]) if names else None)
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
+    planner = UCT(num_simulations=given.simulations, gamma=gamma)
+    start_rng, model_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(4))
+    console = make_console()
+    _require_one_at_a_time(given, task)
+    hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
+    if hidden and given.model == "known" and not given.full_information:
+        raise PartialObservationError(
+            f"who acts in {task.name} does not see its state, and a plan begins in a state",
+            expected="a world whose observation determines its state",
+            hint="--full-information, to plan as one who sees it",
+        )
+    model = _model(given, task, model_rng, console)
+    start, observation = _start(task, start_rng)
+    state = start if given.model == "known" else model.init(observation)
+    UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
+    began = time.perf_counter()
+    plan = planner.plan(model, state, search_rng)
+    seconds = time.perf_counter() - began
+    _print_plan(console, given, task, start, plan, gamma, hidden)
+    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
+    if not hidden:  # the agent that plans needs to see the state
+        say_how_to_watch(console, "mcts", given.task)
+    return 0
+
+
+def _require_one_at_a_time(given: Any, task: Task) -> None:
+    """Refuses what the search cannot plan for: players who act at once, a learned model of several players."""
+    if task.world is not None and task.world.simultaneous:
+        raise UsageError(
+            f"the players of {task.name} act at once, and the search lets one act at a time",
+            expected="a world of one player, or of players who move in turn",
+            hint="inscape plan TicTacToe",
+        )
+    if given.model != "known" and task.world is not None and task.world.players > 1:
+        raise UsageError(
+            f"a learned model of {task.name}, which has {task.world.players} players",
+            expected="a world of one player: what is learned holds one reward",
+            hint="--model known",
+        )
+    if given.model != "known" and given.full_information:
+        raise UsageError(
+            f"--full-information with --model {given.model}",
+            expected="--model known: what is learned is learned from observations",
+        )
+
+
+def _start(task: Task, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
+    """Returns an initial state (packed; None without a law) and its observation, as a batch of one."""
+    if task.world is not None:
+        state = task.world.sample_initial(1, rng)
+        return state, task.world.observe(state)
+    env = task.env()
+    observation, _ = env.reset(seed=int(rng.integers(2**31)))
+    env.close()
+    return None, np.asarray(observation)[None]
+
+
+def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
+    """Returns the model to search: the law itself, tables learned from random steps, or what a run's agent learned."""
+    if given.model == "known":
+        if task.world is None:
+            raise MissingLawError(
+                f"{task.name} has no law to plan with",
+                expected="one of our worlds (inscape list worlds), or a World in a file",
+                hint=f"a learned model, inscape plan {task.name} --model tabular, where observations are finite; "
+                "or an agent that needs no model, inscape train ppo",
+            )
+        return task.world
+    if given.model == "tabular":
+        return _learned_from_random_steps(given, task, rng, console)
+    from inscape.experiments.training import load_agent
+
+    agent, trained = load_agent(given.model)
+    require_same_spaces(trained, task)
+    model: Any = getattr(agent, "model", None)
+    if not callable(getattr(model, "init", None)):
+        raise UsageError(
+            f"the agent of {given.model} has no model of the world",
+            expected="a run of an agent that learns one, such as mcts",
+            hint="--model known or --model tabular",
+        )
+    return model.tabular() if callable(getattr(model, "tabular", None)) else model
+
+
+def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
+    from inscape.agents.plugins import make_agent
+    from inscape.agents.rollout import rollout
+    from inscape.world_models.learned_tabular import LearnedTabularModel
+
+    args.require_positive("model-steps", given.model_steps)
+    learned = LearnedTabularModel.for_task(task)
+    agent = make_agent("random", task, seed=given.seed)
+    episodes: list[Trajectory] = []
+    while sum(map(len, episodes)) < given.model_steps:
+        episodes += rollout(agent, task, 64, int(rng.integers(2**31)))
+    report = learned.fit(episodes)
+    console.print(
+        f"Learned from {report.transitions:,} random steps: {report.states} observations, "
+        f"{report.held_out_bits_per_step:.3f} bits per held-out step"
+    )
+    return learned.tabular()
+
+
+def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool) -> None:
+    seen = hidden and given.model == "known"  # planned with more than who acts would know
+    optimum = _optimum(task, start, gamma) if seen or not hidden else None
+    title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
+    columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
+    table = make_table(*columns, numbers=columns[1:])
+    for index, name in enumerate(task.action_names):
+        cells = [name, number(plan.action_values[index]), f"{int(plan.visit_counts[index]):,}"]
+        if optimum:
+            cells.append(number(optimum[0][index]))
+        table.add_row(*cells, style="bold" if index == plan.action else None)
+    if task.world is not None:
+        console.print(f"[dim]{escape(task.world.describe_state(start))}[/dim]", soft_wrap=True)
+    if seen:
+        console.print(f"[dim]Seen by the planner alone: {escape(_fields(task, start))}[/dim]", soft_wrap=True)
+    print_table(console, title, table)
+    who = " of one who sees the state" if seen else ""
+    best = f"[bold]{escape(task.action_names[plan.action])}[/bold], value {number(plan.value)}"
+    console.print(f"Best action{who}: {best}")
+    if optimum:
+        _, value, bound = optimum
+        console.print(
+            f"Optimum{who}, by value iteration: {number(value)}, certified to ± {bound:.1g}; "
+            f"the search{' in this model' if given.model != 'known' else ''} is off by {abs(plan.value - value):.4f}"
+        )
+    if seen:
+        console.print(
+            f"Who acts in {escape(task.name)} sees only what is observed: this is no plan for them.", soft_wrap=True
+        )
+    elif hidden:
+        console.print(
+            f"What is observed in {escape(task.name)} does not determine the state; the model takes it for the state.",
+            soft_wrap=True,
+        )
+
+
+def _fields(task: Task, start: Any) -> str:
+    assert task.world is not None
+    return ", ".join(f"{name} {value}" for name, value in task.world.unpack(start)._asdict().items())
+
+
+def _optimum(task: Task, state: Any, gamma: float) -> tuple[np.ndarray, float, float] | None:
+    """Returns Q* `[A]`, V* and the certified bound at a state, or None where the law cannot be enumerated."""
+    from inscape.world_models.dynamic_programming import value_iteration
+    from inscape.world_models.tabular import TabularModel
+
+    world = task.world
+    if world is None or world.noise or world.initial_noise or world.continuous or world.players > 1:
+        return None
+    try:
+        model = TabularModel.from_world(world)
+    except TooManyStatesError:  # searching such a world is what searches are for; only the comparison falls away
+        return None
+    index = int(world.dynamics().index_of(state)[0])
+    solution = value_iteration(model, gamma)
+    return solution.q_values[index], float(solution.values[index]), solution.error_bound

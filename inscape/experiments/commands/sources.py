@@ -1,0 +1,110 @@
+"""What the names on a line mean: RUN, AGENT, AGENT,AGENT and WORLD, read before the rest of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inscape.errors import UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.run import find_run, names_episodes, open_run
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+
+def parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, bool]:
+    """Parses `COMMAND RUN|AGENT[,AGENT…] [WORLD]`; returns also whether the world has several players."""
+    names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT[,AGENT…] [WORLD] [options]")
+    together = len(names) == 2 and _players_of(names[1]) > 1
+    if together and "," in names[0]:  # whose settings would be meant is not said
+        return args.parse(command, kind, argv, args.world_settings_group(names[1])), True
+    if len(names) == 1 and "," in names[0] and not Path(names[0]).exists():
+        raise UsageError(
+            f"no world for {names[0]}", expected=f"inscape {command} AGENT,AGENT WORLD", hint="inscape list worlds"
+        )
+    return parse_agent_command(command, kind, argv), together
+
+
+def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
+    """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named."""
+    names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
+    if names and names[0].endswith(".zip"):
+        raise _zip_is_no_agent(names[0])
+    if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
+        open_run(names[0])  # a path that is no agent can only be a run, and there is none
+    if len(names) < 2:
+        return args.parse(command, kind, argv)
+    groups = args.world_settings_group(names[1])
+    if _is_agent(names[0]):
+        groups = args.settings_groups(kind, names[0], names[1])
+    return args.parse(command, kind, argv, groups)
+
+
+def _is_agent(source: str) -> bool:
+    return find_run(source) is None and not names_episodes(source)
+
+
+def _zip_is_no_agent(source: str) -> UsageError:
+    return UsageError(
+        f"{source} is a zip",
+        expected="an agent by name, which may begin from a zip of Stable-Baselines3",
+        hint=f"sb3:ppo WORLD --load {source} --trust (with the algorithm it was trained by)",
+    )
+
+
+def _players_of(world: str) -> int:
+    """Returns how many act in a world; 1 where there is no such world, which others report."""
+    from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world, resolve_task
+
+    if world.startswith(PETTINGZOO_PREFIX):
+        return resolve_task(world).players
+    spec = find_spec(world)
+    return 1 if spec is None else make_world(world).players if ":" in world else spec.players
+
+
+def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
+    """Returns the agent that RUN|AGENT|ZIP means, and the task to act in."""
+    from inscape.agents.plugins import make_agent
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.training import load_agent
+
+    if find_run(source) is not None:
+        agent, task = load_agent(source, seed=given.seed)
+        return (agent, _same_spaces(task, given)) if given.task else (agent, task)
+    if Path(source).is_dir():
+        open_run(source)  # says that there is none
+    if not given.task:
+        raise UsageError(f"no world for {source}", expected="AGENT WORLD, or a run", hint="inscape list worlds")
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    return make_agent(source, task, seed=given.seed, settings=getattr(given, "settings", None)), task
+
+
+def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
+    """Returns the agents of a world of several players, from their names with commas between, and the task."""
+    from inscape.envs.registry import resolve_task
+    from inscape.experiments.stage import cast
+
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    return cast(args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)), task
+
+
+def _same_spaces(trained: Task, given: Any) -> Task:
+    """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
+    from inscape.envs.registry import resolve_task
+
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    require_same_spaces(trained, task)
+    return task
+
+
+def require_same_spaces(trained: Task, task: Task) -> None:
+    for name in ("observation_space", "action_space"):
+        if getattr(task, name) != getattr(trained, name):
+            raise UsageError(
+                f"{task.name} has the {name.replace('_', ' ')} {getattr(task, name)}; the run's agent was trained in "
+                f"{trained.name}, with {getattr(trained, name)}",
+                expected="a world with the same spaces",
+                hint="the world it was trained in",
+            )

@@ -1,0 +1,182 @@
+"""`inscape train`: trains an agent, evaluates it at the end, and says where the results lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from inscape.experiments import arguments as args
+from inscape.experiments.commands.evaluate import evaluation_line, print_players
+from inscape.experiments.commands.output import make_console
+from inscape.experiments.run import Run, RunSettings, open_run
+
+if TYPE_CHECKING:
+    from inscape.envs.registry import Task
+
+RECORDED_EPISODES = 4
+"""Episodes recorded at the end of training, for `watch`, `observe` and `report`."""
+
+Device = Literal["auto", "cpu", "cuda"]
+Steps = Annotated[int | None, arg(metavar="N")]
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Trains an agent in a world; AGENT and WORLD come first, their settings after them.
+
+    AGENT is a name (inscape list agents), file.py:Class or package.module:Class.
+    WORLD is a name (inscape list worlds), any Gymnasium id, or file.py:Class.
+
+    Examples:
+      inscape train ppo CartPole
+      inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
+      inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
+      inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
+      inscape train ppo CartPole --help          lists the settings of both
+    """
+
+    agent: Annotated[Positional[str], arg(metavar="AGENT")]
+    """The agent."""
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world."""
+
+    steps: Steps = None
+    """Environment steps in total; without it, what is known to do for this agent and world."""
+
+    seed: int = 0
+    """Seed of everything random."""
+
+    device: Device = "auto"
+    """Where tensors live."""
+
+    out: Annotated[str | None, arg(metavar="DIR")] = None
+    """The run folder; without it, a fresh one under runs/."""
+
+    resume: bool = False
+    """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
+    newest run."""
+
+    evaluate_every: Steps = None
+    """Steps between two points of the learning curve; 0 for none; without it, ten points."""
+
+    evaluate_episodes: int = 10
+    """Episodes of each of these evaluations."""
+
+    final_episodes: int = 100
+    """Episodes of the evaluation at the end; 0 for none."""
+
+
+def train_command(argv: Sequence[str]) -> int:
+    """Trains, evaluates at the end, and says where the results lie."""
+    from inscape.agents.parallel import process_number
+    from inscape.envs.registry import PIXELS_PREFIX, resolve_task
+    from inscape.experiments.training import train
+
+    words, resumed = _run_to_resume(argv)
+    if resumed is not None and (not words or words[0].startswith("-")):
+        given = _given_over(resumed.settings, words)
+        world = resumed.settings.task["settings"]
+    else:
+        names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
+        groups = args.settings_groups(TrainArguments, names[0], names[1]) if len(names) == 2 else None
+        given, world = args.parse("train", TrainArguments, words, groups), {}
+    from inscape.agents.plugins import SB3_PREFIX, default_steps
+
+    task = resolve_task(given.task, args.changed_world_settings(given, world))
+    steps = default_steps(given.agent, task) if given.steps is None else given.steps
+    if process_number() == 0:
+        _say_preset(given.agent, task, steps, getattr(given, "settings", None))
+    theirs = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
+    ours = task.world is not None or task.name.startswith(PIXELS_PREFIX)
+    if given.resume and process_number() == 0 and (theirs or not ours):
+        text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
+        make_console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
+    run = train(
+        given.agent,
+        task,
+        steps,
+        seed=given.seed,
+        device=given.device,
+        out=given.out,
+        resume=given.resume,
+        settings=getattr(given, "settings", None),
+        evaluate_every=given.evaluate_every,
+        evaluate_episodes=given.evaluate_episodes,
+    )
+    console = make_console()
+    if run.trained_steps == 0 and given.resume:
+        console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
+    elif run.trained_steps == 0:
+        console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
+    elif given.final_episodes > 0:
+        _final_evaluation(console, run, task, given.final_episodes)
+    console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
+    return 0
+
+
+def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:
+    """Returns the line with `--resume RUN` as `--resume --out RUN`, and the run; as it is, and None, without a RUN."""
+    words = list(argv)
+    if "--resume" not in words[:-1]:
+        return words, None
+    at = words.index("--resume") + 1
+    if words[at].startswith("-"):
+        return words, None
+    run = open_run(words.pop(at))
+    return [*words, "--out", str(run.path)], run
+
+
+def _given_over(before: RunSettings, words: Sequence[str]) -> Any:
+    """Returns the arguments of `train` where those that are not given are a run's."""
+    names = {"agent": before.agent, "task": str(before.task["name"])}
+    others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
+    defaults = {**names, **{name: getattr(before, name) for name in others}}
+    groups = args.settings_groups(TrainArguments, names["agent"], names["task"], before)
+    return args.parse("train", TrainArguments, [*names.values(), *words], groups, defaults)
+
+
+def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
+    from inscape.agents.plugins import default_settings
+
+    _, preset = default_settings(agent, task)
+    if preset is not None and (line := preset.describe(agent, task.name, steps, settings)):
+        make_console().print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+
+
+def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
+    from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
+    from inscape.experiments.run import write_text
+    from inscape.experiments.training import EVALUATION_SEED, evaluated_casts, load_agent
+
+    agent, _ = load_agent(run)
+    seed = EVALUATION_SEED + run.settings.seed
+    returns = []
+    for number, (cast, own) in enumerate(evaluated_casts(agent, task, seed)):
+        found = evaluate_players(cast, task, episodes, seed)
+        returns += [found[player].returns for player in own]
+        if task.players == 1:
+            console.print(evaluation_line(run.settings.agent, task, found[0]), soft_wrap=True)
+        else:
+            print_players(console, cast, task, found)
+        if number == 0:
+            run.save_episodes("final", rollout(cast, task, min(RECORDED_EPISODES, episodes), seed))
+    everything = np.concatenate(returns)
+    low, high = bootstrap_interval(everything, np.random.default_rng(seed))
+    document: dict[str, Any] = {
+        "mean": float(everything.mean()),
+        "low": low,
+        "high": high,
+        "episodes": episodes,
+        "seed": seed,
+    }
+    if task.players > 1:
+        document["players"] = [float(own.mean()) for own in returns]
+    write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,73 @@
+"""`inscape watch`: shows agents at work, or recorded episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from inscape.errors import UsageError
+from inscape.experiments import arguments as args
+from inscape.experiments.commands.output import make_console
+from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
+from inscape.experiments.run import load_trajectories, names_episodes
+
+
+@dataclass(frozen=True)
+class WatchArguments:
+    """Shows agents at work, or recorded episodes: a window, a GIF or MP4 file, or a folder of pictures.
+
+    Examples:
+      inscape watch runs/CartPole-ppo-seed0
+      inscape watch mcts FrozenLake8x8
+      inscape watch random CartPole --copies 9 --save nine.gif
+      inscape watch mcts,random TicTacToe
+      inscape watch runs/play/FourGoals-1.npz
+    """
+
+    source: Annotated[Positional[str], arg(metavar="RUN|AGENT[,AGENT…]|EPISODES")]
+    """A run folder, an agent (several players: one for each, with commas), or a file of recorded episodes."""
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
+    """The world; a run or recorded episodes leave it out."""
+
+    save: Annotated[str | None, arg(metavar="FILE|DIR")] = None
+    """Write .gif or .mp4, or numbered .png pictures in a folder, instead of opening a window."""
+
+    episodes: Annotated[int | None, arg(metavar="N")] = None
+    """Episodes to show; without it, as many as copies, and all that are recorded."""
+
+    copies: int = 1
+    """Episodes side by side."""
+
+    fps: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Frames per second; without it, what suits the world."""
+
+    size: int = 480
+    """Width of the picture in pixels."""
+
+    seed: int = 0
+    """Seed of the episodes."""
+
+
+def watch_command(argv: Sequence[str]) -> int:
+    """Shows episodes in a window or writes them to a file."""
+    from inscape.experiments.watch import replay, watch
+
+    given, together = parse_cast_command("watch", WatchArguments, argv)
+    if given.episodes is not None:
+        args.require_positive("episodes", given.episodes)
+    look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
+    if names_episodes(given.source):
+        if given.task:
+            raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
+        saved = replay(load_trajectories(given.source)[: given.episodes], **look)
+    else:
+        agents, task = cast_and_task(given.source, given) if together else agent_and_task(given.source, given)
+        saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, **look)
+    if saved is not None:
+        what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"
+        make_console().print(f"{what} in {saved}", soft_wrap=True)
+    return 0
