@@ -17,6 +17,7 @@ import numpy as np
 
 from inscape.agents.finite import require_finite
 from inscape.agents.interface import Array, Metrics, State
+from inscape.envs.streams import later_seed
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
@@ -60,7 +61,7 @@ class Copies:
     Args:
         task: what to act in.
         count: B.
-        seed: copy i lives the stream (seed, first + i).
+        seed: copy i lives the stream (seed, first + i); of environments that are not ours, see `streams.copy_seeds`.
         first: number of the first copy; other processes have the ones before.
         steps: steps each copy has taken already, where a run goes on.
         state: `state_dict()` of an earlier life, or None.
@@ -83,7 +84,7 @@ class Copies:
         if task.world is not None and first:
             observation, info = self.env.reset(seed=seed, options={"first_copy": first})
         else:  # with `steps`, because a resumed run begins episodes of its own
-            observation, info = self.env.reset(seed=seed + first + steps)
+            observation, info = self.env.reset(seed=later_seed(seed, steps, first))
         self.observation: Array = observation
         self._require_finite_start()
         self.action_mask: Array | None = _stacked(info.get("action_mask"))

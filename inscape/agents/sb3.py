@@ -42,7 +42,7 @@ from inscape.agents.interface import (
     can_score,
 )
 from inscape.agents.plugins import SB3_ALGORITHMS, find_entry
-from inscape.agents.sb3_env import LawVecEnv
+from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
 from inscape.agents.tensors import not_finite, to_arrays, to_tensors
 from inscape.errors import UsageError
 
@@ -196,7 +196,9 @@ class SB3Agent(Agent):
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
         n_envs = s.n_envs or (8 if on_policy else 1)
         env = (
-            LawVecEnv(task, n_envs, self.seed) if task.world is not None else make_vec_env(task.env, n_envs, self.seed)
+            LawVecEnv(task, n_envs, self.seed)
+            if task.world is not None
+            else make_vec_env(task.env, n_envs, self.seed, vec_env_cls=SeededVecEnv)
         )
         policy = s.policy or _usual_policy(self.algorithm, task)
         arguments = _arguments(s, cls, self.name)

@@ -7,13 +7,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from inscape.agents.finite import require_finite
 from inscape.agents.interface import Array
+from inscape.envs.streams import copy_seeds
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
+
+
+class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
+    """Copies of an ordinary environment with `copy_seeds`: theirs has seeds one after another, which runs share."""
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        self._seeds: Sequence[int | None] = super().seed(seed) if seed is None else copy_seeds(seed, self.num_envs)
+        return self._seeds
 
 
 class LawVecEnv(VecEnv):  # type: ignore[misc]

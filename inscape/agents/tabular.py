@@ -20,6 +20,7 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.envs.streams import later_seed
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ class TabularAgent(Agent):
             return row
 
         for i, env in enumerate(envs):  # a resumed run begins an episode of its own, not the first one again
-            rows[i] = arrive(i, *env.reset(seed=self.seed + i + self.steps))
+            rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
 
         def advance(count: int, schedule: tuple[float, ...]) -> None:
             tables, totals = self._kernel_tables(), self._totals

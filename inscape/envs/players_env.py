@@ -22,6 +22,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs.registry import PETTINGZOO_PREFIX, Autoreset, Task
+from inscape.envs.streams import copy_seeds
 from inscape.errors import UsageError
 
 Array = np.ndarray
@@ -258,9 +259,10 @@ class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
         self._ended = np.zeros(num_envs, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes: copy i with seed + i, or without a seed as its own stream of chance goes on."""
-        for copy in range(self.num_envs):
-            self._begin(copy, None if seed is None else seed + copy)
+        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on."""
+        seeds = [None] * self.num_envs if seed is None else copy_seeds(seed, self.num_envs)
+        for copy, own in enumerate(seeds):
+            self._begin(copy, own)
         return self._seen.copy(), self._info()
 
     def _begin(self, copy: int, seed: int | None = None) -> None:

@@ -244,6 +244,17 @@ def line_of(error: BaseException, file: str | Path) -> int | None:
 # ---------------------------------------------------------------------------------------------- tasks
 
 
+class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
+    """Copies of an ordinary environment, of which no two share a stream of chance, whatever the seeds of their runs."""
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts new episodes, with `copy_seeds(seed)` if it is a number."""
+        from inscape.envs.streams import copy_seeds
+
+        seeds: Any = copy_seeds(seed, self.num_envs) if isinstance(seed, int) else seed
+        return super().reset(seed=seeds, options=options)
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Something to act in: a world of ours, or any Gymnasium environment, with its time limit.
@@ -313,12 +324,13 @@ class Task:
         if self.world is not None:
             return self.world.vector_env(num_envs, autoreset, self.max_episode_steps)
         mode = gym.vector.AutoresetMode.SAME_STEP if autoreset == "same-step" else gym.vector.AutoresetMode.NEXT_STEP
-        return _gymnasium(
+        made = _gymnasium(
             lambda: gym.make_vec(
                 self.name, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **self.settings
             ),
             self.name,
         )
+        return _SeededCopies(made)
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values."""

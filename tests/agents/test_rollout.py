@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import inscape.agents.rollout as rollout_module
+from inscape.agents.copies import Copies
 from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
 from inscape.envs.registry import Task, resolve_task
@@ -116,6 +117,15 @@ def test_continuous_actions():
     assert episode.actions.shape == (200, 1)
     assert episode.truncated
     assert not episode.terminated
+
+
+def test_neighbouring_seeds_share_no_episode_of_an_ordinary_environment():
+    task = resolve_task("CartPole-v1")
+    firsts = [e.observations[0] for seed in range(3) for e in rollout(make_agent("random", task), task, 4, seed=seed)]
+    assert len(np.unique(firsts, axis=0)) == 12
+    begun = [Copies(task, 4, seed, first=first, steps=steps).observation
+             for seed in range(3) for first in (0, 4) for steps in (0, 1)]  # fmt: skip
+    assert len(np.unique(np.concatenate(begun), axis=0)) == 48
 
 
 def test_an_episode_that_cannot_end_is_an_error(forever, monkeypatch):

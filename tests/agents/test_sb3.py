@@ -12,7 +12,7 @@ from stable_baselines3.common.monitor import Monitor
 from inscape.agents.plugins import SB3_ALGORITHMS, make_agent
 from inscape.agents.rollout import evaluate
 from inscape.agents.sb3 import as_sb3_policy, load_zip
-from inscape.agents.sb3_env import LawVecEnv
+from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
@@ -267,13 +267,23 @@ def test_their_evaluation_in_gymnasium_is_ours():
     agent = trained_ppo(resolve_task("CartPole"))
     policy = as_sb3_policy(agent, task)
     for copies, episodes in ((1, 3), (4, 4)):
-        env = make_vec_env("CartPole-v1", copies, seed=11)
+        env = make_vec_env("CartPole-v1", copies, seed=11, vec_env_cls=SeededVecEnv)
         found = evaluate_policy(policy, env, episodes, return_episode_rewards=True)
         ours = evaluate(agent, task, episodes, seed=11, max_copies=copies)
         assert sorted(found[0]) == sorted(ours.returns)
         assert sorted(found[1]) == sorted(ours.lengths)
     mean, _ = evaluate_policy(policy, Monitor(task.env()), 2)
     assert mean > 5
+
+
+def test_neighbouring_seeds_share_no_copy_of_an_ordinary_environment():
+    """Stable-Baselines3 gives copy i the seed + i, so that ten seeds of eight copies would be seventeen lives."""
+    task, starts = resolve_task("CartPole-v1"), set()
+    for seed in range(4):
+        agent = make_agent("sb3:ppo", task, seed=seed, settings={"n_envs": 3, "n_steps": 8, "batch_size": 8})
+        next(agent.learn(task, 24))
+        starts |= {env.unwrapped.np_random_seed for env in agent._env.envs}
+    assert len(starts) == 12
 
 
 def test_their_masked_evaluation_of_our_agent(corridor):

@@ -33,3 +33,14 @@ def test_streams_are_uniform_and_unrelated():
     # correlations between neighbours in time and between neighbouring copies stay within 5 standard errors
     for a, b in ((draws[:, 1:], draws[:, :-1]), (draws[1:], draws[:-1])):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 5 / np.sqrt(a.size)
+
+
+def test_seeds_of_copies_never_coincide():
+    """Those that Gymnasium gives, seed + i, would be 99 different ones of 6,400."""
+    seeds = [own for seed in range(100) for own in streams.copy_seeds(seed, 64)]
+    assert len(set(seeds)) == len(seeds)
+    assert streams.copy_seeds(7, 1) == [7]
+    assert all(0 <= own < 2**32 for own in seeds)
+    later = [streams.later_seed(seed, steps, first) for seed in range(10) for steps in range(20) for first in range(5)]
+    assert len(set(later)) == 1000
+    assert len(set(seeds) & set(later)) == 10  # the ten that begin at the beginning
