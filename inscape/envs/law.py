@@ -8,30 +8,22 @@ and compiled by numba-cuda from the same source. See `docs/architecture.md` for 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast, overload
+from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import gymnasium as gym
 import numpy as np
 
 from inscape.envs.batched import BatchedLaw
-from inscape.envs.layout import Layout
+from inscape.envs.layout import Layout, coerced
+from inscape.envs.readers import LawReaders
 from inscape.envs.scene import Scene
+from inscape.envs.spaces import observation_space_of
 from inscape.envs.states import States as States  # a part of what a law is
+from inscape.envs.wellformed import require_probabilities, require_well_formed
 from inscape.errors import UsageError, closest
-
-if TYPE_CHECKING:
-    from inscape.envs.cuda_env import CudaVectorEnv
-    from inscape.envs.enumeration import Enumeration
-    from inscape.envs.gym_env import LawEnv
-    from inscape.envs.pettingzoo_env import LawAECEnv, LawParallelEnv
-    from inscape.envs.random_play import RandomPlay
-    from inscape.envs.vector_env import LawVectorEnv
-
-BATCH = "inscape.envs.kernels.batch"
-Autoreset = Literal["next-step", "same-step", "disabled"]
 
 
 class NoParams(NamedTuple):
@@ -42,7 +34,7 @@ class NoPurpose(NamedTuple):
     """Purpose of a world whose reward has no settings."""
 
 
-class World(BatchedLaw):
+class World(LawReaders, BatchedLaw):
     """A world: named-tuple types, a few constants, and the law functions. Subclass it; see the module's docstring.
 
     Law functions (static methods):
@@ -96,7 +88,7 @@ class World(BatchedLaw):
         return cast(Self, object.__new__(_variant(cls, sized) if sized else cls))
 
     def __init__(self, **settings: Any) -> None:
-        self._check_class()
+        require_well_formed(type(self))
         known = self.setting_parameters()
         for name in settings:
             if name not in known:
@@ -129,7 +121,7 @@ class World(BatchedLaw):
         made = []
         for cls in (self.Params, self.Purpose):
             layout = Layout.of(cls, tables=True, owner=type(self).__name__, lengths=self.lengths)
-            values = [_coerce(settings[f.name], f.kind, f.length, f"{self.name}.{f.name}") for f in layout.fields]
+            values = [coerced(settings[f.name], f.kind, f.length, f"{self.name}.{f.name}") for f in layout.fields]
             made.append(cls(*values))
         return made[0], made[1]
 
@@ -235,68 +227,6 @@ class World(BatchedLaw):
             )
         return size
 
-    def _check_class(self) -> None:
-        cls = type(self)
-        cls.layouts()
-        name = cls.__name__
-        for required, arguments in (
-            ("initial", ("params", "branch or noise")),
-            ("transition", ("params", "state", "action", "branch or noise")),
-            ("reward", ("params", "purpose", "state", "action", "next_state")),
-            ("terminal", ("params", "purpose", "state")),
-        ):
-            function = cls.law_function(required)
-            if function is None:
-                raise UsageError(
-                    f"world {name} has no law function {required!r}",
-                    expected=f"a static method {required}({', '.join(arguments)})",
-                    hint="see examples/elevator.py",
-                )
-            count = len(inspect.signature(getattr(function, "py_func", function)).parameters)
-            if count != len(arguments):
-                raise UsageError(
-                    f"{name}.{required} takes {count} arguments",
-                    expected=f"{len(arguments)}: {', '.join(arguments)}",
-                    hint="law functions are static methods: write @staticmethod above them",
-                )
-        for optional, taken in self._optional_arguments().items():
-            function = cls.law_function(optional)
-            if function is None:
-                continue
-            count = len(inspect.signature(getattr(function, "py_func", function)).parameters)
-            if count != len(taken):
-                raise UsageError(
-                    f"{name}.{optional} takes {count} arguments",
-                    expected=f"{len(taken)}: {', '.join(taken)}",
-                    hint="what a law function takes depends on `players` and `simultaneous`: see docs/architecture.md",
-                )
-        if cls.players < 1 or (cls.simultaneous and cls.players < 2):
-            raise UsageError(f"{name} has players = {cls.players}", expected="1, or more where `simultaneous` is True")
-        if cls.player_names and len(cls.player_names) != cls.players:
-            raise UsageError(f"{name} has {cls.players} players and {len(cls.player_names)} player_names")
-        if cls.continuous:
-            if cls.players > 1:
-                raise UsageError(
-                    f"{name} has continuous actions and {cls.players} players", expected="a finite set of actions"
-                )
-            if len(cls.action_low) != len(cls.action_high):
-                raise UsageError(f"{name}: action_low has {len(cls.action_low)} entries, action_high differs")
-        elif cls.fixed_actions() == ():
-            raise UsageError(f"world {name} has no actions", expected='actions = ("left", "right"), their names')
-
-    @classmethod
-    def _optional_arguments(cls) -> dict[str, tuple[str, ...]]:
-        """Returns what the optional law functions take in a world with these players."""
-        one = ("params", "state")
-        seen = (*one, "player") if cls.players > 1 else one
-        return {
-            "observation": seen,
-            "observation_view": seen,
-            "observation_entry": ("params", "view", "k"),
-            "legal": (*one, "player", "action") if cls.simultaneous else (*one, "action"),
-            "mover": one,
-        }
-
     # ------------------------------------------------------------------------------------ the instance
 
     @property
@@ -387,30 +317,7 @@ class World(BatchedLaw):
     @cached_property
     def observation_space(self) -> gym.Space[Any]:
         """The observation space the world declares; by default an unbounded Box over the state's scalars."""
-        return self._make_observation_space()
-
-    def _make_observation_space(self) -> gym.Space[Any]:
-        declared = self.law_function("observations")
-        if declared is not None:
-            space = _as_space(declared(self.params), self.name)
-        elif self.law_function("observation") is not None or self.is_wide():
-            raise UsageError(
-                f"{self.name} defines observation but not observations",
-                expected="a static method observations(params) -> gymnasium.Space",
-            )
-        else:
-            size = sum(field.size for field in self.layouts()[0].fields)
-            space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        if self.is_wide():
-            if not isinstance(space, gym.spaces.Box):
-                raise UsageError(f"the observation space of {self.name} is {space}", expected="a Box")
-        elif space.shape is None or len(space.shape) > 1:
-            raise UsageError(
-                f"the observation space of {self.name} is {space}",
-                expected="Discrete, MultiDiscrete, or a Box of one axis",
-                hint="write wide observations entry by entry: observation_entry(params, view, k)",
-            )
-        return space
+        return observation_space_of(self)
 
     @cached_property
     def packed(self) -> tuple[Any, ...]:
@@ -460,153 +367,13 @@ class World(BatchedLaw):
         Raises:
             UsageError: they do not, naming state, action and sum. (`inscape check` looks at many states.)
         """
-        if self.initial_noise or "probabilities" in self._shared:
-            return
-        self._shared["probabilities"] = True
-        initial, transition, legal = (self.law_function(name) for name in ("initial", "transition", "legal"))
-        assert initial is not None
-        assert transition is not None
-        starts = [initial(self.params, b) for b in range(self._count("initial_branches"))]
-        _require_one(sum(p for p, _ in starts), f"the initial states of {self.name}", "initial")
-        state = next(state for p, state in starts if p > 0)
-        if self.noise or self.continuous or self.simultaneous:
-            return
-        for action, name in enumerate(self.action_names):
-            if legal is None or legal(self.params, state, action):
-                total = sum(transition(self.params, state, action, b)[0] for b in range(self._count("branches")))
-                _require_one(total, f"the outcomes of {self.name} in {state} under action {name!r}", "transition")
+        if "probabilities" not in self._shared:
+            self._shared["probabilities"] = True
+            require_probabilities(self)
 
     def _count(self, name: str) -> int:
         function = self.law_function(name)
         return int(getattr(type(self), name) if function is None else function(self.params))
-
-    # ------------------------------------------------------------------------------------ the other readers
-
-    def env(
-        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawEnv:
-        """Returns this world as a `gymnasium.Env` with its own time limit (None: without one)."""
-        from inscape.envs.gym_env import LawEnv
-
-        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawEnv(self, render_mode=render_mode, max_episode_steps=limit)
-
-    @overload
-    def vector_env(
-        self,
-        num_envs: int,
-        autoreset: Autoreset = "next-step",
-        max_episode_steps: int | Literal["default"] | None = "default",
-        *,
-        device: Literal["cpu"] = "cpu",
-        **options: Any,
-    ) -> LawVectorEnv: ...
-
-    @overload
-    def vector_env(
-        self,
-        num_envs: int,
-        autoreset: Autoreset = "next-step",
-        max_episode_steps: int | Literal["default"] | None = "default",
-        *,
-        device: str,
-        **options: Any,
-    ) -> LawVectorEnv | CudaVectorEnv: ...
-
-    def vector_env(
-        self,
-        num_envs: int,
-        autoreset: Autoreset = "next-step",
-        max_episode_steps: int | Literal["default"] | None = "default",
-        *,
-        device: str = "cpu",
-        **options: Any,
-    ) -> LawVectorEnv | CudaVectorEnv:
-        """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`.
-
-        `device`: `"cpu"`: NumPy arrays; `"cuda"`: torch tensors that stay on the card (`CudaVectorEnv`); `"auto"`:
-        the card if there is one.
-        """
-        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        if device not in ("auto", "cpu") and not device.startswith("cuda"):
-            raise UsageError(f"device {device!r}", expected="auto, cpu, cuda, or one card, cuda:1")
-        if device == "auto":
-            from inscape.envs.cuda_compile import has_card
-
-            device = "cuda" if has_card() else "cpu"
-        if device == "cpu":
-            from inscape.envs.vector_env import LawVectorEnv
-
-            return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
-        from inscape.envs.cuda_env import CudaVectorEnv
-
-        return CudaVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, device=device, **options)
-
-    def aec_env(
-        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawAECEnv:
-        """Returns this world as a PettingZoo AEC environment: players act one after another."""
-        from inscape.envs.pettingzoo_env import LawAECEnv
-
-        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawAECEnv(self, render_mode=render_mode, max_episode_steps=limit)
-
-    def parallel_env(
-        self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawParallelEnv:
-        """Returns this world as a PettingZoo Parallel environment: all players act at once."""
-        from inscape.envs.pettingzoo_env import LawParallelEnv
-
-        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
-
-    def random_play(
-        self,
-        num_envs: int,
-        steps: int,
-        seed: int = 0,
-        max_episode_steps: int | Literal["default"] | None = "default",
-        threads: int | None = None,
-        arithmetic: Literal["exact", "fast"] = "exact",
-    ) -> RandomPlay:
-        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions, in compiled code.
-
-        What a random policy earns is the floor of every comparison; and this is how fast the law runs.
-        """
-        from inscape.envs.random_play import random_play
-
-        limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return random_play(self, num_envs, steps, seed, limit, threads, arithmetic)
-
-    def dynamics(self, max_states: int = 1_000_000) -> Enumeration:
-        """Returns the enumerated dynamics (kept for the next call)."""
-        from inscape.envs.enumeration import enumerate_dynamics
-
-        if "dynamics" not in self._shared:
-            self._shared["dynamics"] = enumerate_dynamics(self, max_states=max_states)
-        kept: Enumeration = self._shared["dynamics"]
-        return kept
-
-    def describe_state(self, states: States, index: int = 0) -> str:
-        """Returns state number `index` in words."""
-        return type(self).describe(self.params, self.purpose, self.unpack(states, index))
-
-    def describe_seen(self, observations: np.ndarray) -> list[str] | None:
-        """Returns what is perceived, in words, for each of `[B, ...]` observations; None where the world has no
-        `describe_observation`."""
-        words = self.law_function("describe_observation")
-        if words is None:
-            return None
-        rows = (np.asarray(row).tolist() for row in observations)
-        return [words(self.params, self.purpose, tuple(row) if isinstance(row, list) else row) for row in rows]
-
-    def scene(self, states: States, index: int = 0) -> Scene:
-        """Returns state number `index` as a scene."""
-        return type(self).draw(self.params, self.purpose, self.unpack(states, index))
-
-    def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
-        """Returns where state number `index` is in its scene."""
-        return type(self).place(self.params, self.unpack(states, index))
 
 
 def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
@@ -619,42 +386,3 @@ def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
         variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
     made: type[World] = variants[key]
     return made
-
-
-def _require_one(total: float, what: str, function: str) -> None:
-    if not abs(total - 1) < 1e-9:
-        raise UsageError(
-            f"{what} have probabilities summing to {total:.9g}",
-            expected="1",
-            hint=f"fix `{function}`, or the number of its branches; inscape check looks at many states",
-        )
-
-
-def _as_space(declared: Any, name: str) -> gym.Space[Any]:
-    """Returns what `observations` declared as a space; an int is Discrete, a tuple of ints MultiDiscrete."""
-    if isinstance(declared, gym.Space):
-        return declared
-    if isinstance(declared, (int, np.integer)):
-        return gym.spaces.Discrete(int(declared))
-    if isinstance(declared, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in declared):
-        return gym.spaces.MultiDiscrete(np.array(declared, np.int64))
-    raise UsageError(
-        f"observations of {name} returned {declared!r}",
-        expected="a gymnasium Space, a number of values (Discrete), or one number per entry (MultiDiscrete)",
-    )
-
-
-def _coerce(value: Any, kind: str, length: int | None, where: str) -> Any:
-    """Returns `value` as the field's kind, refusing what would change it (2.5 as an int, "a" as a float)."""
-    if kind == "table":
-        return np.asarray(value)
-    if length is not None:
-        if not isinstance(value, Sequence) or len(value) != length:
-            raise UsageError(f"{where} = {value!r}", expected=f"{length} values")
-        return tuple(_coerce(item, kind, None, where) for item in value)
-    convert: dict[str, Any] = {"float": float, "int": int, "bool": bool}
-    wanted = {"float": "a finite number", "int": "an integer", "bool": "True or False"}[kind]
-    number = isinstance(value, (int, float, np.integer, np.floating, np.bool_)) and value == value
-    if not number or convert[kind](value) != value or (kind == "float" and not np.isfinite(value)):
-        raise UsageError(f"{where} = {value!r}", expected=wanted)
-    return convert[kind](value)

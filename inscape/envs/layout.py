@@ -175,3 +175,19 @@ def _kind_of(hint: Any, where: str, name: str, tables: bool, lengths: Mapping[st
         expected=allowed + (", or np.ndarray for a lookup table" if tables else ""),
         hint="write boards as integer bit masks, and lookup tables as fields of Params" if not tables else "",
     )
+
+
+def coerced(value: Any, kind: str, length: int | None, where: str) -> Any:
+    """Returns `value` as the field's kind, refusing what would change it (2.5 as an int, "a" as a float)."""
+    if kind == "table":
+        return np.asarray(value)
+    if length is not None:
+        if not isinstance(value, Sequence) or len(value) != length:
+            raise UsageError(f"{where} = {value!r}", expected=f"{length} values")
+        return tuple(coerced(item, kind, None, where) for item in value)
+    convert: dict[str, Any] = {"float": float, "int": int, "bool": bool}
+    wanted = {"float": "a finite number", "int": "an integer", "bool": "True or False"}[kind]
+    number = isinstance(value, (int, float, np.integer, np.floating, np.bool_)) and value == value
+    if not number or convert[kind](value) != value or (kind == "float" and not np.isfinite(value)):
+        raise UsageError(f"{where} = {value!r}", expected=wanted)
+    return convert[kind](value)
