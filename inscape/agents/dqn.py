@@ -1,7 +1,8 @@
 """Deep Q-learning from a replay memory: double, dueling, n-step and prioritised as settings, from numbers or pictures.
 
-The file reads top to bottom: settings, target and loss, network, agent (act, learn, update, save). What other agents
-share is elsewhere: the memory in `replay`, features in `observations`, the compiled update in `kernels.q_network`.
+The file reads top to bottom: settings, target and loss, network, agent (act, explore, update, save). What other agents
+share is elsewhere: the rounds of learning in `off_policy`, the memory in `replay`, features in `observations`, the
+compiled update in `kernels.q_network`.
 
 Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518.
 """
@@ -9,7 +10,6 @@ Source: Mnih et al. (2015), "Human-level control through deep reinforcement lear
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,24 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
-from inscape.agents.copies import Copies, Transition
-from inscape.agents.device import resolve_device
+from inscape.agents.copies import Copies
 from inscape.agents.features import FeatureReader, picture_layout
 from inscape.agents.finite import divergence
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.networks import as_one_vector, perceptron, pixel_network
 from inscape.agents.observations import ObservationEncoder
+from inscape.agents.off_policy import OffPolicyAgent, OffPolicySettings, Step
+from inscape.agents.parallel import Team
 from inscape.agents.replay import ReplayBatch, ReplayMemory
-from inscape.agents.settings_checks import (
-    require_counts,
-    require_positive,
-    require_shares,
-    require_updates,
-    require_weights,
-)
-from inscape.agents.tensors import learning_threads, load_module, to_arrays
+from inscape.agents.settings_checks import require_counts, require_positive, require_shares, require_weights
+from inscape.agents.tensors import load_module, to_arrays
 from inscape.envs.pixels import PixelTask
-from inscape.errors import PartialObservationError, UsageError
+from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
@@ -47,33 +42,23 @@ MAX_ROWS = 16_384
 
 
 @dataclass(frozen=True)
-class DQNSettings:
+class DQNSettings(OffPolicySettings):
     """Settings of deep Q-learning."""
 
-    num_envs: int = 1
-    """Copies of the environment acted in side by side."""
     buffer_size: int = 100_000
     """Transitions remembered, of all copies together."""
     batch_size: int = 64
     """Transitions in each gradient step."""
-    learning_starts: int = 1_000
-    """Environment steps before the first gradient step; until then actions are uniform."""
     train_freq: int = 4
     """Steps of every copy between rounds of gradient steps."""
-    gradient_steps: int = 1
-    """Gradient steps in each round; −1 for as many as environment steps were taken since the last."""
     target_update_interval: int = 500
     """Environment steps between updates of the target network."""
     tau: float = 1.0
-    """Share of the network that the target network takes over at each update; 1 copies it."""
+    """Share of the network that the target network takes over at each of its updates; 1 copies it."""
     learning_rate: float = 1e-3
     """Adam's step size at the beginning."""
     anneal: Literal["linear", "constant"] = "constant"
     """Whether the learning rate falls linearly to zero over the training."""
-    gamma: float = 0.99
-    """Discount per step."""
-    n_step: int = 1
-    """Rewards summed before the value of what follows."""
     double: bool = False
     """Whether the network chooses the action whose value the target network gives (van Hasselt et al. 2016)."""
     dueling: bool = False
@@ -103,22 +88,15 @@ class DQNSettings:
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     backend: Literal["auto", "torch", "compiled"] = "auto"
     """What computes updates: compiled code (numbers on the CPU), torch (also pictures and CUDA), or whichever fits."""
-    report_every: int = 1_000
-    """Environment steps between two reports, which are the points where it can be saved."""
     threads: int = 1
     """CPU threads for torch, and for the products of matrices of the compiled update; more than one only pays for
     pictures and large networks, on a machine with nothing else to do."""
 
     def __post_init__(self) -> None:
-        require_counts(
-            self, "num_envs", "buffer_size", "batch_size", "train_freq", "target_update_interval", "n_step",
-            "report_every", "threads",
-        )  # fmt: skip
-        require_shares(
-            self, "gamma", "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction"
-        )
-        require_positive(self, "learning_rate", "max_grad_norm")
-        require_updates(self)
+        super().__post_init__()
+        require_counts(self, "target_update_interval")
+        require_shares(self, "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction")
+        require_positive(self, "max_grad_norm")
         if self.beta is not None:
             require_weights(self, "beta")
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
@@ -237,7 +215,7 @@ class QNetwork(nn.Module):
 # --------------------------------------------------------------------------------------------- the agent
 
 
-class DQN(Agent):
+class DQN(OffPolicyAgent):
     """Deep Q-network: discrete actions, action masks, any usual observations.
 
     Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
@@ -255,14 +233,15 @@ class DQN(Agent):
     """
 
     name = "dqn"
+    settings: DQNSettings
 
     def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: DQNSettings | None = None) -> None:
-        self.settings = s = settings or DQNSettings()
         if not isinstance(task.action_space, gymnasium.spaces.Discrete):
             raise UsageError(
                 f"actions {task.action_space} of {task.name}", expected="Discrete actions for dqn", hint="sac, or ppo"
             )
-        self.seed, self.device = seed, resolve_device(device)
+        s = settings or DQNSettings()
+        self._prepare(seed, device, s)
         self._first, self._actions = int(task.action_space.start), int(task.action_space.n)
         actions = self._actions
         start = torch.Generator().manual_seed(seed)
@@ -288,17 +267,19 @@ class DQN(Agent):
         # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = np.random.default_rng([seed, 0])
         self._exploring = np.random.default_rng([seed, 1])
-        self.steps = self.updates = 0
-        self._copies: Copies | None = None
-        self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
 
     def _compiled_update(self, space: gymnasium.Space[Any]) -> _CompiledUpdate | None:
-        possible = self.network.picture is None and self.device.type == "cpu"
-        if self.settings.backend == "compiled" and not possible:
+        obstacles = {
+            "pictures": self.network.picture is not None,
+            f"numbers on {self.device}": self.device.type != "cpu",
+            "several processes": self._team is not None,
+        }
+        found = [name for name, there in obstacles.items() if there]
+        if self.settings.backend == "compiled" and found:
             raise UsageError(
-                f"a compiled update of pictures or on {self.device}", expected="numbers on the cpu", hint="backend auto"
+                f"a compiled update of {found[0]}", expected="numbers on the cpu, in one process", hint="--backend auto"
             )
-        return _CompiledUpdate(self, space) if possible and self.settings.backend != "torch" else None
+        return None if found or self.settings.backend == "torch" else _CompiledUpdate(self, space)
 
     # ------------------------------------------------------------------------------------------- acting
 
@@ -317,70 +298,34 @@ class DQN(Agent):
 
     # ------------------------------------------------------------------------------------------- learning
 
-    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
-        """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
-
-        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
-        resumed run begins new episodes.
-
-        Raises:
-            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
-        """
-        s = self.settings
-        if self._copies is None:
-            self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
-            self._pending = None
-        while self.steps < steps:
-            with learning_threads(s.threads):
-                metrics = self._learn_until_report(self._copies, task, steps)
-            yield metrics
-
-    def _learn_until_report(self, copies: Copies, task: Task, steps: int) -> Metrics:
-        """Acts and updates until a report is due, and returns it."""
-        s = self.settings
-        rounds: list[tuple[float, float]] = []
-        while True:
-            before = self.steps
-            for _ in range(s.train_freq):
-                self._step(copies, task, steps)
-            if self.steps > s.learning_starts and len(self.memory):
-                count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
-                rounds.append(self._update(count, before / steps))
-            if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
-                means = dict(zip(("loss", "value"), np.mean(rounds, axis=0).tolist(), strict=True) if rounds else ())
-                return {
-                    "steps": float(self.steps), **copies.episodes(), **means, "epsilon": self._epsilon(steps),
-                    "updates": float(self.updates),
-                }  # fmt: skip
+    def _learn_until_report(self, task: Task, steps: int) -> Metrics:
+        return {**super()._learn_until_report(task, steps), "epsilon": self._epsilon(steps)}
 
     def _epsilon(self, steps: int) -> float:
         s = self.settings
         part = self.steps / max(1.0, s.epsilon_fraction * steps)
         return s.epsilon_end + (s.epsilon_start - s.epsilon_end) * max(0.0, 1.0 - part)
 
-    def _step(self, copies: Copies, task: Task, steps: int) -> None:
-        """Takes a step in every copy and remembers it."""
+    def _explore(self, observation: Array, action_mask: Array | None, steps: int) -> Array:
         s = self.settings
-        observation, mask = copies.observation, copies.action_mask
         epsilon = 1.0 if self.steps < s.learning_starts else self._epsilon(steps)
         explores = self._exploring.random(s.num_envs) < epsilon
-        chosen = np.empty(s.num_envs, np.int64)
-        if explores.any():
-            chosen[explores] = self._random_actions(int(explores.sum()), None if mask is None else mask[explores])
-        if not explores.all():
-            greedy = ~explores
-            values = self._values(observation[greedy])
-            chosen[greedy] = np.argmax(values if mask is None else np.where(mask[greedy], values, -np.inf), axis=1)
-        happened = copies.step(chosen + self._first)
-        last_mask = None if copies.action_mask is None else _last_mask(task, happened)
-        self.memory.add(observation, chosen, happened, copies.action_mask, last_mask)
-        self.steps += s.num_envs
+        scores = np.empty((s.num_envs, self._actions))
+        scores[explores] = self._exploring.random((int(explores.sum()), self._actions))
+        greedy, scores = ~explores[self._own], scores[self._own]
+        if greedy.any():
+            scores[greedy] = self._values(observation[greedy])
+        return np.asarray(np.argmax(scores if action_mask is None else np.where(action_mask, scores, -np.inf), axis=1))
+
+    def _to_environment(self, actions: Array) -> Array:
+        return actions + self._first
+
+    def _step(self, copies: Copies, steps: int) -> Step:
+        s = self.settings
+        step = super()._step(copies, steps)
         if copies.steps % max(s.target_update_interval // s.num_envs, 1) == 0:
             self._target_vector.lerp_(self._vector, s.tau)
-
-    def _random_actions(self, count: int, mask: Array | None) -> Array:
-        draws = self._exploring.random((count, self._actions))
-        return np.asarray(np.argmax(draws if mask is None else np.where(mask, draws, -1.0), axis=1))
+        return step
 
     def _values(self, observation: Array) -> Array:
         if self._compiled is not None:
@@ -388,36 +333,40 @@ class DQN(Agent):
         with torch.inference_mode():
             return np.asarray(self.network(self.network.features(observation)).cpu().numpy())
 
-    def _update(self, count: int, progress: float) -> tuple[float, float]:
-        """Takes `count` gradient steps; returns the means of the loss and of Q(s, a)."""
-        s = self.settings
+    def _update(self, count: int, progress: float) -> list[dict[str, float]]:
+        s, memory = self.settings, self.memory
         rate = s.learning_rate * (1.0 - progress if s.anneal == "linear" else 1.0)
-        means = []
+        parts = []
         if s.prioritized:
             beta = s.priority_beta + (1.0 - s.priority_beta) * progress
             for _ in range(count):
-                batch = self.memory.sample(s.batch_size, beta)
-                errors, *parts = self._gradient_steps(batch, None, rate)
-                self.memory.update_priorities(batch.index, errors)
-                means.append(parts)
-        else:
-            most = 1 if self._compiled is None else max(1, MAX_ROWS // s.batch_size)
-            for done in range(0, count, most):
-                steps = min(most, count - done)
-                index = self.memory.draw(steps * s.batch_size)
-                # what is drawn several times in a round is looked up, and valued by the target network, once
-                distinct, places = np.unique(index, return_inverse=True) if steps > 1 else (index, None)
-                _, *parts = self._gradient_steps(self.memory.take(distinct), places, rate)
-                means.extend([parts] * steps)
-        self.updates += count
-        loss, value = np.mean(means, axis=0)
-        return float(loss), float(value)
+                index, weight = memory.draw_by_priority(s.batch_size, beta)
+                rows = self._own_rows()
+                errors, loss, value = self._gradient_steps(memory.take(index[rows], weight[rows]), None, rate)
+                memory.update_priorities(index, errors)
+                parts.append({"loss": loss, "value": value})
+            return parts
+        most = 1 if self._compiled is None else max(1, MAX_ROWS // s.batch_size)
+        for done in range(0, count, most):
+            steps = min(most, count - done)
+            index = memory.draw(steps * s.batch_size)
+            # what is drawn several times in a round is looked up, and valued by the target network, once
+            distinct, places = np.unique(index, return_inverse=True) if steps > 1 else (index[self._own_rows()], None)
+            _, loss, value = self._gradient_steps(memory.take(distinct), places, rate)
+            parts += [{"loss": loss, "value": value}] * steps
+        return parts
+
+    def _own_rows(self) -> slice:
+        """Returns which rows of a batch this process computes; at least one."""
+        return slice(None) if self._team is None else self._team.share(self.settings.batch_size)[0]
 
     def _gradient_steps(self, batch: ReplayBatch, places: Array | None, rate: float) -> tuple[Array, float, float]:
         """Learns from one batch, or from several that lie one behind the other: row i of them is row `places[i]`.
 
+        With several processes from one, of which each is given its own rows.
+
         Returns:
-            `[N]` errors Q(s, a) − target, the mean loss, and the mean of Q(s, a).
+            `[N]` errors Q(s, a) − target of all rows, the mean loss, and the mean of Q(s, a).
 
         Raises:
             DivergenceError: a gradient is not finite; it has not been applied.
@@ -444,13 +393,26 @@ class DQN(Agent):
         loss, errors = dqn_loss(values, action, target, self._tensor(batch.weight), s.huber)
         self._gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
+        loss, value = loss.detach(), (errors + target).mean()
+        if self._team is not None:
+            errors, loss, value = self._added_up(self._team, errors, loss, value)
         norm = torch.linalg.vector_norm(self._gradient)
         if not bool(torch.isfinite(norm) & torch.isfinite(loss)):
-            raise self._divergence(float(loss.detach()))
+            raise self._divergence(float(loss))
         self._gradient *= (s.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.step()
-        return errors.cpu().numpy(), float(loss.detach()), float((errors + target).mean())
+        return errors.cpu().numpy(), float(loss), float(value)
+
+    def _added_up(self, team: Team, errors: Tensor, loss: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Makes the gradient, the errors and the means, of this process's rows, those of the whole batch."""
+        rows, weight = team.share(self.settings.batch_size)
+        of_all = errors.new_zeros(self.settings.batch_size)
+        if weight:
+            of_all[rows] = errors
+        gradient, loss, value, of_all = team.add_up([self._gradient * weight, loss * weight, value * weight, of_all])
+        self._gradient.copy_(gradient)
+        return of_all, loss, value
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.as_tensor(array, device=self.device)
@@ -465,29 +427,22 @@ class DQN(Agent):
 
     # ------------------------------------------------------------------------------------------- saving
 
-    def state_dict(self) -> State:
+    def _own_state(self) -> State:
         return {
             "network": to_arrays(self.network.state_dict()),
             "target": to_arrays(self.target.state_dict()),
             "optimizer": {"steps": int(self._adam_steps), "moments": to_arrays(self._moments)},
-            "memory": self.memory.state_dict(),
-            "steps": self.steps,
-            "updates": self.updates,
             "acting": rng_state(self._acting),
             "exploring": rng_state(self._exploring),
-            "copies": self._pending if self._copies is None else self._copies.state_dict(),
         }
 
-    def load_state_dict(self, state: State) -> None:
+    def _load_own_state(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_module(self.target, state["target"])
         self._moments.copy_(torch.from_numpy(np.array(state["optimizer"]["moments"])))
         self._adam_steps.fill_(int(state["optimizer"]["steps"]))
-        self.memory.load_state_dict(state["memory"])
-        self.steps, self.updates = int(state["steps"]), int(state["updates"])
         restore_rng(self._acting, state["acting"])
         restore_rng(self._exploring, state["exploring"])
-        self._copies, self._pending = None, state["copies"]
 
 
 class _CompiledUpdate:
@@ -543,13 +498,3 @@ class _CompiledUpdate:
             self._deltas,
         )  # fmt: skip
         return taken, errors, loss, value
-
-
-def _last_mask(task: Task, happened: Transition) -> Array | None:
-    """Returns `[E, A]` what was legal in the last observations of ended copies; None where nobody can tell."""
-    if task.world is None or not len(happened.ended):
-        return None
-    try:
-        return task.world.legal_actions(task.world.states_of(happened.last_observation))
-    except PartialObservationError:
-        return None

@@ -15,12 +15,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.interface import Array, State
+from inscape.agents.interface import Array, Metrics, State
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def part_of(state: State, number: int, count: int) -> State:
         )
     part: State = parts[number]
     return part
+
+
+def mean_of(parts: Sequence[Mapping[str, Any]]) -> Metrics:
+    """Returns the means over the episodes of all processes from those of each, whose `count` says of how many."""
+    total = sum(part["count"] for part in parts)
+    names = [name for name in max(parts, key=len) if name != "count"]
+    return {name: sum(part["count"] * part[name] for part in parts if name in part) / total for name in names}
 
 
 _met: list[Team] = []

@@ -302,26 +302,28 @@ class ReplayMemory:
 
         Source: Schaul et al. (2016), equation 1 and section 3.4.
         """
-        count = len(self)
-        if not count:
+        if not len(self):
             raise UsageError(
                 f"a sample of {size} from a replay memory of {self.added} steps of {self.copies} copies",
                 expected=f"at least {self.n_step} steps",
                 hint="a larger learning_starts",
             )
-        if self._tree is None:
-            return self.take(self.draw(size))
-        mass = (np.arange(size) + self._rng.random(size)) * (self._tree.total / size)
-        index = self._tree.find(mass)
-        probability = self._tree.get(index) / self._tree.total
-        weight = (count * probability) ** -beta
-        return self.take(index, (weight / weight.max()).astype(np.float32))
+        return self.take(self.draw(size)) if self._tree is None else self.take(*self.draw_by_priority(size, beta))
 
     def draw(self, size: int) -> Array:
         """Returns `[size]` int64 places of transitions, uniform and with replacement."""
         first, last = self._drawable()
         drawn = self._rng.integers(0, (last - first) * self.copies, size)
         return np.asarray((drawn + first * self.copies) % (self.rows * self.copies))
+
+    def draw_by_priority(self, size: int, beta: float) -> tuple[Array, Array]:
+        """Returns `[size]` places and weights, as `sample` draws and weighs them where there are priorities."""
+        assert self._tree is not None
+        mass = (np.arange(size) + self._rng.random(size)) * (self._tree.total / size)
+        index = self._tree.find(mass)
+        probability = self._tree.get(index) / self._tree.total
+        weight = (len(self) * probability) ** -beta
+        return index, (weight / weight.max()).astype(np.float32)
 
     def update_priorities(self, index: Array, errors: Array) -> None:
         """Sets the priorities of transitions drawn earlier.
@@ -338,7 +340,7 @@ class ReplayMemory:
         self._largest = max(self._largest, float(priority.max()))
 
     def take(self, index: Array, weight: Array | None = None) -> ReplayBatch:
-        """Returns the transitions at places `index` `[N]`, as `draw` gives them, with weights `[N]` (None: all 1)."""
+        """Returns the transitions at places `index` `[N]`, with weights `[N]` (None: all 1)."""
         weight = np.ones(len(index), np.float32) if weight is None else weight
         row, copy = index // self.copies, index % self.copies
         reward, discount, end, terminated = self._sums(row, copy)

@@ -1,7 +1,8 @@
 """Soft actor-critic: continuous actions, learned off-policy, with as much entropy as asked for.
 
 The file reads top to bottom: settings, mathematics (squashed Gaussian, targets, losses), networks, agent (act, explore,
-update, learn, save). What other agents share is elsewhere: replay in `replay`, features in `observations`.
+update, save). What other agents share is elsewhere: the rounds of learning in `off_policy`, replay in `replay`,
+features in `observations`.
 
 Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905.
 """
@@ -9,7 +10,7 @@ Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications",
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -20,23 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from inscape.agents.copies import Copies
-from inscape.agents.device import resolve_device
 from inscape.agents.finite import divergence
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Array, State
 from inscape.agents.networks import as_one_vector, linear, perceptron
 from inscape.agents.observations import ObservationEncoder
+from inscape.agents.off_policy import OffPolicyAgent, OffPolicySettings
 from inscape.agents.replay import ReplayMemory
-from inscape.agents.settings_checks import (
-    require_counts,
-    require_positive,
-    require_shares,
-    require_updates,
-    require_weights,
-    require_widths,
-)
+from inscape.agents.settings_checks import require_counts, require_positive, require_weights, require_widths
 from inscape.agents.tensors import (
-    learning_threads,
     load_module,
     load_optimizer,
     not_finite,
@@ -54,31 +46,11 @@ LOG_STD_RANGE = (-20.0, 2.0)
 
 
 @dataclass(frozen=True)
-class SACSettings:
+class SACSettings(OffPolicySettings):
     """Settings of soft actor-critic."""
 
-    num_envs: int = 1
-    """Copies of the environment acted in side by side."""
-    buffer_size: int = 1_000_000
-    """Transitions remembered, of all copies together."""
-    learning_starts: int = 1_000
-    """Environment steps before the first update, taken with actions uniform over their range."""
     hold_random: int = 1
-    """Steps for which each of those uniform actions is held; more reaches farther where one step moves little."""
-    train_freq: int = 1
-    """Steps of every copy between rounds of updates."""
-    gradient_steps: int = 1
-    """Updates in each round; −1 for as many as environment steps were taken since the last."""
-    batch_size: int = 256
-    """Transitions in each update."""
-    learning_rate: float = 3e-4
-    """Adam's step size, of the policy, the critics and the entropy coefficient."""
-    gamma: float = 0.99
-    """Discount per step."""
-    tau: float = 0.005
-    """Share of the critics that the target critics take over at each update."""
-    n_step: int = 1
-    """Rewards summed before the critics' estimate of what follows."""
+    """Steps for which each of the first, uniform actions is held; more reaches farther where one step moves little."""
     entropy_coef: float | None = None
     """Weight of the entropy beside the reward, α; None adjusts it to reach the target entropy."""
     initial_entropy_coef: float = 1.0
@@ -91,20 +63,12 @@ class SACSettings:
     """Widths of the hidden layers, of the policy and of each critic."""
     greedy: bool = True
     """How it acts outside `learn`: True takes the centre of the policy, False draws from it."""
-    report_every: int = 1_000
-    """Environment steps between two reports, which are the points where it can be saved."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        require_counts(
-            self, "num_envs", "buffer_size", "hold_random", "train_freq", "batch_size", "n_step", "report_every",
-            "threads",
-        )  # fmt: skip
-        require_shares(self, "gamma")
-        require_positive(self, "learning_rate", "initial_entropy_coef")
+        super().__post_init__()
+        require_counts(self, "hold_random")
+        require_positive(self, "initial_entropy_coef")
         require_widths(self)
-        require_updates(self)
         if self.entropy_coef is not None:
             require_weights(self, "entropy_coef")
         if self.target_entropy is not None and not math.isfinite(self.target_entropy):
@@ -232,7 +196,7 @@ class _Trained:
         self.vector.grad = self.gradient
         self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
 
-    def step(self, gradients: list[Tensor], loss: Tensor, steps: int, agent: str) -> None:
+    def step(self, gradients: Sequence[Tensor], loss: Tensor, steps: int, agent: str) -> None:
         """Takes a step of Adam.
 
         Raises:
@@ -247,7 +211,7 @@ class _Trained:
 # --------------------------------------------------------------------------------------------- the agent
 
 
-class SAC(Agent):
+class SAC(OffPolicyAgent):
     """Soft actor-critic for Box actions with finite bounds, which the policy sees scaled to [−1, 1].
 
     Time limits do not end the sum of rewards: where an episode was cut, the target critics' value of its last
@@ -264,11 +228,12 @@ class SAC(Agent):
     """
 
     name = "sac"
+    settings: SACSettings
 
     def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: SACSettings | None = None) -> None:
-        self.settings = s = settings or SACSettings()
-        self.seed, self.device = seed, resolve_device(device)
+        s = settings or SACSettings()
         self.space = _bounded_box(task)
+        self._prepare(seed, device, s)
         low, high = self.space.low.astype(np.float64), self.space.high.astype(np.float64)
         self._centre, self._half = (low + high) / 2, (high - low) / 2
         self._size = int(np.prod(self.space.shape))
@@ -289,10 +254,7 @@ class SAC(Agent):
         # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
         self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
-        self.steps = 0
         self._held = np.zeros((s.num_envs, self._size), np.float32)
-        self._copies: Copies | None = None
-        self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
 
     # ------------------------------------------------------------------------------------------- acting
 
@@ -326,72 +288,36 @@ class SAC(Agent):
 
     # ------------------------------------------------------------------------------------------- learning
 
-    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
-        """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
-
-        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
-        resumed run begins new episodes.
-
-        Raises:
-            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
-        """
+    def _explore(self, observation: Array, action_mask: Array | None, steps: int) -> Array:
         s = self.settings
-        if self._copies is None:
-            self._copies = Copies(task, s.num_envs, self.seed, steps=self.steps // s.num_envs, state=self._pending)
-            self._pending = None
-        while self.steps < steps:
-            with learning_threads(s.threads):
-                metrics = self._learn_until_report(self._copies, steps)
-            yield metrics
-
-    def _learn_until_report(self, copies: Copies, steps: int) -> Metrics:
-        """Acts and updates until a report is due, and returns it."""
-        s = self.settings
-        parts: list[dict[str, Tensor]] = []
-        while True:
-            before = self.steps
-            self._collect(copies)
-            if self.steps > s.learning_starts and len(self.memory):
-                updates = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
-                parts += self._update(updates)
-            if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
-                means = {name: float(torch.stack([p[name] for p in parts]).mean()) for name in (parts or [{}])[0]}
-                return {"steps": float(self.steps), **copies.episodes(), **means, "updates": float(len(parts))}
-
-    def _collect(self, copies: Copies) -> None:
-        """Acts for train_freq steps in every copy and remembers them."""
-        s = self.settings
-        seen = []
-        for _ in range(s.train_freq):
-            observation = copies.observation
-            scaled = self._explore(observation, copies.steps)
-            self.memory.add(observation, scaled, copies.step(self._to_environment(scaled)))
-            self.steps += s.num_envs
-            seen.append(observation)
-        if s.normalize_observations:
-            self.network.encoder.update(np.concatenate(seen))
-
-    def _explore(self, observation: Array, step: int) -> Array:
-        """Returns `[B, D]` actions in [−1, 1] to learn from: uniform before learning starts, then from the policy."""
-        s = self.settings
+        shape = (s.num_envs, self._size)
         if self.steps < s.learning_starts:
-            if step % s.hold_random == 0:
-                uniform = torch.rand((s.num_envs, self._size), generator=self._exploring, device=self.device)
+            if self.steps // s.num_envs % s.hold_random == 0:
+                uniform = torch.rand(shape, generator=self._exploring, device=self.device)
                 self._held = (2 * uniform - 1).cpu().numpy()
-            return self._held
+            return self._held[self._own]
         with torch.inference_mode():
             outputs = self.network.actor(self.network.encoder(observation))
             mean, log_std = outputs.chunk(2, dim=-1)
-            noise = torch.randn(mean.shape, generator=self._exploring, device=self.device)
+            noise = torch.randn(shape, generator=self._exploring, device=self.device)[self._own]
             scaled: Array = (mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh().cpu().numpy()
         if not np.isfinite(scaled).all():
             raise divergence(self.name, self.steps, math.nan, not_finite(self.network.named_parameters()))
         return scaled
 
-    def _update(self, updates: int) -> list[dict[str, Tensor]]:
-        """Takes so many gradient steps, on transitions and noise drawn together; returns what to report of each."""
+    def _seen(self, observations: list[Array]) -> None:
+        if self.settings.normalize_observations:
+            self.network.encoder.update(np.concatenate(observations))
+
+    def _update(self, count: int, progress: float) -> list[dict[str, Tensor]]:
+        """Takes gradient steps, on transitions and noise drawn together."""
         size = self.settings.batch_size
-        drawn = self.memory.sample(size * updates)
+        index = self.memory.draw(count * size).reshape(count, size)
+        noise = torch.randn((count, 2, size, self._size), generator=self._exploring, device=self.device)
+        if self._team is not None:
+            rows, _ = self._team.share(size)
+            index, noise = index[:, rows], noise[:, :, rows]
+        drawn = self.memory.take(index.reshape(-1))
         encoder = self.network.encoder
         columns = (
             encoder(drawn.observation),
@@ -400,8 +326,7 @@ class SAC(Agent):
             encoder(drawn.next_observation),
             self._tensor(drawn.discount),
         )
-        batches = zip(*(torch.split(column, size) for column in columns), strict=True)
-        noise = torch.randn((updates, 2, size, self._size), generator=self._exploring, device=self.device)
+        batches = zip(*(torch.split(column, index.shape[1]) for column in columns), strict=True)
         return [self.gradient_step(*batch, *noise[k]) for k, batch in enumerate(batches)]
 
     def gradient_step(
@@ -415,6 +340,8 @@ class SAC(Agent):
         next_noise: Tensor,
     ) -> dict[str, Tensor]:
         """Changes critics, then policy and α, then target critics by one minibatch; returns the losses' parts.
+
+        With several processes each is given its own rows of the minibatch.
 
         Args:
             features: `[N, F]` encoded observations.
@@ -435,58 +362,62 @@ class SAC(Agent):
             next_q_values = network.target_critic(next_features, next_actions)
             targets = soft_targets(reward, discount, next_q_values, next_log_probs, coefficient)
         q_values = network.critic(features, actions)
-        of_critic = critic_loss(q_values, targets)
-        self._critic.step(_gradients(of_critic, self._critic.parameters), of_critic, self.steps, self.name)
+        of_critic, q_value = self._descend(self._critic, critic_loss(q_values, targets), q_values.mean())
 
         drawn, log_probs = squashed_gaussian(network.actor(features), noise)
         loss = of_actor = actor_loss(log_probs, network.critic(features, drawn), coefficient)
         if s.entropy_coef is None:
             # one sum, two sets of parameters: each loss is constant in the other's
             loss = loss + entropy_coef_loss(network.log_entropy_coef, log_probs, self._target_entropy)
-        self._policy.step(_gradients(loss, self._policy.parameters), loss, self.steps, self.name)
+        _, of_actor, entropy = self._descend(self._policy, loss, of_actor, -log_probs.mean())
         with torch.no_grad():
             self._target.lerp_(self._critic.vector, s.tau)
-            return {
-                "critic_loss": of_critic.detach(),
-                "actor_loss": of_actor.detach(),
-                "q_value": q_values.mean(),
-                "entropy": -log_probs.mean(),
-                "entropy_coef": torch.as_tensor(coefficient),
-            }
+        return {
+            "critic_loss": of_critic,
+            "actor_loss": of_actor,
+            "q_value": q_value,
+            "entropy": entropy,
+            "entropy_coef": torch.as_tensor(coefficient),
+        }
+
+    def _descend(self, trained: _Trained, loss: Tensor, *told: Tensor) -> list[Tensor]:
+        """Takes a step of Adam down the gradient of a loss; returns the loss and the other means `told`, of all rows.
+
+        Raises:
+            DivergenceError: the gradient is not finite; nothing has changed then.
+        """
+        # of these parameters, and computed in no others
+        gradients = torch.autograd.grad(loss, trained.parameters)
+        means = [mean.detach() for mean in (loss, *told)]
+        if self._team is not None:
+            _, weight = self._team.share(self.settings.batch_size)
+            sums = self._team.add_up([tensor * weight for tensor in (*gradients, *means)])
+            gradients, means = tuple(sums[: len(gradients)]), sums[len(gradients) :]
+        trained.step(gradients, means[0], self.steps, self.name)
+        return means
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.as_tensor(array, device=self.device)
 
     # ------------------------------------------------------------------------------------------- saving
 
-    def state_dict(self) -> State:
+    def _own_state(self) -> State:
         return {
             "network": to_arrays(self.network.state_dict()),
             "policy_optimizer": optimizer_arrays(self._policy.optimizer),
             "critic_optimizer": optimizer_arrays(self._critic.optimizer),
-            "memory": self.memory.state_dict(),
-            "steps": self.steps,
             "held": self._held.copy(),
             "acting": to_arrays(self._acting.get_state()),
             "exploring": to_arrays(self._exploring.get_state()),
-            "copies": self._pending if self._copies is None else self._copies.state_dict(),
         }
 
-    def load_state_dict(self, state: State) -> None:
+    def _load_own_state(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_optimizer(self._policy.optimizer, state["policy_optimizer"])
         load_optimizer(self._critic.optimizer, state["critic_optimizer"])
-        self.memory.load_state_dict(state["memory"])
-        self.steps = int(state["steps"])
         self._held = np.array(state["held"])
         self._acting.set_state(torch.from_numpy(np.array(state["acting"])))
         self._exploring.set_state(torch.from_numpy(np.array(state["exploring"])))
-        self._copies, self._pending = None, state["copies"]
-
-
-def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-    """Returns the gradient of the loss in these parameters and computes it in no others."""
-    return list(torch.autograd.grad(loss, parameters))
 
 
 def _bounded_box(task: Task) -> gymnasium.spaces.Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,8 +24,19 @@ from tests.experiments.test_checkpoints import assert_same
 WORLDS = Path(__file__).parent / "worlds.py"
 TOLERANCE = 1e-5
 """Of weights after twelve rounds: the same numbers are added in another order, in float32 (ε = 1.2e-7)."""
-SETTINGS: dict[str, Any] = {"num_envs": 6, "num_steps": 16, "epochs": 2, "minibatches": 4, "hidden": (8,)}
-STEPS = 12 * 6 * 16
+ON_POLICY: dict[str, Any] = {"num_envs": 6, "num_steps": 16, "hidden": (8,)}
+REPLAYING: dict[str, Any] = {
+    "num_envs": 4, "train_freq": 2, "gradient_steps": 2, "learning_starts": 40, "batch_size": 15, "buffer_size": 300,
+    "hidden": (8,), "report_every": 80,
+}  # fmt: skip
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ppo": {**ON_POLICY, "epochs": 2, "minibatches": 4},
+    "a2c": ON_POLICY,
+    "dqn": {**REPLAYING, "target_update_interval": 24, "epsilon_end": 0.3},
+    "sac": REPLAYING,
+}
+STEPS = {"ppo": 12 * 6 * 16, "a2c": 12 * 6 * 16, "dqn": 480, "sac": 480}
+EVERYTHING = {"double": True, "dueling": True, "n_step": 3, "prioritized": True, "anneal": "linear"}
 SCRIPT = """
 import json, sys
 from inscape.envs.registry import resolve_task
@@ -38,12 +50,7 @@ train(agent, resolve_task(world), steps, settings=settings, out=out, resume=resu
 def together(
     out: Path, world: str = "CartPole", agent: str = "ppo", processes: int = 2, resume: bool = False, **more: Any
 ):
-    import json
-
-    settings = {**SETTINGS, **more}
-    if agent == "a2c":
-        settings = {name: value for name, value in settings.items() if name not in ("epochs", "minibatches")}
-    job = json.dumps([agent, world, STEPS, settings, str(out), resume])
+    job = json.dumps([agent, world, STEPS[agent], {**SETTINGS[agent], **more}, str(out), resume])
     (out.parent / "job.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
@@ -59,23 +66,22 @@ def finished(process: subprocess.Popen[str], out: Path) -> Run:
 
 
 def alone(out: Path, world: str = "CartPole", agent: str = "ppo", **more: Any) -> Run:
-    settings = {**SETTINGS, **more, "backend": "torch"}
-    if agent == "a2c":
-        settings = {name: value for name, value in settings.items() if name not in ("epochs", "minibatches")}
+    settings = {**SETTINGS[agent], **more} | ({} if agent == "sac" else {"backend": "torch"})
     return train(
-        agent, resolve_task(world), STEPS, settings=settings, out=out, seed=4, progress=False, evaluate_every=400,
-        evaluate_episodes=2,
+        agent, resolve_task(world), STEPS[agent], settings=settings, out=out, seed=4, progress=False,
+        evaluate_every=400, evaluate_episodes=2,
     )  # fmt: skip
 
 
-def network(run: Run) -> dict[str, np.ndarray]:
+def state(run: Run) -> dict[str, Any]:
     latest = run.load_latest()
-    assert latest is not None and latest[1]["finished"]
-    return latest[0]["network"]
+    assert latest is not None
+    assert latest[1]["finished"]
+    return latest[0]
 
 
 def require_close(left: Run, right: Run) -> None:
-    one, other = network(left), network(right)
+    one, other = state(left)["network"], state(right)["network"]
     assert list(one) == list(other)
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=0, atol=TOLERANCE, err_msg=name)
@@ -91,10 +97,29 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     require_close(alone(tmp_path / "one"), run)
 
 
+def test_two_processes_remember_what_one_remembers(tmp_path: Path) -> None:
+    """And learn it: with action masks, and all that deep Q-learning knows."""
+    world = f"{WORLDS}:Corridor"
+    two = finished(together(tmp_path / "two", world, "dqn", **EVERYTHING), tmp_path / "two")
+    one = alone(tmp_path / "one", world, "dqn", **EVERYTHING)
+    require_close(one, two)
+    memory, other = state(one)["memory"], state(two)["memory"]
+    for name in ("priorities", "largest"):
+        np.testing.assert_allclose(memory.pop(name), other.pop(name), rtol=1e-4, atol=1e-4)
+    assert memory["next_mask"] is not None
+    assert_same(memory, other)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "agent", "more"),
     [
+        ("CartPole", "dqn", {}),
+        ("CartPole", "dqn", {"gradient_steps": -1, "batch_size": 1}),  # rows for one process only
+        ("CartPole-v1", "dqn", {"n_step": 2}),  # an ordinary environment
+        ("pixels:FrozenLake-firm", "dqn", {"prioritized": True}),  # stacked frames
+        ("Pendulum", "sac", {"normalize_observations": True, "hold_random": 3}),
+        ("Pendulum", "sac", {"entropy_coef": 0.2, "n_step": 3, "batch_size": 16}),
         ("Pendulum", "ppo", {"normalize_observations": True, "normalize_rewards": True}),
         (f"{WORLDS}:Corridor", "ppo", {}),  # action masks
         ("CartPole", "a2c", {}),
@@ -113,9 +138,12 @@ def test_three_processes_learn_what_one_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path) -> None:
-    whole = finished(together(tmp_path / "whole"), tmp_path / "whole")
-    process = together(tmp_path / "killed")
+@pytest.mark.parametrize(("agent", "world", "more"), [
+    ("ppo", "CartPole", {}), ("dqn", "CartPole", EVERYTHING), ("sac", "Pendulum", {"normalize_observations": True}),
+])  # fmt: skip
+def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path, agent: str, world: str, more: Any) -> None:
+    whole = finished(together(tmp_path / "whole", world, agent, **more), tmp_path / "whole")
+    process = together(tmp_path / "killed", world, agent, **more)
     while process.poll() is None and len(checkpoint_folders(tmp_path / "killed")) < 3:
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()[0]
@@ -124,7 +152,7 @@ def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path) -> None:
     for child in [*children.split(), process.pid]:
         os.kill(int(child), signal.SIGKILL)
     process.communicate()
-    killed = finished(together(tmp_path / "killed", resume=True), tmp_path / "killed")
+    killed = finished(together(tmp_path / "killed", world, agent, resume=True, **more), tmp_path / "killed")
     assert_same(whole.load_latest(), killed.load_latest())
 
 
