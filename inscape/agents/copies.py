@@ -81,10 +81,9 @@ class Copies:
         self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
         self.count, self.steps = count, steps
         self._name = task.name
-        if task.world is not None and first:
-            observation, info = self.env.reset(seed=seed, options={"first_copy": first})
-        else:  # with `steps`, because a resumed run begins episodes of its own
-            observation, info = self.env.reset(seed=later_seed(seed, steps, first))
+        # with `steps`, because a resumed run of an ordinary environment begins episodes of its own
+        options = {"first_copy": first} if first else None
+        observation, info = self.env.reset(seed=later_seed(seed, steps), options=options)
         self.observation: Array = observation
         self._require_finite_start()
         self.action_mask: Array | None = _stacked(info.get("action_mask"))

@@ -50,7 +50,9 @@ class PlayersVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes; seed and options are those of the copies."""
+        """Starts new episodes; seed and options are those of the copies, but `"first_copy"` counts rows."""
+        if options and "first_copy" in options:
+            options = {**options, "first_copy": options["first_copy"] // self.players}
         observation, info = self.env.reset(seed=seed, options=options)
         return self._rows(observation), self._info(info)
 
@@ -259,8 +261,14 @@ class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
         self._ended = np.zeros(num_envs, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on."""
-        seeds = [None] * self.num_envs if seed is None else copy_seeds(seed, self.num_envs)
+        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on.
+
+        Args:
+            seed: of all copies.
+            options: `"first_copy"`: how many copies other processes have before these.
+        """
+        first = int((options or {}).get("first_copy", 0))
+        seeds = [None] * self.num_envs if seed is None else copy_seeds(seed, self.num_envs, first)
         for copy, own in enumerate(seeds):
             self._begin(copy, own)
         return self._seen.copy(), self._info()

@@ -248,11 +248,13 @@ class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
     """Copies of an ordinary environment, of which no two share a stream of chance, whatever the seeds of their runs."""
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes, with `copy_seeds(seed)` if it is a number."""
+        """Starts new episodes, with `copy_seeds(seed)` if it is a number; of copies from `options["first_copy"]` on."""
         from inscape.envs.streams import copy_seeds
 
-        seeds: Any = copy_seeds(seed, self.num_envs) if isinstance(seed, int) else seed
-        return super().reset(seed=seeds, options=options)
+        own = dict(options or {})
+        first = int(own.pop("first_copy", 0))
+        seeds: Any = copy_seeds(seed, self.num_envs, first) if isinstance(seed, int) else seed
+        return super().reset(seed=seeds, options=own or None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,18 +44,20 @@ def stream_keys(seed: int, copies: int) -> np.ndarray:
     return np.asarray((z ^ (z >> np.uint64(31))).view(np.int64))
 
 
-def copy_seeds(seed: int, copies: int) -> list[int]:
+def copy_seeds(seed: int, copies: int, first: int = 0) -> list[int]:
     """Returns the seeds of copies of an environment that is not ours: copy 0 has `seed` itself, as one alone has.
+
+    Those of copies `first` to `first + copies − 1`, so that several processes can share them out.
 
     The others have 32 bits of their key, because some environments take no larger seed. Seeds one after another, which
     Gymnasium gives copies, would make copy 1 of seed s live the life of copy 0 of seed s + 1.
     """
-    return [seed, *(int(key) & 0xFFFFFFFF for key in stream_keys(seed, copies)[1:])]
+    return [seed, *(int(key) & 0xFFFFFFFF for key in stream_keys(seed, first + copies)[1:])][first:]
 
 
-def later_seed(seed: int, steps: int, first: int = 0) -> int:
-    """Returns the seed of what begins anew after `steps` steps, or at copy `first`; `seed` itself where both are 0."""
-    return stream_key(stream_key(seed, steps), first) & 0xFFFFFFFF if steps or first else seed
+def later_seed(seed: int, steps: int) -> int:
+    """Returns the seed of what begins anew after `steps` steps; `seed` itself where these are 0."""
+    return stream_key(stream_key(seed, steps)) & 0xFFFFFFFF if steps else seed
 
 
 def random_keys(rng: np.random.Generator, count: int) -> np.ndarray:

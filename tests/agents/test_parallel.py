@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inscape.agents.copies import Copies
 from inscape.agents.parallel import Team, from_bytes, to_bytes
 from inscape.envs.registry import resolve_task
 from inscape.experiments.checkpoints import checkpoint_folders
 from inscape.experiments.run import Run, open_run
-from inscape.experiments.training import train
+from inscape.experiments.training import learning_task, train
 from tests.experiments.test_checkpoints import assert_same
 
 WORLDS = Path(__file__).parent / "worlds.py"
@@ -154,6 +155,21 @@ def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path, agent: st
     process.communicate()
     killed = finished(together(tmp_path / "killed", world, agent, resume=True, **more), tmp_path / "killed")
     assert_same(whole.load_latest(), killed.load_latest())
+
+
+@pytest.mark.parametrize(
+    "name", ["CartPole", "CartPole-v1", "pixels:CartPole", pytest.param("Spread", marks=pytest.mark.slow)]
+)
+def test_copies_shared_out_live_as_they_do_together(name: str) -> None:
+    task = learning_task("ppo", resolve_task(name))
+    together, *apart = (Copies(task, count, 7, first=first) for count, first in ((12, 0), (6, 0), (6, 6)))
+    for t in range(15):
+        assert len(np.unique(together.observation.reshape(12, -1), axis=0)) > 3
+        np.testing.assert_array_equal(together.observation, np.concatenate([part.observation for part in apart]))
+        actions = np.arange(12) * (t + 1) % 2
+        together.step(actions)
+        for part, own in zip(apart, np.split(actions, 2), strict=True):
+            part.step(own)
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_seeds_of_copies_never_coincide():
     assert len(set(seeds)) == len(seeds)
     assert streams.copy_seeds(7, 1) == [7]
     assert all(0 <= own < 2**32 for own in seeds)
-    later = [streams.later_seed(seed, steps, first) for seed in range(10) for steps in range(20) for first in range(5)]
+    assert streams.copy_seeds(7, 3, first=2) == streams.copy_seeds(7, 5)[2:]
+    later = [streams.later_seed(seed, steps) for seed in range(10) for steps in range(100)]
     assert len(set(later)) == 1000
     assert len(set(seeds) & set(later)) == 10  # the ten that begin at the beginning
