@@ -102,11 +102,16 @@ def agent_settings_group(
     if default is None:
         return {}
     default = build_settings(type(default), values or {}, base=default)
-    own = {f.name for f in dataclasses.fields(kind)}
-    if own & {f.name for f in dataclasses.fields(default)}:
+    if needs_prefix(kind, default):
         return {"settings": (Annotated[type(default), arg(name="agent")], default)}
     without_prefix: Any = tyro.conf.OmitArgPrefixes
     return {"settings": (without_prefix[type(default)], default)}
+
+
+def needs_prefix(kind: type, settings: Any) -> bool:
+    """Returns whether one of an agent's settings is called like an argument of the command `kind`."""
+    own, theirs = ({f.name for f in dataclasses.fields(each)} for each in (kind, settings))
+    return bool(own & theirs)
 
 
 def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:

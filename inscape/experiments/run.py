@@ -18,7 +18,7 @@ import time
 import uuid
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -87,11 +87,18 @@ class RunSettings:
     def differences(self, other: RunSettings) -> list[str]:
         """Returns one line per setting that differs (`name: mine -> theirs`), versions aside."""
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
+        names = differing(self.to_json(), other.to_json())
         return [
             f"{name}: {_show(mine, name)} -> {_show(theirs, name)}"
-            for name in sorted(set(mine) | set(theirs))
-            if not name.startswith("versions.") and not _equal(mine.get(name, ...), theirs.get(name, ...))
+            for name in names
+            if not name.startswith("versions.")
         ]
+
+
+def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the settings that differ, sorted, those inside others as `outer.inner`."""
+    one, other = _flat(dict(mine)), _flat(dict(theirs))
+    return [name for name in sorted(set(one) | set(other)) if not _equal(one.get(name, ...), other.get(name, ...))]
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

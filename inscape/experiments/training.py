@@ -204,7 +204,11 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
 
 def complete_settings(agent: Agent, given: Any) -> dict[str, Any]:
     """Returns every setting an agent runs with as JSON values: its `settings` dataclass if it has one, else `given`."""
-    settings = getattr(agent, "settings", given)
+    return settings_as_json(getattr(agent, "settings", given))
+
+
+def settings_as_json(settings: Any) -> dict[str, Any]:
+    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None is none."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = dataclasses.asdict(settings)
     return dict(_json_values(settings or {}))
@@ -417,8 +421,8 @@ def _learn_along(agent: Any, spec: str, task: Task) -> None:
     """Under torchrun: refuses agents that learn in one process; in all but the first, does not return."""
     if not callable(getattr(agent, "follow", None)):
         raise UsageError(
-            f"{spec} in {process_count()} processes", expected="an agent that can share its learning: ppo, a2c",
-            hint="leave out torchrun",
+            f"{spec} in {process_count()} processes",
+            expected="an agent that can share its learning: ppo, a2c, dqn, sac", hint="leave out torchrun",
         )  # fmt: skip
     if process_number() > 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first decides

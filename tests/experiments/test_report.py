@@ -394,7 +394,7 @@ def test_report_for_runs(tmp_path, goals):
     assert len(data["players"][0]["episodes"][0]["moving"]) == len(trajectory) + 1
     assert "4 <small>[2, 6]</small>" in page  # over runs: the last values 2 and 6
     assert "1.75 <small>[1.5, 2.25]</small>" in page  # over episodes
-    assert f"inscape train ppo FourGoals --steps 100 --seed 1 --out {runs[1].path}" in page
+    assert f"inscape train ppo FourGoals --steps 100 --seed 1 --evaluate-every 0 --out {runs[1].path}" in page
 
 
 def test_runs_without_curves_or_none_at_all(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.experiments.command_lines import train_line
 from inscape.experiments.report.episodes import player_episode
 from inscape.experiments.report.packing import MAX_CURVE_POINTS
 from inscape.experiments.report.page import write_report
@@ -65,7 +65,7 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
         out,
         title=", ".join(names),
         summary=f"{_counted(len(runs), 'run')} of {_counted(len(groups), 'agent')}.",
-        commands=[_train_command(run) for run in runs]
+        commands=[train_line(run) for run in runs]
         + [f"inscape report {' '.join(str(folder) for folder in run_folders)}"],
     )
 
@@ -208,12 +208,3 @@ def _player_sections(runs: Sequence[Run], max_episodes: int) -> list[Section]:
             label = run.settings.agent if len(runs) == 1 else f"{run.settings.agent}, {run.name}"
             by_task.setdefault(task.name, []).append(player_episode(task.world, trajectory, agent=label))
     return [PlayerSection(f"Episodes, {name}", tuple(episodes[:max_episodes])) for name, episodes in by_task.items()]
-
-
-def _train_command(run: Run) -> str:
-    s = run.settings
-    words = ["inscape", "train", s.agent, str(s.task.get("name", "")), "--steps", str(s.steps), "--seed", str(s.seed)]
-    for key, value in (s.task.get("settings") or {}).items():
-        words += [f"--world.{key}", str(value)]
-    words += ["--out", str(run.path)]  # where the report's own command looks for it
-    return " ".join(f"'{word}'" if re.search(r"[^\w@%+=:,./-]", word) else word for word in words)
