@@ -6,6 +6,8 @@ import pytest
 
 from inscape.envs.registry import Task, resolve_task
 
+pytest.register_assert_rewrite("tests.agents.exactness")
+
 WORLDS = Path(__file__).parent / "worlds.py"
 
 

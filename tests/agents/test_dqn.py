@@ -19,7 +19,7 @@ from inscape.agents.replay import ReplayBatch
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, assert_same_weights, weights
 
 SMALL = {
     "num_envs": 4, "buffer_size": 400, "batch_size": 8, "learning_starts": 16, "train_freq": 2, "gradient_steps": 3,
@@ -27,17 +27,6 @@ SMALL = {
 }  # fmt: skip
 EVERYTHING = {"double": True, "dueling": True, "n_step": 3, "prioritized": True}
 BACKENDS = ("torch", "compiled")
-
-
-def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.network.state_dict().items()}
-
-
-def assert_same_weights(one, other, **tolerance):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        same = np.allclose(array, second[name], **tolerance) if tolerance else np.array_equal(array, second[name])
-        assert same, name
 
 
 def a_batch(observations, actions, size=32, masks=False, seed=0):
@@ -290,17 +279,7 @@ def test_it_solves_cartpole_on_every_seed():
 def test_resuming_is_exact(name, settings, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
-    whole, half, resumed = (make_agent("dqn", task, seed=5, settings={**SMALL, **settings}) for _ in range(3))
-    list(whole.learn(task, 640))
-    learning = half.learn(task, 640)
-    for _ in range(5):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
-    rows = list(resumed.learn(task, 640))
-    assert len(rows) == 11
-    assert_same_weights(resumed, whole)
+    whole, resumed = assert_resuming_is_exact("dqn", task, {**SMALL, **settings}, 640, stop=5, folder=tmp_path)
     assert torch.equal(resumed._target_vector, whole._target_vector)
     assert torch.equal(resumed._moments, whole._moments)
     assert np.array_equal(resumed.state_dict()["copies"]["env"]["ints"], whole.state_dict()["copies"]["env"]["ints"])
@@ -321,16 +300,7 @@ def test_what_one_backend_learned_the_other_goes_on_with():
 
 
 def test_same_seed_same_weights():
-    task = resolve_task("CartPole")
-    one, two, other = (make_agent("dqn", task, seed=seed, settings=SMALL) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    list(one.learn(task, 200))
-    torch.manual_seed(1)  # the process-wide generators play no part
-    np.random.seed(1)
-    for agent in (two, other):
-        list(agent.learn(task, 200))
-    assert_same_weights(one, two)
-    assert not np.array_equal(weights(one)["body.0.weight"], weights(other)["body.0.weight"])
+    assert_same_seed_same_weights("dqn", resolve_task("CartPole"), SMALL, 200)
 
 
 def test_ordinary_environments_resume_with_new_episodes():

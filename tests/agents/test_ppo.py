@@ -16,19 +16,9 @@ from inscape.agents.ppo import ppo_loss
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 
 SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "hidden": (16,)}
-
-
-def weights(agent):
-    return agent.state_dict()["network"]
-
-
-def assert_same_weights(one, other):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        assert np.array_equal(array, second[name]), name
 
 
 # ------------------------------------------------------------------------------------------- the loss
@@ -156,30 +146,12 @@ def test_resuming_is_exact(name, normalize, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
     settings = {**SMALL, "normalize_observations": normalize, "normalize_rewards": normalize}
-    whole, half, resumed = (make_agent("ppo", task, seed=5, settings=settings) for _ in range(3))
-    list(whole.learn(task, 64 * 6))
-    learning = half.learn(task, 64 * 6)
-    for _ in range(3):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
-    rows = list(resumed.learn(task, 64 * 6))
-    assert len(rows) == 3
-    assert_same_weights(resumed, whole)
+    whole, resumed = assert_resuming_is_exact("ppo", task, settings, 64 * 6, stop=3, folder=tmp_path)
     assert np.array_equal(resumed.state_dict()["copies"]["env"]["ints"], whole.state_dict()["copies"]["env"]["ints"])
 
 
 def test_same_seed_same_weights():
-    task = resolve_task("CartPole")
-    one, two, other = (make_agent("ppo", task, seed=seed, settings=SMALL) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    list(one.learn(task, 200))
-    torch.manual_seed(1)  # the process-wide generator plays no part
-    for agent in (two, other):
-        list(agent.learn(task, 200))
-    assert_same_weights(one, two)
-    assert not np.array_equal(weights(one)["actor.0.weight"], weights(other)["actor.0.weight"])
+    assert_same_seed_same_weights("ppo", resolve_task("CartPole"), SMALL, 200)
 
 
 def test_ordinary_environments_resume_with_new_episodes():

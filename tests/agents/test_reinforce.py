@@ -11,8 +11,8 @@ from inscape.agents.reinforce import mean_of_others
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.conftest import WORLDS
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 
 SMALL = {"num_envs": 4, "hidden": (8,)}
 BASELINES = ("none", "mean", "value")
@@ -21,16 +21,6 @@ BASELINES = ("none", "mean", "value")
 @pytest.fixture(scope="module")
 def two_steps():
     return resolve_task(f"{WORLDS}:TwoSteps")
-
-
-def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.network.state_dict().items()}
-
-
-def assert_same_weights(one, other):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        assert np.array_equal(array, second[name]), name
 
 
 def policy_gradient(agent):
@@ -253,28 +243,12 @@ def test_resuming_is_exact(name, baseline, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
     settings = {**SMALL, "normalize_observations": True, "baseline": baseline}
-    whole, half, resumed = (make_agent("reinforce", task, seed=5, settings=settings) for _ in range(3))
-    count = len(list(whole.learn(task, 700)))
-    learning = half.learn(task, 700)
-    for _ in range(3):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
-    assert len(list(resumed.learn(task, 700))) == count - 3
-    assert_same_weights(resumed, whole)
+    whole, resumed = assert_resuming_is_exact("reinforce", task, settings, 700, stop=3, folder=tmp_path)
     assert np.array_equal(resumed.state_dict()["copies"]["env"]["ints"], whole.state_dict()["copies"]["env"]["ints"])
 
 
 def test_same_seed_same_weights(two_steps):
-    one, two, other = (make_agent("reinforce", two_steps, seed=seed, settings=SMALL) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    list(one.learn(two_steps, 80))
-    torch.manual_seed(1)  # the process-wide generator plays no part
-    for agent in (two, other):
-        list(agent.learn(two_steps, 80))
-    assert_same_weights(one, two)
-    assert not np.array_equal(weights(one)["policy.0.weight"], weights(other)["policy.0.weight"])
+    assert_same_seed_same_weights("reinforce", two_steps, SMALL, 80)
 
 
 # ------------------------------------------------------------------------------------------- refusals

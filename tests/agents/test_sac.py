@@ -18,7 +18,7 @@ from inscape.agents.rollout import evaluate
 from inscape.agents.sac import actor_loss, critic_loss, entropy_coef_loss, soft_targets, squashed_gaussian
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 
 WORLDS = Path(__file__).parent / "continuous_worlds.py"
 SMALL = {"hidden": (16,), "batch_size": 16, "learning_starts": 40, "buffer_size": 500, "report_every": 50}
@@ -26,16 +26,6 @@ SMALL = {"hidden": (16,), "batch_size": 16, "learning_starts": 40, "buffer_size"
 
 def continuous(name):
     return resolve_task(f"{WORLDS}:{name}")
-
-
-def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.network.state_dict().items()}
-
-
-def assert_same_weights(one, other):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        assert np.array_equal(array, second[name]), name
 
 
 # ------------------------------------------------------------------------------------------- mathematics
@@ -276,17 +266,7 @@ def test_resuming_is_exact(stop, tmp_path):
         **SMALL, "num_envs": 2, "normalize_observations": True, "n_step": 3, "hold_random": 7, "learning_starts": 90,
         "buffer_size": 300,
     }  # fmt: skip
-    whole, half, resumed = (make_agent("sac", task, seed=5, settings=settings) for _ in range(3))
-    total = list(whole.learn(task, 450))
-    learning = half.learn(task, 450)
-    for _ in range(stop):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
-    rows = list(resumed.learn(task, 450))
-    assert rows == total[stop:]
-    assert_same_weights(resumed, whole)
+    whole, resumed = assert_resuming_is_exact("sac", task, settings, 450, stop, tmp_path)
     for name in ("observation", "action", "reward", "random"):
         left, right = (agent.state_dict()["memory"][name] for agent in (resumed, whole))
         assert np.array_equal(left, right) if name != "random" else left == right
@@ -295,15 +275,7 @@ def test_resuming_is_exact(stop, tmp_path):
 
 
 def test_same_seed_same_weights():
-    task = resolve_task("Pendulum")
-    one, two, other = (make_agent("sac", task, seed=seed, settings=SMALL) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    list(one.learn(task, 120))
-    torch.manual_seed(1)  # the process-wide generator plays no part
-    for agent in (two, other):
-        list(agent.learn(task, 120))
-    assert_same_weights(one, two)
-    assert not np.array_equal(weights(one)["actor.0.weight"], weights(other)["actor.0.weight"])
+    assert_same_seed_same_weights("sac", resolve_task("Pendulum"), SMALL, 120)
 
 
 # ------------------------------------------------------------------------------------------- refusals

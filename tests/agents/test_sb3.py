@@ -15,7 +15,7 @@ from inscape.agents.sb3 import as_sb3_policy, load_zip
 from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights
 
 SMALL_PPO = {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": (16,)}
 SMALL_DQN = {
@@ -23,16 +23,6 @@ SMALL_DQN = {
     "gradient_steps": 1, "steps_per_report": 40,
 }  # fmt: skip
 SMALL_SAC = {"buffer_size": 500, "learning_starts": 20, "batch_size": 16, "net_arch": (16,), "steps_per_report": 40}
-
-
-def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.model.policy.state_dict().items()}
-
-
-def assert_same_weights(one, other):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        assert np.array_equal(array, second[name]), name
 
 
 # ------------------------------------------------------------------------------------------- the environment
@@ -189,18 +179,7 @@ def test_drawing_follows_the_log_probabilities_and_masks():
     [("ppo", SMALL_PPO), ("dqn", SMALL_DQN), ("recurrent-ppo", {**SMALL_PPO, "lstm_hidden_size": 8})],
 )
 def test_resuming_is_exact(algorithm, settings, tmp_path):
-    task = resolve_task("CartPole")
-    whole, half, resumed = (make_agent(f"sb3:{algorithm}", task, seed=3, settings=settings) for _ in range(3))
-    list(whole.learn(task, 320))
-    learning = half.learn(task, 320)
-    for _ in range(2):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    torch.rand(3), np.random.rand(3)  # nor does whoever else draws from the process-wide generators
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
-    list(resumed.learn(task, 320))
-    assert_same_weights(resumed, whole)
+    assert_resuming_is_exact(f"sb3:{algorithm}", resolve_task("CartPole"), settings, 320, stop=2, folder=tmp_path)
 
 
 def test_drawing_actions_in_between_changes_nothing():
