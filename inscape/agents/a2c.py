@@ -7,9 +7,9 @@ each other instead of asynchronous; advantages of all lengths at once by λ (λ 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from inscape.agents.on_policy import LossTerms, OnPolicyAgent, OnPolicySettings
+from inscape.agents.on_policy import ActorCriticAgent, LossTerms, OnPolicySettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,12 +52,12 @@ def a2c_loss(
     return loss, {name: part.detach() for name, part in parts.items()}
 
 
-class A2C(OnPolicyAgent):
+class A2C(ActorCriticAgent):
     """Advantage actor-critic: discrete, multi-discrete and continuous actions, action masks."""
 
     name = "a2c"
-    Settings: ClassVar[type[OnPolicySettings]] = A2CSettings
-    optimizer: ClassVar[str] = "rmsprop"
+    Settings = A2CSettings
+    optimizer = "rmsprop"
 
     def loss(self, terms: LossTerms, clip: float | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         s, t = self.settings, terms

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from inscape.agents.interface import Agent, Array
 
 
 def greedy_log_probs(scores: Array, action_mask: Array | None = None) -> Array:
@@ -23,6 +22,50 @@ def greedy_log_probs(scores: Array, action_mask: Array | None = None) -> Array:
     log_probs = np.full(scores.shape, -np.inf)
     log_probs[np.arange(len(scores)), np.argmax(scores, axis=1)] = 0.0
     return log_probs
+
+
+class Policy(Protocol):
+    """What a `PolicyAgent` acts by."""
+
+    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array: ...
+    def log_probs(self, observation: Array, action_mask: Array | None) -> Array: ...
+    def values(self, observation: Array) -> Array: ...
+
+
+class PolicyAgent(Agent):
+    """An agent with a policy π(a|s) that it draws from, or whose most probable action it takes.
+
+    Attributes:
+        settings: whose `greedy` says which.
+        policy: what acts.
+    """
+
+    settings: Any
+    policy: Policy
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        return self.policy.act(observation, action_mask, self.settings.greedy)
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log-probabilities as it acts: the policy's, or 0 and −inf when the settings say `greedy`.
+
+        Raises:
+            UsageError: the actions are not `Discrete`.
+        """
+        log_probs = self.policy_log_probs(observation, action_mask)
+        return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
+
+    def policy_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log π(a|s), whether or not it acts greedily.
+
+        Raises:
+            UsageError: the actions are not `Discrete`.
+        """
+        return self.policy.log_probs(observation, action_mask)
+
+    def state_values(self, observation: Array) -> Array:
+        """Returns `[B]` V(s), its estimate of the discounted return."""
+        return self.policy.values(observation)
 
 
 def choice_log_probs(scores: Array, beta: float | None, action_mask: Array | None = None) -> Array:

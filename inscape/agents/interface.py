@@ -121,6 +121,30 @@ class ResumableAgent(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
+def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
+    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has begun in.
+
+    Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
+
+    Raises:
+        UsageError: it has begun in a task of another name, other settings or another time limit.
+    """
+    if begun is None or begun is task:
+        return task
+    if (begun.to_json(), begun.max_episode_steps) != (task.to_json(), task.max_episode_steps):
+        raise UsageError(
+            f"{agent.name} has begun to learn in {_described(begun)}, and is to go on in {_described(task)}",
+            expected="the same task",
+            hint="make a new agent for the other task",
+        )
+    return begun
+
+
+def _described(task: Task) -> str:
+    limit = "no time limit" if task.max_episode_steps is None else f"at most {task.max_episode_steps} steps"
+    return ", ".join([task.name, *(f"{name} = {value}" for name, value in task.settings.items()), limit])
+
+
 def can_learn(agent: object) -> TypeGuard[LearningAgent]:
     """Returns whether the agent has `learn`."""
     return callable(getattr(agent, "learn", None))

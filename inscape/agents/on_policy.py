@@ -1,8 +1,8 @@
-"""What PPO and A2C share: acting in copies for some steps, then learning from those steps, then again.
+"""What PPO, A2C and recurrent PPO share: acting in copies for some steps, then learning from those steps, then again.
 
-The algorithm (schedule, advantages, loss) is one; what runs it is one of three learners with the same weights in the
+An agent has the algorithm (schedule, loss), a learner runs it. PPO and A2C have three, with the same weights in the
 same places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in
-worlds of ours with `Discrete` actions: no Python between environment steps, nor between gradient steps.
+worlds of ours: no Python between environment steps, nor between gradient steps.
 `resident_actor_critic` is torch with the world's copies on the card too. They agree to 1e-6 on the same batch
 (tests/agents/test_on_policy.py, test_resident.py). This module imports none of them.
 """
@@ -10,6 +10,7 @@ worlds of ours with `Discrete` actions: no Python between environment steps, nor
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 import gymnasium
 import numpy as np
 
-from inscape.agents.acting import greedy_log_probs
-from inscape.agents.device import has_cuda
+from inscape.agents.acting import Policy, PolicyAgent
+from inscape.agents.device import has_cuda, resolve_device
 from inscape.agents.features import picture_layout
 from inscape.agents.initialization import perceptron_weights
-from inscape.agents.interface import Agent, Array, Metrics, State
-from inscape.agents.parallel import process_count
+from inscape.agents.interface import Array, Metrics, State, learning_task
+from inscape.agents.parallel import process_count, team, team_device
 from inscape.agents.settings_checks import (
     require_counts,
     require_positive,
@@ -131,21 +132,18 @@ class LossTerms(NamedTuple):
     entropy: Tensor
 
 
-class Learner(Protocol):
+class Learner(Policy, Protocol):
     """Networks, optimiser and environment copies of an on-policy agent: what a backend provides."""
 
     backend: str
 
-    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array: ...
-    def log_probs(self, observation: Array, action_mask: Array | None) -> Array: ...
-    def values(self, observation: Array) -> Array: ...
     def begin(self, task: Task, steps: int) -> None: ...
     def round(self, schedule: Schedule, steps: int) -> Metrics: ...
     def state_dict(self) -> State: ...
     def load_state_dict(self, state: State) -> None: ...
 
 
-class OnPolicyAgent(Agent):
+class OnPolicyAgent(PolicyAgent):
     """An actor-critic that collects `num_envs · num_steps` steps, learns from them, and forgets them.
 
     Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
@@ -158,20 +156,25 @@ class OnPolicyAgent(Agent):
         settings: an instance of the class attribute `Settings`.
 
     Raises:
-        UsageError: unsupported spaces, CUDA where there is none, or a compiled backend where it cannot serve.
+        UsageError: unsupported spaces, or CUDA where there is none.
+
+    Attributes:
+        steps: environment steps taken, in all copies together.
+        learner: what acts and learns.
     """
 
-    Settings: ClassVar[type[OnPolicySettings]] = OnPolicySettings
+    learner: Learner
+    Settings: ClassVar[type[Any]]
     optimizer: ClassVar[str] = "adam"
     """"adam" or "rmsprop"."""
     epsilon: ClassVar[float] = 1e-5
     """The optimiser's ε."""
 
     def __init__(self, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> None:
-        self.settings: Any = settings or self.Settings()
+        self.settings = settings or self.Settings()
         self.seed, self.steps = seed, 0
-        self.learner = self._make_learner(task, device)
-        self._begun = False
+        self.learner = self.policy = self._make_learner(task, device)
+        self._task: Task | None = None  # which it has begun in
 
     # ------------------------------------------------------------------------------------------- what algorithms say
 
@@ -179,38 +182,16 @@ class OnPolicyAgent(Agent):
         """Returns how the next update goes; `remaining` is the part of the training still to come, 1 to 0."""
         return Schedule(self._rate(remaining))
 
+    @abstractmethod
     def loss(self, terms: LossTerms, clip: float | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the loss and its parts; what the compiled learner does by hand."""
-        raise TypeError(f"{type(self).__name__} has no loss of its own")
+
+    @abstractmethod
+    def _make_learner(self, task: Task, device: str) -> Learner:
+        """Returns what acts and learns."""
 
     def _rate(self, remaining: float) -> float:
         return float(self.settings.learning_rate * (remaining if self.settings.anneal == "linear" else 1.0))
-
-    # ------------------------------------------------------------------------------------------- acting
-
-    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        return self.learner.act(observation, action_mask, self.settings.greedy)
-
-    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
-        """Returns `[B, A]` log-probabilities as it acts: the policy's, or 0 and −inf when the settings say `greedy`.
-
-        Raises:
-            UsageError: the actions are not `Discrete`.
-        """
-        log_probs = self.policy_log_probs(observation, action_mask)
-        return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
-
-    def policy_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
-        """Returns `[B, A]` log π(a|s), whether or not it acts greedily.
-
-        Raises:
-            UsageError: the actions are not `Discrete`.
-        """
-        return self.learner.log_probs(observation, action_mask)
-
-    def state_values(self, observation: Array) -> Array:
-        """Returns `[B]` V(s), the critic's estimate of the discounted return."""
-        return self.learner.values(observation)
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -220,24 +201,18 @@ class OnPolicyAgent(Agent):
         Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+                step, and copy or tensor).
         """
-        if not self._begun:
+        if self._task is None:
             self.learner.begin(task, self.steps)
-            self._begun = True
+        self._task = learning_task(self, self._task, task)
         size = self.settings.num_envs * self.settings.num_steps
         while self.steps < steps:
             schedule = self.schedule(max(0.0, 1.0 - self.steps / steps))
             found = self.learner.round(schedule, self.steps)
             self.steps += size
             yield {"steps": float(self.steps), **found, "learning_rate": schedule.rate}
-
-    def follow(self, task: Task) -> None:
-        """Learns along with process 0 of several (`inscape.agents.parallel`), until that one is done."""
-        from inscape.agents.actor_critic import TorchLearner
-
-        assert isinstance(self.learner, TorchLearner), "several processes learn in torch"
-        self.learner.follow(task)
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -261,11 +236,26 @@ class OnPolicyAgent(Agent):
                 f"a stored optimiser with moments {', '.join(sorted(moments))}",
                 expected=f"{', '.join(sorted(MOMENTS[self.optimizer]))}: {self.optimizer}, of {self.name}",
             )
-        self.steps, self._begun = int(state["steps"]), False
+        self.steps, self._task = int(state["steps"]), None
         if state["backend"] != self.learner.backend:
             # weights, moments and environments mean the same; the streams of exploration do not
             state = {**state, "acting": None, "exploring": None}
         self.learner.load_state_dict(state)
+
+
+class ActorCriticAgent(OnPolicyAgent):
+    """An on-policy agent without memory: run in torch, compiled or on a card, in one process or several.
+
+    Raises:
+        UsageError: unsupported spaces, CUDA where there is none, or a backend where it cannot serve.
+    """
+
+    def follow(self, task: Task) -> None:
+        """Learns along with process 0 of several (`inscape.agents.parallel`), until that one is done."""
+        from inscape.agents.parallel_actor_critic import TeamLearner
+
+        assert isinstance(self.learner, TeamLearner), "several processes learn in torch"
+        self.learner.follow(task)
 
     # ------------------------------------------------------------------------------------------- backends
 
@@ -296,9 +286,15 @@ class OnPolicyAgent(Agent):
             from inscape.agents.resident_actor_critic import ResidentLearner
 
             return ResidentLearner(self, task, device)
-        from inscape.agents.actor_critic import TorchLearner
+        from inscape.agents.actor_critic import ActorCritic, TorchLearner
 
-        return TorchLearner(self, task, device)
+        where = team_device(resolve_device(device))
+        network, members = ActorCritic(task, self.settings, self.seed), team(str(where))
+        if members is None:
+            return TorchLearner(self, network, where)
+        from inscape.agents.parallel_actor_critic import TeamLearner
+
+        return TeamLearner(self, network, where, members)
 
     def _obstacle(self, task: Task, pictures: bool, boxes: bool) -> str:
         """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""

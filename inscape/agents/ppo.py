@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from inscape.agents.on_policy import LossTerms, OnPolicyAgent, OnPolicySettings, Schedule
-from inscape.agents.settings_checks import require_counts, require_positive
-from inscape.errors import UsageError
+from inscape.agents.on_policy import ActorCriticAgent, LossTerms, OnPolicySettings, Schedule
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_minibatches,
+    require_positive,
+    require_positive_if_any,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +44,9 @@ class PPOSettings(OnPolicySettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "epochs", "minibatches")
-        require_positive(self, "clip", *(["target_kl"] if self.target_kl is not None else []))
-        if self.num_envs * self.num_steps < 2 * self.minibatches:
-            raise UsageError(
-                f"{self.num_envs} copies × {self.num_steps} steps in {self.minibatches} minibatches",
-                expected="at least 2 steps in each minibatch",
-            )
+        require_positive(self, "clip")
+        require_positive_if_any(self, "target_kl")
+        require_minibatches(self)
 
 
 def ppo_loss(
@@ -92,11 +93,11 @@ def ppo_loss(
     return loss, {name: part.detach() for name, part in parts.items()}
 
 
-class PPO(OnPolicyAgent):
+class PPO(ActorCriticAgent):
     """Proximal policy optimisation: discrete, multi-discrete and continuous actions, action masks."""
 
     name = "ppo"
-    Settings: ClassVar[type[OnPolicySettings]] = PPOSettings
+    Settings = PPOSettings
 
     def schedule(self, remaining: float) -> Schedule:
         s = self.settings

@@ -10,7 +10,6 @@ Machine Learning 8; per step, discounted and with a baseline: Sutton & Barto (20
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,17 +19,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from inscape.agents.acting import greedy_log_probs
+from inscape.agents.acting import PolicyAgent
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
-from inscape.agents.distributions import GaussianActions, action_distribution
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Array, Metrics, State, learning_task
 from inscape.agents.networks import perceptron
-from inscape.agents.observations import ObservationEncoder
+from inscape.agents.on_policy import explained_variance
 from inscape.agents.returns import discounted_returns
 from inscape.agents.settings_checks import (
     require_counts,
     require_positive,
+    require_positive_if_any,
     require_shares,
     require_weights,
     require_widths,
@@ -40,10 +39,10 @@ from inscape.agents.tensors import (
     load_module,
     load_optimizer,
     optimizer_arrays,
-    require_finite_gradients,
+    step_if_finite,
     to_arrays,
 )
-from inscape.agents.torch_policy import TorchPolicy
+from inscape.agents.torch_policy import PolicyNetwork, TorchPolicy
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class ReinforceSettings:
     def __post_init__(self) -> None:
         require_counts(self, "num_envs", "value_steps", "longest_episode", "threads")
         require_positive(self, "learning_rate", "value_learning_rate")
-        require_positive(self, *(["max_grad_norm"] if self.max_grad_norm is not None else []))
+        require_positive_if_any(self, "max_grad_norm")
         require_shares(self, "gamma")
         require_weights(self, "entropy_coef")
         require_widths(self)
@@ -101,28 +100,17 @@ class ReinforceSettings:
             raise UsageError("baseline = 'mean' with num_envs = 1", expected="other copies to take the mean of")
 
 
-class PolicyAndBaseline(nn.Module):
+class PolicyAndBaseline(PolicyNetwork):
     """A policy network and, where the baseline is learned, a value network over the same encoded observations."""
 
     def __init__(self, task: Task, settings: ReinforceSettings, generator: torch.Generator) -> None:
-        super().__init__()
-        self.encoder = ObservationEncoder(task.observation_space, settings.normalize_observations)
-        self.distribution = action_distribution(task.action_space)
-        hidden = (self.encoder.width, *settings.hidden)
-        continuous = isinstance(self.distribution, GaussianActions)
-        outputs = self.distribution.width // 2 if continuous else self.distribution.width
-        self.policy = perceptron((*hidden, outputs), settings.activation, 0.01, generator)
-        # the deviation does not depend on the observation
-        self.log_std = nn.Parameter(torch.zeros(outputs)) if continuous else None
-        learned = settings.baseline == "value"
+        super().__init__(task, settings.normalize_observations)
+        hidden, learned = (self.encoder.width, *settings.hidden), settings.baseline == "value"
+        self.policy = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
         self.baseline = perceptron((*hidden, 1), settings.activation, 1.0, generator) if learned else None
 
     def outputs(self, features: Tensor, action_mask: Tensor | None) -> Tensor:
-        """Returns `[B, width]` parameters of the action distribution; illegal actions have logit −inf."""
-        outputs: Tensor = self.policy(features)
-        if self.log_std is not None:
-            return torch.cat([outputs, self.log_std.expand_as(outputs)], dim=-1)
-        return outputs if action_mask is None else outputs.masked_fill(~action_mask, -math.inf)
+        return self.completed(self.policy(features), action_mask)
 
     def values(self, features: Tensor) -> Tensor:
         """Returns `[B]` V(s); 0 where no baseline is learned."""
@@ -177,7 +165,7 @@ def mean_of_others(returns: Array, step: Array, copy: Array) -> Array:
     return np.asarray(mean[copy, step])
 
 
-class Reinforce(Agent):
+class Reinforce(PolicyAgent):
     """REINFORCE with or without a baseline: discrete, multi-discrete and continuous actions, action masks.
 
     Every copy plays one episode, with the policy as it was at the beginning. Copies that are done before the last one
@@ -212,32 +200,11 @@ class Reinforce(Agent):
             if self.network.baseline is None
             else torch.optim.Adam(self.network.baseline.parameters(), lr=s.value_learning_rate)
         )
-        self._policy = TorchPolicy(self.network, self.device, seed, self.name)
+        self.policy: TorchPolicy = TorchPolicy(self.network, self.device, seed, self.name)
         self.steps = 0
+        self._task: Task | None = None  # which it has begun in
         self._copies: Copies | None = None
         self._pending: State | None = None  # the environment's part of a loaded state, until `learn` has a task
-
-    # ------------------------------------------------------------------------------------------- acting
-
-    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        return self._policy.act(observation, action_mask, self.settings.greedy)
-
-    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
-        """Returns `[B, A]` log-probabilities as it acts: the policy's, or 0 and −inf when the settings say `greedy`.
-
-        Raises:
-            UsageError: the actions are not `Discrete`.
-        """
-        log_probs = self.policy_log_probs(observation, action_mask)
-        return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
-
-    def policy_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
-        """Returns `[B, A]` log π(a|s), whether or not it acts greedily.
-
-        Raises:
-            UsageError: the actions are not `Discrete`.
-        """
-        return self._policy.log_probs(observation, action_mask)
 
     def state_values(self, observation: Array) -> Array:
         """Returns `[B]` V(s), the learned baseline.
@@ -249,7 +216,7 @@ class Reinforce(Agent):
             raise UsageError(
                 f"state values of reinforce with baseline {self.settings.baseline!r}", expected="baseline 'value'"
             )
-        return self._policy.values(observation)
+        return super().state_values(observation)
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -259,8 +226,10 @@ class Reinforce(Agent):
         Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+                step, and copy or tensor).
         """
+        self._task = learning_task(self, self._task, task)
         if self._copies is None:
             count = self.settings.num_envs
             self._copies = Copies(task, count, self.seed, steps=self.steps // count, state=self._pending)
@@ -282,10 +251,10 @@ class Reinforce(Agent):
         with torch.inference_mode():
             while running.any():
                 seen.append(copies.observation)
-                mask = self._policy.tensor(copies.action_mask)
+                mask = self.policy.tensor(copies.action_mask)
                 outputs = network.outputs(network.encoder(copies.observation), mask)
                 masks.append(mask)
-                actions.append(network.distribution.sample(outputs, self._policy.exploring))
+                actions.append(network.distribution.sample(outputs, self.policy.exploring))
                 happened = copies.step(network.distribution.to_environment(actions[-1]))
                 rewards.append(happened.reward)
                 lengths += running
@@ -293,7 +262,7 @@ class Reinforce(Agent):
                 ends_terminated |= running & happened.terminated
                 cut = np.flatnonzero(running & late & ~happened.terminated)
                 if len(cut) and network.baseline is not None:
-                    beyond[cut] = self._policy.values(happened.next_observation[cut])
+                    beyond[cut] = self.policy.values(happened.next_observation[cut])
                 running &= ~(happened.terminated | late)
         shape = (s.num_envs, len(seen))
         last = (np.arange(s.num_envs), lengths - 1)
@@ -322,30 +291,27 @@ class Reinforce(Agent):
 
     def _update(self, episodes: Episodes) -> Metrics:
         """Changes the policy, then the baseline; returns what the losses were."""
-        parts = self._policy_gradient(episodes)
-        policy = self.network.policy_parameters()
-        norm = nn.utils.get_total_norm([p.grad for p in policy if p.grad is not None])
-        require_finite_gradients(
-            float(norm), parts["policy_loss"], self.network.named_parameters(), self.steps, self.name
-        )
-        if self.settings.max_grad_norm is not None:
-            nn.utils.clip_grads_with_norm_(policy, self.settings.max_grad_norm, norm)
-        self.optimizer.step()
-        parts["gradient_norm"] = float(norm)
+        s = self.settings
+        loss, parts = self._policy_gradient(episodes)
+        norm = step_if_finite(self.optimizer, self.network, s.max_grad_norm, loss, self.steps, self.name)
+        parts["gradient_norm"] = norm
         if self.value_optimizer is not None:
-            parts["value_loss"] = self._fit_baseline(episodes)
+            parts["value_loss"] = self._fit_baseline(episodes, self.value_optimizer)
         return parts
 
-    def _policy_gradient(self, episodes: Episodes) -> Metrics:
-        """Leaves in `.grad` of the policy −1/B·Σ_i Σ_t γ^t·(G_t − b_t)·∇log π(a_t|s_t), and the bonus's part."""
+    def _policy_gradient(self, episodes: Episodes) -> tuple[float, Metrics]:
+        """Leaves in `.grad` of the policy −1/B·Σ_i Σ_t γ^t·(G_t − b_t)·∇log π(a_t|s_t), and the bonus's part.
+
+        Returns:
+            The loss with these gradients, and metrics.
+        """
         s, network = self.settings, self.network
         returns = episodes.returns
         baseline = np.zeros_like(returns)
         if s.baseline == "mean":
             baseline = mean_of_others(returns, episodes.step, episodes.copy)
         elif s.baseline == "value":
-            with torch.inference_mode():
-                baseline = network.values(episodes.features).cpu().numpy().astype(np.float64)
+            baseline = self.policy.values_of(episodes.features)
         weights = (returns - baseline) / s.num_envs
         if s.discount_states:
             weights = weights * s.gamma**episodes.step
@@ -355,32 +321,24 @@ class Reinforce(Agent):
         policy_loss = -(torch.as_tensor(weights, dtype=torch.float32, device=self.device) * log_probs).sum()
         loss = policy_loss - s.entropy_coef * entropy
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        variance = float(returns.var())
-        explained = 1.0 - float((returns - baseline).var()) / variance if variance > 0 else 0.0
-        return {
-            "policy_loss": float(loss.detach()),
+        loss.backward()
+        return float(loss.detach()), {
+            "policy_loss": float(policy_loss.detach()),
             "entropy": float(entropy.detach()),
-            "explained_variance": explained,
+            "explained_variance": explained_variance(baseline, returns),
         }
 
-    def _fit_baseline(self, episodes: Episodes) -> float:
+    def _fit_baseline(self, episodes: Episodes, optimizer: torch.optim.Optimizer) -> float:
         """Moves V towards the returns by `value_steps` gradient steps; returns the mean squared error before them."""
-        network, optimizer = self.network, self.value_optimizer
-        assert network.baseline is not None
-        assert optimizer is not None
         targets = torch.as_tensor(episodes.returns, dtype=torch.float32, device=self.device)
-        first = 0.0
-        for k in range(self.settings.value_steps):
-            loss = mse_loss(network.values(episodes.features), targets)
+        errors = []
+        for _ in range(self.settings.value_steps):
+            loss = mse_loss(self.network.values(episodes.features), targets)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.get_total_norm([p.grad for p in network.baseline.parameters() if p.grad is not None])
-            told = float(loss.detach())
-            require_finite_gradients(float(norm), told, network.named_parameters(), self.steps, self.name)
-            optimizer.step()
-            first = told if k == 0 else first
-        return first
+            errors.append(float(loss.detach()))
+            step_if_finite(optimizer, self.network, None, errors[-1], self.steps, self.name)
+        return errors[0]
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -390,7 +348,7 @@ class Reinforce(Agent):
             "optimizer": optimizer_arrays(self.optimizer),
             "value_optimizer": None if self.value_optimizer is None else optimizer_arrays(self.value_optimizer),
             "steps": self.steps,
-            **self._policy.chance(),
+            **self.policy.chance(),
             "copies": self._pending if self._copies is None else self._copies.state_dict(),
         }
 
@@ -399,6 +357,6 @@ class Reinforce(Agent):
         load_optimizer(self.optimizer, state["optimizer"])
         if self.value_optimizer is not None:
             load_optimizer(self.value_optimizer, state["value_optimizer"])
-        self.steps = int(state["steps"])
-        self._policy.load_chance(state)
+        self.steps, self._task = int(state["steps"]), None
+        self.policy.load_chance(state)
         self._copies, self._pending = None, state["copies"]

@@ -29,6 +29,11 @@ def require_positive(settings: Any, *names: str) -> None:
             raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a positive number")
 
 
+def require_positive_if_any(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is None, or positive and finite."""
+    require_positive(settings, *(name for name in names if getattr(settings, name) is not None))
+
+
 def require_weights(settings: Any, *names: str) -> None:
     """Raises UsageError unless each named setting is at least 0 and finite."""
     for name in names:
@@ -40,6 +45,15 @@ def require_widths(settings: Any) -> None:
     """Raises UsageError unless every width in `hidden` is at least 1."""
     if any(not width >= 1 for width in settings.hidden):
         raise UsageError(f"hidden = {settings.hidden!r}", expected="widths of at least 1")
+
+
+def require_minibatches(settings: Any) -> None:
+    """Raises UsageError unless every minibatch of a round has 2 steps: advantages of one have no deviation."""
+    if settings.num_envs * settings.num_steps < 2 * settings.minibatches:
+        raise UsageError(
+            f"{settings.num_envs} copies × {settings.num_steps} steps in {settings.minibatches} minibatches",
+            expected="at least 2 steps in each minibatch",
+        )
 
 
 def require_updates(settings: Any) -> None:

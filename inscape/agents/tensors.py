@@ -89,6 +89,35 @@ def require_finite_gradients(
     raise divergence(agent, step, loss, not_finite(named))
 
 
+def step_if_finite(
+    optimizer: torch.optim.Optimizer,
+    network: torch.nn.Module,
+    max_norm: float | None,
+    loss: float,
+    step: int,
+    agent: str,
+) -> float:
+    """Takes an optimiser's step and returns the norm its gradients had.
+
+    Args:
+        optimizer: of weights of `network`, whose gradients are there.
+        network: its weights are named where something is not finite.
+        max_norm: gradients are scaled down to this norm; None leaves them.
+        loss: for the message, as `step` (environment steps) and `agent` (name) are.
+
+    Raises:
+        DivergenceError: the norm is not finite; nothing has been changed then.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # checked before they are scaled: a norm that is not finite would spread to every gradient
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    require_finite_gradients(float(norm), loss, network.named_parameters(), step, agent)
+    if max_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
+    optimizer.step()
+    return float(norm)
+
+
 def not_finite(named: Iterable[tuple[str, torch.nn.Parameter]]) -> list[str]:
     """Returns which weights and gradients are not finite, by name."""
     parameters = list(named)

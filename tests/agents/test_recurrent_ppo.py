@@ -23,7 +23,7 @@ MEMORYLESS = (4 - 0.1) / 2
 
 
 def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.network.state_dict().items()}
+    return {name: tensor.numpy().copy() for name, tensor in agent.learner.network.state_dict().items()}
 
 
 def assert_same_weights(one, other):
@@ -124,12 +124,12 @@ def test_what_is_learned_from_is_what_was_done(name, corridor):
         next(learning)
     ended = 0
     for _ in range(2):  # the second begins with what the first left in memory
-        collected = agent.collect()
+        collected = agent.learner.collect()
         ended += int(collected.starts.sum())
         with torch.no_grad():
-            remembered = agent.network.remember(collected.inputs, collected.first, collected.starts)
-            outputs = agent.network.outputs(remembered, collected.action_masks)
-            again = agent.network.distribution.log_prob(outputs, collected.actions)
+            remembered = agent.learner.network.remember(collected.features, collected.first, collected.starts)
+            outputs = agent.learner.network.outputs(remembered, collected.action_masks)
+            again = agent.learner.network.distribution.log_prob(outputs, collected.actions)
         assert (again.exp() / collected.old_log_probs.exp() - 1).abs().max() < (1e-6 if name != "Pendulum" else 5e-6)
     assert ended or name == "Pendulum"
     assert collected.first.abs().max() > 0
@@ -149,7 +149,7 @@ def test_acting_step_by_step_is_one_long_sequence():
         stepwise.append(agent.policy_log_probs(seen, None, memory, reward)[0])
         _, memory = agent.act_with_memory(seen, memory, reward)
         memory[:, width:] = np.eye(4, dtype=np.float32)[episode.actions[t]]  # what was done then
-    network = agent.network
+    network = agent.learner.network
     with torch.no_grad():
         before = torch.cat([torch.zeros(1, 4), torch.eye(4)[episode.actions[:-1]]])
         inputs = network.inputs(network.encoder(episode.observations[:-1]), before, torch.as_tensor(rewards[:-1]))
@@ -163,7 +163,7 @@ def test_acting_in_copies_is_acting_alone():
     task = resolve_task("CartPole")
     agent = make_agent("recurrent-ppo", task, settings=RECALLING)
     with torch.no_grad():  # far enough from zero that memory decides
-        agent.network.actor.weight.mul_(100.0)
+        agent.learner.network.actor.weight.mul_(100.0)
     together = rollout(agent, task, 6, seed=0, max_copies=3)
     assert len({len(episode) for episode in together}) > 1
     for episode in together:
@@ -233,13 +233,13 @@ def test_the_value_at_a_cut_is_of_the_last_observation_with_all_that_was_remembe
     learning = agent.learn(forever, 24)
     next(learning)
     fresh = make_agent("recurrent-ppo", forever, settings=agent.settings)
-    fresh._begin(forever)
-    collected = fresh.collect()
-    network = fresh.network
+    fresh.learner.begin(forever, 0)
+    collected = fresh.learner.collect()
+    network = fresh.learner.network
     for copy in range(2):
-        phases = collected.inputs[:10, copy].argmax(dim=-1)
+        phases = collected.features[:10, copy].argmax(dim=-1)
         last = int(phases[-1]) ^ int(collected.actions[9, copy])
-        seen = torch.cat([collected.inputs[:10, copy], torch.eye(2)[last][None]])[:, None]
+        seen = torch.cat([collected.features[:10, copy], torch.eye(2)[last][None]])[:, None]
         with torch.no_grad():
             values = network.values(network.remember(seen, torch.zeros(1, 8), torch.zeros(11, 1, dtype=torch.bool)))
         assert float(collected.returns[9, copy]) == pytest.approx(1 + 0.9 * float(values[10, 0]), abs=1e-5)
@@ -323,9 +323,9 @@ def test_ordinary_environments_resume_with_new_episodes_and_nothing_remembered()
     agent, resumed = (make_agent("recurrent-ppo", task, settings=SMALL) for _ in range(2))
     next(agent.learn(task, 128))
     resumed.load_state_dict(agent.state_dict())
-    resumed._begin(task)
-    assert resumed.collect().first.abs().max() == 0
-    assert agent.collect().first.abs().max() > 0
+    resumed.learner.begin(task, resumed.steps)
+    assert resumed.learner.collect().first.abs().max() == 0
+    assert agent.learner.collect().first.abs().max() > 0
 
 
 # ------------------------------------------------------------------------------------------- refusals
@@ -335,7 +335,7 @@ def test_divergence_is_named():
     task = resolve_task("TMaze")
     agent = make_agent("recurrent-ppo", task, settings=SMALL)
     with torch.no_grad():
-        agent.network.critic.weight.fill_(float("nan"))
+        agent.learner.network.critic.weight.fill_(float("nan"))
     before = weights(agent)["gru.hidden_weight"]
     with pytest.raises(DivergenceError, match=r"recurrent-ppo diverged at step 0(.|\n)*weights critic.weight"):
         list(agent.learn(task, 64))
