@@ -262,6 +262,19 @@ def test_gradient_steps_and_target_updates_keep_their_count():
     assert torch.allclose(vectors[2][1], 0.75 * start + 0.25 * vectors[1][0])
 
 
+def test_learning_nothing_is_said(caplog):
+    """Rounds of 8: a training of 97 steps goes on to 104."""
+    task = resolve_task("CartPole")
+    for steps, said in ((96, True), (97, False)):
+        caplog.clear()
+        agent = make_agent("dqn", task, settings={**SMALL, "learning_starts": 96})
+        *_, row = agent.learn(task, steps)
+        assert (row["updates"] == 0) == said == bool(caplog.messages)
+        assert not said or caplog.messages == [
+            "dqn learns nothing in 96 steps: learning starts after 96 (--learning-starts)."
+        ]
+
+
 @pytest.mark.slow
 def test_it_solves_cartpole_on_every_seed():
     task = resolve_task("CartPole")

@@ -16,7 +16,9 @@ import pytest
 
 from inscape.agents.copies import Copies
 from inscape.agents.parallel import Team, from_bytes, to_bytes
+from inscape.agents.plugins import make_agent
 from inscape.envs.registry import resolve_task
+from inscape.errors import UsageError
 from inscape.experiments.checkpoints import checkpoint_folders
 from inscape.experiments.run import Run, open_run
 from inscape.experiments.training import learning_task, train
@@ -177,6 +179,31 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=240)
     assert process.returncode != 0
     assert "num_envs = 7 for 2 processes" in said
+
+
+def test_what_off_policy_agents_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_of_two = object.__new__(Team)
+    one_of_two.count, one_of_two.number = 2, 0
+    monkeypatch.setattr("inscape.agents.off_policy.team", lambda device: one_of_two)
+    task = resolve_task("CartPole")
+    with pytest.raises(UsageError, match=r"num_envs = 1 for 2 processes(.|\n)*--num-envs 2"):
+        make_agent("dqn", task, settings={"num_envs": 1})
+    with pytest.raises(UsageError, match=r"compiled update of several processes"):
+        make_agent("dqn", task, settings={"num_envs": 2, "backend": "compiled"})
+    assert make_agent("dqn", task, settings={"num_envs": 2})._compiled is None
+
+
+@pytest.mark.parametrize(("agent", "world"), [("dqn", "CartPole"), ("sac", "Pendulum")])
+def test_what_two_processes_learned_off_policy_acts_in_one(agent: str, world: str) -> None:
+    task = resolve_task(world)
+    one, other = (make_agent(agent, task, settings=REPLAYING) for _ in range(2))
+    next(one.learn(task, 400))
+    state = one.state_dict()
+    other.load_state_dict({**state, "copies": {"parts": [state["copies"], state["copies"]]}})
+    seen = one._copies.observation
+    np.testing.assert_array_equal(one.act(seen), other.act(seen))
+    with pytest.raises(UsageError, match=r"2 processes(.|\n)*torchrun"):
+        next(other.learn(task, 400))
 
 
 def test_states_travel_as_bytes_and_come_back() -> None:
