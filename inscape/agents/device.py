@@ -35,9 +35,9 @@ def resolve_device(device: str) -> torch.device:
 
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = device.partition(":")
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
-        raise UsageError(f"device {device!r}", expected="auto, cpu, cuda or cuda:<number>")
+        raise UsageError(f"device {device!r}", expected='"auto", "cpu", "cuda" or "cuda:<number>"')
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"device {device!r}, and torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices here",

@@ -17,6 +17,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -273,11 +274,28 @@ def default_steps(spec: str, task: Task) -> int:
 
 
 def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
-    """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed."""
+    """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
+
+    Where each of several players is a row of its own, `num_envs` is the nearest multiple of their number.
+    """
     cls, preset = settings_class(spec), preset_for(spec, task.name)
     if cls is None:
         return None, None
-    return build_settings(cls, preset.settings if preset else {}), preset
+    settings = build_settings(cls, preset.settings if preset else {})
+    rows, num_envs = _rows_of_a_copy(spec, task), getattr(settings, "num_envs", None)
+    if isinstance(num_envs, int) and num_envs % rows:
+        with suppress(UsageError):  # such as for minibatches that do not divide it: learning says it in words
+            settings = dataclasses.replace(settings, num_envs=max(1, round(num_envs / rows)) * rows)
+    return settings, preset
+
+
+def _rows_of_a_copy(spec: str, task: Task) -> int:
+    """Returns how many rows of a learner's batch a copy of the task makes: its players, where all learn one policy."""
+    from inscape.envs.players_env import PlayersTask
+
+    if isinstance(task, PlayersTask):
+        return task.whole.players
+    return task.players if task.simultaneous and not learns_with_players(spec) else 1
 
 
 def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> Any:

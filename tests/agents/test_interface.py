@@ -117,6 +117,6 @@ def test_good_actions_pass():
 def test_devices():
     assert resolve_device("cpu").type == "cpu"
     assert resolve_device("auto").type in ("cpu", "cuda")
-    for wrong in ("gpu", "cuda:x", "cpu:0", "cuda:99"):
+    for wrong in ("gpu", "cuda:x", "cpu:0", "cuda:99", "", None, 0, {"device": "cpu"}):
         with pytest.raises(UsageError, match="device"):
             resolve_device(wrong)

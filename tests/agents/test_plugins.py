@@ -23,6 +23,7 @@ from inscape.agents.plugins import (
 )
 from inscape.agents.presets import PRESETS
 from inscape.agents.rollout import evaluate
+from inscape.envs.players_env import one_player
 from inscape.envs.registry import resolve_task, world_specs
 from inscape.errors import UsageError
 
@@ -129,6 +130,21 @@ def test_settings_come_back_from_json_as_they_were():
     for wrong in ({"number": "x"}, {"maybe": 1.5}, {"flag": 1}, {"number": True}, {"many": 3}):
         with pytest.raises(UsageError, match="expected: a value of type"):
             build_settings(Typed, wrong)
+
+
+def test_default_copies_fit_the_players_who_are_rows_of_them():
+    """Three players: 32 rows would be refused, and so is what somebody asks for that does not fit."""
+    spread = resolve_task("Spread")
+    for task in (spread, one_player(spread)):
+        found = {name: default_settings(name, task)[0].num_envs for name in ("dqn", "a2c", "ppo", "recurrent-ppo")}
+        assert found == {"dqn": 3, "a2c": 15, "ppo": 48, "recurrent-ppo": 33}
+    learner = make_agent("recurrent-ppo", one_player(spread), settings={"num_steps": 4, "hidden": (8,), "memory": 4})
+    assert next(learner.learn(one_player(spread), 132))["steps"] == 132
+    with pytest.raises(UsageError, match="num_envs = 33"):
+        next(make_agent("a2c", one_player(spread), settings={"num_envs": 32}).learn(one_player(spread), 64))
+    # one row a copy: those who take the whole task, and players in turn
+    assert default_settings("independent:a2c", spread)[0].num_envs == 16
+    assert default_settings("a2c", resolve_task("TicTacToe"))[0].num_envs == 16
 
 
 def test_presets_fit_their_agents_and_settings_go_over_them(lake):
