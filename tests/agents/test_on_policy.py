@@ -32,6 +32,7 @@ from inscape.agents.returns import generalized_advantages
 from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights, weights
 
 WORLDS = Path(__file__).parent / "worlds.py"
 SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8)}
@@ -84,10 +85,6 @@ def test_a2c_updates_agree(corridor):
         compiled.learner.update(batch, compiled.schedule(1.0), 0)
         tensors.learner.update(as_tensors(batch), tensors.schedule(1.0), 0)
         assert_same(compiled, tensors, 3e-6)
-
-
-def weights(agent):
-    return agent.state_dict()["network"]
 
 
 def assert_same(one, other, tolerance):
@@ -219,16 +216,8 @@ def test_a2c_solves_a_toy_with_masks(corridor):
     assert "clip_fraction" not in rows[-1]
 
 
-def test_a2c_resumes_exactly(corridor):
-    whole, half, resumed = (make_agent("a2c", corridor, seed=1) for _ in range(3))
-    list(whole.learn(corridor, 128 * 6))
-    learning = half.learn(corridor, 128 * 6)
-    for _ in range(3):
-        next(learning)
-    resumed.load_state_dict(half.state_dict())
-    list(resumed.learn(corridor, 128 * 6))
-    for name, array in weights(whole).items():
-        assert_array_equal(array, weights(resumed)[name])
+def test_a2c_resumes_exactly(corridor, tmp_path):
+    assert_resuming_is_exact("a2c", corridor, {}, 128 * 6, stop=3, folder=tmp_path)
 
 
 @pytest.mark.slow
@@ -469,8 +458,7 @@ def test_pictures_go_through_filters_and_views_of_grids_do_not():
     next(learning)
     agents[2].load_state_dict(agents[1].state_dict())
     list(agents[2].learn(task, 48))
-    for name, array in weights(agents[0]).items():
-        assert_array_equal(array, weights(agents[2])[name])
+    assert_same_weights(agents[0], agents[2])
     assert make_agent("ppo", resolve_task("EmptyRoom")).learner.backend == "compiled"
 
 

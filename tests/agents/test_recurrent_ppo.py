@@ -14,22 +14,13 @@ from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.agent_checks import check_agent_spec
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.checkpoints import load_checkpoint
 from inscape.experiments.evaluation import exact_value
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 
 SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "memory": 16, "hidden": (8,)}
 MEMORYLESS = (4 - 0.1) / 2
 """The best sum of rewards in the T-maze without memory: the turn is right half of the time, nothing else pays."""
-
-
-def weights(agent):
-    return {name: tensor.numpy().copy() for name, tensor in agent.learner.network.state_dict().items()}
-
-
-def assert_same_weights(one, other):
-    first, second = weights(one), weights(other)
-    for name, array in first.items():
-        assert np.array_equal(array, second[name]), name
 
 
 # ------------------------------------------------------------------------------------------- the unit
@@ -290,32 +281,14 @@ def test_resuming_is_exact(name, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued amid episodes: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
     settings = {**RECALLING, "normalize_observations": True, "normalize_rewards": True}
-    whole, half, resumed = (make_agent("recurrent-ppo", task, seed=5, settings=settings) for _ in range(3))
-    list(whole.learn(task, 64 * 6))
-    learning = half.learn(task, 64 * 6)
-    for _ in range(3):
-        next(learning)
-    evaluate(half, task, 2, seed=0)  # looking at it changes nothing
-    save_checkpoint(tmp_path / "step", half.state_dict())
-    stored = load_checkpoint(tmp_path / "step")[0]
-    assert np.abs(stored["memory"]).max() > 0
-    resumed.load_state_dict(stored)
-    assert len(list(resumed.learn(task, 64 * 6))) == 3
-    assert_same_weights(resumed, whole)
+    whole, resumed = assert_resuming_is_exact("recurrent-ppo", task, settings, 64 * 6, stop=3, folder=tmp_path)
+    assert np.abs(load_checkpoint(tmp_path / "step")[0]["memory"]).max() > 0
     for key in ("memory", "reward"):
         assert np.array_equal(resumed.state_dict()[key], whole.state_dict()[key])
 
 
 def test_same_seed_same_weights():
-    task = resolve_task("TMaze")
-    one, two, other = (make_agent("recurrent-ppo", task, seed=seed, settings=SMALL) for seed in (1, 1, 2))
-    torch.manual_seed(0)
-    list(one.learn(task, 200))
-    torch.manual_seed(1)  # the process-wide generator plays no part
-    for agent in (two, other):
-        list(agent.learn(task, 200))
-    assert_same_weights(one, two)
-    assert not np.array_equal(weights(one)["actor.weight"], weights(other)["actor.weight"])
+    assert_same_seed_same_weights("recurrent-ppo", resolve_task("TMaze"), SMALL, 200)
 
 
 def test_ordinary_environments_resume_with_new_episodes_and_nothing_remembered():
