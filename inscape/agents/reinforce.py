@@ -1,7 +1,7 @@
 """REINFORCE: the gradient of the expected return, estimated from whole episodes.
 
-The file reads top to bottom: settings, networks, baselines, agent (act, play episodes, update, learn, save). What other
-agents share is elsewhere: returns in `returns`, features in `observations`, distributions in `distributions`.
+The file reads top to bottom: settings, networks, baselines, agent (play episodes, change the policy, fit the baseline).
+What other agents share is elsewhere: acting in `acting` and `torch_policy`, returns in `returns`.
 
 Source: Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement learning",
 Machine Learning 8; per step, discounted and with a baseline: Sutton & Barto (2018), Reinforcement Learning, section
@@ -229,11 +229,11 @@ class Reinforce(PolicyAgent):
             UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
                 step, and copy or tensor).
         """
-        self._task = learning_task(self, self._task, task)
         if self._copies is None:
             count = self.settings.num_envs
             self._copies = Copies(task, count, self.seed, steps=self.steps // count, state=self._pending)
             self._pending = None
+        self._task = learning_task(self, self._task, task)
         while self.steps < steps:
             with learning_threads(self.settings.threads):
                 episodes = self._play(self._copies)
@@ -291,10 +291,10 @@ class Reinforce(PolicyAgent):
 
     def _update(self, episodes: Episodes) -> Metrics:
         """Changes the policy, then the baseline; returns what the losses were."""
-        s = self.settings
         loss, parts = self._policy_gradient(episodes)
-        norm = step_if_finite(self.optimizer, self.network, s.max_grad_norm, loss, self.steps, self.name)
-        parts["gradient_norm"] = norm
+        parts["gradient_norm"] = step_if_finite(
+            self.optimizer, self.network, self.settings.max_grad_norm, loss, self.steps, self.name
+        )
         if self.value_optimizer is not None:
             parts["value_loss"] = self._fit_baseline(episodes, self.value_optimizer)
         return parts
