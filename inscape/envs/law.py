@@ -371,10 +371,6 @@ class World(LawReaders, BatchedLaw):
             self._shared["probabilities"] = True
             require_probabilities(self)
 
-    def _count(self, name: str) -> int:
-        function = self.law_function(name)
-        return int(getattr(type(self), name) if function is None else function(self.params))
-
 
 def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
     """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""

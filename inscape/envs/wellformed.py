@@ -89,15 +89,20 @@ def require_probabilities(world: World) -> None:
     initial, transition, legal = (world.law_function(name) for name in ("initial", "transition", "legal"))
     assert initial is not None
     assert transition is not None
-    starts = [initial(world.params, b) for b in range(world._count("initial_branches"))]
+    starts = [initial(world.params, b) for b in range(_count(world, "initial_branches"))]
     _require_one(sum(p for p, _ in starts), f"the initial states of {world.name}", "initial")
     state = next(state for p, state in starts if p > 0)
     if world.noise or world.continuous or world.simultaneous:
         return
     for action, name in enumerate(world.action_names):
         if legal is None or legal(world.params, state, action):
-            total = sum(transition(world.params, state, action, b)[0] for b in range(world._count("branches")))
+            total = sum(transition(world.params, state, action, b)[0] for b in range(_count(world, "branches")))
             _require_one(total, f"the outcomes of {world.name} in {state} under action {name!r}", "transition")
+
+
+def _count(world: World, name: str) -> int:
+    function = world.law_function(name)
+    return int(getattr(type(world), name) if function is None else function(world.params))
 
 
 def _require_one(total: float, what: str, function: str) -> None:

@@ -193,10 +193,16 @@ def _equal(left: Any, right: Any) -> bool:
 
 
 def words_of(text: str) -> list[str]:
+    """Returns the words of a line with commas between them."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def numbers_of(name: str, text: str) -> list[float]:
+    """Returns the numbers of option `--name`, given with commas between them.
+
+    Raises:
+        UsageError: one is no number.
+    """
     try:
         return [float(word) for word in words_of(text)]
     except ValueError as error:
@@ -206,5 +212,6 @@ def numbers_of(name: str, text: str) -> list[float]:
 
 
 def require_positive(name: str, value: int) -> None:
+    """Raises UsageError unless the value of option `--name` is at least 1."""
     if value < 1:
         raise UsageError(f"{name} = {value}", expected="at least 1", hint=f"--{name} 1")

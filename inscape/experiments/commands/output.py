@@ -18,18 +18,20 @@ NARROWEST = 110
 
 
 def make_console() -> Console:
+    """Returns where a command prints: what standard output is now, and wide enough for tables where it is a file."""
     # no emoji: a world is called `file.py:Nine` and not by a picture of a nine
     console = Console(highlight=False, emoji=False)
     return console if console.is_terminal else Console(highlight=False, emoji=False, width=NARROWEST)
 
 
 def print_table(console: Console, title: str, table: Table) -> None:
-    """A title of its own line: rich breaks titles at the width of the table."""
+    """Prints a table under its title, which has a line of its own: rich breaks titles at the width of the table."""
     console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
     console.print(table)
 
 
 def make_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Returns an empty table with these columns; those named in `numbers` are flush right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
@@ -37,6 +39,7 @@ def make_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
 
 
 def number(value: float) -> str:
+    """Returns a value with six decimals; a dash where there is none (not a number, or infinite)."""
     return f"{round(value, 6) + 0.0:.6f}" if np.isfinite(value) else "–"  # adding 0.0 turns −0.0 into 0.0
 
 
@@ -46,4 +49,5 @@ def returns_of(trajectory: Trajectory) -> str:
 
 
 def say_how_to_watch(console: Console, source: str, task: str) -> None:
+    """Prints the command that shows what was just counted; `task` is empty where the source, a run, has its own."""
     console.print(f"See it act: inscape watch {escape(' '.join([source, task]).strip())}", soft_wrap=True)

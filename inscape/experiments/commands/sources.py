@@ -100,6 +100,7 @@ def _same_spaces(trained: Task, given: Any) -> Task:
 
 
 def require_same_spaces(trained: Task, task: Task) -> None:
+    """Raises UsageError unless what was learned in one task can act in the other."""
     for name in ("observation_space", "action_space"):
         if getattr(task, name) != getattr(trained, name):
             raise UsageError(

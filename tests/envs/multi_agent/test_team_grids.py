@@ -25,7 +25,8 @@ def plain(state):
 def outcomes(world, state, action):
     """Returns {next state: probability}."""
     found: dict = {}
-    for branch in range(world._count("branches")):
+    branches = world.branches(world.params) if callable(world.branches) else world.branches
+    for branch in range(branches):
         probability, following = world.transition(world.params, state, action, branch)
         if probability > 0:
             found[plain(following)] = found.get(plain(following), 0.0) + probability
