@@ -19,7 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inscape.agents.actor_critic import ActorCritic, load_moments, make_optimizer, named_moments
+from inscape.agents.actor_critic import (
+    ActorCritic,
+    load_moments,
+    make_optimizer,
+    minibatches,
+    named_moments,
+    standardized,
+)
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
 from inscape.agents.finite import divergence
@@ -149,7 +156,7 @@ class ResidentLearner(TorchPolicy):
     def round(self, schedule: Schedule, steps: int) -> Metrics:
         with learning_threads(self.settings.threads):
             self.collect()
-            return self._report(self.update(schedule), steps)
+            return self._report(*self.update(schedule), steps)
 
     def collect(self) -> None:
         """Acts for num_steps in every copy and works out advantages; everything stays in `self._t`."""
@@ -221,8 +228,12 @@ class ResidentLearner(TorchPolicy):
         assert isinstance(family, CategoricalActions)
         return actions + family.start
 
-    def update(self, schedule: Schedule) -> Tensor:
-        """Runs the epochs of minibatch gradient steps; returns `[steps, parts]` of the loss in the last epoch."""
+    def update(self, schedule: Schedule) -> tuple[Tensor, int]:
+        """Runs the epochs of minibatch gradient steps.
+
+        Returns:
+            `[steps, parts]` of the loss in the last epoch, and how many steps there were in all of them.
+        """
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(schedule.rate)
@@ -231,22 +242,21 @@ class ResidentLearner(TorchPolicy):
         t = self._t
         t["clip"].fill_(schedule.clip)
         t["broken"].zero_()
-        size = t["log_probs"].numel()
-        step = math.ceil(size / schedule.minibatches)
         parts: list[Tensor] = []
+        updates = 0
         for _ in range(schedule.epochs):
-            order = torch.randperm(size, generator=self.exploring, device=self.device)
+            order = torch.randperm(t["log_probs"].numel(), generator=self.exploring, device=self.device)
             parts.clear()
-            for begin in range(0, size - size % step if size % step == 1 else size, step):
-                rows = order[begin : begin + step]
+            for rows in minibatches(order, schedule.minibatches):
                 t["rows"][: len(rows)].copy_(rows)
                 self._run(f"step of {len(rows)}", partial(self._gradient_step, len(rows)))
                 parts.append(t["parts"].clone())
+            updates += len(parts)
             if math.isfinite(schedule.target_kl):  # asks the card, once a pass
                 kl = torch.stack(parts)[:, self._part_names.index("kl")].mean()
                 if float(kl) > schedule.target_kl:
                     break
-        return torch.stack(parts)
+        return torch.stack(parts), updates
 
     def _gradient_step(self, count: int) -> None:
         t, s, network = self._t, self.settings, self.network
@@ -260,7 +270,7 @@ class ResidentLearner(TorchPolicy):
         outputs = network.outputs(features, picked("masks") if "masks" in t else None)
         advantages = picked("advantages")
         if s.normalize_advantages:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+            advantages = standardized(advantages)
         terms = LossTerms(
             network.distribution.log_prob(outputs, picked("actions")),
             picked("log_probs"),
@@ -301,7 +311,7 @@ class ResidentLearner(TorchPolicy):
             self._graphs[name] = graph
         self._graphs[name].replay()
 
-    def _report(self, parts: Tensor, steps: int) -> Metrics:
+    def _report(self, parts: Tensor, updates: int, steps: int) -> Metrics:
         """Waits for the device, raises for what went wrong since the last round, and returns the metrics."""
         self._env.check()
         t = self._t
@@ -311,7 +321,7 @@ class ResidentLearner(TorchPolicy):
         means = parts.mean(dim=0).tolist()
         episodes, total, length = t["totals"].tolist()
         variance, missed = t["explained"].tolist()
-        metrics = {**dict(zip(self._part_names, means, strict=True)), "updates": float(len(parts))}
+        metrics = {**dict(zip(self._part_names, means, strict=True)), "updates": float(updates)}
         metrics["explained_variance"] = 1.0 - missed / variance if variance > 0 else 0.0
         if episodes:
             metrics |= {"episode_return": total / episodes, "episode_length": length / episodes}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import gymnasium
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from stable_baselines3 import PPO as TheirPPO
 from stable_baselines3.common.logger import Logger
 from torch.nn.functional import mse_loss
 
+from inscape.agents.actor_critic import minibatches
 from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
 from inscape.agents.finite import DivergenceError
 from inscape.agents.observations import ObservationEncoder
+from inscape.agents.on_policy import Schedule
 from inscape.agents.plugins import default_steps, make_agent
 from inscape.agents.ppo import ppo_loss
 from inscape.agents.rollout import evaluate
@@ -79,6 +83,34 @@ def test_gradient_step_equals_stable_baselines3():
         assert torch.allclose(mine.bias, their.bias, atol=1e-6)
 
 
+def test_minibatches_are_all_rows_but_a_last_one_alone():
+    """5 minibatches of 64 rows are four of 13 and one of 12; of 21 in parts of 5 the last has no deviation."""
+    for rows, count, sizes in ((64, 5, [13] * 4 + [12]), (41, 5, [9] * 4 + [5]), (21, 5, [5] * 4)):
+        parts = list(minibatches(torch.arange(rows), count))
+        assert [len(part) for part in parts] == sizes
+        assert torch.cat(parts).tolist() == list(range(sum(sizes)))
+
+
+def test_the_schedule_falls_with_what_remains():
+    task = resolve_task("CartPole")
+    settings = {**SMALL, "learning_rate": 1e-2, "anneal": "linear", "anneal_clip": True, "clip": 0.2, "target_kl": None}
+    agent = make_agent("ppo", task, settings=settings)
+    assert agent.schedule(0.25) == Schedule(2.5e-3, clip=0.05, epochs=2, minibatches=2, target_kl=math.inf)
+    assert [row["learning_rate"] for row in agent.learn(task, 256)] == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3])
+    still = make_agent("ppo", task, settings={**settings, "anneal": "constant", "anneal_clip": False, "target_kl": 0.1})
+    assert still.schedule(0.25) == Schedule(1e-2, clip=0.2, epochs=2, minibatches=2, target_kl=0.1)
+
+
+@pytest.mark.parametrize("name", ["ppo compiled", "ppo torch", "ppo resident", "recurrent-ppo"])
+def test_passes_end_where_the_policy_has_moved_too_far(name):
+    spec, *backend = name.split()
+    settings = {**SMALL, "epochs": 5, "learning_rate": 1e-2, **({"backend": backend[0]} if backend else {"memory": 8})}
+    task = resolve_task("CartPole")
+    for target, updates in ((1e-9, 2.0), (1e9, 10.0), (None, 10.0)):
+        agent = make_agent(spec, task, settings={**settings, "target_kl": target})
+        assert next(agent.learn(task, 64))["updates"] == updates, target
+
+
 # ------------------------------------------------------------------------------------------- learning
 
 
@@ -140,12 +172,12 @@ def test_acting_is_what_it_says():
 # ------------------------------------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("normalize", [False, True], ids=["compiled", "torch"])
+@pytest.mark.parametrize(("backend", "normalize"), [("compiled", False), ("torch", True)])
 @pytest.mark.parametrize("name", ["CartPole", "corridor"])
-def test_resuming_is_exact(name, normalize, corridor, tmp_path):
+def test_resuming_is_exact(name, backend, normalize, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights bit for bit."""
     task = corridor if name == "corridor" else resolve_task(name)
-    settings = {**SMALL, "normalize_observations": normalize, "normalize_rewards": normalize}
+    settings = {**SMALL, "backend": backend, "normalize_observations": normalize, "normalize_rewards": normalize}
     whole, resumed = assert_resuming_is_exact("ppo", task, settings, 64 * 6, stop=3, folder=tmp_path)
     assert np.array_equal(resumed.state_dict()["copies"]["env"]["ints"], whole.state_dict()["copies"]["env"]["ints"])
 

@@ -235,6 +235,16 @@ def test_entropy_is_kept_up(two_steps):
     assert entropies[1] > 0.65
 
 
+def test_the_bonus_is_no_part_of_the_policy_loss_reported(two_steps):
+    """The same first episodes: the same loss, and gradients that differ by the bonus's."""
+    plain, with_bonus = (
+        make_agent("reinforce", two_steps, seed=4, settings={**SMALL, "entropy_coef": coef}) for coef in (0.0, 10.0)
+    )
+    rows = [next(agent.learn(two_steps, 8)) for agent in (plain, with_bonus)]
+    assert rows[0]["policy_loss"] == rows[1]["policy_loss"] != 0.0
+    assert rows[0]["gradient_norm"] != rows[1]["gradient_norm"]
+
+
 # ------------------------------------------------------------------------------------------- resuming
 
 

@@ -73,8 +73,9 @@ def test_its_gradient_step_is_the_other_learners(world, corridor):
         t["features"][:-1].reshape(160, -1), masks, rows["actions"], rows["log_probs"], rows["advantages"],
         rows["returns"], {},
     )  # fmt: skip
-    found = agent.learner.update(agent.schedule(1.0))
+    found, updates = agent.learner.update(agent.schedule(1.0))
     expected = other.learner.update(batch, other.schedule(1.0), 0)
+    assert updates == expected["updates"] == 1
     assert_allclose(found[0], [expected[name] for name in agent.learner._part_names], atol=1e-6)
     for name, weight in agent.state_dict()["network"].items():
         assert_allclose(weight, other.state_dict()["network"][name], atol=1e-6, err_msg=name)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from inscape.agents.blas import _controller, blas_threads
+from inscape.agents.finite import DivergenceError
 from inscape.agents.plugins import make_agent
-from inscape.agents.tensors import learning_threads
+from inscape.agents.tensors import learning_threads, step_if_finite
 from inscape.envs.registry import resolve_task
 
 AGENTS = {
@@ -33,6 +34,22 @@ def test_threads_are_the_callers_between_reports(name):
         for _ in range(2):
             next(learning)
             assert counts() == before == {2}
+
+
+def test_a_step_is_taken_with_scaled_gradients_or_not_at_all():
+    """Gradients (3, 4) have norm 5; plain descent with rate 1 takes them off."""
+    for most, expected in ((None, [-3.0, -4.0]), (10.0, [-3.0, -4.0]), (1.0, [-0.6, -0.8])):
+        network = torch.nn.Linear(2, 1, bias=False)
+        torch.nn.init.zeros_(network.weight)
+        optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+        network.weight.grad = torch.tensor([[3.0, 4.0]])
+        assert step_if_finite(optimizer, network, most, 0.0, 7, "mine") == pytest.approx(5.0)
+        assert network.weight.tolist()[0] == pytest.approx(expected, abs=1e-5)
+    network.weight.grad[0, 1] = float("nan")
+    before = network.weight.tolist()
+    with pytest.raises(DivergenceError, match=r"mine diverged at step 7(.|\n)*gradient of weight"):
+        step_if_finite(optimizer, network, 1.0, 0.0, 7, "mine")
+    assert network.weight.tolist() == before
 
 
 def test_threads_are_given_back_after_an_error():
