@@ -19,6 +19,18 @@ def test_search_on_the_known_law_is_nearly_optimal():
     assert exact.regret < 0.01
 
 
+def test_values_choose_better_than_visits():
+    """Why they are the default; more worlds and seeds: benchmarks/search_choice.py."""
+    task = resolve_task("FrozenLake")
+
+    def regret(choice, seed):
+        agent = make_agent("mcts", task, seed, settings={"num_simulations": 200, "choice": choice})
+        return exact_value(agent, task).regret
+
+    values, visits = (sum(regret(choice, seed) for seed in range(3)) for choice in ("values", "visits"))
+    assert values < 0.2 * visits
+
+
 def test_search_on_a_learned_model_beats_random_by_far():
     task = resolve_task("FrozenLake")
     agent = make_agent("mcts", task, settings={"model": "tabular", "num_simulations": 500})
