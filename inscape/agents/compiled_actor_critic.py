@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from inscape.agents.acting import restore_rng, rng_state
 from inscape.agents.blas import blas_threads
 from inscape.agents.features import FeatureReader
-from inscape.agents.finite import divergence
+from inscape.agents.finite import DivergenceError, divergence
+from inscape.agents.heads import head_of
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.kernels import perceptron, policy_gradient
+from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
 from inscape.agents.parallel import part_of
 from inscape.envs.states import States
@@ -32,6 +35,8 @@ PROBLEMS = (
     ("nothing is legal in {}", "a legal action in every state that does not end the episode"),
 )
 """What the collecting kernel reports by number, and what was expected."""
+BAD_POLICY = len(PROBLEMS)
+"""What it reports where the policy itself gives numbers that are not finite."""
 PIECE = 512
 """Rows whose values are worked out at a time: their activations stay in the cache."""
 
@@ -40,7 +45,8 @@ class CompiledLearner:
     """Collects with `num_envs` copies and learns from what they did, without Python in between.
 
     Attributes:
-        parameters: one vector of float32, the actor's before the critic's, laid out as torch does.
+        parameters: one vector of float32, the actor's before the critic's, laid out as torch does, then the log
+            standard deviations of a Gaussian policy.
     """
 
     backend = "compiled"
@@ -48,17 +54,18 @@ class CompiledLearner:
     def __init__(self, agent: OnPolicyAgent, task: Task) -> None:
         self.agent, self.settings = agent, agent.settings
         s, seed = agent.settings, agent.seed
-        self.reader = FeatureReader(task.observation_space)
-        space: Any = task.action_space
-        self._actions, self._first = int(space.n), int(space.start)
-        self.actor_sizes = np.array([self.reader.width, *s.hidden, self._actions], np.int64)
+        self.reader = FeatureReader(task.observation_space, s.normalize_observations)
+        self.head = head_of(task.action_space)
+        self.actor_sizes = np.array([self.reader.width, *s.hidden, self.head.outputs], np.int64)
         self.critic_sizes = np.array([self.reader.width, *s.hidden, 1], np.int64)
         self._activation = ACTIVATIONS[s.activation]
-        weights = first_weights(s, self.reader.width, self._actions, seed)
-        self.parameters = np.concatenate(
-            [part.reshape(-1) for name in ("actor", "critic") for layer in weights[name] for part in layer]
-        )
-        self._split = int(perceptron.parameter_count(self.actor_sizes))
+        weights = first_weights(s, self.reader.width, self.head.outputs, seed)
+        networks = [part.reshape(-1) for name in ("actor", "critic") for layer in weights[name] for part in layer]
+        # the deviation does not depend on the observation, as in the paper
+        self.parameters = np.concatenate([*networks, np.zeros(self.head.free, np.float32)])
+        ends = np.cumsum([perceptron.parameter_count(sizes) for sizes in (self.actor_sizes, self.critic_sizes)])
+        self._actor, self._critic, self._log_std = np.split(self.parameters, ends)  # views
+        self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None
         self._moments = np.zeros((2, len(self.parameters)), np.float32)
         self._gradient = np.zeros_like(self.parameters)
         self._updates = 0
@@ -74,21 +81,14 @@ class CompiledLearner:
     # ------------------------------------------------------------------------------------------- acting
 
     def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array:
-        log_probs = self.log_probs(observation, action_mask)
-        if greedy:
-            return np.asarray(np.argmax(log_probs, axis=1)) + self._first
-        noise = self._acting.gumbel(size=log_probs.shape)  # the arg max has the distribution
-        return np.asarray(np.argmax(log_probs + noise, axis=1)) + self._first
+        outputs = self._outputs(self._actor, self.actor_sizes, observation)
+        return self.head.act(outputs, self._log_std, action_mask, greedy, self._acting)
 
     def log_probs(self, observation: Array, action_mask: Array | None) -> Array:
-        logits = self._outputs(self.parameters[: self._split], self.actor_sizes, observation).astype(np.float64)
-        if action_mask is not None:
-            logits = np.where(action_mask, logits, -np.inf)
-        logits -= logits.max(axis=1, keepdims=True)
-        return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+        return self.head.log_probs(self._outputs(self._actor, self.actor_sizes, observation), action_mask)
 
     def values(self, observation: Array) -> Array:
-        return self._outputs(self.parameters[self._split :], self.critic_sizes, observation)[:, 0].astype(np.float64)
+        return self._outputs(self._critic, self.critic_sizes, observation)[:, 0].astype(np.float64)
 
     def _outputs(self, parameters: Array, sizes: Array, observation: Array) -> Array:
         features = self.reader(observation)
@@ -117,20 +117,27 @@ class CompiledLearner:
         masked = world.law_function("legal") is not None
         shape = (time, count)
         units = int(self.actor_sizes[1:].sum()), int(self.critic_sizes[1:].sum())
+        obs, last = world.observation_array(count), world.observation_array(1)
+        standardised = bool(self.reader.statistics)
         self._arrays = {
             "rows": (
                 np.zeros((time + 1, count, width), np.float32),
-                np.zeros((time, count, self._actions if masked else 0), np.bool_),
-                np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape),
+                np.zeros((time if standardised else 0, count, width), obs.dtype),
+                np.zeros((time, count, self.head.outputs if masked else 0), np.bool_),
+                self.head.actions(time, count), np.zeros(shape), np.zeros(shape),
                 np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
             ),
-            "observations": (world.observation_array(count), world.observation_array(1)),
+            "looking": (obs, last, world.batch_first(obs).reshape(count, -1), world.batch_first(last).reshape(1, -1)),
             "memory": (np.empty(count * units[0], np.float32), np.empty(units[1], np.float32)),
             "value_memory": np.empty(PIECE * units[1], np.float32),
             "values": np.empty((time + 1) * count, np.float32),
             "advantages": np.empty(shape),
-            "kernels": world.kernel(COLLECTING),
-            "keys": stream_keys(_exploration_seed(self.agent.seed), count),
+            "kernels": world.kernel(
+                COLLECTING, constants={"GAUSSIAN": self.head.free > 0, "STANDARDISED": standardised}
+            ),
+            "acting": (
+                stream_keys(_exploration_seed(self.agent.seed), count), self.head.scaling, self.head.taken(count)
+            ),
         }  # fmt: skip
 
     def round(self, schedule: Schedule, steps: int) -> Metrics:
@@ -143,28 +150,26 @@ class CompiledLearner:
         s, arrays, copies, task, world = self.settings, self._arrays, self._copies, self._task, self._world
         assert copies is not None
         assert world is not None
-        actor, critic = self.parameters[: self._split], self.parameters[self._split :]
-        X, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
+        X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
         totals = np.zeros(3)
         wrong, t, copy = arrays["kernels"].collect(
-            world.packed, copies["floats"], copies["ints"], *arrays["observations"],
-            (world.is_wide(), self.reader.places, self.reader.scale),
-            (actor, self.actor_sizes, critic, self.critic_sizes, self._activation), arrays["memory"],
-            task.max_episode_steps or 0, arrays["keys"], self._drawn, copies["running"], arrays["rows"], totals,
+            world.packed, copies["floats"], copies["ints"], arrays["looking"],
+            (self.reader.places, self.reader.scale, *self.reader.centre_and_deviation),
+            (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std),
+            arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, copies["running"],
+            arrays["rows"], totals,
         )  # fmt: skip
         if wrong:
-            what, expected = PROBLEMS[wrong]
-            raise UsageError(
-                what.format(f"copy {copy} at step {steps // s.num_envs + t} in {task.name}"),
-                expected=expected,
-                hint=f"inscape check {task.name}",
-            )
+            self._explain(wrong, f"copy {copy} at step {steps // s.num_envs + t} in {task.name}", steps)
         self._drawn += s.num_steps
         values = arrays["values"]
         policy_gradient.values_of(
-            critic, self.critic_sizes, self._activation, X.reshape(-1, X.shape[2]), arrays["value_memory"], values
+            self._critic, self.critic_sizes, self._activation, X.reshape(-1, X.shape[2]), arrays["value_memory"], values
         )
         table = values.reshape(X.shape[:2])
+        if self._rewards is not None:
+            rewards = self._rewards(rewards, terminated | truncated)
+        self.reader.update(seen.reshape(-1, X.shape[2]))
         policy_gradient.advantages(
             rewards, table, cut_values, terminated, truncated, s.gamma, s.gae_lambda, arrays["advantages"]
         )
@@ -175,7 +180,8 @@ class CompiledLearner:
             metrics["episode_length"] = float(totals[2] / totals[0])
         rows = len(returns)
         return (
-            X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(-1), log_probs.reshape(-1),
+            X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(rows, *actions.shape[2:]),
+            log_probs.reshape(-1),
             arrays["advantages"].reshape(-1), returns,
         ), metrics  # fmt: skip
 
@@ -198,7 +204,9 @@ class CompiledLearner:
             )  # fmt: skip
         self._shuffled += schedule.epochs * size
         if taken < 0:
-            self._explain(table, steps)
+            row = table[~np.isfinite(table[:, policy_gradient.NORM])][0]
+            loss = row[policy_gradient.POLICY_LOSS] + s.value_coef * row[policy_gradient.VALUE_LOSS]
+            raise self._divergence(loss - s.entropy_coef * row[policy_gradient.ENTROPY], steps)
         self._updates += taken
         filled = -(-(size - 1 if size % rows == 1 else size) // rows)  # a last row alone is left out
         means = table[: max(1, filled)].mean(axis=0)
@@ -219,23 +227,26 @@ class CompiledLearner:
 
         return (
             floats(rows, self.reader.width), floats(rows * int(self.actor_sizes[1:].sum())),
-            floats(rows * int(self.critic_sizes[1:].sum())), floats(rows, self._actions), floats(rows, 1),
+            floats(rows * int(self.critic_sizes[1:].sum())), floats(rows, self.head.outputs), floats(rows, 1),
             floats(2, rows * widest), np.empty(rows),
         )  # fmt: skip
 
-    def _explain(self, table: Array, steps: int) -> None:
-        """Raises DivergenceError: names what is not finite, weights before gradients."""
+    def _explain(self, wrong: int, where: str, steps: int) -> None:
+        """Raises what kept the collecting kernel from going on: a fault of the world, or of the policy."""
+        if wrong == BAD_POLICY:
+            raise self._divergence(math.nan, steps)
+        what, expected = PROBLEMS[wrong]
+        raise UsageError(what.format(where), expected=expected, hint=f"inscape check {self._task.name}")
+
+    def _divergence(self, loss: float, steps: int) -> DivergenceError:
+        """Returns the error that names what is not finite, weights before gradients."""
         broken = [
-            f"weights {name}" for name, part in self._named(self.parameters).items() if not np.isfinite(part).all()
+            f"{kind}{name}"
+            for kind, vector in (("weights ", self.parameters), ("gradient of ", self._gradient))
+            for name, part in self._named(vector).items()
+            if not np.isfinite(part).all()
         ]
-        broken += [
-            f"gradient of {name}" for name, part in self._named(self._gradient).items() if not np.isfinite(part).all()
-        ]
-        row = table[~np.isfinite(table[:, policy_gradient.NORM])][0]
-        loss = row[policy_gradient.POLICY_LOSS] + self.settings.value_coef * row[policy_gradient.VALUE_LOSS]
-        raise divergence(
-            self.agent.name, steps, loss - self.settings.entropy_coef * row[policy_gradient.ENTROPY], broken
-        )
+        return divergence(self.agent.name, steps, loss, broken)
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -250,7 +261,12 @@ class CompiledLearner:
                 at += inputs * outputs
                 named[f"{network}.{2 * k}.bias"] = vector[at : at + outputs]
                 at += outputs
-        return named
+        return named | ({"log_std": vector[at:]} if self.head.free else {})
+
+    def _network(self) -> dict[str, Array]:
+        """Returns views of all that acting depends on, by the names torch has for it."""
+        statistics = {f"encoder.{name}": array for name, array in self.reader.statistics.items()}
+        return self._named(self.parameters) | statistics
 
     def state_dict(self) -> State:
         moments: State = {"steps": self._updates}
@@ -259,11 +275,11 @@ class CompiledLearner:
                 if name:
                     moments[name] = {key: part.copy() for key, part in self._named(vector).items()}
         return {
-            "network": {name: part.copy() for name, part in self._named(self.parameters).items()},
+            "network": {name: part.copy() for name, part in self._network().items()},
             "optimizer": moments,
             "acting": rng_state(self._acting),
             "exploring": {"drawn": self._drawn, "shuffled": self._shuffled},
-            "reward_scale": None,
+            "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
             "copies": self._copies_state(),
         }
 
@@ -283,30 +299,37 @@ class CompiledLearner:
         }
 
     def load_state_dict(self, state: State) -> None:
-        self._fill(self.parameters, state["network"])
+        _fill(self._network(), state["network"])
         self._updates = int(state["optimizer"]["steps"])
         self._moments[:] = 0.0
         for name, vector in zip(MOMENTS[self.agent.optimizer], self._moments, strict=True):
             if name in state["optimizer"]:
-                self._fill(vector, state["optimizer"][name])
+                _fill(self._named(vector), state["optimizer"][name])
         if state["acting"] is not None:
             restore_rng(self._acting, state["acting"])
         if state["exploring"] is not None:
             self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
+        if self._rewards is not None:
+            self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
 
-    def _fill(self, vector: Array, stored: dict[str, Any]) -> None:
-        named = self._named(vector)
-        shapes = {name: np.shape(part) for name, part in stored.items()}
-        expected = {name: part.shape for name, part in named.items()}
-        if shapes != expected:
-            wrong = sorted(shapes.items() ^ expected.items())
-            raise UsageError(
-                f"stored weights do not fit: {wrong[:4]}",
-                expected="weights of an agent with the same settings in the same task",
-            )
-        for name, part in named.items():
-            part[:] = stored[name]
+
+def _fill(named: dict[str, Array], stored: dict[str, Any]) -> None:
+    """Writes stored arrays into those of the same names.
+
+    Raises:
+        UsageError: names or shapes differ.
+    """
+    shapes = {name: np.shape(part) for name, part in stored.items()}
+    expected = {name: part.shape for name, part in named.items()}
+    if shapes != expected:
+        wrong = sorted(shapes.items() ^ expected.items())
+        raise UsageError(
+            f"stored weights do not fit: {wrong[:4]}",
+            expected="weights of an agent with the same settings in the same task",
+        )
+    for name, part in named.items():
+        part[...] = stored[name]
 
 
 def _exploration_seed(seed: int) -> int:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inscape.agents.heads import half_range
 from inscape.errors import UsageError
 
 
@@ -96,9 +97,7 @@ class GaussianActions:
             raise UsageError(f"actions {space}", expected="a Box of floating-point numbers")
         self.space, self.size = space, int(np.prod(space.shape))
         self.width = 2 * self.size
-        bounded = space.bounded_below & space.bounded_above
-        low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
-        self.centre, self.half = (low + high) / 2, (high - low) / 2
+        self.centre, self.half = half_range(space)
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         mean, log_std = outputs.chunk(2, dim=-1)
@@ -117,7 +116,7 @@ class GaussianActions:
 
     def to_environment(self, actions: Tensor) -> NDArray[Any]:
         values = actions.cpu().numpy().reshape(len(actions), *self.space.shape) * self.half + self.centre
-        return np.clip(values, self.space.low, self.space.high).astype(self.space.dtype)
+        return np.asarray(np.clip(values, self.space.low, self.space.high).astype(self.space.dtype))
 
 
 def action_distribution(space: gymnasium.Space[Any]) -> ActionDistribution:

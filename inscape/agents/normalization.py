@@ -1,13 +1,26 @@
-"""Rewards on one scale, whatever the task pays: part of the agent that uses it, and saved with it."""
+"""Running means and variances; rewards on one scale by them, whatever the task pays. Imports no torch."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from inscape.agents.interface import Array, State
 from inscape.errors import UsageError
+
+
+def merged_moments(mean: Any, variance: Any, weight: Any, more: Any, spread: Any, count: int) -> tuple[Any, Any, Any]:
+    """Returns mean, variance and weight of numbers known by those and of `count` more, of mean `more` and variance
+    `spread`; numbers, arrays and tensors alike.
+
+    Source: Chan, Golub & LeVeque (1983), The American Statistician 37(3), equations 2.1.
+    """
+    total = weight + count
+    shift = more - mean
+    squares = variance * weight + spread * count + shift**2 * weight * count / total
+    return mean + shift * count / total, squares / total, total
 
 
 class ReturnNormalizer:
@@ -27,8 +40,7 @@ class ReturnNormalizer:
         UsageError: gamma is not in [0, 1], or `clip` or `epsilon` is not positive.
 
     Source: Engstrom et al. (2020), "Implementation Matters in Deep RL", ICLR, §3, item 2; as Stable-Baselines3's
-    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it. Moments merge as in Chan, Golub & LeVeque (1983),
-    The American Statistician 37(3), equations 2.1.
+    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it.
     """
 
     def __init__(self, count: int, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
@@ -61,12 +73,9 @@ class ReturnNormalizer:
 
     def _merge(self, mean: float, variance: float) -> float:
         """Adds the moments of B returns and returns the deviation they leave."""
-        count = len(self.running)
-        total = self.weight + count
-        shift = float(mean) - self.mean
-        squares = self.variance * self.weight + float(variance) * count + shift**2 * self.weight * count / total
-        self.mean += shift * count / total
-        self.variance, self.weight = squares / total, total
+        self.mean, self.variance, self.weight = merged_moments(
+            self.mean, self.variance, self.weight, float(mean), float(variance), len(self.running)
+        )
         return math.sqrt(self.variance + self.epsilon)
 
     def restart(self) -> None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
+from inscape.agents.normalization import merged_moments
 from inscape.errors import UsageError
 
 
@@ -77,21 +78,15 @@ class ObservationEncoder(torch.nn.Module):
         return rows.to(torch.float32) * self.scale if self.scale != 1.0 else rows.to(torch.float32)
 
     def update(self, observations: NDArray[Any]) -> None:
-        """Adds `[B, ...]` observations to the running mean and variance.
-
-        Source: Chan, Golub & LeVeque (1983), The American Statistician 37(3), equations 2.1.
-        """
+        """Adds `[B, ...]` observations to the running mean and variance."""
         if not self.normalize:
             return
         rows = torch.as_tensor(observations, device=self.mean.device, dtype=torch.float64)
         rows = rows.reshape(len(rows), -1) * self.scale
-        mean, variance, count = rows.mean(dim=0), rows.var(dim=0, unbiased=False), len(rows)
-        total = self.count + count
-        shift = mean - self.mean
-        squares = self.variance * self.count + variance * count + shift**2 * self.count * count / total
-        self.mean += shift * count / total
-        self.variance.copy_(squares / total)
-        self.count.copy_(total)
+        known = self.mean, self.variance, self.count
+        found = merged_moments(*known, rows.mean(dim=0), rows.var(dim=0, unbiased=False), len(rows))
+        for buffer, merged in zip(known, found, strict=True):
+            buffer.copy_(merged)
 
 
 def _compared(numbers: torch.Tensor, size: int) -> torch.Tensor:

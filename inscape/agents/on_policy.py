@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
-import gymnasium
 import numpy as np
 
 from inscape.agents.acting import Policy, PolicyAgent
@@ -263,8 +262,8 @@ class ActorCriticAgent(OnPolicyAgent):
         on_card = device.startswith("cuda") or (device == "auto" and has_cuda())
         obstacles = {
             "torch": "",
-            "compiled": f"the device is {device}" if on_card else self._obstacle(task, pictures=False, boxes=False),
-            "resident": self._obstacle(task, pictures=True, boxes=True),
+            "compiled": f"the device is {device}" if on_card else self._obstacle(task, "pictures"),
+            "resident": self._obstacle(task, "normalised"),
         }
         wanted = self.settings.backend
         if wanted == "auto":
@@ -275,7 +274,7 @@ class ActorCriticAgent(OnPolicyAgent):
         if obstacles[wanted]:
             raise UsageError(
                 f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
-                expected="a world of ours with one player, nothing normalised; compiled: Discrete actions, on the CPU",
+                expected="a world of ours, one player; compiled: the CPU, no pictures; resident: nothing normalised",
                 hint='backend "auto" takes torch where it must',
             )
         if wanted == "compiled":
@@ -296,17 +295,15 @@ class ActorCriticAgent(OnPolicyAgent):
 
         return TeamLearner(self, network, where, members)
 
-    def _obstacle(self, task: Task, pictures: bool, boxes: bool) -> str:
+    def _obstacle(self, task: Task, lacks: Literal["pictures", "normalised"]) -> str:
         """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""
         if task.world is None:
             return "it is no world of ours"
         if task.world.players > 1:
             return f"it has {task.world.players} players"
-        if not isinstance(task.action_space, gymnasium.spaces.Discrete) and not boxes:
-            return f"its actions are {task.action_space}"
-        if picture_layout(task.observation_space) is not None and not pictures:
+        if lacks == "pictures" and picture_layout(task.observation_space) is not None:
             return "it observes pictures"
-        if self.settings.normalize_observations or self.settings.normalize_rewards:
+        if lacks == "normalised" and (self.settings.normalize_observations or self.settings.normalize_rewards):
             return "observations or rewards are normalised"
         if process_count() > 1:
             return "several processes learn together"

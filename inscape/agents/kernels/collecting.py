@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from inscape.agents.features import LIMIT
+from inscape.agents.kernels.gaussian import log_density, standard_normal
 from inscape.agents.kernels.perceptron import forward
 from inscape.envs.kernels.names import (
     CLOCK,
@@ -21,6 +23,7 @@ from inscape.envs.kernels.names import (
     TRANSITION_SLOTS,
     jit,
     legal,
+    load_action,
     load_params,
     load_purpose,
     load_state,
@@ -33,32 +36,34 @@ from inscape.envs.kernels.names import (
     uniform,
 )
 
-BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL = 1, 2, 3
+BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
+# constants of an instance: whether actions are points of a box, drawn from a Gaussian, or numbers, from a categorical;
+# whether observations are standardised
+GAUSSIAN = False
+STANDARDISED = False
 
 
 @jit
-def encode(obs, wide, places, scale, X):
-    """Writes observations, as the world's kernels leave them, as features `X [B, D]`.
+def encode(table, reading, X):
+    """Writes observations `table [B, n]` as features `X [B, D]`.
 
-    Where `places [n]` is given, number k of an observation stands for a one in column `places[k] + number`; else
-    numbers are features themselves, times `scale`.
+    `reading` is (places, scale, mean, deviation). Where `places [n]` is given, number k of an observation stands for a
+    one in column `places[k] + number`; else numbers are features themselves, times `scale`, or standardised by `mean`
+    and `deviation` and kept within ± 10, as `FeatureReader` does it.
     """
+    places, scale, mean, deviation = reading
     for i in range(X.shape[0]):
-        if len(places):
-            X[i] = np.float32(0)
-            if obs.ndim == 1:
-                X[i, int(obs[i]) + places[0]] = np.float32(1)
-            else:
-                for k in range(len(places)):
-                    X[i, int(obs[k, i]) + places[k]] = np.float32(1)
-        elif obs.ndim == 1:
-            X[i, 0] = obs[i] * scale
-        elif wide:
+        if STANDARDISED:
             for k in range(X.shape[1]):
-                X[i, k] = obs[i, k] * scale
+                x = (table[i, k] - mean[k]) / deviation[k]
+                X[i, k] = min(max(x, -LIMIT), LIMIT) if math.isfinite(x) else x
+        elif len(places):
+            X[i] = np.float32(0)
+            for k in range(len(places)):
+                X[i, int(table[i, k]) + places[k]] = np.float32(1)
         else:
             for k in range(X.shape[1]):
-                X[i, k] = obs[k, i] * scale
+                X[i, k] = table[i, k] * scale
 
 
 @jit
@@ -70,9 +75,11 @@ def look(P, F, I, obs):
 
 
 @jit
-def choose(params, state, logits, mask, u):
-    """Returns an action drawn from softmax(logits) among the legal ones (−1 where there is none), and its
-    log-probability; fills the mask."""
+def choose_category(params, state, logits, mask, u, actions, i):
+    """Writes the action of copy i, drawn from softmax(logits) among the legal ones, and fills the mask.
+
+    Returns what was wrong, or 0; the action's log-probability; the action as the law takes it.
+    """
     largest = -math.inf
     for a in range(len(logits)):
         if HAS_LEGAL:
@@ -89,7 +96,21 @@ def choose(params, state, logits, mask, u):
             if chosen < 0 or rest >= 0.0:  # rounding may leave a little at the end: the last legal action takes it
                 chosen = a
             rest -= math.exp(logits[a] - largest)
-    return chosen, logits[chosen] - largest - math.log(total)
+    actions[i] = chosen
+    return 0 if chosen >= 0 else NOTHING_LEGAL, logits[chosen] - largest - math.log(total), chosen
+
+
+@jit
+def choose_point(mean, log_std, scaling, taken, key, clock, actions, i):
+    """Writes the action of copy i, drawn from independent normals by D random numbers at each clock; returns as
+    `choose_category`. The law takes it scaled to its range and clipped, as `taken [B, D]` then holds it."""
+    for d in range(len(mean)):
+        noise = standard_normal(uniform(key, clock * len(mean) + d))
+        actions[i, d] = mean[d] + math.exp(log_std[d]) * noise
+        half, centre, low, high = scaling[0, d], scaling[1, d], scaling[2, d], scaling[3, d]
+        taken[i, d] = min(max(actions[i, d] * half + centre, low), high)
+    log_prob = log_density(actions[i], mean, log_std)
+    return 0 if math.isfinite(log_prob) else BAD_POLICY, log_prob, load_action(taken, i)
 
 
 @jit
@@ -103,39 +124,51 @@ def first_not_finite(X):
 
 
 @jit
-def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, clock, running, rows, totals):
+def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, running, rows, totals):
     """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, copy).
 
     Args:
-        obs, last_obs: observations of all copies, and of one, as the world's kernels write them.
-        reading: (wide, places, scale) of `encode`.
-        networks: (actor, actor_sizes, critic, critic_sizes, activation).
+        looking: observations of all copies, and of one, as the world's kernels write them; both again as tables.
+        reading: (places, scale, mean, deviation) of `encode`.
+        networks: (actor, actor_sizes, critic, critic_sizes, activation, log_std).
         memory: working memory of a batch of B rows, and of one.
+        acting: (`[B]` streams of exploration; `scaling` and `taken` of `choose_point`).
         limit: steps after which an episode is cut, or 0.
-        keys: `[B]` streams of exploration; `clock` numbers drawn from each so far.
+        clock: times each stream of exploration has been drawn from.
         running: `[2, B]` return and length of the episodes under way.
-        rows: what is filled: X `[T + 1, B, D]`; masks `[T, B, A]`; actions, log-probabilities, rewards, terminated,
-            truncated `[T, B]`; values of the states reached `[T, B]`, where an episode was cut only.
+        rows: what is filled: X `[T + 1, B, D]`; observations as they are, `[T, B, n]`, where they are standardised;
+            masks `[T, B, A]`; actions `[T, B, …]`, log-probabilities, rewards, terminated, truncated `[T, B]`; values
+            of the states reached `[T, B]`, where an episode was cut only.
         totals: `[3]` gains episodes ended, the sums of their returns and lengths.
     """
     params, purpose = load_params(P), load_purpose(P)
-    wide, places, scale = reading
-    actor, actor_sizes, critic, critic_sizes, activation = networks
+    obs, last_obs, table, last_table = looking
+    actor, actor_sizes, critic, critic_sizes, activation, log_std = networks
     H, h = memory
-    X, masks, actions, log_probs, rewards, terminated, truncated, cut_values = rows
+    keys, scaling, taken = acting
+    X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = rows
     last = np.empty((1, X.shape[2]), np.float32)
     look(P, F, I, obs)
-    encode(obs, wide, places, scale, X[0])
+    encode(table, reading, X[0])
     if first_not_finite(X[0]) >= 0:
         return BAD_OBSERVATION, 0, first_not_finite(X[0])
     for t in range(actions.shape[0]):
-        logits = forward(actor, actor_sizes, activation, X[t], H)
+        if STANDARDISED:
+            seen[t] = table
+        outputs = forward(actor, actor_sizes, activation, X[t], H)
         for i in range(actions.shape[1]):
             state = load_state(F, I, i)
-            action, log_prob = choose(params, state, logits[i], masks[t, i], uniform(keys[i], clock + t))
-            if action < 0:
-                return NOTHING_LEGAL, t, i
-            actions[t, i], log_probs[t, i] = action, log_prob
+            if GAUSSIAN:
+                wrong, log_prob, action = choose_point(
+                    outputs[i], log_std, scaling, taken, keys[i], clock + t, actions[t], i
+                )  # fmt: skip
+            else:
+                wrong, log_prob, action = choose_category(
+                    params, state, outputs[i], masks[t, i], uniform(keys[i], clock + t), actions[t], i
+                )  # fmt: skip
+            if wrong:
+                return wrong, t, i
+            log_probs[t, i] = log_prob
             life, elapsed = I[CLOCK, i], I[ELAPSED, i] + 1
             next_state = sample_transition(params, state, action, I[KEY, i], life * SLOTS)
             over, late = terminal(params, purpose, next_state), 0 < limit <= elapsed
@@ -149,7 +182,7 @@ def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, cloc
             if over or late:
                 if not over:
                     observe_into(params, next_state, last_obs, 0)
-                    encode(last_obs, wide, places, scale, last)
+                    encode(last_table, reading, last)
                     if first_not_finite(last) >= 0:
                         return BAD_OBSERVATION, t, i
                     cut_values[t, i] = forward(critic, critic_sizes, activation, last, h)[0, 0]
@@ -162,7 +195,7 @@ def collect(P, F, I, obs, last_obs, reading, networks, memory, limit, keys, cloc
             I[ELAPSED, i] = elapsed
             store_state(F, I, i, next_state)
             observe_into(params, next_state, obs, i)
-        encode(obs, wide, places, scale, X[t + 1])
+        encode(table, reading, X[t + 1])
         if first_not_finite(X[t + 1]) >= 0:
             return BAD_OBSERVATION, t, first_not_finite(X[t + 1])
     return 0, 0, 0

@@ -1,7 +1,8 @@
 """The update of PPO and A2C with perceptrons, compiled: advantages, minibatches, loss, gradient and optimiser.
 
-Equal to the update through torch on the same batch (tests/agents/test_on_policy.py). Rows are steps of copies, `[N]`;
-`networks` is (parameters, actor_sizes, critic_sizes, activation), the actor's parameters first.
+Equal to the update through torch on the same batch (tests/agents/test_on_policy.py, test_compiled.py). Rows are steps
+of copies, `[N]`; `networks` is (parameters, actor_sizes, critic_sizes, activation), the actor's parameters first, then
+the critic's, then the log standard deviations of a Gaussian policy.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import math
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
 
+from inscape.agents.kernels.gaussian import HALF_LOG_2_PI, log_density
 from inscape.agents.kernels.perceptron import (
     adam,
     backward,
     forward,
+    inline,
     jit,
     norm,
     parameter_count,
@@ -77,20 +80,33 @@ def standardise(A, X, out):
         out[k] = (A[X[k]] - mean) / deviation
 
 
-@jit
-def outputs_gradient(logits, values, batch, picked, A, clip, value_coef, entropy_coef, by_logits, by_values, parts):
-    """Fills the derivatives of the loss by logits `[n, A]` and values `[n, 1]`, and its parts.
+@inline
+def surrogate(log_prob, old_log_prob, advantage, clip, weight, parts):
+    """Adds a row to the parts of the loss; returns by how much its loss falls with log π(a|s): ratio · advantage,
+    nothing where the ratio is clipped (A2C, whose `clip` is infinite, has no ratio: 1)."""
+    if math.isinf(clip):
+        parts[POLICY_LOSS] -= weight * advantage * log_prob
+        return advantage
+    log_ratio = log_prob - old_log_prob
+    ratio = math.exp(log_ratio)
+    limited = min(max(ratio, 1.0 - clip), 1.0 + clip)
+    parts[POLICY_LOSS] -= weight * min(ratio * advantage, limited * advantage)
+    parts[KL] += weight * (ratio - 1.0 - log_ratio)
+    parts[CLIPPED] += weight * (abs(ratio - 1.0) > clip)
+    return ratio * advantage if ratio * advantage <= limited * advantage else 0.0
 
-    The loss is that of `ppo_loss`, of `a2c_loss` where `clip` is infinite. By a logit z_j of a chosen action a:
-    ratio · advantage · (π_j − 1[j = a]), nothing where the ratio is clipped (A2C has no ratio: 1); the entropy's is
-    −π_j·(log π_j + H).
+
+@jit
+def categorical_gradient(logits, batch, picked, A, clip, entropy_coef, by_logits, parts):
+    """Fills the derivatives of the policy's loss by logits `[n, A]`, and its parts.
+
+    log π(a) has by logit z_j the derivative 1[j = a] − π_j, the entropy H has −π_j·(log π_j + H).
     """
-    _, masks, actions, old_log_probs, _, returns = batch
+    _, masks, actions, old_log_probs, _, _ = batch
     n, width = logits.shape
     masked = masks.shape[1] > 0
     weight = 1.0 / n
     p, log_p = np.empty(width), np.empty(width)
-    parts[:] = 0.0
     for row in range(n):
         at = picked[row]
         largest, total, entropy = -math.inf, 0.0, 0.0
@@ -105,38 +121,75 @@ def outputs_gradient(logits, values, batch, picked, A, clip, value_coef, entropy
             log_p[j] = logits[row, j] - largest - math.log(total)
             entropy -= p[j] * log_p[j] if p[j] > 0.0 else 0.0
         chosen = actions[at]
-        advantage = A[row]
-        if math.isinf(clip):  # A2C
-            slope = advantage
-            parts[POLICY_LOSS] -= weight * advantage * log_p[chosen]
-        else:
-            log_ratio = log_p[chosen] - old_log_probs[at]
-            ratio = math.exp(log_ratio)
-            limited = min(max(ratio, 1.0 - clip), 1.0 + clip)
-            slope = ratio * advantage if ratio * advantage <= limited * advantage else 0.0
-            parts[POLICY_LOSS] -= weight * min(ratio * advantage, limited * advantage)
-            parts[KL] += weight * (ratio - 1.0 - log_ratio)
-            parts[CLIPPED] += weight * (abs(ratio - 1.0) > clip)
-        error = values[row, 0] - returns[at]
+        slope = surrogate(log_p[chosen], old_log_probs[at], A[row], clip, weight, parts)
         for j in range(width):
             by = slope * (p[j] - (1.0 if j == chosen else 0.0))
             by += entropy_coef * p[j] * (log_p[j] + entropy) if p[j] > 0.0 else 0.0
             by_logits[row, j] = weight * by
+        parts[ENTROPY] += weight * entropy
+
+
+@jit
+def gaussian_gradient(means, log_std, batch, picked, A, clip, entropy_coef, by_means, by_log_std, parts):
+    """Fills the derivatives of the policy's loss by means `[n, D]` and by log standard deviations `[D]`, and its parts.
+
+    With z = (a − μ)/σ, log π(a) has by μ the derivative z/σ and by log σ z² − 1; the entropy is Σ log σ and a constant.
+    """
+    _, _, actions, old_log_probs, _, _ = batch
+    n, width = means.shape
+    weight = 1.0 / n
+    by, inverse = np.empty(width), np.empty(width)
+    entropy = 0.0
+    for d in range(width):
+        inverse[d] = math.exp(-log_std[d])
+        by[d] = -entropy_coef
+        entropy += log_std[d] + HALF_LOG_2_PI + 0.5
+    for row in range(n):
+        at = picked[row]
+        log_prob = log_density(actions[at], means[row], log_std)
+        slope = weight * surrogate(log_prob, old_log_probs[at], A[row], clip, weight, parts)
+        for d in range(width):
+            z = (actions[at, d] - means[row, d]) * inverse[d]
+            by_means[row, d] = -slope * z * inverse[d]
+            by[d] -= slope * (z * z - 1.0)
+    for d in range(width):
+        by_log_std[d] = by[d]
+    parts[ENTROPY] = entropy
+
+
+@jit
+def head_gradient(actions, outputs, log_std, batch, picked, A, clip, entropy_coef, by_outputs, by_log_std, parts):
+    """The gradient of the family of distributions that the batch's `actions` are of: only that one is compiled."""
+    if actions.ndim == 1:
+        categorical_gradient(outputs, batch, picked, A, clip, entropy_coef, by_outputs, parts)
+    else:
+        gaussian_gradient(outputs, log_std, batch, picked, A, clip, entropy_coef, by_outputs, by_log_std, parts)
+
+
+@jit
+def value_gradient(values, returns, picked, value_coef, by_values, parts):
+    """Fills the derivatives of the loss by values `[n, 1]`, and its part."""
+    n = len(picked)
+    weight = 1.0 / n
+    for row in range(n):
+        error = values[row, 0] - returns[picked[row]]
         by_values[row, 0] = weight * 2.0 * value_coef * error
         parts[VALUE_LOSS] += weight * error * error
-        parts[ENTROPY] += weight * entropy
 
 
 @jit
 def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef, memory, G, parts):
     """Fills `G` with the gradient of the loss over the rows `picked` of the batch, unclipped, and `parts`.
 
+    The loss is that of `ppo_loss`, of `a2c_loss` where `clip` is infinite.
+
     Args:
-        batch: (X `[N, D]`, masks `[N, A]` or `[N, 0]`, actions, old log-probabilities, advantages, returns `[N]`).
+        batch: (X `[N, D]`, masks `[N, A]` or `[N, 0]`, actions `[N]` or `[N, D]`, old log-probabilities, advantages,
+            returns `[N]`).
         memory: working memory: features, both networks' outputs, derivatives, advantages.
     """
     W, actor_sizes, critic_sizes, activation = networks
-    features, H, K, by_logits, by_values, D, A = memory
+    features, H, K, by_outputs, by_values, D, A = memory
     n = len(picked)
     x, a = features[:n], A[:n]
     for k in range(n):
@@ -147,13 +200,16 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
         for k in range(n):
             a[k] = batch[4][picked[k]]
     split = parameter_count(actor_sizes)
-    logits = forward(W[:split], actor_sizes, activation, x, H)
-    values = forward(W[split:], critic_sizes, activation, x, K)
-    outputs_gradient(
-        logits, values, batch, picked, a, clip, value_coef, entropy_coef, by_logits[:n], by_values[:n], parts
-    )
-    backward(W[:split], actor_sizes, activation, x, H, by_logits[:n], G[:split], D)
-    backward(W[split:], critic_sizes, activation, x, K, by_values[:n], G[split:], D)
+    end = split + parameter_count(critic_sizes)
+    outputs = forward(W[:split], actor_sizes, activation, x, H)
+    values = forward(W[split:end], critic_sizes, activation, x, K)
+    parts[:] = 0.0
+    head_gradient(
+        batch[2], outputs, W[end:], batch, picked, a, clip, entropy_coef, by_outputs[:n], G[end:], parts
+    )  # fmt: skip
+    value_gradient(values, batch[5], picked, value_coef, by_values[:n], parts)
+    backward(W[:split], actor_sizes, activation, x, H, by_outputs[:n], G[:split], D)
+    backward(W[split:end], critic_sizes, activation, x, K, by_values[:n], G[split:end], D)
 
 
 @jit

@@ -1,0 +1,295 @@
+"""The compiled learner with continuous actions and with normalised observations and rewards: torch's numbers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from inscape.agents.a2c import A2C, A2CSettings
+from inscape.agents.actor_critic import Batch
+from inscape.agents.compiled_actor_critic import CompiledLearner
+from inscape.agents.copies import Copies
+from inscape.agents.distributions import GaussianActions
+from inscape.agents.features import FeatureReader
+from inscape.agents.finite import DivergenceError
+from inscape.agents.heads import GaussianHead
+from inscape.agents.kernels import policy_gradient
+from inscape.agents.normalization import ReturnNormalizer
+from inscape.agents.observations import ObservationEncoder
+from inscape.agents.on_policy import Schedule
+from inscape.agents.plugins import default_steps, make_agent
+from inscape.agents.ppo import PPO, PPOSettings
+from inscape.agents.returns import generalized_advantages
+from inscape.agents.rollout import evaluate
+from inscape.envs.registry import resolve_task
+from inscape.errors import UsageError
+from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from tests.agents.exactness import assert_resuming_is_exact
+
+WORLDS = Path(__file__).parent / "continuous_worlds.py"
+NORMALISED = {"normalize_observations": True, "normalize_rewards": True}
+SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8), "entropy_coef": 0.02}
+PLACES = np.array([[-0.9], [0.01], [0.4]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def homing():
+    return resolve_task(f"{WORLDS}:Homing")
+
+
+def make(task, backend="compiled", spec="ppo", seed=3, **settings):
+    return make_agent(spec, task, seed=seed, settings={**SMALL, **settings, "backend": backend})
+
+
+def as_tensors(batch):
+    features, _, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
+    return Batch(features, None, actions, log_probs.float(), advantages.float(), returns.float(), {})
+
+
+def assert_equal_states(one, other, tolerance=0.0):
+    """Networks, statistics and moments."""
+    pairs = [(one["network"], other["network"])]
+    pairs += [(one["optimizer"][name], other["optimizer"][name]) for name in set(one["optimizer"]) - {"steps"}]
+    for mine, theirs in pairs:
+        assert mine.keys() == theirs.keys()
+        for name, array in mine.items():
+            assert_allclose(array, theirs[name], atol=tolerance, rtol=tolerance, err_msg=name)
+    assert one["optimizer"]["steps"] == other["optimizer"]["steps"]
+
+
+# ------------------------------------------------------------------------------------------- the update
+
+
+def test_gradient_by_hand():
+    """μ = 1/2, σ = 2, a = 7/2, so z = 3/2; A = 3, ratio 1. By μ: −A·z/σ; by log σ: −A·(z² − 1) − c_e."""
+    log_std = np.array([math.log(2.0)], np.float32)
+    log_prob = -0.5 * 1.5**2 - math.log(2.0) - 0.5 * math.log(2 * math.pi)
+    actions = np.array([[3.5]], np.float32)
+    batch = (np.zeros((1, 1), np.float32), np.zeros((1, 0), np.bool_), actions, np.array([log_prob]), np.zeros(1),
+             np.zeros(1))  # fmt: skip
+    by_means, by_log_std, parts = np.zeros((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(policy_gradient.PARTS)
+    policy_gradient.head_gradient(
+        actions, np.array([[0.5]], np.float32), log_std, batch, np.arange(1), np.array([3.0]), 0.2, 0.1, by_means,
+        by_log_std, parts,
+    )  # fmt: skip
+    assert by_means[0, 0] == pytest.approx(-3 * 1.5 / 2)
+    assert by_log_std[0] == pytest.approx(-3 * (1.5**2 - 1) - 0.1)
+    assert parts[policy_gradient.ENTROPY] == pytest.approx(math.log(2.0) + 0.5 * math.log(2 * math.pi * math.e))
+    assert parts[policy_gradient.POLICY_LOSS] == pytest.approx(-3)
+
+
+@pytest.mark.parametrize("spec", ["ppo", "a2c"])
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_updates_agree(spec, dimensions):
+    """On one batch of chance numbers: weights, deviations, moments and losses, some ratios clipped."""
+    rng = np.random.default_rng(dimensions)
+    task = SimpleNamespace(
+        name="numbers", world=None, observation_space=gymnasium.spaces.Box(-9, 9, (4,)),
+        action_space=gymnasium.spaces.Box(-1, 1, (dimensions,)),
+    )  # fmt: skip
+    cls, of_class = {"ppo": (PPO, PPOSettings), "a2c": (A2C, A2CSettings)}[spec]
+    agent = cls(task, seed=1, settings=of_class(backend="torch", hidden=(16, 8), entropy_coef=0.05))
+    state = agent.state_dict()
+    state["network"]["log_std"] = rng.normal(0.0, 0.3, dimensions).astype(np.float32)
+    agent.load_state_dict(state)
+    compiled = CompiledLearner(agent, task)
+    compiled.load_state_dict({**state, "acting": None, "exploring": None})
+    actions = rng.normal(size=(60, dimensions)).astype(np.float32)
+    features = rng.normal(size=(60, 4)).astype(np.float32)
+    with torch.inference_mode():
+        outputs = agent.learner.network.outputs(torch.from_numpy(features), None)
+        log_probs = GaussianActions(task.action_space).log_prob(outputs, torch.from_numpy(actions)).numpy()
+    batch = (
+        features, np.zeros((60, 0), np.bool_), actions, log_probs + np.linspace(-0.4, 0.4, 60), rng.normal(size=60),
+        rng.normal(size=60),
+    )  # fmt: skip
+    schedule = Schedule(1e-3, 0.2, epochs=3) if spec == "ppo" else Schedule(1e-3)
+    ours = compiled.update(batch, schedule, 0)
+    theirs = agent.learner.update(as_tensors(batch), schedule, 0)
+    assert spec == "a2c" or 0.1 < ours["clip_fraction"] < 0.9
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert_allclose(ours[name], value, atol=2e-6, err_msg=name)
+    assert_equal_states(compiled.state_dict(), agent.learner.state_dict(), 2e-6)
+
+
+# ------------------------------------------------------------------------------------------- acting
+
+
+def test_it_lives_as_in_the_vector_environment(homing):
+    """The actions it drew, taken in the environment everybody sees, as torch's distribution has them taken: the same
+    observations, rewards and ends; and torch's log-probabilities, statistics, normalised rewards and advantages."""
+    agent = make(homing, num_steps=25, **NORMALISED)
+    other = make(homing, "torch", num_steps=25, **NORMALISED)
+    learner, copies = agent.learner, Copies(homing, 4, seed=3)
+    network, rewards_normalised = other.learner.network, ReturnNormalizer(4, 0.99)
+    learner.begin(homing, 0)
+    clipped = 0
+    for turn in range(3):
+        assert_equal_states(agent.state_dict(), other.state_dict(), 1e-12)
+        batch, metrics = learner.collect(0)
+        before = network.encoder, other.learner
+        _, _, _, actions, log_probs, rewards, terminated, truncated, _ = learner._arrays["rows"]
+        seen, values, next_values = [], np.empty((25, 4)), np.empty((25, 4))
+        for t in range(25):
+            seen.append(copies.observation)
+            assert_allclose(before[0](copies.observation), batch[0].reshape(25, 4, 1)[t], atol=1e-6)
+            values[t] = before[1].values(copies.observation)
+            drawn = torch.from_numpy(actions[t])
+            with torch.inference_mode():
+                outputs = network.outputs(network.encoder(copies.observation), None)
+                expected = network.distribution.log_prob(outputs, drawn)
+            assert_allclose(log_probs[t], expected, atol=2e-6)
+            taken = network.distribution.to_environment(drawn)
+            clipped += int((np.abs(taken - 1.0) == 2.0).sum())
+            happened = copies.step(taken)
+            next_values[t] = before[1].values(happened.next_observation)
+            assert_array_equal(rewards[t], happened.reward)
+            assert_array_equal(truncated[t], happened.truncated)
+        assert truncated.any()
+        scaled = rewards_normalised(rewards, terminated | truncated)
+        flags = terminated.T, truncated.T
+        advantages = generalized_advantages(scaled.T, values.T, next_values.T, *flags, 0.99, 0.95).T
+        assert_allclose(batch[4].reshape(25, 4), advantages, atol=1e-5)
+        assert_allclose(batch[5].reshape(25, 4), advantages + values, atol=1e-5)
+        assert {**metrics, **copies.episodes()} == pytest.approx(metrics, rel=1e-12)
+        network.encoder.update(np.concatenate(seen))
+        if turn == 0:  # so that not all means are near the middle
+            learner._actor[-1] = network.actor[-1].bias.data[:] = 0.5
+    assert clipped
+    state = agent.state_dict()["reward_scale"]
+    for name, value in rewards_normalised.state_dict().items():
+        assert_allclose(state[name], value, rtol=1e-12)
+
+
+def test_it_draws_from_its_policy(homing):
+    agent = make(homing, num_envs=256, num_steps=16, **NORMALISED)
+    agent.learner._log_std[:] = math.log(0.5)
+    agent.learner.begin(homing, 0)
+    network = make(homing, "torch", **NORMALISED).learner.network
+    draws = []
+    for _ in range(2):
+        batch, _ = agent.learner.collect(0)
+        network.load_state_dict(
+            {name: torch.from_numpy(np.array(part)) for name, part in agent.state_dict()["network"].items()}
+        )
+        draws.append((batch[2] - network.actor(torch.from_numpy(batch[0])).detach().numpy())[:, 0] / 0.5)
+    noise = np.sort(np.concatenate(draws))
+    assert len(np.unique(noise)) > 0.99 * len(noise)
+    normal = torch.distributions.Normal(0.0, 1.0).cdf(torch.from_numpy(noise)).numpy()
+    # Kolmogorov's test: 1.95/√n is exceeded once in a thousand times
+    assert np.abs(normal - (np.arange(len(noise)) + 0.5) / len(noise)).max() < 1.95 / math.sqrt(len(noise))
+    agent.settings.__dict__["greedy"] = False
+    acted = agent.act(np.repeat(PLACES[1:2], 10_000, axis=0))
+    assert acted.dtype == np.float32
+    assert acted.shape == (10_000, 1)
+    assert acted.min() == -1
+    assert acted.max() == 3
+    assert np.median(acted) == pytest.approx(1.0, abs=0.05)
+    assert ((acted > 0) & (acted < 2)).mean() == pytest.approx(math.erf(1 / math.sqrt(2)), abs=0.02)  # one deviation
+
+
+def test_ranges_are_torchs():
+    """Unequal, unbounded and clipped."""
+    space = gymnasium.spaces.Box(np.array([-1, 0, -np.inf], np.float32), np.array([3, 10, 1], np.float32))
+    outputs = np.random.default_rng(0).normal(0.0, 2.0, (50, 3)).astype(np.float32)
+    found = GaussianHead(space).act(outputs, np.zeros(3, np.float32), None, True, np.random.default_rng(0))
+    assert_array_equal(found, GaussianActions(space).to_environment(torch.from_numpy(outputs)))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.Box(-9, 9, (3,)), gymnasium.spaces.Box(0, 255, (2, 2), np.uint8),
+        gymnasium.spaces.MultiBinary(3), gymnasium.spaces.Discrete(3),
+    ],
+)  # fmt: skip
+def test_statistics_are_the_encoders(space):
+    space.seed(0)
+    reader, encoder = FeatureReader(space, True), ObservationEncoder(space, True)
+    for _ in range(3):
+        rows = np.array([space.sample() for _ in range(7)])
+        assert_allclose(reader(rows), encoder(rows).numpy(), atol=1e-6)
+        reader.update(rows)
+        encoder.update(rows)
+    assert len(reader.statistics) == len(encoder.state_dict())
+    for name, array in encoder.state_dict().items():
+        assert_allclose(reader.statistics[name], array, rtol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------- its life
+
+
+def test_a_run_goes_on_in_the_other_backend(homing, tmp_path):
+    """Weights, deviations, statistics, moments, environments and counters mean the same to both."""
+    for first, second in (("compiled", "torch"), ("torch", "compiled")):
+        one, other = (make(homing, backend, **NORMALISED) for backend in (first, second))
+        list(one.learn(homing, 128))
+        save_checkpoint(tmp_path / first, one.state_dict())
+        other.load_state_dict(load_checkpoint(tmp_path / first)[0])
+        assert_equal_states(one.state_dict(), other.state_dict())
+        assert_allclose(one.act(PLACES), other.act(PLACES), atol=1e-6)
+        assert_allclose(one.state_values(PLACES), other.state_values(PLACES), atol=1e-5)
+        for name, value in one.state_dict()["reward_scale"].items():
+            assert_array_equal(other.state_dict()["reward_scale"][name], value)
+        assert [row["steps"] for row in other.learn(homing, 192)] == [192]
+
+
+def test_resuming_is_exact(homing, tmp_path):
+    settings = {**SMALL, **NORMALISED}
+    whole, resumed = assert_resuming_is_exact("ppo", homing, settings, 64 * 6, 3, tmp_path)
+    assert whole.learner.backend == "compiled"
+    for name, value in whole.state_dict()["reward_scale"].items():
+        assert_array_equal(resumed.state_dict()["reward_scale"][name], value)
+
+
+def test_a_policy_that_is_not_finite_is_told(homing):
+    """Before the world is given actions that are no numbers, and would be blamed."""
+    for name in ("log_std", "actor.0.weight", "critic.2.bias"):
+        agent = make(homing, **NORMALISED)
+        state = agent.state_dict()
+        state["network"][name][:] = np.nan
+        agent.load_state_dict(state)
+        with pytest.raises(DivergenceError, match=f"ppo diverged at step 0.*weights {name}"):
+            next(agent.learn(homing, 100))
+
+
+def test_states_that_do_not_fit_are_refused(homing):
+    plain, normalised = make(homing), make(homing, **NORMALISED)
+    with pytest.raises(UsageError, match=r"encoder\.mean"):
+        plain.load_state_dict(normalised.state_dict())
+    with pytest.raises(UsageError, match="Discrete actions"):
+        plain.policy_log_probs(PLACES)
+
+
+def test_ppo_solves_a_toy(homing):
+    """Nearly as good as the best action, clip(1/2 − 4·x, −1, 3); to stand still costs 10/3."""
+    agent = make(homing, num_envs=32, num_steps=32, learning_rate=1e-2, hidden=(16,), entropy_coef=0.0, **NORMALISED)
+    list(agent.learn(homing, 60_000))
+
+    def cost(act):
+        x, total = np.linspace(-1, 1, 501, dtype=np.float32)[:, None], 0.0
+        for _ in range(10):
+            x = np.clip(x + act(x) / 4 - 1 / 8, -1, 1)
+            total += float(np.square(x).mean())
+        return total
+
+    assert cost(lambda x: np.full_like(x, 0.5)) == pytest.approx(10 / 3, rel=0.01)
+    assert cost(lambda x: np.clip(0.5 - 4 * x, -1, 3)) < cost(agent.act) < 0.15
+
+
+@pytest.mark.slow
+def test_ppo_solves_pendulum():
+    task = resolve_task("Pendulum")
+    for seed in range(5):
+        agent = make_agent("ppo", task, seed=seed)
+        assert agent.learner.backend == "compiled"
+        list(agent.learn(task, default_steps("ppo", task)))
+        assert evaluate(agent, task, 100, seed=1000 + seed).mean >= -200, seed
