@@ -37,10 +37,14 @@ class CategoricalActions:
         """Returns `[B, n]` normalised log-probabilities."""
         return outputs.log_softmax(dim=-1)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def drawn(self, outputs: Tensor, uniforms: Tensor) -> Tensor:
+        """Returns actions `[...]` by chance `[..., n]`, float64 in [0, 1)."""
         # Gumbel-max: the arg max of logits plus Gumbel noise has the softmax distribution
-        noise = torch.rand(outputs.shape, generator=generator, device=outputs.device, dtype=torch.float64)
-        return (outputs - noise.clamp_(min=1e-300).log_().neg_().log_()).argmax(dim=-1)
+        return (outputs - uniforms.clamp(min=1e-300).log().neg().log()).argmax(dim=-1)
+
+    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        uniforms = torch.rand(outputs.shape, generator=generator, device=outputs.device, dtype=torch.float64)
+        return self.drawn(outputs, uniforms)
 
     def mode(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(dim=-1)
@@ -99,9 +103,14 @@ class GaussianActions:
         self.width = 2 * self.size
         self.centre, self.half = half_range(space)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def drawn(self, outputs: Tensor, normals: Tensor) -> Tensor:
+        """Returns actions `[..., D]` by chance `[..., D]`, standard normal."""
         mean, log_std = outputs.chunk(2, dim=-1)
-        return mean + log_std.exp() * torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + log_std.exp() * normals
+
+    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        shape = (*outputs.shape[:-1], self.size)
+        return self.drawn(outputs, torch.randn(shape, generator=generator, device=outputs.device))
 
     def mode(self, outputs: Tensor) -> Tensor:
         return outputs.chunk(2, dim=-1)[0]

@@ -28,7 +28,7 @@ from inscape.agents.actor_critic import (
     standardized,
 )
 from inscape.agents.device import resolve_device
-from inscape.agents.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
+from inscape.agents.distributions import CategoricalActions, GaussianActions
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Metrics, State
 from inscape.agents.on_policy import LossTerms, OnPolicyAgent, Schedule
@@ -86,6 +86,9 @@ class ResidentLearner(TorchPolicy):
             for group in self.optimizer.param_groups:  # read by the graph at each replay
                 group["lr"] = torch.tensor(group["lr"], device=self.device)
                 group["capturable"] = True
+        family = self.network.distribution
+        assert isinstance(family, CategoricalActions | GaussianActions), "what actions of worlds of ours are"
+        self._family = family
         self._env: Any = None
         self._pending: State | None = None
         self._t: dict[str, Tensor] = {}
@@ -122,13 +125,12 @@ class ResidentLearner(TorchPolicy):
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=self.device)
 
-        continuous = isinstance(network.distribution, GaussianActions)
-        noise = network.distribution.width // 2 if continuous else network.distribution.width
-        chosen = zeros(count, network.distribution.width)
-        actions = network.distribution.mode(chosen)
+        family = self._family
+        actions = family.mode(zeros(count, family.width))
+        chance = torch.float32 if isinstance(family, GaussianActions) else torch.float64
         tensors = {
             "observation": observation.clone(),
-            "noise": zeros(time, count, noise, dtype=torch.float64 if not continuous else torch.float32),
+            "noise": zeros(time, count, network.scores, dtype=chance),
             "features": zeros(time + 1, count, width),
             "actions": torch.zeros((time, *actions.shape), dtype=actions.dtype, device=self.device),
             "log_probs": zeros(time, count),
@@ -146,6 +148,9 @@ class ResidentLearner(TorchPolicy):
             "clip": zeros(),
             "broken": zeros(dtype=torch.bool),
         }
+        if isinstance(family, GaussianActions):  # half the range, its centre and bounds
+            rows = [part.reshape(-1) for part in (family.half, family.centre, family.space.low, family.space.high)]
+            tensors["scaling"] = torch.as_tensor(np.stack(rows), dtype=torch.float64, device=self.device)
         if mask is not None:
             tensors["mask"] = mask.clone()
             tensors["masks"] = zeros(time, *mask.shape, dtype=torch.bool)
@@ -162,7 +167,7 @@ class ResidentLearner(TorchPolicy):
         """Acts for num_steps in every copy and works out advantages; everything stays in `self._t`."""
         self._t["totals"].zero_()
         noise = self._t["noise"]
-        if isinstance(self.network.distribution, GaussianActions):
+        if isinstance(self._family, GaussianActions):
             noise.normal_(generator=self.exploring)
         else:
             noise.uniform_(generator=self.exploring)
@@ -178,7 +183,7 @@ class ResidentLearner(TorchPolicy):
                 if mask is not None:
                     t["masks"][step].copy_(mask)
                 outputs = network.outputs(features, mask)
-                chosen = drawn(network.distribution, outputs, t["noise"][step])
+                chosen = self._family.drawn(outputs, t["noise"][step])
                 t["actions"][step].copy_(chosen)
                 t["log_probs"][step].copy_(network.distribution.log_prob(outputs, chosen))
                 seen, reward, terminated, truncated, infos = self._env.step(self._for_environment(chosen))
@@ -217,16 +222,11 @@ class ResidentLearner(TorchPolicy):
         t["explained"].copy_(torch.stack([returns.var(correction=0), (returns - values[:-1]).var(correction=0)]))
 
     def _for_environment(self, actions: Tensor) -> Tensor:
-        family = self.network.distribution
-        if isinstance(family, GaussianActions):
-            space = family.space
-            centre, half, low, high = (
-                torch.as_tensor(array, dtype=torch.float64, device=self.device).reshape(-1)
-                for array in (family.centre, family.half, space.low, space.high)
-            )
-            return (actions.double() * half + centre).clamp(low, high)
-        assert isinstance(family, CategoricalActions)
-        return actions + family.start
+        if isinstance(self._family, CategoricalActions):
+            return actions + self._family.start
+        half, centre, low, high = self._t["scaling"]
+        taken: Tensor = (actions.double() * half + centre).clamp(low, high)
+        return taken
 
     def update(self, schedule: Schedule) -> tuple[Tensor, int]:
         """Runs the epochs of minibatch gradient steps.
@@ -369,14 +369,3 @@ class ResidentLearner(TorchPolicy):
         self._env, self._pending = None, state["copies"]
         self._graphs.clear()
         self._warm.clear()
-
-
-def drawn(distribution: Any, outputs: Tensor, noise: Tensor) -> Tensor:
-    """Returns actions drawn with given chance: uniforms `[B, n]` for categories (Gumbel-max), normals for Gaussians."""
-    if isinstance(distribution, GaussianActions):
-        mean, log_std = outputs.chunk(2, dim=-1)
-        return mean + log_std.exp() * noise
-    scores = outputs - noise.clamp(min=1e-300).log().neg().log()
-    if isinstance(distribution, MultiCategoricalActions):
-        return torch.stack([part.argmax(dim=-1) for part in torch.split(scores, distribution.sizes, dim=-1)], dim=-1)
-    return scores.argmax(dim=-1)
