@@ -10,6 +10,7 @@ Source: Mnih et al. (2015), "Human-level control through deep reinforcement lear
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
+from inscape.agents.blas import blas_threads
 from inscape.agents.copies import Copies
 from inscape.agents.features import FeatureReader, picture_layout
 from inscape.agents.finite import divergence
@@ -89,8 +91,8 @@ class DQNSettings(OffPolicySettings):
     backend: Literal["auto", "torch", "compiled"] = "auto"
     """What computes updates: compiled code (numbers on the CPU), torch (also pictures and CUDA), or whichever fits."""
     threads: int = 1
-    """CPU threads for torch, and for the products of matrices of the compiled update; more than one only pays for
-    pictures and large networks, on a machine with nothing else to do."""
+    """CPU threads for torch, and in the compiled update for the target network's values of many rows at once; more than
+    one only pays for pictures and large networks, on a machine with nothing else to do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -492,9 +494,11 @@ class _CompiledUpdate:
         if places is not None:
             columns = tuple(column[places] if len(column) else column for column in columns)
         errors = np.empty(len(columns[0]), np.float32)
-        taken, loss, value = kernels.train(
-            self._weights, self._moments, steps, self._sizes, self._activation, s.dueling, s.double, *columns,
-            s.batch_size, rate, ADAM_EPSILON, s.max_grad_norm, s.huber, errors, self._gradient, self._outputs,
-            self._deltas,
-        )  # fmt: skip
+        # in products as small as a minibatch's, threads wait for each other longer than they compute
+        with blas_threads(1) if s.threads > 1 else nullcontext():
+            taken, loss, value = kernels.train(
+                self._weights, self._moments, steps, self._sizes, self._activation, s.dueling, s.double, *columns,
+                s.batch_size, rate, ADAM_EPSILON, s.max_grad_norm, s.huber, errors, self._gradient, self._outputs,
+                self._deltas,
+            )  # fmt: skip
         return taken, errors, loss, value
