@@ -22,7 +22,7 @@ from torch import Tensor
 
 from inscape.agents.copies import Copies, Transition
 from inscape.agents.device import resolve_device
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
 from inscape.agents.parallel import Team, mean_of, part_of, team, team_device
 from inscape.agents.replay import ReplayMemory
 from inscape.agents.settings_checks import require_counts, require_positive, require_shares, require_updates
@@ -108,6 +108,7 @@ class OffPolicyAgent(Agent):
         first = 0 if self._team is None else self._team.number * count
         self._own = slice(first, first + count)
         """Which of the copies are this process's."""
+        self._task: Task | None = None
         self._copies: Copies | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
 
@@ -142,9 +143,11 @@ class OffPolicyAgent(Agent):
         resumed run begins new episodes.
 
         Raises:
-            UsageError: an observation, a reward or a gradient is not finite (naming step, and copy or tensor).
+            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+                step, and copy or tensor).
         """
         s = self.settings
+        self._task = learning_task(self, self._task, task)
         if self._copies is None:
             copies = part_of(self._pending, 0, 1 if self._team is None else self._team.count) if self._pending else None
             if self._team is not None:  # the others begin with what process 0 has loaded
@@ -244,7 +247,7 @@ class OffPolicyAgent(Agent):
         self._load_own_state(state)
         self.memory.load_state_dict(state["memory"])
         self.steps = int(state["steps"])
-        self._copies, self._pending = None, state["copies"]
+        self._task, self._copies, self._pending = None, None, state["copies"]
 
     def _copies_state(self) -> State | None:
         if self._copies is None:

@@ -404,6 +404,14 @@ def test_wrong_settings_and_weights_are_refused():
         large.load_state_dict(small.state_dict())
 
 
+def test_learning_goes_on_in_the_task_it_began_in():
+    agent = make_agent("dqn", resolve_task("FrozenLake"), settings=SMALL)
+    next(agent.learn(resolve_task("FrozenLake"), 80))
+    next(agent.learn(resolve_task("FrozenLake"), 80))
+    with pytest.raises(UsageError, match=r"dqn has begun to learn in FrozenLake(.|\n)*slip"):
+        next(agent.learn(resolve_task("FrozenLake", {"slip": 0.2}), 120))
+
+
 def test_compiled_updates_of_pictures_are_refused():
     class Pictured:
         name = "pictures"
