@@ -9,6 +9,7 @@ Source: Sutton & Barto (2018), Reinforcement Learning, second edition, part I.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,7 @@ class TabularAgent(Agent):
         self.seed = seed
         self._space = _finite_actions(task, self.name)
         self._first, self._strides, rows = _table_rows(task, self.name)
-        self._limit = task.max_episode_steps or 0
+        self._limit, self._task_name = task.max_episode_steps or 0, task.name
         shape = (self.settings.seeds, rows, int(self._space.n))
         if np.prod(shape, dtype=float) > MAX_TABLE:
             raise UsageError(
@@ -173,12 +174,22 @@ class TabularAgent(Agent):
             hint="fix the world's `observations` or `observation`: inscape check WORLD",
         )
 
+    def _not_finite(self, learner: int, step: int) -> UsageError:
+        return UsageError(
+            f"the reward of copy {learner} at step {step} in {self._task_name} is not finite",
+            expected="finite numbers",
+            hint=f"inscape check {self._task_name}",
+        )
+
     # ------------------------------------------------------------------------------------------- learning
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until each learner has taken `steps` environment steps; yields every `steps_per_report`.
 
         Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
+
+        Raises:
+            UsageError: a reward is not finite (naming step and copy), or an observation has no row in the table.
         """
         advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
         while self.steps < steps:
@@ -244,10 +255,12 @@ class TabularAgent(Agent):
 
         def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
             around = surroundings()  # with working memory of its own
-            wrong = kernels.learn(
+            wrong, step = kernels.learn(
                 world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
             )  # fmt: skip
+            if step >= 0:
+                raise self._not_finite(wrong, step)
             if wrong >= 0:
                 raise self._no_row(around[2][1])
 
@@ -304,6 +317,8 @@ class TabularAgent(Agent):
                     epsilon, row = tabular.epsilon_at(schedule, t), int(rows[i])
                     action = int(act(tables, numbers, mask, keys, i, row, t, epsilon))
                     observation, gain, terminated, truncated, info = env.step(action + start)
+                    if not math.isfinite(float(gain)):
+                        raise self._not_finite(i, t)
                     then = arrive(i, observation, info)
                     lengths[i] += 1
                     over = terminated or truncated or (self._limit > 0 and lengths[i] >= self._limit)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -334,6 +337,25 @@ def test_ordinary_environments_are_learned_by_the_same_rules(name):
     task = resolve_task("FrozenLake-v1", {"is_slippery": False})
     agent = learnt(name, task, 12_000, epsilon_end=0.2, seeds=1)
     assert evaluate(agent, task, 2, seed=0).mean == 1.0
+
+
+@pytest.mark.parametrize("name", a_few(ALL))
+def test_a_reward_that_is_no_number_is_named_and_not_learned_from(name):
+    agent = make_agent(name, resolve_task(f"{WORLDS}:Unsound"), settings={"seeds": 2})
+    with pytest.raises(UsageError, match="reward of copy 0 at step 4 in .*Unsound is not finite"):
+        list(agent.learn(resolve_task(f"{WORLDS}:Unsound"), 100))
+    assert all(np.isfinite(table).all() for table in agent.tables.values())
+
+
+def test_so_it_is_in_ordinary_environments():
+    lake = "FrozenLake-v1"
+    gym.register("Unsound-v0", lambda **_: gym.wrappers.TransformReward(gym.make(lake), lambda _: math.nan))
+    try:
+        task = resolve_task("Unsound-v0")
+        with pytest.raises(UsageError, match="reward of copy 0 at step 0 in Unsound-v0 is not finite"):
+            list(make_agent("q-learning", task).learn(task, 100))
+    finally:
+        del gym.registry["Unsound-v0"]
 
 
 def test_what_makes_no_sense_is_refused():

@@ -215,3 +215,19 @@ class Mist(Corridor):
     @staticmethod
     def observations(params):
         return gymnasium.spaces.Box(-math.inf, math.inf, (1,), np.float32)
+
+
+class Unsound(Forever):
+    """Pays no number at the fifth step of an episode, number 4."""
+
+    @staticmethod
+    def transition(params, state, action, branch):
+        return 1.0, Phase(state.phase + 1)
+
+    @staticmethod
+    def reward(params, purpose, state, action, next_state):
+        return math.inf if state.phase == 4 else 1.0
+
+    @staticmethod
+    def observations(params):
+        return (11,)

@@ -471,6 +471,15 @@ def lost(params, F, I, obs, start, strides, numbers, mask, num_rows, low, high):
     return -1
 
 
+@inline
+def spoilt(gains, count):
+    """Returns the first of so many rewards that is not finite; −1 if all are."""
+    for k in range(count):
+        if not np.isfinite(gains[k]):
+            return k
+    return -1
+
+
 @jit
 def look(P, E):
     """Finds the row of every learner; returns −1, or who sees what has none."""
@@ -505,7 +514,9 @@ def learn(P, E, T, S, rates, done, steps, low, high):
     Each step is three passes over a tile of learners, so that the processor overlaps them: what one learner does
     depends on itself at every turn, and its whole step is longer than what the processor looks ahead.
 
-    Returns −1, or the learner whose observation, left in `obs`, has no row in the table.
+    Returns:
+        (−1, −1); or (learner whose observation, left in `obs`, has no row in the table, −1); or (learner whose reward
+        is not finite, number of the step), before anything is learned from it.
     """
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
     actions, lengths, rows = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
@@ -518,7 +529,7 @@ def learn(P, E, T, S, rates, done, steps, low, high):
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
                 actions[k] = act(T, numbers, mask, keys, i, current[i] & NATURAL, t, epsilon)
-            least = 0
+            least, sound = 0, True
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
                 gains[k], terminations[k], ends[k], lengths[k], rows[k] = move(
@@ -526,8 +537,11 @@ def learn(P, E, T, S, rates, done, steps, low, high):
                     actions[k] & NATURAL,
                 )  # fmt: skip
                 least = min(least, rows[k])
+                sound &= np.isfinite(gains[k])
             if least < 0:
-                return lost(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last)
+                return lost(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last), -1
+            if not sound:
+                return first + spoilt(gains, last - first), t
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
                 totals[i, ERRORS] += update(
@@ -539,5 +553,5 @@ def learn(P, E, T, S, rates, done, steps, low, high):
                 params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
             )  # fmt: skip
             if wrong >= 0:
-                return wrong
-    return -1
+                return wrong, -1
+    return -1, -1
