@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import gymnasium
 import numpy as np
 
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
 from inscape.agents.self_play import policy_log_probs, require_opponent
 from inscape.envs.opponents_env import OpponentsTask
 from inscape.errors import UsageError
@@ -51,6 +51,7 @@ class Independent(Agent):
 
         self.algorithm = algorithm
         self.learners: list[Agent] = []
+        self._whole = task
         self._tasks = [OpponentsTask.against(task, self, seat) for seat in range(task.players)]
         if not isinstance(task.action_space, gymnasium.spaces.Discrete):
             raise UsageError(f"the action space {task.action_space} of {task.name}", expected="Discrete actions")
@@ -103,7 +104,11 @@ class Independent(Agent):
         """Learns until all learners together have taken `steps` steps, each an equal share; yields when one does.
 
         Metrics are those of the learner in question, under its player's name, and `steps` of all together.
+
+        Raises:
+            UsageError: it was made for another task.
         """
+        self._whole = learning_task(self, self._whole, task)
         share = -(-steps // len(self.learners))
         running = [
             cast(Any, learner).learn(own, share) for learner, own in zip(self.learners, self._tasks, strict=True)

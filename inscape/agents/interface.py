@@ -122,18 +122,18 @@ class ResumableAgent(Protocol):
 
 
 def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
-    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has begun in.
+    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has begun in or was made for.
 
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 
     Raises:
-        UsageError: it has begun in a task of another name, other settings or another time limit.
+        UsageError: that one has another name, other settings or another time limit.
     """
     if begun is None or begun is task:
         return task
     if (begun.to_json(), begun.max_episode_steps) != (task.to_json(), task.max_episode_steps):
         raise UsageError(
-            f"{agent.name} has begun to learn in {_described(begun)}, and is to go on in {_described(task)}",
+            f"{agent.name} learns in {_described(begun)}, and is to go on in {_described(task)}",
             expected="the same task",
             hint="make a new agent for the other task",
         )

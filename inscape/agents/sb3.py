@@ -26,7 +26,7 @@ from inscape.agents.acting import greedy_log_probs, restore_rng, rng_state, samp
 from inscape.agents.device import resolve_device
 from inscape.agents.finite import divergence
 from inscape.agents.global_chance import global_state, isolated_globals, seeded_globals
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
 from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
 from inscape.agents.sb3_models import (
     algorithm_class,
@@ -90,7 +90,7 @@ class SB3Agent(Agent):
         with isolated_globals(None):
             self.model, self._env = self._make(task)
             self._chance = global_state()
-        self._began = False
+        self._task, self._began = task, False
         if self.settings.load:
             _adopt(self, load_zip(self.settings.load, algorithm, self.settings.trust, str(self._device)), task)
 
@@ -178,7 +178,11 @@ class SB3Agent(Agent):
         """Learns until at least `steps` environment steps in total; yields after each rollout and its update.
 
         Off-policy algorithms are reported every `steps_per_report` steps.
+
+        Raises:
+            UsageError: it was made for another task, in which its environments are.
         """
+        self._task = learning_task(self, self._task, task)
         model, threads = self.model, torch.get_num_threads()
         if model.num_timesteps >= steps:
             return

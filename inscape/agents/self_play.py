@@ -22,7 +22,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import sample_actions
-from inscape.agents.interface import Agent, Array, Metrics, State, can_learn, can_remember, can_resume
+from inscape.agents.interface import Agent, Array, Metrics, State, can_learn, can_remember, can_resume, learning_task
 from inscape.agents.ratings import fitted
 from inscape.envs.law import States, World
 from inscape.envs.opponents_env import OpponentsTask
@@ -92,7 +92,7 @@ class SelfPlay(Agent):
         self.settings = settings or SelfPlaySettings()
         self.seed, self.device = seed, device
         self.pool = Pool(self.settings.present, self.settings.random_moves)
-        self._task = OpponentsTask.against(task, self.pool)
+        self._whole, self._task = task, OpponentsTask.against(task, self.pool)
         assert task.world is not None
         self.world = task.world
         if not isinstance(task.action_space, gymnasium.spaces.Discrete):
@@ -131,7 +131,11 @@ class SelfPlay(Agent):
 
         A step is one action of the learner with the answers to it. Metrics are the learner's, and after each new past
         self `elo` (a random player has 0), `win_rate/random`, `draw_rate/random`, `win_rate/pool`, `draw_rate/pool`.
+
+        Raises:
+            UsageError: it was made for another task.
         """
+        self._whole = learning_task(self, self._whole, task)
         if not self.pool.members:
             self._add(0)
         for metrics in cast(Any, self.learner).learn(self._task, steps):

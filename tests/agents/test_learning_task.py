@@ -9,7 +9,7 @@ import pytest
 from inscape.agents.plugins import make_agent
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from tests.agents.exactness import assert_same_weights
+from tests.experiments.test_checkpoints import assert_same
 
 _ROUNDS = {"num_envs": 4, "num_steps": 16, "hidden": (8,)}
 AGENTS = {
@@ -18,24 +18,34 @@ AGENTS = {
     "a2c resident": ("CartPole", 64, {**_ROUNDS, "backend": "resident"}),
     "recurrent-ppo": ("TMaze", 64, {**_ROUNDS, "memory": 4, "hidden": ()}),
     "reinforce": ("CartPole", 64, {"num_envs": 2, "hidden": (8,)}),
+    "dqn": ("CartPole", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
+    "sac": ("Pendulum", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
+    "self-play": ("TicTacToe", 64, {"learner_settings": _ROUNDS, "games": 4}),
+    "sb3:ppo": ("CartPole", 64, {"n_envs": 4, "n_steps": 16, "batch_size": 16, "net_arch": (8,)}),
+    "independent:ppo": ("TicTacToe", 128, _ROUNDS),
 }
-OTHER = {"CartPole": {"gravity": 5.0}, "TMaze": {"length": 4}}
+OTHER = {
+    "CartPole": ("CartPole", {"gravity": 5.0}, "gravity = 5.0"),
+    "Pendulum": ("Pendulum", {"g": 5.0}, "g = 5.0"),
+    "TMaze": ("TMaze", {"length": 4}, "length = 4"),
+    "TicTacToe": ("ConnectFour", {}, "ConnectFour"),
+}
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_it_learns_on_in_the_task_it_has_begun_in_only(name):
     world, round_, settings = AGENTS[name]
-    task, other = resolve_task(world), resolve_task(world, OTHER[world])
+    elsewhere, other_settings, said = OTHER[world]
+    task, other = resolve_task(world), resolve_task(elsewhere, other_settings)
     whole, agent = (make_agent(name.split()[0], task, seed=1, settings=settings) for _ in range(2))
     first = next(agent.learn(task, 1))
-    for wrong, told in ((other, next(f"{k} = {v}" for k, v in OTHER[world].items())), (limited(task), "at most 9")):
-        with pytest.raises(UsageError, match=rf"has begun to learn in {world}(.|\n)*{told}(.|\n)*make a new agent"):
+    for wrong, told in ((other, said), (limited(task), "at most 9")):
+        with pytest.raises(UsageError, match=rf"learns in {world}(.|\n)*{told}(.|\n)*make a new agent"):
             next(agent.learn(wrong, 10 * round_))
     until = int(first["steps"]) + 1
-    rows = list(agent.learn(resolve_task(world), until))  # equal, though not the same object
-    assert len(rows) == 1
+    assert list(agent.learn(resolve_task(world), until))  # equal, though not the same object
     list(whole.learn(task, 1)), list(whole.learn(task, until))
-    assert_same_weights(agent, whole)
+    assert_same(agent.state_dict(), whole.state_dict())
 
 
 def limited(task):
