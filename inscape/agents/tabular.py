@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
-from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
 from inscape.envs.streams import later_seed
 from inscape.errors import UsageError
 
@@ -121,6 +121,7 @@ class TabularAgent(Agent):
         self.steps = 0
         self._totals: Array = np.zeros((self._seeds, 5))
         self._acting = np.random.default_rng([seed, 0])
+        self._task: Task | None = None  # which it has begun in
         self._copies: dict[str, Array] | None = None
 
     # ------------------------------------------------------------------------------------------- what algorithms say
@@ -189,8 +190,10 @@ class TabularAgent(Agent):
         Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: a reward is not finite (naming step and copy), or an observation has no row in the table.
+            UsageError: it has begun in another task; a reward is not finite (naming step and copy); or an observation
+                has no row in the table.
         """
+        self._task = learning_task(self, self._task, task)
         advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
         while self.steps < steps:
             before = self._totals.sum(axis=0)
@@ -356,6 +359,7 @@ class TabularAgent(Agent):
         self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
         restore_rng(self._acting, state["acting"])
         copies = state["copies"]
+        self._task = None
         self._copies = None if copies is None else {name: np.array(array) for name, array in copies.items()}
 
 

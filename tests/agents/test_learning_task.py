@@ -18,6 +18,7 @@ AGENTS = {
     "a2c resident": ("CartPole", 64, {**_ROUNDS, "backend": "resident"}),
     "recurrent-ppo": ("TMaze", 64, {**_ROUNDS, "memory": 4, "hidden": ()}),
     "reinforce": ("CartPole", 64, {"num_envs": 2, "hidden": (8,)}),
+    "q-learning": ("FrozenLake", 64, {"steps_per_report": 64}),
     "dqn": ("CartPole", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
     "sac": ("Pendulum", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
     "self-play": ("TicTacToe", 64, {"learner_settings": _ROUNDS, "games": 4}),
@@ -26,6 +27,7 @@ AGENTS = {
 }
 OTHER = {
     "CartPole": ("CartPole", {"gravity": 5.0}, "gravity = 5.0"),
+    "FrozenLake": ("FrozenLake", {"slip": 0.2}, "slip = 0.2"),
     "Pendulum": ("Pendulum", {"g": 5.0}, "g = 5.0"),
     "TMaze": ("TMaze", {"length": 4}, "length = 4"),
     "TicTacToe": ("ConnectFour", {}, "ConnectFour"),
