@@ -103,9 +103,9 @@ class LanguageModelSettings:
     """λ of the generalised advantages."""
     clip: float = 0.2
     """Half-width of the interval the probability ratio is clipped to, around 1."""
-    # After the usual cloning 0.03 ends nearer the optimum (FrozenLake8x8, a million steps, two seeds: 97 % and 96 %, with
-    # 0.1 95 % and 91 %). After a poor one in FrozenLake (tests, "poor_clone") it reached 95 % with two seeds of five, 0.06
-    # with five of eight, 0.1 with four of four.
+    # After the usual cloning 0.03 ends nearer the optimum (FrozenLake8x8, a million steps, two seeds: 97 % and 96 %,
+    # with 0.1 95 % and 91 %). After a poor one in FrozenLake (tests, "poor_clone") it reached 95 % with two seeds of
+    # five, 0.06 with five of eight, 0.1 with four of four.
     entropy: float = 0.03
     """Weight of the policy's entropy in the objective; 0.1 where cloning left much to learn, which with less may stay
     with the first way it finds."""
