@@ -6,7 +6,7 @@ import pytest
 
 from inscape.envs.registry import Task, resolve_task
 
-pytest.register_assert_rewrite("tests.agents.exactness")
+pytest.register_assert_rewrite("tests.agents.exactness", "tests.agents.theirs")
 
 WORLDS = Path(__file__).parent / "worlds.py"
 

@@ -14,7 +14,6 @@ import torch
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from stable_baselines3 import A2C as TheirA2C
-from stable_baselines3.common.logger import Logger
 
 from inscape.agents.a2c import A2C, A2CSettings
 from inscape.agents.actor_critic import Batch, load_moments
@@ -33,6 +32,7 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights, weights
+from tests.agents.theirs import assert_same_layers, trained_on_the_same
 
 WORLDS = Path(__file__).parent / "worlds.py"
 SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8)}
@@ -164,35 +164,14 @@ def test_a2c_gradient_step_equals_stable_baselines3():
             "net_arch": [8], "optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5},
         }, device="cpu",
     )  # fmt: skip
-    learner, policy = ours.learner, theirs.policy
-    network = learner.network
-    pairs = [
-        (network.actor[0], policy.mlp_extractor.policy_net[0]),
-        (network.critic[0], policy.mlp_extractor.value_net[0]),
-        (network.actor[2], policy.action_net),
-        (network.critic[2], policy.value_net),
-    ]
+    learner = ours.learner
     learner.begin(task, 0)
     batch = learner.collect()
-    buffer = theirs.rollout_buffer
-    buffer.reset()
-    with torch.no_grad():
-        for mine, their in pairs:
-            their.weight.copy_(mine.weight)
-            their.bias.copy_(mine.bias)
-        buffer.values[:] = network.values(batch.features).numpy().reshape(32, 1)
-    buffer.observations[:] = batch.features.numpy().reshape(32, 1, 4)
-    buffer.actions[:] = batch.actions.numpy().reshape(32, 1, 1)
-    buffer.log_probs[:] = batch.old_log_probs.numpy().reshape(32, 1)
-    buffer.advantages[:] = batch.advantages.numpy().reshape(32, 1)
-    buffer.returns[:] = batch.returns.numpy().reshape(32, 1)
-    buffer.full = True
-    theirs.set_logger(Logger(None, []))
-    theirs.train()
+    pairs = trained_on_the_same(theirs, learner, batch)
+    before = pairs[0][0].weight.clone()
     learner.update(batch, ours.schedule(1.0), 0)
-    for mine, their in pairs:
-        assert torch.allclose(mine.weight, their.weight, atol=1e-6)
-        assert torch.allclose(mine.bias, their.bias, atol=1e-6)
+    assert not torch.equal(pairs[0][0].weight, before)
+    assert_same_layers(pairs)
 
 
 # ------------------------------------------------------------------------------------------- learning

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO as TheirPPO
-from stable_baselines3.common.logger import Logger
 from torch.nn.functional import mse_loss
 
 from inscape.agents.actor_critic import minibatches
@@ -21,6 +20,7 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
+from tests.agents.theirs import assert_same_layers, trained_on_the_same
 
 SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "hidden": (16,)}
 
@@ -51,36 +51,14 @@ def test_gradient_step_equals_stable_baselines3():
         "MlpPolicy", gymnasium.make("CartPole-v1"), n_steps=128, batch_size=128, n_epochs=1, learning_rate=3e-3,
         ent_coef=0.01, policy_kwargs={"net_arch": [8]}, device="cpu",
     )  # fmt: skip
-    learner, policy = ours.learner, theirs.policy
-    network = learner.network
-    pairs = [
-        (network.actor[0], policy.mlp_extractor.policy_net[0]),
-        (network.critic[0], policy.mlp_extractor.value_net[0]),
-        (network.actor[2], policy.action_net),
-        (network.critic[2], policy.value_net),
-    ]
+    learner = ours.learner
     learner.begin(task, 0)
     batch = learner.collect()
-    buffer, size = theirs.rollout_buffer, 128
-    buffer.reset()
-    with torch.no_grad():
-        for mine, their in pairs:
-            their.weight.copy_(mine.weight)
-            their.bias.copy_(mine.bias)
-        values = network.values(batch.features)
-    buffer.observations[:] = batch.features.numpy().reshape(size, 1, 4)
-    buffer.actions[:] = batch.actions.numpy().reshape(size, 1, 1)
-    buffer.log_probs[:] = batch.old_log_probs.numpy().reshape(size, 1)
-    buffer.advantages[:] = batch.advantages.numpy().reshape(size, 1)
-    buffer.returns[:] = batch.returns.numpy().reshape(size, 1)
-    buffer.values[:] = values.numpy().reshape(size, 1)
-    buffer.full = True
-    theirs.set_logger(Logger(None, []))
-    theirs.train()
+    pairs = trained_on_the_same(theirs, learner, batch)
+    before = pairs[0][0].weight.clone()
     learner.update(batch, ours.schedule(1.0), 0)
-    for mine, their in pairs:
-        assert torch.allclose(mine.weight, their.weight, atol=1e-6)
-        assert torch.allclose(mine.bias, their.bias, atol=1e-6)
+    assert not torch.equal(pairs[0][0].weight, before)
+    assert_same_layers(pairs)
 
 
 def test_minibatches_are_all_rows_but_a_last_one_alone():
