@@ -23,7 +23,7 @@ from torch import Tensor
 from inscape.agents.copies import Copies, Transition
 from inscape.agents.device import resolve_device
 from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
-from inscape.agents.parallel import Team, mean_of, part_of, team, team_device
+from inscape.agents.parallel import mean_of, part_of, team, team_device
 from inscape.agents.replay import ReplayMemory
 from inscape.agents.settings_checks import require_counts, require_positive, require_shares, require_updates
 from inscape.agents.tensors import learning_threads
@@ -208,7 +208,7 @@ class OffPolicyAgent(Agent):
     def _collect(self, task: Task, copies: Copies, steps: int) -> list[Step]:
         """Acts for train_freq steps in this process's copies; remembers the steps of all, and returns its own."""
         lived = [self._step(copies, steps) for _ in range(self.settings.train_freq)]
-        of_all = lived if self._team is None else joined_steps(self._team, lived)
+        of_all = lived if self._team is None else joined_steps(self._team.gathered(steps_message(lived)))
         for observation, action, happened, action_mask in of_all:
             last_mask = None if action_mask is None else _last_mask(task, happened)
             self.memory.add(observation, action, happened, action_mask, last_mask)
@@ -259,11 +259,10 @@ class OffPolicyAgent(Agent):
         return {"parts": self._team.gathered(self._copies.state_dict())}
 
 
-def joined_steps(team: Team, steps: Sequence[Step]) -> list[Step]:
-    """Returns consecutive steps of all copies, in their order, from those of each process's; in one message."""
+def steps_message(steps: Sequence[Step]) -> State:
+    """Returns what the other processes have to know of consecutive steps of a process's copies."""
     happened = [step.happened for step in steps]
-    masks = [step.action_mask for step in steps if step.action_mask is not None]
-    parts = team.gathered({
+    return {
         # what is observed after a step is what the next one is taken on
         "observation": np.stack([steps[0].observation, *(one.observation for one in happened)]),
         "action": np.stack([step.action for step in steps]),
@@ -272,21 +271,33 @@ def joined_steps(team: Team, steps: Sequence[Step]) -> list[Step]:
         "truncated": np.stack([one.truncated for one in happened]),
         "last": np.concatenate([one.last_observation for one in happened]),
         "ended": [len(one.ended) for one in happened],
-        "mask": np.stack(masks) if masks else None,
-    })  # fmt: skip
+        "masks": [step.action_mask for step in steps],
+    }
+
+
+def joined_steps(parts: Sequence[State]) -> list[Step]:
+    """Returns the steps of all copies, in their order, from what each process said of its own with `steps_message`."""
     names = ("observation", "action", "reward", "terminated", "truncated")
     seen, actions, reward, terminated, truncated = (np.concatenate([p[name] for p in parts], axis=1) for name in names)
-    mask = np.concatenate([part["mask"] for part in parts], axis=1) if masks else None
     last = [np.split(part["last"], np.cumsum(part["ended"])) for part in parts]
     found = []
     observation = seen[0]
-    for t in range(len(steps)):
+    for t in range(len(actions)):
         following, ended = seen[t + 1], np.flatnonzero(terminated[t] | truncated[t])
         rows = np.concatenate([of_part[t] for of_part in last])
         transition = Transition(reward[t], terminated[t], truncated[t], ended, rows, following)
-        found.append(Step(observation, actions[t], transition, None if mask is None else mask[t]))
+        masks = _joined_masks([(part["masks"][t], part["action"].shape[1]) for part in parts])
+        found.append(Step(observation, actions[t], transition, masks))
         observation = following  # the very array, by which the memory knows that nothing lies between
     return found
+
+
+def _joined_masks(parts: Sequence[tuple[Array | None, int]]) -> Array | None:
+    """Returns `[B, A]` from the masks of each process and its number of copies; where one has none, all is legal."""
+    actions = next((mask.shape[1] for mask, _ in parts if mask is not None), None)
+    if actions is None:
+        return None
+    return np.concatenate([np.ones((count, actions), np.bool_) if mask is None else mask for mask, count in parts])
 
 
 def _mean(values: Sequence[Tensor | float]) -> float:

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inscape.agents.copies import Copies
+from inscape.agents.copies import Copies, Transition
+from inscape.agents.off_policy import Step, joined_steps, steps_message
 from inscape.agents.parallel import Team, from_bytes, to_bytes
 from inscape.agents.plugins import make_agent
 from inscape.envs.registry import resolve_task
@@ -204,6 +206,42 @@ def test_what_two_processes_learned_off_policy_acts_in_one(agent: str, world: st
     np.testing.assert_array_equal(one.act(seen), other.act(seen))
     with pytest.raises(UsageError, match=r"2 processes(.|\n)*torchrun"):
         next(other.learn(task, 400))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_steps_of_several_processes_are_joined_in_the_order_of_the_copies(masked: bool) -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(6, 7, 3))  # 5 steps of 7 copies, 1, 2 and 4 of a process
+    whole: list[Step] = []
+    for t in range(5):
+        terminated, truncated = rng.random((2, 7)) < 0.4
+        ended = np.flatnonzero(terminated | truncated)
+        happened = Transition(
+            rng.normal(size=7), terminated, truncated, ended, rng.normal(size=(len(ended), 3)), seen[t + 1]
+        )
+        whole.append(Step(seen[t], rng.integers(0, 4, 7), happened, rng.random((7, 4)) < 0.5 if masked else None))
+    if masked:  # an environment may begin to say what is legal, in one process and not yet in another
+        whole[1].action_mask[0] = True
+
+    def share(step: Step, own: slice) -> Step:
+        happened, mask = step.happened, step.action_mask
+        mine = (happened.ended >= own.start) & (happened.ended < own.stop)
+        part = Transition(
+            happened.reward[own], happened.terminated[own], happened.truncated[own], happened.ended[mine] - own.start,
+            happened.last_observation[mine], happened.observation[own],
+        )  # fmt: skip
+        return Step(step.observation[own], step.action[own], part, None if mask is None else mask[own])
+
+    shares = [[share(step, own) for step in whole] for own in (slice(0, 1), slice(1, 3), slice(3, 7))]
+    if masked:
+        shares[0][1] = shares[0][1]._replace(action_mask=None)
+    joined = joined_steps([steps_message(steps) for steps in shares])
+    for step, other in zip(whole, joined, strict=True):
+        for name, value in vars(step.happened).items():
+            np.testing.assert_array_equal(value, getattr(other.happened, name), err_msg=name)
+        for name in ("observation", "action", "action_mask"):
+            np.testing.assert_array_equal(getattr(step, name), getattr(other, name), err_msg=name)
+    assert all(step.happened.observation is after.observation for step, after in pairwise(joined))
 
 
 def test_states_travel_as_bytes_and_come_back() -> None:
