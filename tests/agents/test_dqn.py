@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import DQN as TheirDQN
 from stable_baselines3.common.logger import Logger
 
+from inscape.agents.blas import _controller
 from inscape.agents.dqn import DQN, DQNSettings, QNetwork, dqn_loss, dqn_target, picture_layout
 from inscape.agents.finite import DivergenceError
 from inscape.agents.networks import pixel_network
@@ -185,6 +186,25 @@ def test_updates_agree_whatever_the_shapes(width, actions, hidden, rows, chosen,
     assert np.allclose(errors, other_errors, atol=1e-5)
     assert np.allclose(parts, other_parts, atol=1e-5, rtol=1e-5)
     assert_same_weights(*made, atol=1e-5)
+
+
+def test_products_of_a_minibatch_take_one_thread_whatever_is_set(monkeypatch):
+    """Those of the target network's values, of many rows, as many as `threads` says."""
+    agent = make_agent("dqn", resolve_task("CartPole"), settings={**SMALL, "threads": 2})
+    kernels, seen = agent._compiled._kernels, {}
+
+    def spied(name):
+        def call(*args):
+            seen.setdefault(name, set()).update(entry["num_threads"] for entry in _controller().info())
+            return getattr(kernels, name)(*args)
+
+        return call
+
+    spies = SimpleNamespace(train=spied("train"), action_values=spied("action_values"))
+    monkeypatch.setattr(agent._compiled, "_kernels", spies)
+    list(agent.learn(resolve_task("CartPole"), 80))
+    assert seen["train"] == {1}
+    assert 2 in seen["action_values"]
 
 
 # ------------------------------------------------------------------------------------------- learning
