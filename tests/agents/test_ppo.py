@@ -89,6 +89,21 @@ def test_passes_end_where_the_policy_has_moved_too_far(name):
         assert next(agent.learn(task, 64))["updates"] == updates, target
 
 
+@pytest.mark.parametrize("name", ["ppo compiled", "ppo torch", "recurrent-ppo", "reinforce"])
+def test_statistics_are_of_what_was_acted_on(name):
+    """Every observation counts once, from the first round on; those of copies that wait for others do not."""
+    spec, *backend = name.split()
+    task = resolve_task("CartPole")
+    settings = {"num_envs": 4} if spec == "reinforce" else {**SMALL, **({"backend": backend[0]} if backend else {})}
+    agent = make_agent(spec, task, settings={**settings, "normalize_observations": True})
+    before = counted = 0
+    for row in agent.learn(task, 128):
+        counted += round((row["steps"] - before) * (1.0 - row.get("waiting", 0.0)))
+        before = row["steps"]
+        assert weights(agent)["encoder.count"] == counted
+    assert (weights(agent)["encoder.variance"] != 1.0).all()
+
+
 # ------------------------------------------------------------------------------------------- learning
 
 
