@@ -351,7 +351,8 @@ class _Loop:
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
 
     def _farewell(self, kept: str) -> str:
-        return f"Interrupted: {kept}.\nGo on with: inscape train --resume {self.run.path}"
+        launcher = f"torchrun --nproc-per-node {process_count()} -m " if process_count() > 1 else ""
+        return f"Interrupted: {kept}.\nGo on with: {launcher}inscape train --resume {self.run.path}"
 
 
 @contextmanager
