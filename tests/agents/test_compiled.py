@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from inscape.agents.a2c import A2C, A2CSettings
 from inscape.agents.actor_critic import Batch
-from inscape.agents.compiled_actor_critic import CompiledLearner
+from inscape.agents.compiled_actor_critic import COLLECTING, CompiledLearner
 from inscape.agents.copies import Copies
 from inscape.agents.distributions import GaussianActions
 from inscape.agents.features import FeatureReader
@@ -28,7 +28,9 @@ from inscape.agents.plugins import default_steps, make_agent
 from inscape.agents.ppo import PPO, PPOSettings
 from inscape.agents.returns import generalized_advantages
 from inscape.agents.rollout import evaluate
+from inscape.envs.lawtools import gaussian
 from inscape.envs.registry import resolve_task
+from inscape.envs.streams import uniform
 from inscape.errors import UsageError
 from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.exactness import assert_resuming_is_exact
@@ -194,6 +196,20 @@ def test_it_draws_from_its_policy(homing):
     assert acted.max() == 3
     assert np.median(acted) == pytest.approx(1.0, abs=0.05)
     assert ((acted > 0) & (acted < 2)).mean() == pytest.approx(math.erf(1 / math.sqrt(2)), abs=0.02)  # one deviation
+
+
+def test_every_dimension_has_noise_of_its_own(homing):
+    """The kernel's source run as plain Python: number `clock · D + d` of the copy's stream, as a normal quantile."""
+    kernels = homing.world.kernel(COLLECTING, compiled=False, constants={"GAUSSIAN": True})
+    mean, log_std = np.array([0.3, -1.0, 2.0], np.float32), np.log([0.5, 1.0, 2.0]).astype(np.float32)
+    actions, taken, wide = np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), np.float32(9)
+    scaling = np.array([[2, 2, 2], [1, 1, 1], [-wide] * 3, [wide, wide, 1]], np.float32)
+    wrong, log_prob, _ = kernels.choose_point(mean, log_std, scaling, taken, 77, 5, actions, 1)
+    noise = np.array([gaussian(uniform(77, 15 + d)) for d in range(3)])
+    assert not wrong
+    assert_allclose(actions, [[0] * 3, mean + np.exp(log_std) * noise], rtol=1e-6)
+    assert_allclose(taken[1], np.clip(2 * actions[1] + 1, scaling[2], scaling[3]), rtol=1e-6)
+    assert log_prob == pytest.approx(float(np.sum(-0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi))), rel=1e-5)
 
 
 def test_ranges_are_torchs():
