@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from inscape.envs.law import States
+from inscape.envs.law import States, World
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
-
-if TYPE_CHECKING:
-    from inscape.envs.law import World
 
 TEMPLATE = "inscape.envs.kernels.enumeration"
 
@@ -133,8 +130,10 @@ def _all_purposes(world: World) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UsageError: their lookup tables differ.
     """
-    packed = [world.packed, *(world.with_purpose(purpose).packed for purpose in world.goals.values())]
-    for name, other in zip(world.goals, packed[1:]):
+    # a world that never ends by itself ends under none of them
+    goals = {} if world.law_function("terminal") is World.terminal else world.goals
+    packed = [world.packed, *(world.with_purpose(purpose).packed for purpose in goals.values())]
+    for name, other in zip(goals, packed[1:]):
         if not all(np.array_equal(mine, theirs) for mine, theirs in zip(packed[0][4:], other[4:])):
             raise UsageError(
                 f"the purpose {name!r} of {world.name} has lookup tables of its own",

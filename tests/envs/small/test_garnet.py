@@ -5,7 +5,7 @@ import pytest
 
 from inscape.envs.small.garnet import Garnet
 from inscape.errors import UsageError
-from inscape.world_models import value_iteration
+from inscape.world_models import TabularModel, value_iteration
 from tests.envs.small.plain import plain_table
 
 
@@ -64,6 +64,8 @@ def test_values_equal_those_of_a_linear_system():
         values = np.linalg.solve(np.eye(40) - gamma * dense[chosen], rewards[chosen])
         policy = (rewards + gamma * dense @ values).argmax(1)
     assert np.allclose(value_iteration(table, gamma, tolerance=1e-10).values, values, atol=1e-9)
+    read = TabularModel.from_world(world)  # its purposes have lookup tables of their own, and none of them ends it
+    assert np.allclose(value_iteration(read, gamma, tolerance=1e-10).values, values, atol=1e-9)
 
 
 def test_large_worlds_are_made_at_once():
