@@ -24,6 +24,8 @@ BARS = {
     "CartPole-v1": 475.0,
     "Pendulum": -200.0,
     "Pendulum-v1": -200.0,
+    "MountainCarContinuous": 90.0,  # the reward_threshold of Gymnasium's MountainCarContinuous-v0
+    "CartPoleSwingUp": 850.0,  # a second to swing up, and upright in the middle of the track from then on: some 900
 }
 """Mean returns that count as solved, where the command line does not say."""
 

@@ -68,9 +68,17 @@ _PPO_BOARD = {
     "num_envs": 128, "num_steps": 32, "epochs": 4, "minibatches": 4, "learning_rate": 2e-3, "gamma": 1.0,
     "entropy_coef": 0.05, "hidden": (128, 128), "activation": "relu",
 }  # fmt: skip
-_PPO_PENDULUM = {
-    "num_envs": 16, "num_steps": 128, "epochs": 10, "minibatches": 16, "learning_rate": 1e-3, "gamma": 0.95,
-    "gae_lambda": 0.95, "normalize_observations": True, "normalize_rewards": True,
+_PPO_CONTROL = {
+    "num_envs": 16, "epochs": 10, "learning_rate": 1e-3, "normalize_observations": True, "normalize_rewards": True,
+}  # fmt: skip
+# 30 of 30 seeds end above −200; of 40 that took 100,000 steps, 38 did
+_PPO_PENDULUM = {**_PPO_CONTROL, "num_steps": 128, "minibatches": 16, "gamma": 0.95}
+# 10 of 10 seeds end above 890 of at most 1,000; of 10 that took 400,000 steps, one ended at 832
+_PPO_SWING_UP = {**_PPO_CONTROL, "num_steps": 256, "minibatches": 32, "gamma": 0.99}
+# 20 of 20 seeds end above 92. The goal is rare and far: many copies find it, entropy keeps them looking.
+_PPO_MOUNTAIN = {
+    **_PPO_CONTROL, "num_envs": 64, "num_steps": 128, "epochs": 5, "minibatches": 32, "gamma": 0.999,
+    "entropy_coef": 0.01,
 }  # fmt: skip
 _PPO_TEAM = {"num_envs": 48, "num_steps": 64, "learning_rate": 1e-3, "entropy_coef": 0.01}
 
@@ -101,7 +109,9 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "frozenlake8x8": Preset(800_000, _PPO_LAKE),
         "frozenlake8x8-firm": Preset(300_000, _PPO_LAKE),
         "fourgoals": Preset(100_000, _PPO_GRID),
-        "pendulum": Preset(100_000, _PPO_PENDULUM),
+        "pendulum": Preset(150_000, _PPO_PENDULUM),
+        "cartpoleswingup": Preset(500_000, _PPO_SWING_UP),
+        "mountaincarcontinuous": Preset(200_000, _PPO_MOUNTAIN),
         "tictactoe": Preset(600_000, _PPO_BOARD),
         # with less entropy self-play circles around the equilibrium: exploited for 0.2 instead of 0.08 chips a game
         "kuhnpoker": Preset(
