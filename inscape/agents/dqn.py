@@ -260,7 +260,8 @@ class DQN(OffPolicyAgent):
         self.optimizer.state[whole] = {
             "step": self._adam_steps, "exp_avg": self._moments[0], "exp_avg_sq": self._moments[1],
         }  # fmt: skip
-        self._compiled = self._compiled_update(task.observation_space)
+        compiles = self._compiles(s.backend, pictures=self.network.picture is not None)
+        self._compiled = _CompiledUpdate(self, task.observation_space) if compiles else None
         self.memory = ReplayMemory(
             s.buffer_size, s.num_envs, task.observation_space, gymnasium.spaces.Discrete(actions), n_step=s.n_step,
             gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
@@ -269,19 +270,6 @@ class DQN(OffPolicyAgent):
         # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = np.random.default_rng([seed, 0])
         self._exploring = np.random.default_rng([seed, 1])
-
-    def _compiled_update(self, space: gymnasium.Space[Any]) -> _CompiledUpdate | None:
-        obstacles = {
-            "pictures": self.network.picture is not None,
-            f"numbers on {self.device}": self.device.type != "cpu",
-            "several processes": self._team is not None,
-        }
-        found = [name for name, there in obstacles.items() if there]
-        if self.settings.backend == "compiled" and found:
-            raise UsageError(
-                f"a compiled update of {found[0]}", expected="numbers on the cpu, in one process", hint="--backend auto"
-            )
-        return None if found or self.settings.backend == "torch" else _CompiledUpdate(self, space)
 
     # ------------------------------------------------------------------------------------------- acting
 

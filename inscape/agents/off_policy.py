@@ -27,7 +27,7 @@ from inscape.agents.parallel import mean_of, part_of, team, team_device
 from inscape.agents.replay import ReplayMemory
 from inscape.agents.settings_checks import require_counts, require_positive, require_shares, require_updates
 from inscape.agents.tensors import learning_threads
-from inscape.errors import PartialObservationError
+from inscape.errors import PartialObservationError, UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.registry import Task
@@ -111,6 +111,24 @@ class OffPolicyAgent(Agent):
         self._task: Task | None = None
         self._copies: Copies | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
+
+    def _compiles(self, backend: str, pictures: bool = False) -> bool:
+        """Returns whether compiled code computes the updates.
+
+        Raises:
+            UsageError: `backend` demands it where only torch can.
+        """
+        obstacles = {
+            "pictures": pictures,
+            f"numbers on {self.device}": self.device.type != "cpu",
+            "several processes": self._team is not None,
+        }
+        found = [name for name, there in obstacles.items() if there]
+        if backend == "compiled" and found:
+            raise UsageError(
+                f"a compiled update of {found[0]}", expected="numbers on the cpu, in one process", hint="--backend auto"
+            )
+        return not found and backend != "torch"
 
     # ------------------------------------------------------------------------------------------- what algorithms say
 

@@ -2,7 +2,7 @@
 
 The file reads top to bottom: settings, mathematics (squashed Gaussian, targets, losses), networks, agent (act, explore,
 update, save). What other agents share is elsewhere: the rounds of learning in `off_policy`, replay in `replay`,
-features in `observations`.
+features in `observations`, the compiled update in `kernels.soft_actor_critic`.
 
 Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905.
 """
@@ -10,10 +10,11 @@ Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications",
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
 import numpy as np
@@ -21,12 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from inscape.agents.blas import blas_threads
+from inscape.agents.features import FeatureReader
 from inscape.agents.finite import divergence
 from inscape.agents.interface import Array, State
 from inscape.agents.networks import as_one_vector, linear, perceptron
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.off_policy import OffPolicyAgent, OffPolicySettings
-from inscape.agents.replay import ReplayMemory
+from inscape.agents.replay import ReplayBatch, ReplayMemory
 from inscape.agents.settings_checks import require_counts, require_positive, require_weights, require_widths
 from inscape.agents.tensors import (
     load_module,
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 
 LOG_STD_RANGE = (-20.0, 2.0)
 """The policy's log standard deviation is kept within this, as in the authors' program."""
+ADAM_EPSILON = 1e-8
+TOLD = ("critic_loss", "actor_loss", "q_value", "entropy", "entropy_coef")
+"""What is reported of each gradient step."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class SACSettings(OffPolicySettings):
     """Widths of the hidden layers, of the policy and of each critic."""
     greedy: bool = True
     """How it acts outside `learn`: True takes the centre of the policy, False draws from it."""
+    backend: Literal["auto", "torch", "compiled"] = "auto"
+    """What computes updates: compiled code (on the CPU, in one process), torch, or whichever fits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -194,7 +202,38 @@ class _Trained:
         vector, self.gradient = as_one_vector(self.parameters)
         self.vector = nn.Parameter(vector)
         self.vector.grad = self.gradient
-        self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, eps=ADAM_EPSILON, fused=True)
+        self._require_moments()
+
+    def _require_moments(self) -> None:
+        """Gives Adam its state before the first step, where it has none: compiled code steps too."""
+        if not self.optimizer.state[self.vector]:
+            moments = torch.zeros((2, *self.vector.shape), device=self.vector.device)
+            self.optimizer.state[self.vector] = {
+                "step": torch.zeros((), device=self.vector.device), "exp_avg": moments[0], "exp_avg_sq": moments[1],
+            }  # fmt: skip
+
+    @property
+    def steps(self) -> Tensor:
+        """Steps Adam has taken, a number."""
+        return self._state["step"]
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
+        """Parameters, gradient and Adam's moments, each `[P]`, in the very memory of the tensors."""
+        moments = self._state["exp_avg"], self._state["exp_avg_sq"]
+        vector, gradient, first, second = (x.detach().numpy() for x in (self.vector, self.gradient, *moments))
+        return vector, gradient, first, second
+
+    @property
+    def _state(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.optimizer.state[self.vector]
+        return state
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Puts in a stored state of the optimiser."""
+        load_optimizer(self.optimizer, arrays)
+        self._require_moments()
 
     def step(self, gradients: Sequence[Tensor], loss: Tensor, steps: int, agent: str) -> None:
         """Takes a step of Adam.
@@ -203,9 +242,12 @@ class _Trained:
             DivergenceError: a gradient is not finite; nothing has changed then.
         """
         torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.gradient)
-        norm = float(torch.linalg.vector_norm(self.gradient))
-        require_finite_gradients(norm, float(loss.detach()), self.named, steps, agent)
+        self.require_finite(float(torch.linalg.vector_norm(self.gradient)), float(loss.detach()), steps, agent)
         self.optimizer.step()
+
+    def require_finite(self, norm: float, loss: float, steps: int, agent: str) -> None:
+        """Raises DivergenceError, naming the tensors, if the norm of the gradient is not finite."""
+        require_finite_gradients(norm, loss, self.named, steps, agent)
 
 
 # --------------------------------------------------------------------------------------------- the agent
@@ -255,6 +297,7 @@ class SAC(OffPolicyAgent):
         self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
         self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
         self._held = np.zeros((s.num_envs, self._size), np.float32)
+        self._compiled = _CompiledUpdate(self, task.observation_space) if self._compiles(s.backend) else None
 
     # ------------------------------------------------------------------------------------------- acting
 
@@ -296,20 +339,24 @@ class SAC(OffPolicyAgent):
                 uniform = torch.rand(shape, generator=self._exploring, device=self.device)
                 self._held = (2 * uniform - 1).cpu().numpy()
             return self._held[self._own]
-        with torch.inference_mode():
-            outputs = self.network.actor(self.network.encoder(observation))
-            mean, log_std = outputs.chunk(2, dim=-1)
-            noise = torch.randn(shape, generator=self._exploring, device=self.device)[self._own]
-            scaled: Array = (mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh().cpu().numpy()
+        noise = torch.randn(shape, generator=self._exploring, device=self.device)[self._own]
+        if self._compiled is not None:
+            scaled = self._compiled.actions(observation, noise.numpy())
+        else:
+            with torch.inference_mode():
+                outputs = self.network.actor(self.network.encoder(observation))
+                mean, log_std = outputs.chunk(2, dim=-1)
+                scaled = (mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh().cpu().numpy()
         if not np.isfinite(scaled).all():
             raise divergence(self.name, self.steps, math.nan, not_finite(self.network.named_parameters()))
         return scaled
 
     def _seen(self, observations: list[Array]) -> None:
         if self.settings.normalize_observations:
-            self.network.encoder.update(np.concatenate(observations))
+            known = self.network.encoder if self._compiled is None else self._compiled.features
+            known.update(np.concatenate(observations))
 
-    def _update(self, count: int, progress: float) -> list[dict[str, Tensor]]:
+    def _update(self, count: int, progress: float) -> Sequence[Mapping[str, Tensor | float]]:
         """Takes gradient steps, on transitions and noise drawn together."""
         size = self.settings.batch_size
         index = self.memory.draw(count * size).reshape(count, size)
@@ -317,7 +364,20 @@ class SAC(OffPolicyAgent):
         if self._team is not None:
             rows, _ = self._team.share(size)
             index, noise = index[:, rows], noise[:, :, rows]
-        drawn = self.memory.take(index.reshape(-1))
+        return self._gradient_steps(self.memory.take(index.reshape(-1)), noise)
+
+    def _gradient_steps(self, drawn: ReplayBatch, noise: Tensor) -> Sequence[Mapping[str, Tensor | float]]:
+        """Takes a gradient step for each minibatch of `drawn`, in which they lie one behind the other.
+
+        Args:
+            drawn: `[count · N, ...]`.
+            noise: `[count, 2, N, D]` ε of the actions drawn at the observations, and at the next ones.
+
+        Raises:
+            DivergenceError: a gradient is not finite; what it was to change has not changed.
+        """
+        if self._compiled is not None:
+            return self._compiled_steps(self._compiled, drawn, noise)
         encoder = self.network.encoder
         columns = (
             encoder(drawn.observation),
@@ -326,8 +386,17 @@ class SAC(OffPolicyAgent):
             encoder(drawn.next_observation),
             self._tensor(drawn.discount),
         )
-        batches = zip(*(torch.split(column, index.shape[1]) for column in columns), strict=True)
+        batches = zip(*(torch.split(column, noise.shape[2]) for column in columns), strict=True)
         return [self.gradient_step(*batch, *noise[k]) for k, batch in enumerate(batches)]
+
+    def _compiled_steps(self, compiled: _CompiledUpdate, drawn: ReplayBatch, noise: Tensor) -> list[dict[str, float]]:
+        critic, policy = self._critic, self._policy
+        taken, found, norm, loss, told = compiled.train(critic, policy, drawn, noise.numpy())
+        critic.steps.add_(taken + (found is policy))
+        policy.steps.add_(taken)
+        if found is not None:
+            found.require_finite(norm, loss, self.steps, self.name)
+        return [dict(zip(TOLD, row, strict=True)) for row in told.tolist()]
 
     def gradient_step(
         self,
@@ -372,13 +441,8 @@ class SAC(OffPolicyAgent):
         _, of_actor, entropy = self._descend(self._policy, loss, of_actor, -log_probs.mean())
         with torch.no_grad():
             self._target.lerp_(self._critic.vector, s.tau)
-        return {
-            "critic_loss": of_critic,
-            "actor_loss": of_actor,
-            "q_value": q_value,
-            "entropy": entropy,
-            "entropy_coef": torch.as_tensor(coefficient),
-        }
+        told = (of_critic, of_actor, q_value, entropy, torch.as_tensor(coefficient))
+        return dict(zip(TOLD, told, strict=True))
 
     def _descend(self, trained: _Trained, loss: Tensor, *told: Tensor) -> list[Tensor]:
         """Takes a step of Adam down the gradient of a loss; returns the loss and the other means `told`, of all rows.
@@ -413,11 +477,64 @@ class SAC(OffPolicyAgent):
 
     def _load_own_state(self, state: State) -> None:
         load_module(self.network, state["network"])
-        load_optimizer(self._policy.optimizer, state["policy_optimizer"])
-        load_optimizer(self._critic.optimizer, state["critic_optimizer"])
+        self._policy.load(state["policy_optimizer"])
+        self._critic.load(state["critic_optimizer"])
         self._held = np.array(state["held"])
         self._acting.set_state(torch.from_numpy(np.array(state["acting"])))
         self._exploring.set_state(torch.from_numpy(np.array(state["exploring"])))
+
+
+class _CompiledUpdate:
+    """Acting and updates in compiled code, on the memory in which an agent's tensors lie."""
+
+    def __init__(self, agent: SAC, space: gymnasium.Space[Any]) -> None:
+        from inscape.agents.kernels import perceptron, soft_actor_critic  # imports Numba
+
+        s, network = agent.settings, agent.network
+        encoder, size = network.encoder, agent._size
+        self.features = FeatureReader(space, s.normalize_observations)
+        for name in self.features.statistics:  # are the encoder's, which are saved
+            self.features.statistics[name] = getattr(encoder, name).numpy()
+        self._kernels, self._settings, self._goal = soft_actor_critic, s, agent._target_entropy
+        self._actor_sizes = np.array([encoder.width, *s.hidden, 2 * size], np.int64)
+        self._critic_sizes = np.array([encoder.width + size, *s.hidden, 1], np.int64)
+        self._actor = agent._policy.vector.detach().numpy()[: perceptron.parameter_count(self._actor_sizes)]
+        self._target = agent._target.numpy()
+        self._acting = np.empty(perceptron.space(self._actor_sizes, s.num_envs), np.float32)
+        self._memory = soft_actor_critic.working_memory(self._critic_sizes, self._actor_sizes, s.batch_size)
+
+    def actions(self, observation: Array, noise: Array) -> Array:
+        """Returns `[B, D]` actions in [−1, 1] drawn from the policy with `[B, D]` noise."""
+        drawn: Array = self._kernels.drawn_actions(
+            self._actor, self._actor_sizes, self.features(observation), noise, LOG_STD_RANGE, self._acting
+        )
+        return drawn
+
+    def train(
+        self, critic: _Trained, policy: _Trained, drawn: ReplayBatch, noise: Array
+    ) -> tuple[int, _Trained | None, float, float, Array]:
+        """Takes a gradient step for each minibatch of `drawn`; arguments as in `SAC._gradient_steps`.
+
+        Returns:
+            steps taken; whose gradient was not finite in the step after them, its norm and its loss; `[taken, 5]` what
+            is `TOLD` of each.
+        """
+        s, kernels = self._settings, self._kernels
+        batches = (
+            self.features(drawn.observation), drawn.action, drawn.reward, self.features(drawn.next_observation),
+            drawn.discount,
+        )  # fmt: skip
+        told = np.empty((len(noise), len(TOLD)), np.float32)
+        rate = float(critic.optimizer.param_groups[0]["lr"])
+        # in products as small as a minibatch's, threads wait for each other longer than they compute
+        with blas_threads(1) if s.threads > 1 else nullcontext():
+            taken, found, norm, loss = kernels.train(
+                critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches,
+                s.batch_size, noise, -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
+                int(critic.steps), int(policy.steps), (rate, ADAM_EPSILON, s.tau, *LOG_STD_RANGE), self._memory, told,
+            )  # fmt: skip
+        broken = {kernels.CRITIC: critic, kernels.POLICY: policy}.get(found)
+        return taken, broken, norm, loss, told[:taken]
 
 
 def _bounded_box(task: Task) -> gymnasium.spaces.Box:

@@ -1,0 +1,286 @@
+"""Gradient steps of soft actor-critic in compiled code: all those of a round in one call.
+
+Each minibatch of N transitions (s, a, r, d, s′) changes, in this order,
+
+    critics   ½·Σ_i mean (Q_i(s, a) − y)²,  y = r + d·(min_i Q⁻_i(s′, a′) − α·log π(a′|s′)),  a′ ~ π(·|s′)    (3, 5)
+    policy    mean (α·log π(ã|s) − min_i Q_i(s, ã)),  ã ~ π(·|s),  with the critics just changed              (7)
+    log α     −log α·(mean log π(ã|s) + H̄), where it is adjusted                                              (18)
+    targets   Q⁻ ← Q⁻ + τ·(Q − Q⁻)
+
+with one α throughout, and actions ã = tanh u, u = μ + σ·ε of noise ε that is given (26). What `inscape.agents.sac`
+does with torch's derivatives is written out here:
+
+    ∂ log π/∂u = 2·tanh u,   ∂ tanh u/∂u = 1 − tanh² u,   ∂u/∂μ = 1,   ∂u/∂ log σ = σ·ε,   ∂ log π/∂ log σ has −1 more,
+
+and nothing flows into log σ where it was clamped.
+
+The policy is a perceptron as `inscape.agents.kernels.perceptron` has it, log α the number after it. The two critics lie
+as `inscape.agents.sac.TwinCritic` has them: for each layer the weights `[2, inputs, outputs]`, then the biases
+`[2, 1, outputs]`. All hidden layers are rectified. Minibatches lie one behind the other, as in `q_network`.
+
+Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905; equations in
+brackets.
+"""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import math
+
+import numpy as np
+
+from inscape.agents.kernels.perceptron import FLOAT, RELU, activate, adam, backward, forward, inline, jit, norm, space
+
+ALL_STEPS, CRITIC, POLICY = 0, 1, 2
+"""What `train` reports: every step was taken, or whose gradient was not finite."""
+CONSTANT = 0.5 * math.log(2 * math.pi) + 2 * math.log(2)
+
+
+@inline
+def clamped(value, low, high):
+    """Returns a number kept within bounds; NaN stays NaN."""
+    return low if value < low else (high if value > high else value)
+
+
+@jit
+def squashed_gaussian(outputs, noise, log_std_range, actions, log_probs):
+    """Writes `actions [N, D]` tanh(μ + σ·ε) and their `log_probs [N]`, for `outputs [N, 2·D]`, μ and log σ."""
+    size = noise.shape[1]
+    low, high = log_std_range
+    for i in range(len(log_probs)):
+        total = 0.0
+        for d in range(size):
+            log_std = clamped(np.float64(outputs[i, size + d]), low, high)
+            e = np.float64(noise[i, d])
+            u = outputs[i, d] + math.exp(log_std) * e
+            softplus = max(-2.0 * u, 0.0) + math.log1p(math.exp(-2.0 * abs(u)))
+            total += 2.0 * (u + softplus) - log_std - (0.5 * e * e + CONSTANT)
+            actions[i, d] = math.tanh(u)
+        log_probs[i] = total
+
+
+@jit
+def drawn_actions(W, sizes, X, noise, log_std_range, H):
+    """Returns `[N, D]` actions in [−1, 1] of the policy at features `X [N, F]`; `H` is working memory for them."""
+    actions, log_probs = np.empty(noise.shape, np.float32), np.empty(len(noise), np.float32)
+    squashed_gaussian(forward(W, sizes, RELU, X, H), noise, log_std_range, actions, log_probs)
+    return actions
+
+
+@jit
+def layer(W, at, n, m, i):
+    """Returns the weight `[n, m]` and bias `[m]` of critic i, views of `W`, in a layer that begins at `at`."""
+    weights, biases = at + i * n * m, at + 2 * n * m + i * m
+    return W[weights : weights + n * m].reshape((n, m)), W[biases : biases + m]
+
+
+@jit
+def critic_forward(W, sizes, i, X, H):
+    """Fills `H` for the rows `X [N, F + D]`, features and actions; returns `[N, 1]` Q_i, a view of it."""
+    rows, at, place = X.shape[0], 0, 0
+    inputs = X
+    for k in range(len(sizes) - 1):
+        n, m = sizes[k], sizes[k + 1]
+        weight, bias = layer(W, at, n, m, i)
+        Z = H[place : place + rows * m].reshape((rows, m))
+        np.dot(inputs, weight, Z)
+        activate(Z, bias, RELU, k == len(sizes) - 2)
+        at += 2 * m * (n + 1)
+        place += rows * m
+        inputs = Z
+    return inputs
+
+
+@jit
+def critic_backward(W, sizes, i, X, H, delta, G, D, of_actions):
+    """Writes the gradient of a loss whose derivative by Q_i is `delta [N, 1]`, after `critic_forward` left `H`.
+
+    Args:
+        G: laid out like `W`, the gradient by the parameters of critic i; with length 0 it is not computed.
+        D: `[2, N · widest]` working memory.
+        of_actions: `[N, D]`, the gradient by the last D columns of `X`; with N = 0 it is not computed.
+    """
+    rows = X.shape[0]
+    at, place = 0, 0
+    for k in range(len(sizes) - 1):
+        at += 2 * sizes[k + 1] * (sizes[k] + 1)
+        place += rows * sizes[k + 1]
+    current = delta
+    for k in range(len(sizes) - 2, -1, -1):
+        n, m = sizes[k], sizes[k + 1]
+        at -= 2 * m * (n + 1)
+        place -= rows * m
+        inputs = X if k == 0 else H[place - rows * n : place].reshape((rows, n))
+        weight, _ = layer(W, at, n, m, i)
+        if len(G):
+            of_weight, of_bias = layer(G, at, n, m, i)
+            np.dot(inputs.T, current, of_weight)
+            of_bias[:] = FLOAT(0)
+            for row in range(rows):
+                r = np.uint64(row)
+                for j in range(np.uint64(m)):
+                    of_bias[j] += current[r, j]
+        if k > 0:
+            before = D[k % 2, : rows * n].reshape((rows, n))
+            np.dot(current, weight.T, before)
+            d, y = before.reshape(-1), inputs.reshape(-1)
+            for j in range(np.uint64(d.size)):  # where rectified to 0; through NaN it goes on, to be found
+                d[j] = FLOAT(0) if y[j] <= FLOAT(0) else d[j]
+            current = before
+        elif len(of_actions):
+            np.dot(current, weight[n - of_actions.shape[1] :].T, of_actions)
+
+
+@inline
+def lesser(first, second):
+    """Returns the lesser value and how much of its derivative is the first's: half where they are equal; NaN stays."""
+    if first < second:
+        return first, FLOAT(1)
+    if second < first:
+        return second, FLOAT(0)
+    return FLOAT(0.5) * (first + second), FLOAT(0.5)
+
+
+@jit
+def side_by_side(features, actions, X):
+    """Writes `X [N, F + D]`."""
+    width = features.shape[1]
+    for i in range(X.shape[0]):
+        X[i, :width] = features[i]
+        X[i, width:] = actions[i]
+
+
+@jit
+def descend(
+    critic, policy, target, sizes, actor_sizes, batch, noise, next_noise, fixed, goal, critic_step, policy_step, settings,
+    memory, told,
+):  # fmt: skip
+    """Takes one gradient step; arguments as in `train`, of one minibatch. The steps count from 1.
+
+    Returns:
+        ALL_STEPS, or whose gradient is not finite (it has not been applied); its norm, and its loss.
+    """
+    features, actions, rewards, next_features, discounts = batch
+    rate, epsilon, tau, low, high = settings
+    X, drawn, log_probs, H, H_critic, delta, D, of_outputs, of_action, of_other = memory
+    log_std_range = (low, high)
+    count, size = drawn.shape
+    actor = policy[0][: policy[0].size - (0 if fixed >= 0 else 1)]
+    coefficient = FLOAT(fixed if fixed >= 0 else math.exp(policy[0][actor.size]))
+    share = FLOAT(1.0 / count)
+    nothing = of_action[:0]
+
+    # critics
+    squashed_gaussian(forward(actor, actor_sizes, RELU, next_features, H), next_noise, log_std_range, drawn, log_probs)
+    side_by_side(next_features, drawn, X)
+    next_first = critic_forward(target, sizes, 0, X, H_critic[0])
+    next_second = critic_forward(target, sizes, 1, X, H_critic[1])
+    targets = np.empty(count, np.float32)
+    for i in range(count):
+        value, _ = lesser(next_first[i, 0], next_second[i, 0])
+        targets[i] = rewards[i] + discounts[i] * (value - coefficient * log_probs[i])
+    side_by_side(features, actions, X)
+    loss, total = 0.0, 0.0
+    for which in range(2):
+        values = critic_forward(critic[0], sizes, which, X, H_critic[0])
+        for i in range(count):
+            error = values[i, 0] - targets[i]
+            loss += 0.5 * error * error
+            total += values[i, 0]
+            delta[i, 0] = error * share
+        critic_backward(critic[0], sizes, which, X, H_critic[0], delta, critic[1], D, nothing)
+    loss /= count
+    length = norm(critic[1])
+    if not np.isfinite(length):
+        return CRITIC, length, loss
+    adam(critic[0], critic[1], critic[2], critic[3], critic_step, rate, 1.0, epsilon)
+    told[0], told[2] = loss, total / (2 * count)
+
+    # policy and log α
+    outputs = forward(actor, actor_sizes, RELU, features, H)
+    squashed_gaussian(outputs, noise, log_std_range, drawn, log_probs)
+    side_by_side(features, drawn, X)
+    first = critic_forward(critic[0], sizes, 0, X, H_critic[0])
+    second = critic_forward(critic[0], sizes, 1, X, H_critic[1])
+    loss, total = 0.0, 0.0
+    parts = np.empty(count, np.float32)
+    for i in range(count):
+        value, parts[i] = lesser(first[i, 0], second[i, 0])
+        loss += coefficient * log_probs[i] - value
+        total += log_probs[i]
+        delta[i, 0] = -share * parts[i]
+    critic_backward(critic[0], sizes, 0, X, H_critic[0], delta, critic[1][:0], D, of_action)
+    for i in range(count):
+        delta[i, 0] = -share * (FLOAT(1) - parts[i])
+    critic_backward(critic[0], sizes, 1, X, H_critic[1], delta, critic[1][:0], D, of_other)
+    for i in range(count):
+        for d in range(size):
+            a, raw = drawn[i, d], outputs[i, size + d]
+            of_value = (of_action[i, d] + of_other[i, d]) * (FLOAT(1) - a * a)
+            slope = FLOAT(2) * share * coefficient * a + of_value
+            of_outputs[i, d] = slope
+            inside = low <= raw and raw <= high
+            of_outputs[i, size + d] = slope * math.exp(raw) * noise[i, d] - share * coefficient if inside else 0.0
+    backward(actor, actor_sizes, RELU, features, H, of_outputs, policy[1][: actor.size], D)
+    loss, mean = loss / count, total / count
+    told[1], told[3], told[4] = loss, -mean, coefficient
+    if fixed < 0:
+        policy[1][actor.size] = -(mean + goal)
+        loss -= policy[0][actor.size] * (mean + goal)
+    length = norm(policy[1])
+    if not np.isfinite(length):
+        return POLICY, length, loss
+    adam(policy[0], policy[1], policy[2], policy[3], policy_step, rate, 1.0, epsilon)
+
+    keep = FLOAT(1.0 - tau)
+    for i in range(np.uint64(target.size)):
+        target[i] = critic[0][i] - keep * (critic[0][i] - target[i])  # with τ = 1 a copy, exactly
+    return ALL_STEPS, length, loss
+
+
+@jit
+def train(
+    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, critic_steps, policy_steps, settings,
+    memory, told,
+):  # fmt: skip
+    """Takes a gradient step for each batch of the rows given.
+
+    Args:
+        critic: parameters, gradient and Adam's two moments, each `[P]`; changed.
+        policy: the same of the policy, with log α at the end where that is adjusted.
+        target: parameters of the target critics, changed.
+        sizes: of a critic, from F + D to 1. actor_sizes: from F to 2·D.
+        batches: features `[rows, F]`, actions `[rows, D]`, rewards `[rows]`, next features, discounts.
+        noise: `[steps, 2, batch, D]` ε of ã, and of a′.
+        fixed: α where it is not adjusted; else −1.
+        goal: the target entropy H̄.
+        critic_steps: gradient steps Adam has taken before. policy_steps: likewise.
+        settings: learning rate, Adam's ε, τ, and the bounds of log σ.
+        memory: working memory for a batch; see `working_memory`.
+        told: `[steps, 5]` of each step critic loss, actor loss, mean Q(s, a), entropy, α; written.
+
+    Returns:
+        steps taken; ALL_STEPS, or whose gradient was not finite in the step after them; the norm and the loss there.
+    """
+    steps = noise.shape[0]
+    features, actions, rewards, next_features, discounts = batches
+    for k in range(steps):
+        begin, end = k * batch, (k + 1) * batch
+        rows = (features[begin:end], actions[begin:end], rewards[begin:end], next_features[begin:end], discounts[begin:end])
+        found, length, loss = descend(
+            critic, policy, target, sizes, actor_sizes, rows, noise[k, 0], noise[k, 1], fixed, goal,
+            critic_steps + k + 1, policy_steps + k + 1, settings, memory, told[k],
+        )  # fmt: skip
+        if found != ALL_STEPS:
+            return k, found, length, loss
+    return steps, ALL_STEPS, 0.0, 0.0
+
+
+def working_memory(sizes, actor_sizes, batch):
+    """Returns what `train` needs to work: arrays for `batch` rows."""
+    size, widest = actor_sizes[-1] // 2, max(int(sizes.max()), int(actor_sizes.max()))
+    shapes = (
+        (batch, sizes[0]), (batch, size), (batch,), (space(actor_sizes, batch),), (2, space(sizes, batch)), (batch, 1),
+        (2, batch * widest), (batch, 2 * size), (batch, size), (batch, size),
+    )  # fmt: skip
+    return tuple(np.empty(shape, np.float32) for shape in shapes)
