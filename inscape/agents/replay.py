@@ -342,36 +342,37 @@ class ReplayMemory:
     def take(self, index: Array, weight: Array | None = None) -> ReplayBatch:
         """Returns the transitions at places `index` `[N]`, with weights `[N]` (None: all 1)."""
         weight = np.ones(len(index), np.float32) if weight is None else weight
-        row, copy = index // self.copies, index % self.copies
-        reward, discount, end, terminated = self._sums(row, copy)
-        at = (end, copy)
-        next_mask = None if self._next_mask is None else self._next_mask[at]
-        if next_mask is not None:
+        reward, discount, end, terminated = self._sums(index)
+        next_mask = None
+        if self._next_mask is not None:
+            next_mask = self._next_mask.reshape(-1, self._next_mask.shape[2])[end]
             # a cut whose last mask nobody knows has no target
-            weight = np.where(self._mask_known[at] | terminated, weight, 0.0).astype(np.float32)
-        following = self._reached(end, copy)
+            weight = np.where(self._mask_known.reshape(-1)[end] | terminated, weight, 0.0).astype(np.float32)
+        following = self._reached(end)
         if self.stack == 1:
-            observation = self._observation[row, copy]
+            observation = self._observation.reshape(-1, *self._frame).take(index, axis=0)
         else:
-            observation = self._frames(row, copy)
-            before = observation if self.n_step == 1 else self._frames(end, copy)
+            observation = self._frames(index)
+            before = observation if self.n_step == 1 else self._frames(end)
             following = np.concatenate([before[:, 1:], following[:, None]], axis=1)
-        action = self._action[row, copy]
+        action = self._action.reshape(-1, *self._action.shape[2:]).take(index, axis=0)
         return ReplayBatch(observation, action, reward, following, discount, next_mask, weight, index)
 
-    def _sums(self, row: Array, copy: Array) -> tuple[Array, Array, Array, Array]:
-        """Returns the sums of rewards, the discounts of what follows, the last rows summed, and what terminated."""
-        end, reward = row, self._reward[row, copy]
+    def _sums(self, index: Array) -> tuple[Array, Array, Array, Array]:
+        """Returns the sums of rewards, the discounts of what follows, the last places summed, and what terminated."""
+        # one number for row and copy: looking up by it takes a third of the time that two take
+        rewards, terminations, ends = (x.reshape(-1) for x in (self._reward, self._terminated, self._ended))
+        end, reward = index, rewards.take(index)
         if self.n_step == 1:
-            terminated = self._terminated[row, copy]
+            terminated = terminations.take(index)
             return reward, np.where(terminated, np.float32(0), np.float32(self.gamma)), end, terminated
-        total, discount = reward.astype(np.float64), np.full(len(row), self.gamma)
+        total, discount = reward.astype(np.float64), np.full(len(index), self.gamma)
         for _ in range(self.n_step - 1):
-            going = ~self._ended[end, copy]
-            end = np.where(going, (end + 1) % self.rows, end)
-            total += np.where(going, discount * self._reward[end, copy], 0.0)
+            going = ~ends.take(end)
+            end = np.where(going, (end + self.copies) % rewards.size, end)
+            total += np.where(going, discount * rewards.take(end), 0.0)
             discount = np.where(going, discount * self.gamma, discount)
-        terminated = self._terminated[end, copy]
+        terminated = terminations.take(end)
         return (
             total.astype(np.float32),
             np.where(terminated, 0.0, discount).astype(np.float32),
@@ -379,19 +380,21 @@ class ReplayMemory:
             terminated,
         )
 
-    def _reached(self, row: Array, copy: Array) -> Array:
-        """Returns `[N, ...]` what was observed (its newest frame) after the step of each row."""
+    def _reached(self, index: Array) -> Array:
+        """Returns `[N, ...]` what was observed (its newest frame) after the step at each place."""
         assert self._head is not None
-        following = self._observation[(row + 1) % self.rows, copy]
-        newest = row == (self.added - 1) % self.rows
-        following[newest] = self._head[copy[newest]]
-        places = self._last_at[row, copy]
+        size = self.rows * self.copies
+        following = self._observation.reshape(-1, *self._frame).take((index + self.copies) % size, axis=0)
+        newest = index // self.copies == (self.added - 1) % self.rows
+        following[newest] = self._head[index[newest] % self.copies]
+        places = self._last_at.reshape(-1).take(index)
         last = places >= 0
         following[last] = self._last[places[last]]
-        return np.asarray(following)
+        return following
 
-    def _frames(self, row: Array, copy: Array) -> Array:
-        """Returns `[N, k, ...]` the newest k frames at each row, the first of the episode repeated."""
+    def _frames(self, index: Array) -> Array:
+        """Returns `[N, k, ...]` the newest k frames at each place, the first of the episode repeated."""
+        row, copy = index // self.copies, index % self.copies
         rows = [row]
         for _ in range(self.stack - 1):
             before = (rows[-1] - 1) % self.rows
