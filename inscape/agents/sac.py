@@ -203,37 +203,25 @@ class _Trained:
         self.vector = nn.Parameter(vector)
         self.vector.grad = self.gradient
         self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, eps=ADAM_EPSILON, fused=True)
-        self._require_moments()
+        self._begin()
 
-    def _require_moments(self) -> None:
-        """Gives Adam its state before the first step, where it has none: compiled code steps too."""
+    def _begin(self) -> None:
+        """Gives Adam its state where it has none yet, for compiled code steps too, and looks where it lies."""
+        device = self.vector.device
         if not self.optimizer.state[self.vector]:
-            moments = torch.zeros((2, *self.vector.shape), device=self.vector.device)
+            first, second = torch.zeros((2, *self.vector.shape), device=device)
             self.optimizer.state[self.vector] = {
-                "step": torch.zeros((), device=self.vector.device), "exp_avg": moments[0], "exp_avg_sq": moments[1],
+                "step": torch.zeros((), device=device), "exp_avg": first, "exp_avg_sq": second,
             }  # fmt: skip
-
-    @property
-    def steps(self) -> Tensor:
-        """Steps Adam has taken, a number."""
-        return self._state["step"]
-
-    @property
-    def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """Parameters, gradient and Adam's moments, each `[P]`, in the very memory of the tensors."""
-        moments = self._state["exp_avg"], self._state["exp_avg_sq"]
-        vector, gradient, first, second = (x.detach().numpy() for x in (self.vector, self.gradient, *moments))
-        return vector, gradient, first, second
-
-    @property
-    def _state(self) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = self.optimizer.state[self.vector]
-        return state
+        state = self.optimizer.state[self.vector]
+        tensors = (self.vector, self.gradient, state["exp_avg"], state["exp_avg_sq"], state["step"].view(1))
+        self.arrays = tuple(tensor.detach().numpy() for tensor in tensors) if device.type == "cpu" else ()
+        """Parameters, gradient and Adam's moments `[P]`, its steps `[1]`: the very memory of the tensors on the CPU."""
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Puts in a stored state of the optimiser."""
         load_optimizer(self.optimizer, arrays)
-        self._require_moments()
+        self._begin()
 
     def step(self, gradients: Sequence[Tensor], loss: Tensor, steps: int, agent: str) -> None:
         """Takes a step of Adam.
@@ -391,9 +379,7 @@ class SAC(OffPolicyAgent):
 
     def _compiled_steps(self, compiled: _CompiledUpdate, drawn: ReplayBatch, noise: Tensor) -> list[dict[str, float]]:
         critic, policy = self._critic, self._policy
-        taken, found, norm, loss, told = compiled.train(critic, policy, drawn, noise.numpy())
-        critic.steps.add_(taken + (found is policy))
-        policy.steps.add_(taken)
+        found, norm, loss, told = compiled.train(critic, policy, drawn, noise.numpy())
         if found is not None:
             found.require_finite(norm, loss, self.steps, self.name)
         return [dict(zip(TOLD, row, strict=True)) for row in told.tolist()]
@@ -512,12 +498,12 @@ class _CompiledUpdate:
 
     def train(
         self, critic: _Trained, policy: _Trained, drawn: ReplayBatch, noise: Array
-    ) -> tuple[int, _Trained | None, float, float, Array]:
+    ) -> tuple[_Trained | None, float, float, Array]:
         """Takes a gradient step for each minibatch of `drawn`; arguments as in `SAC._gradient_steps`.
 
         Returns:
-            steps taken; whose gradient was not finite in the step after them, its norm and its loss; `[taken, 5]` what
-            is `TOLD` of each.
+            whose gradient was not finite, where one was: nothing after it was done; its norm and its loss; `[count, 5]`
+            what is `TOLD` of each step.
         """
         s, kernels = self._settings, self._kernels
         batches = (
@@ -528,13 +514,13 @@ class _CompiledUpdate:
         rate = float(critic.optimizer.param_groups[0]["lr"])
         # in products as small as a minibatch's, threads wait for each other longer than they compute
         with blas_threads(1) if s.threads > 1 else nullcontext():
-            taken, found, norm, loss = kernels.train(
+            found, norm, loss = kernels.train(
                 critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches,
                 s.batch_size, noise, -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
-                int(critic.steps), int(policy.steps), (rate, ADAM_EPSILON, s.tau, *LOG_STD_RANGE), self._memory, told,
+                (rate, ADAM_EPSILON, s.tau, *LOG_STD_RANGE), self._memory, told,
             )  # fmt: skip
         broken = {kernels.CRITIC: critic, kernels.POLICY: policy}.get(found)
-        return taken, broken, norm, loss, told[:taken]
+        return broken, norm, loss, told
 
 
 def _bounded_box(task: Task) -> gymnasium.spaces.Box:

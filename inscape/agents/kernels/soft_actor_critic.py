@@ -151,11 +151,18 @@ def side_by_side(features, actions, X):
 
 
 @jit
+def take_step(trained, rate, epsilon):
+    """Takes a step of Adam; `trained` as `critic` in `train`."""
+    W, G, M, V, steps = trained
+    steps[0] += FLOAT(1)
+    adam(W, G, M, V, int(steps[0]), rate, 1.0, epsilon)
+
+
+@jit
 def descend(
-    critic, policy, target, sizes, actor_sizes, batch, noise, next_noise, fixed, goal, critic_step, policy_step, settings,
-    memory, told,
+    critic, policy, target, sizes, actor_sizes, batch, noise, next_noise, fixed, goal, settings, memory, told
 ):  # fmt: skip
-    """Takes one gradient step; arguments as in `train`, of one minibatch. The steps count from 1.
+    """Takes one gradient step; arguments as in `train`, of one minibatch.
 
     Returns:
         ALL_STEPS, or whose gradient is not finite (it has not been applied); its norm, and its loss.
@@ -193,7 +200,7 @@ def descend(
     length = norm(critic[1])
     if not np.isfinite(length):
         return CRITIC, length, loss
-    adam(critic[0], critic[1], critic[2], critic[3], critic_step, rate, 1.0, epsilon)
+    take_step(critic, rate, epsilon)
     told[0], told[2] = loss, total / (2 * count)
 
     # policy and log α
@@ -230,7 +237,7 @@ def descend(
     length = norm(policy[1])
     if not np.isfinite(length):
         return POLICY, length, loss
-    adam(policy[0], policy[1], policy[2], policy[3], policy_step, rate, 1.0, epsilon)
+    take_step(policy, rate, epsilon)
 
     keep = FLOAT(1.0 - tau)
     for i in range(np.uint64(target.size)):
@@ -240,13 +247,12 @@ def descend(
 
 @jit
 def train(
-    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, critic_steps, policy_steps, settings,
-    memory, told,
+    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, settings, memory, told
 ):  # fmt: skip
     """Takes a gradient step for each batch of the rows given.
 
     Args:
-        critic: parameters, gradient and Adam's two moments, each `[P]`; changed.
+        critic: parameters, gradient and Adam's two moments, each `[P]`, and `[1]` the steps Adam has taken; changed.
         policy: the same of the policy, with log α at the end where that is adjusted.
         target: parameters of the target critics, changed.
         sizes: of a critic, from F + D to 1. actor_sizes: from F to 2·D.
@@ -254,26 +260,24 @@ def train(
         noise: `[steps, 2, batch, D]` ε of ã, and of a′.
         fixed: α where it is not adjusted; else −1.
         goal: the target entropy H̄.
-        critic_steps: gradient steps Adam has taken before. policy_steps: likewise.
         settings: learning rate, Adam's ε, τ, and the bounds of log σ.
         memory: working memory for a batch; see `working_memory`.
         told: `[steps, 5]` of each step critic loss, actor loss, mean Q(s, a), entropy, α; written.
 
     Returns:
-        steps taken; ALL_STEPS, or whose gradient was not finite in the step after them; the norm and the loss there.
+        ALL_STEPS, or whose gradient was not finite (nothing after it was done); the norm and the loss there.
     """
-    steps = noise.shape[0]
     features, actions, rewards, next_features, discounts = batches
-    for k in range(steps):
+    for k in range(noise.shape[0]):
         begin, end = k * batch, (k + 1) * batch
         rows = (features[begin:end], actions[begin:end], rewards[begin:end], next_features[begin:end], discounts[begin:end])
         found, length, loss = descend(
-            critic, policy, target, sizes, actor_sizes, rows, noise[k, 0], noise[k, 1], fixed, goal,
-            critic_steps + k + 1, policy_steps + k + 1, settings, memory, told[k],
+            critic, policy, target, sizes, actor_sizes, rows, noise[k, 0], noise[k, 1], fixed, goal, settings, memory,
+            told[k],
         )  # fmt: skip
         if found != ALL_STEPS:
-            return k, found, length, loss
-    return steps, ALL_STEPS, 0.0, 0.0
+            return found, length, loss
+    return ALL_STEPS, 0.0, 0.0
 
 
 def working_memory(sizes, actor_sizes, batch):
