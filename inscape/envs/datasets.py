@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.law import States
-from inscape.envs.registry import Task
+from inscape.envs.registry import Task, gymnasium_spec
 from inscape.envs.trajectory import Trajectory
 from inscape.errors import UsageError
 
@@ -138,10 +138,10 @@ def _one_task(trajectories: Sequence[Trajectory]) -> Task:
 
 def _spec(task: Task) -> gym.envs.registration.EnvSpec | None:
     """Returns what Gymnasium makes the task from; None for a world in a file."""
-    name = task.name if task.world is None else f"inscape/{task.name}-v0"
-    if name not in gym.registry:
+    found = gymnasium_spec(task.name) if task.world is None else gym.registry.get(f"inscape/{task.name}-v0")
+    if found is None:
         return None
-    spec = copy.deepcopy(gym.registry[name])
+    spec = copy.deepcopy(found)
     spec.kwargs.update(task.settings)
     return spec
 

@@ -108,16 +108,47 @@ def make_world(name: str, **settings: Any) -> World:
     return world
 
 
+def gymnasium_spec(name: str, what: str = "world") -> gym.envs.registration.EnvSpec | None:
+    """Returns what Gymnasium knows by a name: an id, or `package.module:id` or `file.py:id`, where importing the module
+    or the file registers the id; None if there is no such environment. `what` is looked for, for messages.
+
+    Raises:
+        UsageError: the name ends like an id (`-v0`), and its module or file is missing or does not register it.
+    """
+    source, _, bare = name.rpartition(":")
+    if not source or name.startswith((PETTINGZOO_PREFIX, PIXELS_PREFIX, "inscape:")):
+        return gym.registry.get(name)
+    before = set(gym.registry)
+    _ = load_file(source, what) if source.endswith(".py") else _load_module(source, what)
+    if bare not in gym.registry and re.search(r"-v\d+$", bare):
+        own = sorted(set(gym.registry) - before)
+        raise UsageError(
+            f"importing {source} registers no Gymnasium environment {bare!r}",
+            expected=f"one of those it registers: {', '.join(own)}"
+            if own
+            else "a module that calls gymnasium.register",
+            hint=closest(bare, own or list(gym.registry)),
+        )
+    return gym.registry.get(bare)
+
+
 def find_spec(name: str) -> WorldSpec | None:
     """Returns the world a name stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if not ours."""
     if name.startswith((PETTINGZOO_PREFIX, PIXELS_PREFIX)):
         return None
     if ":" in name and not name.startswith("inscape:"):
+        if gymnasium_spec(name) is not None:
+            return None
         cls = load_class(name, "world")
         from inscape.envs.law import World
 
         if not (isinstance(cls, type) and issubclass(cls, World)):
-            raise UsageError(f"{name} is {cls!r}", expected="a subclass of inscape.World")
+            theirs = isinstance(cls, type) and issubclass(cls, gym.Env)
+            raise UsageError(
+                f"{name} is {cls!r}",
+                expected="a subclass of inscape.World, or the id of a Gymnasium environment that importing registers",
+                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0" if theirs else "",
+            )
         return WorldSpec(cls.__name__, name, (inspect.getdoc(cls) or "").split("\n")[0])
     bare = name.removeprefix("inscape:").removeprefix("inscape/")
     known = {spec.name: spec for spec in world_specs()}
@@ -244,6 +275,25 @@ def line_of(error: BaseException, file: str | Path) -> int | None:
 # ---------------------------------------------------------------------------------------------- tasks
 
 
+class _ToldMasks(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment with a method `action_masks` that says the same in `info["action_mask"]`, as the others do."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation, self._told(info)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, self._told(info)
+
+    def _told(self, info: dict[str, Any]) -> dict[str, Any]:
+        return {"action_mask": np.asarray(self.get_wrapper_attr("action_masks")(), np.bool_), **info}
+
+
+def _with_masks_told(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return _ToldMasks(env) if env.has_wrapper_attr("action_masks") else env
+
+
 class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
     """Copies of an ordinary environment, of which no two share a stream of chance, whatever the seeds of their runs."""
 
@@ -254,7 +304,26 @@ class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
         own = dict(options or {})
         first = int(own.pop("first_copy", 0))
         seeds: Any = copy_seeds(seed, self.num_envs, first) if isinstance(seed, int) else seed
-        return super().reset(seed=seeds, options=own or None)
+        observation, info = super().reset(seed=seeds, options=own or None)
+        return observation, _with_whole_masks(info)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(actions)
+        return observation, reward, terminated, truncated, _with_whole_masks(info)
+
+
+def _with_whole_masks(info: dict[str, Any]) -> dict[str, Any]:
+    """Returns what copies told with `action_mask [B, A]` bool; all is legal in a copy that told none."""
+    if "action_mask" not in info:
+        return info
+    told, masks = info["_action_mask"], info["action_mask"]
+    if told.all() and masks.dtype != object:
+        return {**info, "action_mask": masks.astype(np.bool_, copy=False)}
+    some = np.asarray(masks[int(np.argmax(told))], np.bool_)
+    rows = [
+        np.asarray(mask, np.bool_) if known else np.ones_like(some) for mask, known in zip(masks, told, strict=True)
+    ]
+    return {**info, "action_mask": np.stack(rows)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,7 +388,10 @@ class Task:
         """Returns one environment, its time limit included."""
         if self.world is not None:
             return self.world.env(render_mode, self.max_episode_steps)
-        return _gymnasium(lambda: gym.make(self.name, render_mode=render_mode, **self.settings), self.name)
+        # not every environment takes a render_mode
+        given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
+        made: gym.Env[Any, Any] = _gymnasium(lambda: gym.make(_gymnasium_id(self.name), **given), self.name)
+        return _with_masks_told(made)
 
     def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
         """Returns `num_envs` copies, time limit included; a Python loop over copies for an ordinary environment."""
@@ -328,7 +400,12 @@ class Task:
         mode = gym.vector.AutoresetMode.SAME_STEP if autoreset == "same-step" else gym.vector.AutoresetMode.NEXT_STEP
         made = _gymnasium(
             lambda: gym.make_vec(
-                self.name, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **self.settings
+                _gymnasium_id(self.name),
+                num_envs,
+                vectorization_mode="sync",
+                vector_kwargs={"autoreset_mode": mode},
+                wrappers=[_with_masks_told],  # type: ignore[list-item]
+                **self.settings,
             ),
             self.name,
         )
@@ -346,7 +423,7 @@ class Task:
 
 def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, a PettingZoo
-    Parallel environment (`pettingzoo:pettingzoo.classic.rps_v2`), or a world of ours seen as pictures (`pixels:WORLD`).
+    environment (`pettingzoo:pettingzoo.classic.rps_v2`), or a world of ours seen as pictures (`pixels:WORLD`).
 
     Raises:
         UsageError: unknown name, setting or value.
@@ -362,22 +439,28 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
         full = name if ":" in name else spec.name
         return Task(full, world, given, world.max_episode_steps)
     if name.startswith(PETTINGZOO_PREFIX):
-        from inscape.envs.players_env import PettingZooTask
+        from inscape.envs.pettingzoo_task import PettingZooTask
 
         theirs = PettingZooTask(name, None, given, None)
         _ = theirs.observation_space  # a missing package or a wrong setting is reported here
         return theirs
-    if name not in gym.registry:
+    registered = gymnasium_spec(name)
+    if registered is None:
         ours = [s.name for s in world_specs()]
         raise UsageError(
             f"no world named {name!r}",
             expected="one of our worlds, a Gymnasium id, or file.py:Class",
             hint=closest(name, [*ours, *gym.registry]) + "; inscape list worlds",
         )
-    registered = gym.registry[name]
     task = Task(name, None, given, registered.max_episode_steps)
     task.env().close()  # a missing package or a wrong setting is reported here
     return task
+
+
+def _gymnasium_id(name: str) -> str:
+    spec = gymnasium_spec(name)
+    assert spec is not None, name
+    return spec.id
 
 
 def _gymnasium(make: Callable[[], Made], name: str) -> Made:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,48 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import arg
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from inscape.experiments.run import RunSettings
+
+
+_WORDS = ConstructorRegistry()
+
+
+@_WORDS.primitive_rule
+def _whole_numbers(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int | None] | None:
+    optional = kind.type == int | None
+    if kind.type is not int and not optional:
+        return None
+
+    def fits(value: Any) -> bool:
+        return (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool))
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{None}|INT" if optional else "INT",
+        instance_from_str=lambda words: None if optional and words[0] == "None" else whole_number(words[0]),
+        is_instance=fits,
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def whole_number(text: str) -> int:
+    """Returns the whole number written as `100000`, `100_000` or `1e5`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise ValueError(f"{text} is no whole number, as 100000, 100_000 or 1e5 are")
+    return int(text) if text.lstrip("+-").replace("_", "").isdecimal() else int(value)
 
 
 def parse(
@@ -51,7 +89,9 @@ def parse(
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
     text = inspect.cleandoc(kind.__doc__ or "")
     more_options = {} if defaults is None else {"default": whole(**defaults)}
-    given: Any = tyro.cli(whole, args=list(argv), prog=f"inscape {command}", description=text, **more_options)
+    given: Any = tyro.cli(
+        whole, args=list(argv), prog=f"inscape {command}", description=text, registry=_WORDS, **more_options
+    )
     for name in ("seed", "evaluate_every", "final_episodes"):
         value = getattr(given, name, None)
         if value is not None and value < 0:
@@ -151,13 +191,12 @@ def _world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
 
     if registry.find_spec(name) is not None or name.startswith(registry.PIXELS_PREFIX):
         return registry.world_settings(name)
-    if name not in gymnasium.registry:
+    spec = registry.gymnasium_spec(name)
+    if spec is None or spec.entry_point is None:
         return {}
-    spec = gymnasium.registry[name]
-    if not isinstance(spec.entry_point, str):
-        return {}
+    entry: Any = spec.entry_point
     try:
-        creator = gymnasium.envs.registration.load_env_creator(spec.entry_point)
+        creator = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     except (
         ImportError,
         gymnasium.error.Error,

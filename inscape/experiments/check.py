@@ -79,6 +79,8 @@ def is_world(target: str) -> bool:
     if ":" in target and not target.startswith("inscape:"):
         if target.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
             return False
+        if registry.gymnasium_spec(target, "world or agent") is not None:
+            return True
         found = registry.load_class(target, "world or agent")
         return isinstance(found, type) and issubclass(found, World)
     return target in gymnasium.registry or registry.find_spec(target) is not None
