@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-import gymnasium
 import numpy as np
 
 from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
-from inscape.agents.self_play import policy_log_probs, require_opponent
+from inscape.agents.self_play import make_opponent, policy_log_probs
 from inscape.envs.opponents_env import OpponentsTask
 from inscape.errors import UsageError
 
@@ -31,7 +30,7 @@ class Independent(Agent):
     It acts through `for_player`, which the rollout asks of it: alone it does not know whom it acts for.
 
     Args:
-        task: a world of several players, in turn or all at once.
+        task: a world of several players, in turn or all at once, ours or a PettingZoo environment.
         seed: player m's learner has M·seed + m.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         settings: of every learner, as its own agent takes them.
@@ -47,18 +46,15 @@ class Independent(Agent):
     def __init__(
         self, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None, algorithm: str = "ppo"
     ) -> None:
-        from inscape.agents.plugins import make_agent
-
         self.algorithm = algorithm
         self.learners: list[Agent] = []
         self._whole = task
         self._tasks = [OpponentsTask.against(task, self, seat) for seat in range(task.players)]
-        if not isinstance(task.action_space, gymnasium.spaces.Discrete):
-            raise UsageError(f"the action space {task.action_space} of {task.name}", expected="Discrete actions")
         for seat, own in enumerate(self._tasks):
-            learner = make_agent(algorithm, own, task.players * seed + seat, device, settings)
-            require_opponent(learner, algorithm)
-            self.learners.append(learner)
+            own_seed = task.players * seed + seat
+            self.learners.append(
+                make_opponent(algorithm, own, own_seed, device, settings, "independent:ppo or independent:dqn")
+            )
         self.settings = getattr(self.learners[0], "settings", None)
         self._names = task.player_names
         self._steps = [0] * task.players

@@ -24,6 +24,7 @@ import numpy as np
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, Array, Metrics, State, can_learn, can_remember, can_resume, learning_task
 from inscape.agents.ratings import fitted
+from inscape.agents.rollout import evaluate_players
 from inscape.envs.law import States, World
 from inscape.envs.opponents_env import OpponentsTask
 from inscape.errors import UsageError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 PRESENT = -1
 """Number of the learner as it is now, among opponents."""
+MATCH_COPIES = 32
+"""Games side by side in environments that are not ours."""
 LEARNING_ONLY = ("copies", "memory")
 """Parts of a learner's state that acting does not need, and that a past self goes without."""
 
@@ -74,7 +77,7 @@ class SelfPlay(Agent):
     of them.
 
     Args:
-        task: a world of several players.
+        task: a world of several players, ours or a PettingZoo environment.
         seed: seed of everything random.
         device: `"auto"`, `"cpu"` or `"cuda"`, for the learner.
         settings: see `SelfPlaySettings`.
@@ -93,10 +96,6 @@ class SelfPlay(Agent):
         self.seed, self.device = seed, device
         self.pool = Pool(self.settings.present, self.settings.random_moves)
         self._whole, self._task = task, OpponentsTask.against(task, self.pool)
-        assert task.world is not None
-        self.world = task.world
-        if not isinstance(task.action_space, gymnasium.spaces.Discrete):
-            raise UsageError(f"the action space {task.action_space} of {task.name}", expected="Discrete actions")
         self.learner = self._make_learner()
         self.pool.present = self.learner
         self.table = GameTable()
@@ -104,12 +103,8 @@ class SelfPlay(Agent):
 
     def _make_learner(self) -> Agent:
         """Returns a new learner, the same at each call."""
-        from inscape.agents.plugins import make_agent
-
-        spec = self.settings.learner
-        learner = make_agent(spec, self._task, self.seed, self.device, self.settings.learner_settings)
-        require_opponent(learner, spec)
-        return learner
+        s = self.settings
+        return make_opponent(s.learner, self._task, self.seed, self.device, s.learner_settings, "--learner ppo or dqn")
 
     # ------------------------------------------------------------------------------------------------ acting
 
@@ -156,12 +151,12 @@ class SelfPlay(Agent):
         report: Metrics = {}
         if s.games:
             rng = np.random.default_rng([self.seed, steps])
-            against_random = match(self.world, frozen, None, s.games, rng)
+            against_random = match(self._whole, frozen, None, s.games, rng)
             self.table.record(member.number, 0, against_random)
             report = _shares("random", against_random)
             total = np.zeros(3, np.int64)
             for other in self.pool.members:
-                counts = match(self.world, frozen, other.agent, s.games, rng)
+                counts = match(self._whole, frozen, other.agent, s.games, rng)
                 self.table.record(member.number, other.number, counts)
                 total += counts
             report |= _shares("pool", total)
@@ -269,6 +264,29 @@ class Pool:
         return self.present
 
 
+def make_opponent(spec: str, task: Task, seed: int, device: str, settings: Any, instead: str) -> Agent:
+    """Returns a new learner that can be an opponent.
+
+    Args:
+        spec, task, seed, device, settings: as `make_agent` takes them.
+        instead: what to try where it does not act in such a task.
+
+    Raises:
+        UsageError: as `make_agent`; or it cannot be an opponent.
+    """
+    from inscape.agents.plugins import make_agent
+
+    try:
+        learner = make_agent(spec, task, seed, device, settings)
+    except UsageError as error:
+        if "inscape train" not in error.hint:
+            raise
+        # a learner names who would learn here in its place, as if it were to learn alone
+        raise UsageError(error.found, expected=error.expected, hint=instead) from error
+    require_opponent(learner, spec)
+    return learner
+
+
 def require_opponent(learner: Agent, spec: str) -> None:
     """Refuses a learner that cannot be saved or cannot say its probabilities, or that remembers: opponents are asked
     without a past, and would act as at an episode's first step."""
@@ -318,21 +336,34 @@ class GameTable:
         return fitted(self.scores, anchor=0, prior_draws=1)
 
 
-def match(world: World, one: Agent, other: Agent | None, games: int, rng: np.random.Generator) -> Array:
+def match(task: Task, one: Agent, other: Agent | None, games: int, rng: np.random.Generator) -> Array:
     """Returns `[3]` how many games `one` won, drew and lost; from each seat about as many.
 
     Both play as they learn (`policy_log_probs`), the other seats all as `other`; None plays at random. A game is won by
     whoever has the higher return than the best of the others.
 
     Args:
-        world: of several players.
+        task: of several players, with Discrete actions.
         one, other: agents that say their probabilities.
         games: how many.
         rng: of everything that happens.
     """
-    seat = np.arange(games) % world.players
-    returns = np.zeros((games, world.players))
-    states, going = world.sample_initial(games, rng), np.arange(games)
+    seat = np.arange(games) % task.players
+    if task.world is not None:
+        returns = _returns_by_law(task.world, one, other, seat, rng)
+    else:
+        returns = _returns_elsewhere(task, one, other, seat, rng)
+    rows = np.arange(games)
+    own = returns[rows, seat]
+    returns[rows, seat] = -np.inf
+    ahead = np.sign(own - returns.max(axis=1))
+    return np.array([(ahead > 0).sum(), (ahead == 0).sum(), (ahead < 0).sum()])
+
+
+def _returns_by_law(world: World, one: Agent, other: Agent | None, seat: Array, rng: np.random.Generator) -> Array:
+    """Returns `[G, M]` what the players gain, all games side by side."""
+    returns = np.zeros((len(seat), world.players))
+    states, going = world.sample_initial(len(seat), rng), np.arange(len(seat))
     elapsed, limit = 0, world.max_episode_steps
     while len(going) and (limit is None or elapsed < limit):
         if world.simultaneous:
@@ -345,11 +376,33 @@ def match(world: World, one: Agent, other: Agent | None, games: int, rng: np.ran
         returns[going] += rewards
         states, going = states[~ended], going[~ended]
         elapsed += 1
-    rows = np.arange(games)
-    own = returns[rows, seat]
-    returns[rows, seat] = -np.inf
-    ahead = np.sign(own - returns.max(axis=1))
-    return np.array([(ahead > 0).sum(), (ahead == 0).sum(), (ahead < 0).sum()])
+    return returns
+
+
+def _returns_elsewhere(task: Task, one: Agent, other: Agent | None, seat: Array, rng: np.random.Generator) -> Array:
+    """Returns `[G, M]` what the players gain in an environment that is not ours, in a few copies at a time."""
+    returns = np.zeros((len(seat), task.players))
+    for place in range(task.players):
+        rows = np.flatnonzero(seat == place)
+        if len(rows):
+            agents = [_Playing(task, one if k == place else other, rng) for k in range(task.players)]
+            found = evaluate_players(agents, task, len(rows), seed=int(rng.integers(2**32)), max_copies=MATCH_COPIES)
+            returns[rows] = np.stack([evaluation.returns for evaluation in found], axis=1)
+    return returns
+
+
+class _Playing(Agent):
+    """An agent as it plays while it learns; None plays at random."""
+
+    def __init__(self, task: Task, agent: Agent | None, rng: np.random.Generator) -> None:
+        self._space = cast(gymnasium.spaces.Discrete, task.action_space)
+        self._agent, self._rng = agent, rng
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        mask = np.ones((len(observation), int(self._space.n)), np.bool_) if action_mask is None else action_mask
+        everybody = np.ones(len(observation), np.bool_)
+        chosen = _chosen(observation, mask, everybody, self._agent, None, self._rng)
+        return chosen + int(self._space.start)
 
 
 def _joint(
@@ -361,9 +414,9 @@ def _joint(
 
 
 def _chosen(
-    observation: Array, mask: Array, mine: Array, one: Agent, other: Agent | None, rng: np.random.Generator
+    observation: Array, mask: Array, mine: Array, one: Agent | None, other: Agent | None, rng: np.random.Generator
 ) -> Array:
-    """Returns `[n]` actions: of `one` where `mine`, else of `other`."""
+    """Returns `[n]` indices of actions: of `one` where `mine`, else of `other`; None plays at random."""
     actions = np.empty(len(mine), np.int64)
     for agent, rows in ((one, np.flatnonzero(mine)), (other, np.flatnonzero(~mine))):
         if len(rows):

@@ -3,6 +3,8 @@
     task = OpponentsTask.against(resolve_task("TicTacToe"), opponents)
     task.vector_env(64)          # 64 games; what is observed, legal and gained is the learner's
 
+In PettingZoo environments it is `pettingzoo_opponents.ForeignOpponentsVectorEnv` that does it.
+
 Who the others are is asked of `Opponents`: past selves (`agents.self_play`) or other learners (`agents.independent`).
 """
 
@@ -19,6 +21,7 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
 from inscape.envs.law import States, World
+from inscape.envs.pettingzoo_task import PettingZooTask
 from inscape.envs.players_env import no_single_environment
 from inscape.envs.registry import Autoreset, Task
 from inscape.errors import UsageError
@@ -168,10 +171,7 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
     def _choices(self, rows: Array, players: Array, observation: Array, mask: Array | None) -> Array:
         """Draws what opponents do, each copy from its own stream."""
         probability = self.opponents.probabilities(self._opponent[rows], players, observation, mask)
-        cumulative = np.cumsum(probability, axis=1)
-        # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
-        draws = self._uniforms(rows)[:, None] * cumulative[:, -1:]
-        return np.asarray(np.argmax(cumulative > draws, axis=1))
+        return drawn_actions(probability, self._uniforms(rows))
 
     def _advance(self, rows: Array, chosen: Array) -> tuple[Array, Array, Array]:
         """Steps these copies by the law; returns what the learner gained, and both flags.
@@ -285,6 +285,13 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         self._keys[:], self._clock[:], self._elapsed[:], self._seat[:], self._opponent[:] = copies
 
 
+def drawn_actions(probability: Array, numbers: Array) -> Array:
+    """Returns `[n]` indices drawn with probabilities `[n, A]` by numbers `[n]` uniform in [0, 1)."""
+    cumulative = np.cumsum(probability, axis=1)
+    # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
+    return np.asarray(np.argmax(cumulative > numbers[:, None] * cumulative[:, -1:], axis=1))
+
+
 @dataclass(frozen=True, eq=False)
 class OpponentsTask(Task):
     """A world of several players as a task of the one who learns in it; no law of one player, so `world` is None.
@@ -304,17 +311,22 @@ class OpponentsTask(Task):
         """Returns the task.
 
         Raises:
-            UsageError: it has one player, or no law of ours.
+            UsageError: it has one player, actions that are not Discrete, or neither a law nor players of PettingZoo's.
         """
         if whole.players == 1:
             raise UsageError(
                 f"{whole.name} has one player", expected="a world of several", hint="TicTacToe; inscape list worlds"
             )
-        if whole.world is None:
+        if whole.world is None and not isinstance(whole, PettingZooTask):
             raise UsageError(
-                f"{whole.name} is no world of ours",
-                expected="a world whose law lets opponents move inside a step",
-                hint=f"one policy for all players: inscape train ppo {whole.name}",
+                f"{whole.name} is neither a world of ours nor a PettingZoo environment",
+                expected="what lets opponents move inside a step",
+            )
+        if not isinstance(whole.action_space, gym.spaces.Discrete):
+            raise UsageError(
+                f"the action space {whole.action_space} of {whole.name}",
+                expected="Discrete actions, of which opponents say their probabilities",
+                hint=f"one policy for all players: inscape train ppo {whole.name}" if whole.simultaneous else "",
             )
         return OpponentsTask(whole.name, None, whole.settings, whole.max_episode_steps, whole, opponents, seat)
 
@@ -339,6 +351,10 @@ class OpponentsTask(Task):
         """
         if autoreset != "same-step":
             raise UsageError(f"autoreset {autoreset!r} against opponents", expected="same-step")
+        if isinstance(self.whole, PettingZooTask):
+            from inscape.envs.pettingzoo_opponents import ForeignOpponentsVectorEnv
+
+            return ForeignOpponentsVectorEnv(self.whole, num_envs, self.opponents, self.seat)
         assert self.whole.world is not None
         return OpponentsVectorEnv(self.whole.world, num_envs, self.opponents, self.seat, self.max_episode_steps)
 

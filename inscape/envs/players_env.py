@@ -2,8 +2,7 @@
 
     one_player(resolve_task("StagHunt")).vector_env(16)      # 8 copies × 2 hunters, a row each
 
-What learns on such rows is one policy for all players ("parameter sharing"). `PettingZooTask` reads any PettingZoo
-Parallel environment as a task of several players: `resolve_task("pettingzoo:pettingzoo.classic.rps_v2")`.
+What learns on such rows is one policy for all players ("parameter sharing").
 
 Source: Gupta, Egorov & Kochenderfer (2017), "Cooperative multi-agent control using deep reinforcement learning",
 AAMAS workshops, LNCS 10642, §4 (parameter sharing).
@@ -11,18 +10,16 @@ AAMAS workshops, LNCS 10642, §4 (parameter sharing).
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from inscape.envs.registry import PETTINGZOO_PREFIX, Autoreset, Task
-from inscape.envs.streams import copy_seeds
+from inscape.envs.registry import Autoreset, Task
 from inscape.errors import UsageError
 
 Array = np.ndarray
@@ -149,204 +146,11 @@ def one_player(task: Task) -> Task:
     return PlayersTask(task.name, None, task.settings, task.max_episode_steps, task)
 
 
-# ------------------------------------------------------------------------------------------------ other people's
-
-
-@dataclass(frozen=True, eq=False)
-class PettingZooTask(Task):
-    """A PettingZoo Parallel environment, named by its module: `pettingzoo:pettingzoo.butterfly.pistonball_v6`.
-
-    All players have the same spaces. Observations that are `{"observation", "action_mask"}` are taken apart; a mask in
-    the infos is used too. Who leaves early observes zeros, gets nothing and is not asked, until the episode ends for
-    all; it ends by time (`truncated`) if anybody's does. Arguments of `parallel_env` are `settings`.
-    """
-
-    @cached_property
-    def _parallel(self) -> Any:
-        path = self.name.removeprefix(PETTINGZOO_PREFIX)
-        try:
-            module = importlib.import_module(path)
-        except ImportError as error:
-            raise UsageError(
-                f"{self.name} does not import: {error}",
-                expected="the module of a PettingZoo environment, and what it needs installed",
-                hint="pettingzoo:pettingzoo.classic.rps_v2",
-            ) from error
-        if not callable(getattr(module, "parallel_env", None)):
-            raise UsageError(
-                f"the module {path} has no parallel_env",
-                expected="an environment whose players act all at once",
-                hint="games in turn: inscape list worlds",
-            )
-        return module.parallel_env
-
-    def make(self) -> Any:
-        """Returns one Parallel environment."""
-        try:
-            return self._parallel(**self.settings)
-        except TypeError as error:
-            raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
-
-    @cached_property
-    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
-        env = self.make()
-        spaces = [(_plain_space(env.observation_space(name)), env.action_space(name)) for name in env.possible_agents]
-        env.close()
-        for name, pair in zip(env.possible_agents, spaces, strict=True):
-            if pair != spaces[0]:
-                raise UsageError(
-                    f"{self.name}: {name} has the spaces {pair[0]}, {pair[1]}, and {env.possible_agents[0]} has "
-                    f"{spaces[0][0]}, {spaces[0][1]}",
-                    expected="the same for all players",
-                    hint="SuperSuit's pad_observations_v0 and pad_action_space_v0 make them so",
-                )
-        observation, action = spaces[0]
-        return observation, action
-
-    @cached_property
-    def player_names(self) -> tuple[str, ...]:
-        """The players' names, in PettingZoo's order."""
-        env = self.make()
-        names = tuple(env.possible_agents)
-        env.close()
-        return names
-
-    @property
-    def players(self) -> int:
-        """How many act."""
-        return len(self.player_names)
-
-    @property
-    def simultaneous(self) -> bool:
-        """Whether all players act at once: they do."""
-        return True
-
-    def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """Refuses: a Gymnasium environment has one player."""
-        raise no_single_environment(self)
-
-    def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> VectorEnv[Any, Any, Any]:
-        """Returns `num_envs` copies, arrays as those of our own worlds of several players; a Python loop over them."""
-        return ParallelVectorEnv(self, num_envs, autoreset)
-
-
-class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
-    """Copies of a PettingZoo Parallel environment: observations `[B, M, ...]`, rewards `[B, M]`, masks `[B, M, A]`.
-
-    Args:
-        task: what to make copies of.
-        num_envs: B.
-        autoreset: `"same-step"` (last observations in `infos["final_obs"]`) or `"next-step"`.
-    """
-
-    def __init__(self, task: PettingZooTask, num_envs: int, autoreset: Autoreset) -> None:
-        self.task, self.num_envs = task, num_envs
-        self._same_step = autoreset == "same-step"
-        mode = AutoresetMode.SAME_STEP if self._same_step else AutoresetMode.NEXT_STEP
-        self.metadata = {"autoreset_mode": mode, "render_modes": []}
-        self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
-        shape = num_envs, task.players
-        space: gym.Space[Any]
-        for name in ("observation_space", "action_space"):
-            space = getattr(self, f"single_{name}")
-            for count in reversed(shape):
-                space = batch_space(space, count)
-            setattr(self, name, space)
-        self.copies = [task.make() for _ in range(num_envs)]
-        observation = self.single_observation_space
-        self._seen = np.zeros((*shape, *(observation.shape or ())), observation.dtype)
-        self._actions = int(self.single_action_space.n) if isinstance(self.single_action_space, _DISCRETE) else 0
-        self._mask = np.ones((*shape, max(1, self._actions)), np.bool_)
-        self._restricts = False
-        self._ended = np.zeros(num_envs, np.bool_)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on.
-
-        Args:
-            seed: of all copies.
-            options: `"first_copy"`: how many copies other processes have before these.
-        """
-        first = int((options or {}).get("first_copy", 0))
-        seeds = [None] * self.num_envs if seed is None else copy_seeds(seed, self.num_envs, first)
-        for copy, own in enumerate(seeds):
-            self._begin(copy, own)
-        return self._seen.copy(), self._info()
-
-    def _begin(self, copy: int, seed: int | None = None) -> None:
-        self._look(copy, *self.copies[copy].reset(seed=seed))
-        self._ended[copy] = False
-
-    def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
-        rewards = np.zeros((self.num_envs, self.task.players))
-        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
-        for copy in range(self.num_envs):
-            if self._ended[copy]:
-                self._begin(copy)
-            else:
-                terminated[copy], truncated[copy] = self._step(copy, actions[copy], rewards[copy])
-        self._ended = terminated | truncated
-        final = self._seen.copy() if self._same_step and self._ended.any() else None
-        if self._same_step:
-            for ended in np.flatnonzero(self._ended).tolist():
-                self._begin(ended)
-        info = self._info()
-        if final is not None:
-            info |= {"final_obs": final, "_final_obs": terminated | truncated}
-        return self._seen.copy(), rewards, terminated, truncated, info
-
-    def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
-        """Steps one copy; writes rewards `[M]`; returns whether the episode ended, and whether by time."""
-        env, names = self.copies[copy], self.task.player_names
-        chosen = {name: _as_given(actions[m]) for m, name in enumerate(names) if name in env.agents}
-        observations, gained, ended, late, infos = env.step(chosen)
-        self._look(copy, observations, infos)
-        for m, name in enumerate(names):
-            rewards[m] = gained.get(name, 0.0)
-        if env.agents and not all(ended.get(name, False) or late.get(name, False) for name in chosen):
-            return False, False
-        by_time = any(late.get(name, False) and not ended.get(name, False) for name in chosen)
-        return not by_time, by_time
-
-    def _look(self, copy: int, observations: dict[str, Any], infos: dict[str, Any]) -> None:
-        for m, name in enumerate(self.task.player_names):
-            if name not in observations:
-                self._seen[copy, m], self._mask[copy, m] = 0, True
-                continue
-            seen, mask = observations[name], infos.get(name, {}).get("action_mask")
-            if isinstance(seen, dict):
-                seen, mask = seen["observation"], seen.get("action_mask", mask)
-            self._seen[copy, m] = seen
-            if mask is not None and self._actions:
-                # nothing is legal for one whose part is over: nobody asks it
-                self._mask[copy, m] = np.asarray(mask, np.bool_) | (not np.any(mask))
-                self._restricts = True
-
-    def _info(self) -> dict[str, Any]:
-        return {"action_mask": self._mask.copy()} if self._restricts else {}
-
-    def close(self, **kwargs: Any) -> None:
-        for env in self.copies:
-            env.close()
-
-
-_DISCRETE = gym.spaces.Discrete
-
-
-def _as_given(action: Array) -> Any:
-    return int(action) if np.ndim(action) == 0 else action
-
-
-def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:
-    return space["observation"] if isinstance(space, gym.spaces.Dict) and "observation" in space.spaces else space
-
-
 def no_single_environment(task: Task) -> UsageError:
     """Returns the refusal of one Gymnasium environment for several players."""
     return UsageError(
         f"{task.name} has {task.players} players, and a Gymnasium environment has one",
         expected="a task of one player, or what acts in many copies at once",
-        hint=f"inscape train ppo {task.name}; inscape evaluate random {task.name}"
-        if task.simultaneous
-        else f"inscape train self-play {task.name}",
+        hint=f"inscape train {'ppo' if task.simultaneous else 'self-play'} {task.name}; "
+        f"inscape evaluate random {task.name}",
     )

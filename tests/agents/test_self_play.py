@@ -126,8 +126,8 @@ def test_matches_by_hand():
     answering = rollout([last, first], TICTACTOE, 1, seed=0)[0].total_reward[1]
     won = 4 * [opening, answering].count(1.0)
     lost = 4 * [opening, answering].count(-1.0)
-    assert match(TICTACTOE.world, first, last, 8, rng).tolist() == [won, 8 - won - lost, lost]
-    games = resolve_task("RockPaperScissors").world
+    assert match(TICTACTOE, first, last, 8, rng).tolist() == [won, 8 - won - lost, lost]
+    games = resolve_task("RockPaperScissors")
     assert match(games, first, last, 10, rng).tolist() == [10, 0, 0]  # rock against scissors
     assert match(games, last, first, 10, rng).tolist() == [0, 0, 10]
     assert match(games, last, last, 10, rng).tolist() == [0, 10, 0]

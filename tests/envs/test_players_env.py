@@ -10,7 +10,8 @@ from pettingzoo import ParallelEnv
 
 from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import evaluate_players
-from inscape.envs.players_env import ParallelVectorEnv, one_player
+from inscape.envs.pettingzoo_task import ParallelVectorEnv
+from inscape.envs.players_env import one_player
 from inscape.envs.registry import Task, resolve_task
 from inscape.envs.streams import copy_seeds
 from inscape.errors import UsageError
@@ -199,14 +200,12 @@ def test_our_learners_in_environments_of_others(name, errands):
 def test_environments_of_others_that_do_not_fit(errands):
     with pytest.raises(UsageError, match=r"b has the spaces Box\(0.0, 9.0, \(3,\)[\s\S]*pad_observations"):
         resolve_task(errands, {"odd": True})
-    with pytest.raises(UsageError, match="has no parallel_env"):
-        resolve_task("pettingzoo:pettingzoo.classic.tictactoe_v3")
+    with pytest.raises(UsageError, match="has neither parallel_env nor env"):
+        resolve_task("pettingzoo:pettingzoo.utils")
     with pytest.raises(UsageError, match=r"does not import[\s\S]*rps_v2"):
         resolve_task("pettingzoo:no.such.module")
     with pytest.raises(UsageError, match="cannot be made"):
         resolve_task(RPS, {"no_such_setting": 1})
-    with pytest.raises(UsageError, match="no world of ours"):
-        make_agent("self-play", resolve_task(RPS))
 
 
 def test_our_agent_plays_both_sides_in_the_reader_for_pettingzoo():
