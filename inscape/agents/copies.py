@@ -115,7 +115,7 @@ class Copies:
         if len(ended):
             last = _rows(info["final_obs"], ended)
             if last.dtype.kind == "f":
-                require_finite(last[None], "the last observation", self.steps - 1, self._name)
+                require_finite(last[None], "the last observation", self.steps - 1, self._name, ended)
             self._over.append((self._returns[ended], self._lengths[ended]))
             self._returns[ended], self._lengths[ended] = 0.0, 0
         self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from inscape.errors import UsageError
@@ -11,13 +13,19 @@ class DivergenceError(UsageError):
     """Learning produced numbers that are not finite."""
 
 
-def require_finite(array: np.ndarray, what: str, first_step: int, env: str) -> None:
-    """Raises unless every number of a `[T, B, ...]` array is finite; the message names copy and step."""
+def require_finite(
+    array: np.ndarray, what: str, first_step: int, env: str, copies: Sequence[int] | np.ndarray | None = None
+) -> None:
+    """Raises unless every number of a `[T, B, ...]` array is finite; the message names copy and step.
+
+    `copies` are the numbers of the B copies; None for 0, 1, ….
+    """
     finite = np.isfinite(array)
     if not finite.all():
         step, copy = np.argwhere(~finite)[0][:2]
+        number = copy if copies is None else copies[copy]
         raise UsageError(
-            f"{what} of copy {copy} at step {first_step + step} in {env} is {array[step, copy]}",
+            f"{what} of copy {number} at step {first_step + step} in {env} is {array[step, copy]}",
             expected="finite numbers",
             hint=f"inscape check {env}",
         )

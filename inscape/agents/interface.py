@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import gymnasium
@@ -179,8 +179,8 @@ class AdaptedAgent(Agent):
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
         if self._batched:
             return np.asarray(self._call(observation, action_mask))
-        masks = [None] * len(observation) if action_mask is None else action_mask
-        return np.asarray([self._call(row, mask) for row, mask in zip(observation, masks, strict=True)])
+        masks = [None] * count_of(observation) if action_mask is None else action_mask
+        return np.asarray([self._call(rows_of(observation, row), mask) for row, mask in enumerate(masks)])
 
     def _call(self, observation: Array, action_mask: Array | None) -> Any:
         if self._takes_mask:
@@ -215,8 +215,9 @@ class AdaptedRememberingAgent(AdaptedAgent):
         if self._batched:
             answer: tuple[Array, Array] = self._answer(observation, memory, reward, action_mask)
             return answer
-        masks = [None] * len(observation) if action_mask is None else action_mask
-        rows = zip(observation, memory, reward, masks, strict=True)
+        masks = [None] * count_of(observation) if action_mask is None else action_mask
+        seen = [rows_of(observation, row) for row in range(count_of(observation))]
+        rows = zip(seen, memory, reward, masks, strict=True)
         answers = [self._answer(*row) for row in rows]
         return np.asarray([action for action, _ in answers]), _objects([memory for _, memory in answers])
 
@@ -236,6 +237,25 @@ def _objects(values: list[Any]) -> Array:
 def _takes(method: Any, name: str) -> bool:
     parameters = inspect.signature(method).parameters
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def rows_of(observation: Any, at: Any) -> Any:
+    """Returns some rows of a batch of observations: an array, or a dictionary of arrays where the space is a Dict."""
+    if isinstance(observation, dict):
+        return {key: rows_of(part, at) for key, part in observation.items()}
+    return observation[at]
+
+
+def stacked(rows: Sequence[Any]) -> Any:
+    """Returns a batch of observations, copied from one or more."""
+    if isinstance(rows[0], dict):
+        return {key: stacked([row[key] for row in rows]) for key in rows[0]}
+    return np.stack([np.asarray(row) for row in rows])
+
+
+def count_of(observation: Any) -> int:
+    """Returns how many observations a batch has."""
+    return count_of(next(iter(observation.values()))) if isinstance(observation, dict) else len(observation)
 
 
 def as_agent(obj: Any, name: str | None = None) -> Agent:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.interface import Agent, AgentInCopies, Array, as_agent, check_actions
+from inscape.agents.interface import Agent, AgentInCopies, Array, as_agent, check_actions, count_of, rows_of
 from inscape.envs.law import States
 from inscape.envs.trajectory import Trajectory
 from inscape.errors import UsageError
@@ -75,7 +75,7 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
             players.
     """
     seats = seated(agent, task)
-    recorder = _Recorder()
+    recorder = _Recorder(task.observation_space)
     played = list(_play(seats, task, episodes, seed, max_copies, recorder))
     identity = {"task": task.to_json(), "agent": ",".join(one.name for one in seats), "seed": seed}
     return [recorder.trajectory(episode, identity) for episode in sorted(played, key=lambda e: (e.number, e.copy))]
@@ -204,7 +204,8 @@ class _Episode:
 class _Recorder:
     """Keeps every step of every copy as whole arrays; episodes are cut out at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        self._space = space
         self.observations: list[Array] = []
         self.states: list[States] = []
         self.masks: list[Array | None] = []
@@ -212,7 +213,7 @@ class _Recorder:
         self.rewards: list[Array] = []
 
     def saw(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], observation: Array, mask: Array | None) -> None:
-        self.observations.append(np.array(observation))
+        self.observations.append(flattened(observation, self._space))
         self.masks.append(None if mask is None else mask.copy())
         states = getattr(env, "states", None)
         if isinstance(states, States):
@@ -319,7 +320,7 @@ def _actions(
         # who acts at once with others sees, and may do, what its own entry says
         at: Any = rows if len(players) == 1 or mover is not None else (rows, player)
         legal = None if mask is None else mask[at]
-        chosen = asked.act(observation[at], legal, rows)
+        chosen = asked.act(rows_of(observation, at), legal, rows)
         name = asked.agent.name
         actions[at] = check_actions(chosen, task.action_space, rows, agent=name, step=step, action_mask=legal)
     return actions
@@ -342,6 +343,16 @@ def _idle_actions(task: Task, copies: int) -> Array:
 def _stacked(mask: Array) -> Array:
     """Returns `[B, A]` bool from what a vector environment collected (Gymnasium may collect rows as objects)."""
     return np.stack(list(mask)).astype(np.bool_) if mask.dtype == object else mask.astype(np.bool_, copy=False)
+
+
+def flattened(observation: Any, space: gymnasium.Space[Any]) -> Array:
+    """Returns a copy of `[B, ...]` observations; of a Dict space `[B, D]`, as `gymnasium.spaces.flatten` has them."""
+    if not isinstance(observation, dict):
+        return np.array(observation)
+    import gymnasium
+
+    rows = (rows_of(observation, row) for row in range(count_of(observation)))
+    return np.stack([np.asarray(gymnasium.spaces.flatten(space, row)) for row in rows])
 
 
 def _require_counts(episodes: int, max_copies: int) -> None:

@@ -17,7 +17,6 @@ import gymnasium
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import CallbackList
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -26,8 +25,8 @@ from inscape.agents.acting import greedy_log_probs, restore_rng, rng_state, samp
 from inscape.agents.device import resolve_device
 from inscape.agents.finite import divergence
 from inscape.agents.global_chance import global_state, isolated_globals, seeded_globals
-from inscape.agents.interface import Agent, Array, Metrics, State, learning_task
-from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
+from inscape.agents.interface import Agent, Array, Metrics, State, count_of, learning_task
+from inscape.agents.sb3_env import LawVecEnv, from_zero, gymnasium_copies, to_environment
 from inscape.agents.sb3_models import (
     algorithm_class,
     attribute,
@@ -86,11 +85,12 @@ class SB3Agent(Agent):
         # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
         self._acting = np.random.default_rng([seed, 1])
         self._drawing = seeded_globals(seed * 2 + 1)
+        self._task = task
         _require_masks_where_needed(task, algorithm)
         with isolated_globals(None):
             self.model, self._env = self._make(task)
             self._chance = global_state()
-        self._task, self._began = task, False
+        self._began = False
         if self.settings.load:
             _adopt(self, load_zip(self.settings.load, algorithm, self.settings.trust, str(self._device)), task)
 
@@ -98,16 +98,12 @@ class SB3Agent(Agent):
         s, cls = self.settings, algorithm_class(self.algorithm)
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
         n_envs = s.n_envs or (8 if on_policy else 1)
-        env = (
-            LawVecEnv(task, n_envs, self.seed)
-            if task.world is not None
-            else make_vec_env(task.env, n_envs, self.seed, vec_env_cls=SeededVecEnv)
-        )
+        env = gymnasium_copies(task, n_envs, self.seed) if task.world is None else LawVecEnv(task, n_envs, self.seed)
         policy = s.policy or usual_policy(self.algorithm, task)
         arguments = constructor_arguments(s, cls, self.name)
         try:
             model = cls(policy, env, seed=self.seed, device=self._device, **arguments)
-        except (AssertionError, ValueError, KeyError) as error:
+        except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
             raise UsageError(
                 f"{self.name} refuses {task.name}: {str(error) or type(error).__name__}",
                 expected=f"spaces and settings it takes; here: {task.observation_space} → {task.action_space}",
@@ -119,20 +115,22 @@ class SB3Agent(Agent):
     # ------------------------------------------------------------------------------------------- acting
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        space = self.model.action_space
-        if isinstance(space, gymnasium.spaces.Discrete):
-            return sample_actions(self.action_log_probs(observation, action_mask), self._acting) + int(space.start)
-        return self._predict(observation, None)[0]
+        if isinstance(self._task.action_space, gymnasium.spaces.Discrete):
+            actions = sample_actions(self.action_log_probs(observation, action_mask), self._acting)
+            return np.asarray(to_environment(actions, self._task.action_space))
+        return self._predict(observation, None, action_mask)[0]
 
-    def _predict(self, observation: Array, state: Any) -> tuple[Array, Any]:
+    def _predict(self, observation: Array, state: Any, action_mask: Array | None = None) -> tuple[Array, Any]:
         """Returns actions as theirs choose them, and the state of a recurrent policy (None of any other)."""
-        starts = np.zeros(len(observation), np.bool_)
+        seen = from_zero(observation, self._task.observation_space)
+        starts = np.zeros(count_of(seen), np.bool_)
+        masks = {"action_masks": action_mask} if self.algorithm == MASKED else {}
         with isolated_globals(self._drawing):
             actions, state = self.model.predict(
-                observation, state=state, episode_start=starts, deterministic=self.settings.greedy
+                seen, state=state, episode_start=starts, deterministic=self.settings.greedy, **masks
             )
             self._drawing = global_state()
-        return np.asarray(actions), state
+        return np.asarray(to_environment(np.asarray(actions), self._task.action_space)), state
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities of the actions as it acts.
@@ -143,7 +141,7 @@ class SB3Agent(Agent):
         Raises:
             UsageError: the actions are not `Discrete`.
         """
-        if not isinstance(self.model.action_space, gymnasium.spaces.Discrete):
+        if not isinstance(self._task.action_space, gymnasium.spaces.Discrete):
             raise UsageError(
                 f"log-probabilities of every action of {self.name}", expected="a task with Discrete actions"
             )
@@ -159,7 +157,8 @@ class SB3Agent(Agent):
         policy = self.model.policy
         policy.set_training_mode(False)
         with torch.no_grad():
-            tensor, _ = policy.obs_to_tensor(np.asarray(observation))
+            seen = from_zero(observation, self._task.observation_space)
+            tensor, _ = policy.obs_to_tensor(seen)
             if hasattr(policy, "get_distribution"):
                 logits = policy.get_distribution(tensor).distribution.logits
                 return logits.cpu().numpy().astype(np.float64), None
@@ -169,7 +168,7 @@ class SB3Agent(Agent):
                 values = policy.quantile_net(tensor).mean(dim=1)
                 return values.cpu().numpy().astype(np.float64), float(self.model.exploration_rate)
             # a deterministic policy (ARS): all on the action it takes
-            chosen, _ = policy.predict(np.asarray(observation), deterministic=True)
+            chosen, _ = policy.predict(seen, deterministic=True)
         return np.log(np.eye(int(self.model.action_space.n))[chosen] + 1e-300), None
 
     # ------------------------------------------------------------------------------------------- learning
@@ -214,8 +213,7 @@ class SB3Agent(Agent):
     def _advance(self, total: int, callback: CallbackList) -> None:
         model = self.model
         if isinstance(model, OnPolicyAlgorithm):
-            options = {"use_masking": isinstance(self._env, LawVecEnv)} if self.algorithm == MASKED else {}
-            model.collect_rollouts(model.env, callback, model.rollout_buffer, n_rollout_steps=model.n_steps, **options)
+            model.collect_rollouts(model.env, callback, model.rollout_buffer, n_rollout_steps=model.n_steps)
             model._update_current_progress_remaining(model.num_timesteps, total)
             model.train()
         elif isinstance(model, OffPolicyAlgorithm):
@@ -298,6 +296,7 @@ class SB3Agent(Agent):
         model._last_obs = None  # so that an environment that cannot be restored begins a new episode
         model._last_episode_starts = np.ones(model.n_envs, np.bool_)
         model.ep_info_buffer = None
+        self._env.steps = model.num_timesteps // model.n_envs
         if state["env"] is not None and isinstance(self._env, LawVecEnv):
             self._env.reset()
             self._env.load_state_dict(state["env"])
@@ -321,15 +320,16 @@ class RecurrentSB3Agent(SB3Agent):
         return actions, np.stack(state).transpose(2, 0, 1, 3)
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        count = len(observation)
+        count = count_of(observation)
         return self.act_with_memory(observation, self.initial_memory(count), np.zeros(count))[0]
 
     def _scores(self, observation: Array) -> tuple[Array, float | None]:
         """Returns `[B, A]` log-probabilities at the first step of an episode."""
-        policy, count = self.model.policy, len(observation)
+        seen = from_zero(observation, self._task.observation_space)
+        policy, count = self.model.policy, count_of(seen)
         policy.set_training_mode(False)
         with torch.no_grad():
-            tensor, _ = policy.obs_to_tensor(np.asarray(observation))
+            tensor, _ = policy.obs_to_tensor(seen)
             hidden, cell = torch.from_numpy(self.initial_memory(count)).to(self._device).permute(1, 2, 0, 3)
             distribution, _ = policy.get_distribution(tensor, (hidden, cell), torch.zeros(count, device=self._device))
             return distribution.distribution.logits.cpu().numpy().astype(np.float64), None
@@ -351,10 +351,10 @@ class RecurrentSB3Agent(SB3Agent):
 def _adopt(agent: SB3Agent, model: Any, task: Task) -> None:
     """Lets the agent go on with a loaded model."""
     for what in ("observation_space", "action_space"):
-        if getattr(model, what) != getattr(task, what):
+        if getattr(model, what) != getattr(agent.model, what):
             raise UsageError(
                 f"the zip's {what} is {getattr(model, what)}",
-                expected=f"that of {task.name}: {getattr(task, what)}",
+                expected=f"that of {task.name}: {getattr(agent.model, what)}",
             )
     if model.n_envs != agent._env.num_envs and isinstance(model, OnPolicyAlgorithm):
         # the rollout buffer's shape is fixed when a model is made: take the weights instead of the model

@@ -17,7 +17,8 @@ class Trajectory:
 
     Attributes:
         observations: `[T+1, ...]`, the last one being that of the final state (also when truncated). Several players in
-            turn: of the one who acts; all at once: `[T+1, M, ...]`.
+            turn: of the one who acts; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
+            `gymnasium.spaces.flatten` does.
         actions: `[T]` int64, or `[T, D]` float for continuous actions; all at once: `[T, M]`.
         rewards: `[T]` float64; several players: `[T, M]`.
         terminated: the task itself ended after the last action (its future value is 0).

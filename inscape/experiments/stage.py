@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inscape.agents.interface import check_actions, rows_of, stacked
+from inscape.agents.rollout import flattened
 from inscape.envs.law import States, World
 from inscape.envs.rendering import default_scene
 from inscape.envs.scene import Rect, Scene, Text
@@ -185,7 +187,7 @@ class SoloStage(Stage):
     def reset(self, seed: int) -> None:
         super().reset(seed)
         observation, info = self._env.reset(seed=seed)
-        self._observations, self._mask = [np.array(observation)], info.get("action_mask")
+        self._observations, self._mask = [stacked([observation])], info.get("action_mask")
         self._masks: list[Any] = []
 
     @property
@@ -195,14 +197,14 @@ class SoloStage(Stage):
     def mask(self, player: int) -> np.ndarray | None:
         return None if self._mask is None else np.asarray(self._mask, np.bool_)
 
-    def observation(self, player: int) -> np.ndarray:
-        return self._observations[-1]
+    def observation(self, player: int) -> Any:
+        return rows_of(self._observations[-1], 0)
 
     def step(self, actions: Mapping[int, Any]) -> None:
         action = actions[0]
         self._masks.append(self.mask(0))
         observation, reward, self.terminated, self.truncated, info = self._env.step(action)
-        self._observations.append(np.array(observation))
+        self._observations.append(stacked([observation]))
         self._mask = info.get("action_mask")
         self.actions.append(action)
         self.rewards.append(float(reward))
@@ -217,7 +219,7 @@ class SoloStage(Stage):
 
     def trajectory(self, agent: str) -> Trajectory:
         return Trajectory(
-            observations=np.stack(self._observations),
+            observations=np.concatenate([flattened(seen, self.task.observation_space) for seen in self._observations]),
             actions=np.array(self.actions),
             rewards=np.array(self.rewards, np.float64),
             terminated=self.terminated,
@@ -351,13 +353,11 @@ def choose(acting: AgentInCopies, stage: Stage, player: int) -> Any:
     Raises:
         UsageError: the agent cannot act in this world, or what it returned is no legal action.
     """
-    from inscape.agents.interface import check_actions
-
     agent, one = acting.agent, np.array([0])
     mask = stage.mask(player)
     masks = None if mask is None else mask[None]
     try:
-        chosen = acting.act(stage.observation(player)[None], masks, one)
+        chosen = acting.act(stacked([stage.observation(player)]), masks, one)
     except MissingLawError as error:
         raise UsageError(
             f"{agent.name} cannot act for player {stage.names[player] or 'one'} of {stage.task.name}: {error.found}",

@@ -220,7 +220,7 @@ class _Film:
                 progress.update(first + count)
 
     def _play(self, seats: Sequence[_Seat]) -> Iterator[list[np.ndarray]]:
-        from inscape.agents.interface import AgentInCopies, check_actions
+        from inscape.agents.interface import AgentInCopies, check_actions, stacked
 
         player = AgentInCopies(self.agent, len(seats))
         for step in itertools.count():
@@ -229,7 +229,7 @@ class _Film:
                 break
             masks = [seats[i].mask for i in acting]
             mask = None if masks[0] is None else np.stack([m for m in masks if m is not None])
-            observations = np.stack([np.asarray(seats[i].observation) for i in acting])
+            observations = stacked([seats[i].observation for i in acting])
             chosen = player.act(observations, mask, np.array(acting))
             space = seats[0].env.action_space
             actions = check_actions(chosen, space, np.array(acting), agent=self.agent.name, step=step, action_mask=mask)

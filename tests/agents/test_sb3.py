@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from sb3_contrib.common.maskable.evaluation import evaluate_policy as masked_evaluate_policy
 from sb3_contrib.common.wrappers import ActionMasker
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from inscape.agents.plugins import SB3_ALGORITHMS, make_agent
-from inscape.agents.rollout import evaluate
+from inscape.agents.rollout import evaluate, rollout
 from inscape.agents.sb3 import as_sb3_policy, load_zip
-from inscape.agents.sb3_env import LawVecEnv, SeededVecEnv
-from inscape.envs.registry import resolve_task
+from inscape.agents.sb3_env import LawVecEnv, gymnasium_copies
+from inscape.envs.registry import Task, resolve_task
 from inscape.errors import UsageError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights
 
@@ -62,6 +64,16 @@ def test_time_limits_are_reported_as_such(forever):
     assert done.all()
     assert infos[0]["TimeLimit.truncated"]
     assert infos[0]["episode"]["l"] == 10
+
+
+def test_a_last_observation_that_is_no_number_is_named(monkeypatch):
+    env = LawVecEnv(resolve_task("CartPole"), 2, seed=0)
+    env.reset()
+    observation, reward, _, truncated, info = env.venv.step(np.zeros(2, np.int64))
+    ended = (observation, reward, np.array([False, True]), truncated, {**info, "final_obs": observation * np.nan})
+    monkeypatch.setattr(env.venv, "step", lambda actions: ended)
+    with pytest.raises(UsageError, match="the last observation of copy 1 at step 0 in CartPole is .*nan"):
+        env.step(np.zeros(2, np.int64))
 
 
 # ------------------------------------------------------------------------------------------- learning
@@ -171,6 +183,108 @@ def test_drawing_follows_the_log_probabilities_and_masks():
         assert np.isclose(masked[0, 1:3].sum(), 1.0)
 
 
+# ------------------------------------------------------------------------------------------- ordinary environments
+
+DICT = gymnasium.spaces.Dict(
+    {"place": gymnasium.spaces.Discrete(4, start=3), "speed": gymnasium.spaces.Box(-1, 1, (2,))}
+)
+
+
+class Ordinary(gymnasium.Env):
+    """Four steps of reward 1, in the spaces given; something is not a number at the third, or in the last observation.
+
+    With `masks`, only the action that counts the steps is legal, which is told by `"method"` or in the `"info"`.
+    """
+
+    def __init__(self, observed=None, taken=None, broken="", masks=""):
+        self.observation_space = observed or gymnasium.spaces.Box(-1, 1, (2,))
+        self.action_space = taken or gymnasium.spaces.Discrete(4, start=2)
+        self.broken, self.masks = broken, masks
+        if masks == "method":
+            self.action_masks = lambda: np.arange(4) == self.t
+
+    def seen(self):
+        if isinstance(self.observation_space, gymnasium.spaces.Dict):
+            return {"place": np.int64(3 + self.t % 4), "speed": np.zeros(2, np.float32)}
+        if isinstance(self.observation_space, gymnasium.spaces.Box):
+            return np.zeros(2, np.float32)
+        return self.observation_space.start + self.t % 3
+
+    def info(self):
+        return {"action_mask": (np.arange(4) == self.t).astype(np.int8)} if self.masks == "info" else {}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.seen(), self.info()
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        assert not self.masks or action == 2 + self.t, "illegal"
+        self.t += 1
+        seen, reward = self.seen(), 1.0
+        if self.broken == "reward" and self.t == 3:
+            reward = np.inf
+        if (self.broken, self.t) in (("observation", 3), ("last observation", 4)):
+            seen[1] = np.nan
+        return seen, reward, self.t == 4, False, self.info()
+
+
+@pytest.fixture
+def ordinary() -> Iterator[Callable[..., Task]]:
+    gymnasium.register("Ordinary-v0", Ordinary)
+    yield lambda **settings: resolve_task("Ordinary-v0", settings)
+    del gymnasium.registry["Ordinary-v0"]
+
+
+@pytest.mark.parametrize(("broken", "step"), [("reward", 2), ("observation", 2), ("last observation", 3)])
+@pytest.mark.parametrize(("algorithm", "settings"), [("ppo", SMALL_PPO), ("dqn", SMALL_DQN)])
+def test_numbers_that_are_none_stop_it_where_they_arise(ordinary, algorithm, settings, broken, step):
+    task = ordinary(broken=broken)
+    agent = make_agent(f"sb3:{algorithm}", task, settings=settings)
+    with pytest.raises(UsageError, match=rf"the {broken} of copy 0 at step {step} in Ordinary-v0 is .*(inf|nan)"):
+        list(agent.learn(task, 100))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "spaces"),
+    [
+        ("ppo", SMALL_PPO, {"observed": gymnasium.spaces.Discrete(3, start=5)}),
+        ("dqn", SMALL_DQN, {"observed": gymnasium.spaces.Discrete(3, start=5)}),
+        ("recurrent-ppo", {**SMALL_PPO, "lstm_hidden_size": 8}, {"observed": DICT}),
+        ("ppo", SMALL_PPO, {"taken": gymnasium.spaces.MultiDiscrete([2, 3], start=[1, -1])}),
+        ("ppo", SMALL_PPO, {"observed": gymnasium.spaces.MultiDiscrete([3, 3], start=[4, 7])}),
+        ("ppo", SMALL_PPO, {"taken": gymnasium.spaces.MultiBinary(2)}),
+        ("dqn", SMALL_DQN, {"observed": DICT}),
+    ],
+)
+def test_spaces_of_any_kind_and_start(ordinary, algorithm, settings, spaces):
+    task = ordinary(**spaces)
+    agent = make_agent(f"sb3:{algorithm}", task, settings=settings)
+    list(agent.learn(task, 64))
+    assert evaluate(agent, task, 3, seed=0).returns.tolist() == [4.0] * 3
+    (episode,) = rollout(agent, task, 1, seed=0)
+    assert all(task.action_space.contains(action) for action in episode.actions)
+    assert len(episode.observations) == 5
+    if spaces.get("observed") is DICT:
+        assert episode.observations[:, :4].tolist() == np.eye(4)[[0, 1, 2, 3, 0]].tolist()
+
+
+@pytest.mark.parametrize("masks", ["info", "method"])
+def test_masked_ppo_is_told_what_an_ordinary_environment_says(ordinary, masks):
+    """It asserts that nothing illegal is done, while learning and afterwards."""
+    task = ordinary(masks=masks)
+    agent = make_agent("sb3:maskable-ppo", task, settings=SMALL_PPO)
+    list(agent.learn(task, 128))
+    assert rollout(agent, task, 1, seed=0)[0].actions.tolist() == [2, 3, 4, 5]
+
+
+def test_what_they_cannot_observe_is_refused(ordinary):
+    pair = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)] * 2)
+    with pytest.raises(UsageError, match="sb3:ppo refuses Ordinary-v0: Tuple"):
+        make_agent("sb3:ppo", ordinary(observed=pair))
+
+
 # ------------------------------------------------------------------------------------------- resuming
 
 
@@ -246,7 +360,7 @@ def test_their_evaluation_in_gymnasium_is_ours():
     agent = trained_ppo(resolve_task("CartPole"))
     policy = as_sb3_policy(agent, task)
     for copies, episodes in ((1, 3), (4, 4)):
-        env = make_vec_env("CartPole-v1", copies, seed=11, vec_env_cls=SeededVecEnv)
+        env = gymnasium_copies(task, copies, seed=11)
         found = evaluate_policy(policy, env, episodes, return_episode_rewards=True)
         ours = evaluate(agent, task, episodes, seed=11, max_copies=copies)
         assert sorted(found[0]) == sorted(ours.returns)
