@@ -11,6 +11,11 @@ from inscape.agents.interface import Array
 from inscape.errors import UsageError
 
 
+UNBOUNDED = 1e19
+"""Bounds of actions from this magnitude on are as good as none (`finfo.max` is meant so): single precision cannot hold
+the square of such a range, nor the range of the largest."""
+
+
 class Head(Protocol):
     """A family of distributions over actions.
 
@@ -85,7 +90,8 @@ class GaussianHead:
         self.outputs = self.free = int(np.prod(space.shape))
         self._space = space
         centre, half = half_range(space)
-        self.scaling = np.array([part.reshape(-1) for part in (half, centre, space.low, space.high)], np.float32)
+        with np.errstate(over="ignore"):  # a bound beyond single precision is none
+            self.scaling = np.array([part.reshape(-1) for part in (half, centre, space.low, space.high)], np.float32)
 
     def actions(self, *shape: int) -> Array:
         return np.zeros((*shape, self.outputs), np.float32)
@@ -106,10 +112,12 @@ class GaussianHead:
 
 
 def half_range(space: gymnasium.spaces.Box) -> tuple[Array, Array]:
-    """Returns (centre, half range) of each dimension: an action u means centre + half · u; u itself where a bound is
-    infinite."""
-    bounded = space.bounded_below & space.bounded_above
-    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
+    """Returns (centre, half range) of each dimension: an action u means centre + half · u; u itself where there is no
+    bound, or one of at least `UNBOUNDED`."""
+    # in half precision the range of the largest bounds would be infinite
+    low, high = (bound.astype(np.result_type(bound, np.float32)) for bound in (space.low, space.high))
+    bounded = (np.abs(low) < UNBOUNDED) & (np.abs(high) < UNBOUNDED)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
     return (low + high) / 2, (high - low) / 2
 
 

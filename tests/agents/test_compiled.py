@@ -220,6 +220,17 @@ def test_ranges_are_torchs():
     assert_array_equal(found, GaussianActions(space).to_environment(torch.from_numpy(outputs)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounds_as_large_as_numbers_get_are_none(dtype):
+    """Their range would be infinite, and every action at its end."""
+    largest, outputs = np.finfo(dtype).max, np.array([[0.5, -0.25, 3.0, 3.0]], np.float32)
+    ends = np.array([[-largest, 0, -1e18, -2], [largest, largest, 1e18, 2]], dtype)
+    space = gymnasium.spaces.Box(*ends, dtype=dtype)
+    found = GaussianHead(space).act(outputs, np.zeros(4, np.float32), None, True, np.random.default_rng(0))
+    assert_allclose(found, [[0.5, 0.0, 1e18, 2.0]], rtol=1e-6)
+    assert_allclose(GaussianActions(space).to_environment(torch.from_numpy(outputs)), found, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "space",
     [
