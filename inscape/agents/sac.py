@@ -481,7 +481,7 @@ class _CompiledUpdate:
         self.features = FeatureReader(space, s.normalize_observations)
         for name in self.features.statistics:  # are the encoder's, which are saved
             self.features.statistics[name] = getattr(encoder, name).numpy()
-        self._kernels, self._settings, self._goal = soft_actor_critic, s, agent._target_entropy
+        self._kernels, self._settings, self._goal = soft_actor_critic, s, float(agent._target_entropy)
         self._actor_sizes = np.array([encoder.width, *s.hidden, 2 * size], np.int64)
         self._critic_sizes = np.array([encoder.width + size, *s.hidden, 1], np.int64)
         self._actor = agent._policy.vector.detach().numpy()[: perceptron.parameter_count(self._actor_sizes)]
@@ -492,7 +492,7 @@ class _CompiledUpdate:
     def actions(self, observation: Array, noise: Array) -> Array:
         """Returns `[B, D]` actions in [−1, 1] drawn from the policy with `[B, D]` noise."""
         drawn: Array = self._kernels.drawn_actions(
-            self._actor, self._actor_sizes, self.features(observation), noise, LOG_STD_RANGE, self._acting
+            self._actor, self._actor_sizes, self.features(observation), noise, *LOG_STD_RANGE, self._acting
         )
         return drawn
 
@@ -517,7 +517,7 @@ class _CompiledUpdate:
             found, norm, loss = kernels.train(
                 critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches,
                 s.batch_size, noise, -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
-                (rate, ADAM_EPSILON, s.tau, *LOG_STD_RANGE), self._memory, told,
+                (rate, ADAM_EPSILON, float(s.tau), *LOG_STD_RANGE), self._memory, told,
             )  # fmt: skip
         broken = {kernels.CRITIC: critic, kernels.POLICY: policy}.get(found)
         return broken, norm, loss, told

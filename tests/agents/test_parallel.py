@@ -71,7 +71,7 @@ def finished(process: subprocess.Popen[str], out: Path) -> Run:
 
 
 def alone(out: Path, world: str = "CartPole", agent: str = "ppo", **more: Any) -> Run:
-    settings = {**SETTINGS[agent], **more} | ({} if agent == "sac" else {"backend": "torch"})
+    settings = {**SETTINGS[agent], **more, "backend": "torch"}
     return train(
         agent, resolve_task(world), STEPS[agent], settings=settings, out=out, seed=4, progress=False,
         evaluate_every=400, evaluate_episodes=2,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -14,12 +15,22 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from inscape.agents.finite import DivergenceError
 from inscape.agents.plugins import make_agent
 from inscape.agents.presets import PRESETS
+from inscape.agents.replay import ReplayBatch
 from inscape.agents.rollout import evaluate
-from inscape.agents.sac import actor_loss, critic_loss, entropy_coef_loss, soft_targets, squashed_gaussian
+from inscape.agents.sac import (
+    SAC,
+    SACSettings,
+    actor_loss,
+    critic_loss,
+    entropy_coef_loss,
+    soft_targets,
+    squashed_gaussian,
+)
 from inscape.envs.registry import resolve_task
 from inscape.errors import UsageError
-from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
+from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, assert_same_weights, weights
 
+BACKENDS = ("torch", "compiled")
 WORLDS = Path(__file__).parent / "continuous_worlds.py"
 SMALL = {"hidden": (16,), "batch_size": 16, "learning_starts": 40, "buffer_size": 500, "report_every": 50}
 
@@ -146,6 +157,123 @@ def copy_weights(ours, theirs):
     return pairs
 
 
+# ------------------------------------------------------------------------------------------- compiled
+
+BOXES = SimpleNamespace(
+    name="numbers", world=None, observation_space=gymnasium.spaces.Box(-9, 9, (3,)),
+    action_space=gymnasium.spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 2.0], np.float32)),
+)  # fmt: skip
+
+
+def both(**settings):
+    """The same agent with either backend; target critics unlike critics."""
+    made = [SAC(BOXES, seed=1, settings=SACSettings(**settings, backend=backend)) for backend in BACKENDS]
+    for agent in made:
+        agent._target += 0.05
+    return made
+
+
+def minibatches(count, size, seed=0):
+    """Batches with terminations, discounts of several steps, and noise, as `_gradient_steps` has them."""
+    rng = np.random.default_rng(seed)
+    rows = count * size
+    batch = ReplayBatch(
+        rng.normal(0, 1, (rows, 3)).astype(np.float32), rng.uniform(-1, 1, (rows, 2)).astype(np.float32),
+        rng.normal(-3, 2, rows).astype(np.float32), rng.normal(0, 1, (rows, 3)).astype(np.float32),
+        rng.choice([0.0, 0.97, 0.9], rows).astype(np.float32), None, np.ones(rows, np.float32), np.arange(rows),
+    )  # fmt: skip
+    return batch, torch.as_tensor(rng.normal(0, 1, (count, 2, size, 2)), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("hidden", [(16, 12), (8,), (12, 20, 8)])
+@pytest.mark.parametrize("coefficient", [None, 0.3, 0.0])
+def test_compiled_steps_equal_torch(coefficient, hidden):
+    """One gradient step, and three more in one call: losses, weights, gradients, moments; some log σ are clamped."""
+    made = both(hidden=hidden, entropy_coef=coefficient, tau=0.02, batch_size=24, learning_rate=1e-3, target_entropy=-3)
+    for agent in made:
+        last = agent.network.actor[-1]
+        with torch.no_grad():  # far from the even policy it begins with
+            last.weight[2:] *= 150.0
+            last.bias.copy_(torch.tensor([0.3, -0.2, 2.0, -20.0]))
+    raw = made[0].network.actor(torch.as_tensor(minibatches(1, 24)[0].observation))[:, 2:].detach()
+    assert (raw > 2).any() and (raw < -20).any() and ((raw > -20) & (raw < 2)).any()
+    for count, tolerance in ((1, 1e-6), (3, 3e-6)):
+        batch, noise = minibatches(count, 24, seed=count - 1)
+        reports = [agent._gradient_steps(batch, noise) for agent in made]
+        for one, other in zip(*reports, strict=True):
+            assert list(one) == list(other)
+            assert np.allclose(list(one.values()), list(other.values()), rtol=1e-5, atol=1e-5)
+        assert_same_weights(*made, atol=tolerance)
+        for mine, other in zip(*([agent._critic, agent._policy] for agent in made), strict=True):
+            assert all(np.allclose(x, y, atol=1e-5, rtol=1e-5) for x, y in zip(mine.arrays, other.arrays, strict=True))
+    assert int(made[1]._critic.arrays[4][0]) == int(made[1]._policy.arrays[4][0]) == 4
+
+
+def test_equal_critics_share_the_policys_gradient():
+    """Where Q_0 = Q_1, min's derivative is half of each, as torch has it."""
+    made = both(hidden=(8,), batch_size=16, learning_rate=1e-9, tau=1.0)
+    for agent in made:
+        with torch.no_grad():
+            for parameter in agent.network.critic.parameters():
+                parameter[1] = parameter[0]
+            agent._target.copy_(agent._critic.vector)
+    for agent in made:
+        agent._gradient_steps(*minibatches(1, 16))
+    gradients = [agent._policy.arrays[1] for agent in made]
+    assert np.abs(gradients[0][:-1]).max() > 1e-3
+    assert np.allclose(*gradients, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"n_step": 3, "normalize_observations": True, "num_envs": 2, "entropy_coef": 0.1}]
+)
+def test_both_backends_live_the_same_life(more):
+    """The same noise in acting and learning: 50 gradient steps on, the same weights but for rounding."""
+    task = resolve_task("Pendulum")
+    made = [make_agent("sac", task, settings={**SMALL, **more, "backend": backend}) for backend in BACKENDS]
+    reports = [list(agent.learn(task, 40 + 50 * agent.settings.num_envs)) for agent in made]
+    assert int(made[1]._critic.arrays[4][0]) == 50
+    assert_same_weights(*made, atol=1e-4)
+    assert [list(row) for row in reports[0]] == [list(row) for row in reports[1]]
+    assert np.allclose(*([list(row.values()) for row in rows[-1:]] for rows in reports), rtol=1e-3, atol=1e-3)
+    actions = [agent.memory.state_dict()["action"] for agent in made]
+    assert np.allclose(*actions, atol=1e-4)
+    assert np.abs(actions[0][-20:]).max() < 1
+
+
+def test_what_one_backend_learned_the_other_goes_on_with():
+    task = resolve_task("Pendulum")
+    for one, other in (BACKENDS, BACKENDS[::-1]):
+        agent, follower = (make_agent("sac", task, settings={**SMALL, "backend": backend}) for backend in (one, other))
+        list(agent.learn(task, 100))
+        follower.load_state_dict(agent.state_dict())
+        before = weights(agent)["critic.weight_0"]
+        for each in (agent, follower):
+            list(each.learn(task, 110))
+        assert np.abs(weights(agent)["critic.weight_0"] - before).max() > 1e-4
+        assert_same_weights(agent, follower, atol=1e-5)
+
+
+def test_checkpoints_without_moments_are_read():
+    """Runs saved before the first gradient step, when Adam's state was made with it."""
+    task = resolve_task("Pendulum")
+    for backend in BACKENDS:
+        agent, resumed = (make_agent("sac", task, settings={**SMALL, "backend": backend}) for _ in range(2))
+        list(agent.learn(task, 30))
+        state = agent.state_dict()
+        for name in ("policy_optimizer", "critic_optimizer"):
+            state[name]["state"] = {}
+        resumed.load_state_dict(state)
+        for each in (agent, resumed):
+            list(each.learn(task, 50))
+        assert_same_weights(agent, resumed)
+
+
+def test_compiled_where_it_can_be():
+    assert SAC(BOXES)._compiled is not None
+    assert SAC(BOXES, settings=SACSettings(backend="torch"))._compiled is None
+
+
 # ------------------------------------------------------------------------------------------- learning
 
 QUICK = {
@@ -258,13 +386,13 @@ def test_ordinary_environments(name):
 # ------------------------------------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("stop", [1, 4])  # before and after learning starts
-def test_resuming_is_exact(stop, tmp_path):
+@pytest.mark.parametrize(("stop", "backend"), [(1, "compiled"), (4, "compiled"), (4, "torch")])  # learning starts at 2
+def test_resuming_is_exact(stop, backend, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights and memory bit for bit."""
     task = resolve_task("Pendulum")
     settings = {
         **SMALL, "num_envs": 2, "normalize_observations": True, "n_step": 3, "hold_random": 7, "learning_starts": 90,
-        "buffer_size": 300,
+        "buffer_size": 300, "backend": backend,
     }  # fmt: skip
     whole, resumed = assert_resuming_is_exact("sac", task, settings, 450, stop, tmp_path)
     for name in ("observation", "action", "reward", "random"):
@@ -281,16 +409,36 @@ def test_same_seed_same_weights():
 # ------------------------------------------------------------------------------------------- refusals
 
 
-def test_divergence_is_named():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_divergence_is_named(backend):
     task = resolve_task("Pendulum")
-    agent = make_agent("sac", task, settings=SMALL)
+    agent = make_agent("sac", task, settings={**SMALL, "backend": backend})
     with torch.no_grad():
         agent.network.critic.weight_0[1].fill_(float("nan"))
-    before = weights(agent)
-    with pytest.raises(DivergenceError, match=r"diverged at step 41(.|\n)*weights critic.weight_0"):
+    before = agent.state_dict()
+    names = "weights critic.weight_0, gradient of critic.weight_0, gradient of critic.bias_0"
+    with pytest.raises(DivergenceError, match=rf"diverged at step 41: loss nan(.|\n)*{names}"):
         list(agent.learn(task, 64))
-    assert np.array_equal(weights(agent)["actor.0.weight"], before["actor.0.weight"])
-    assert np.array_equal(weights(agent)["critic.weight_1"], before["critic.weight_1"])
+    for name, array in before["network"].items():
+        assert np.array_equal(weights(agent)[name], array, equal_nan=True), name
+    assert int(agent._critic.arrays[4][0]) == int(agent._policy.arrays[4][0]) == 0
+    assert not agent._critic.arrays[2].any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_policy_that_diverges_is_named(backend):
+    """The second gradient step meets noise that is not a number: critics have moved twice, policy and targets once."""
+    agent = SAC(BOXES, settings=SACSettings(hidden=(8,), batch_size=4, backend=backend))
+    batch, noise = minibatches(1, 4)
+    agent._gradient_steps(batch, noise)
+    before, target = agent._policy.arrays[0].copy(), agent._target.clone()
+    noise[:, 0, 2] = float("nan")
+    with pytest.raises(DivergenceError, match="gradient of actor.0.weight") as raised:
+        agent._gradient_steps(batch, noise)
+    assert "critic" not in str(raised.value)
+    assert np.array_equal(agent._policy.arrays[0], before)
+    assert torch.equal(agent._target, target)
+    assert [int(trained.arrays[4][0]) for trained in (agent._critic, agent._policy)] == [2, 1]
 
 
 class Unbounded(gymnasium.ActionWrapper):

@@ -26,8 +26,10 @@ from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inscape.agents.kernels.perceptron import FLOAT, RELU, activate, adam, backward, forward, inline, jit, norm, space
 
@@ -43,10 +45,9 @@ def clamped(value, low, high):
 
 
 @jit
-def squashed_gaussian(outputs, noise, log_std_range, actions, log_probs):
+def squashed_gaussian(outputs, noise, low, high, actions, log_probs):
     """Writes `actions [N, D]` tanh(μ + σ·ε) and their `log_probs [N]`, for `outputs [N, 2·D]`, μ and log σ."""
     size = noise.shape[1]
-    low, high = log_std_range
     for i in range(len(log_probs)):
         total = 0.0
         for d in range(size):
@@ -60,10 +61,10 @@ def squashed_gaussian(outputs, noise, log_std_range, actions, log_probs):
 
 
 @jit
-def drawn_actions(W, sizes, X, noise, log_std_range, H):
+def drawn_actions(W, sizes, X, noise, low, high, H):
     """Returns `[N, D]` actions in [−1, 1] of the policy at features `X [N, F]`; `H` is working memory for them."""
     actions, log_probs = np.empty(noise.shape, np.float32), np.empty(len(noise), np.float32)
-    squashed_gaussian(forward(W, sizes, RELU, X, H), noise, log_std_range, actions, log_probs)
+    squashed_gaussian(forward(W, sizes, RELU, X, H), noise, low, high, actions, log_probs)
     return actions
 
 
@@ -131,6 +132,26 @@ def critic_backward(W, sizes, i, X, H, delta, G, D, of_actions):
             np.dot(current, weight[n - of_actions.shape[1] :].T, of_actions)
 
 
+@jit
+def side_by_side(features, actions, X):
+    """Writes `X [N, F + D]`."""
+    width = features.shape[1]
+    for i in range(X.shape[0]):
+        for j in range(width):
+            X[i, j] = features[i, j]
+        for d in range(actions.shape[1]):
+            X[i, width + d] = actions[i, d]
+
+
+@jit
+def q_values(W, sizes, X, H, Q):
+    """Writes `Q [2, N]`, both critics' values of the rows `X [N, F + D]`; `H [2, …]` for `critic_backward`."""
+    for which in range(2):
+        values = critic_forward(W, sizes, which, X, H[which])
+        for i in range(X.shape[0]):
+            Q[which, i] = values[i, 0]
+
+
 @inline
 def lesser(first, second):
     """Returns the lesser value and how much of its derivative is the first's: half where they are equal; NaN stays."""
@@ -142,107 +163,11 @@ def lesser(first, second):
 
 
 @jit
-def side_by_side(features, actions, X):
-    """Writes `X [N, F + D]`."""
-    width = features.shape[1]
-    for i in range(X.shape[0]):
-        X[i, :width] = features[i]
-        X[i, width:] = actions[i]
-
-
-@jit
 def take_step(trained, rate, epsilon):
     """Takes a step of Adam; `trained` as `critic` in `train`."""
     W, G, M, V, steps = trained
     steps[0] += FLOAT(1)
     adam(W, G, M, V, int(steps[0]), rate, 1.0, epsilon)
-
-
-@jit
-def descend(
-    critic, policy, target, sizes, actor_sizes, batch, noise, next_noise, fixed, goal, settings, memory, told
-):  # fmt: skip
-    """Takes one gradient step; arguments as in `train`, of one minibatch.
-
-    Returns:
-        ALL_STEPS, or whose gradient is not finite (it has not been applied); its norm, and its loss.
-    """
-    features, actions, rewards, next_features, discounts = batch
-    rate, epsilon, tau, low, high = settings
-    X, drawn, log_probs, H, H_critic, delta, D, of_outputs, of_action, of_other = memory
-    log_std_range = (low, high)
-    count, size = drawn.shape
-    actor = policy[0][: policy[0].size - (0 if fixed >= 0 else 1)]
-    coefficient = FLOAT(fixed if fixed >= 0 else math.exp(policy[0][actor.size]))
-    share = FLOAT(1.0 / count)
-    nothing = of_action[:0]
-
-    # critics
-    squashed_gaussian(forward(actor, actor_sizes, RELU, next_features, H), next_noise, log_std_range, drawn, log_probs)
-    side_by_side(next_features, drawn, X)
-    next_first = critic_forward(target, sizes, 0, X, H_critic[0])
-    next_second = critic_forward(target, sizes, 1, X, H_critic[1])
-    targets = np.empty(count, np.float32)
-    for i in range(count):
-        value, _ = lesser(next_first[i, 0], next_second[i, 0])
-        targets[i] = rewards[i] + discounts[i] * (value - coefficient * log_probs[i])
-    side_by_side(features, actions, X)
-    loss, total = 0.0, 0.0
-    for which in range(2):
-        values = critic_forward(critic[0], sizes, which, X, H_critic[0])
-        for i in range(count):
-            error = values[i, 0] - targets[i]
-            loss += 0.5 * error * error
-            total += values[i, 0]
-            delta[i, 0] = error * share
-        critic_backward(critic[0], sizes, which, X, H_critic[0], delta, critic[1], D, nothing)
-    loss /= count
-    length = norm(critic[1])
-    if not np.isfinite(length):
-        return CRITIC, length, loss
-    take_step(critic, rate, epsilon)
-    told[0], told[2] = loss, total / (2 * count)
-
-    # policy and log α
-    outputs = forward(actor, actor_sizes, RELU, features, H)
-    squashed_gaussian(outputs, noise, log_std_range, drawn, log_probs)
-    side_by_side(features, drawn, X)
-    first = critic_forward(critic[0], sizes, 0, X, H_critic[0])
-    second = critic_forward(critic[0], sizes, 1, X, H_critic[1])
-    loss, total = 0.0, 0.0
-    parts = np.empty(count, np.float32)
-    for i in range(count):
-        value, parts[i] = lesser(first[i, 0], second[i, 0])
-        loss += coefficient * log_probs[i] - value
-        total += log_probs[i]
-        delta[i, 0] = -share * parts[i]
-    critic_backward(critic[0], sizes, 0, X, H_critic[0], delta, critic[1][:0], D, of_action)
-    for i in range(count):
-        delta[i, 0] = -share * (FLOAT(1) - parts[i])
-    critic_backward(critic[0], sizes, 1, X, H_critic[1], delta, critic[1][:0], D, of_other)
-    for i in range(count):
-        for d in range(size):
-            a, raw = drawn[i, d], outputs[i, size + d]
-            of_value = (of_action[i, d] + of_other[i, d]) * (FLOAT(1) - a * a)
-            slope = FLOAT(2) * share * coefficient * a + of_value
-            of_outputs[i, d] = slope
-            inside = low <= raw and raw <= high
-            of_outputs[i, size + d] = slope * math.exp(raw) * noise[i, d] - share * coefficient if inside else 0.0
-    backward(actor, actor_sizes, RELU, features, H, of_outputs, policy[1][: actor.size], D)
-    loss, mean = loss / count, total / count
-    told[1], told[3], told[4] = loss, -mean, coefficient
-    if fixed < 0:
-        policy[1][actor.size] = -(mean + goal)
-        loss -= policy[0][actor.size] * (mean + goal)
-    length = norm(policy[1])
-    if not np.isfinite(length):
-        return POLICY, length, loss
-    take_step(policy, rate, epsilon)
-
-    keep = FLOAT(1.0 - tau)
-    for i in range(np.uint64(target.size)):
-        target[i] = critic[0][i] - keep * (critic[0][i] - target[i])  # with τ = 1 a copy, exactly
-    return ALL_STEPS, length, loss
 
 
 @jit
@@ -267,24 +192,83 @@ def train(
     Returns:
         ALL_STEPS, or whose gradient was not finite (nothing after it was done); the norm and the loss there.
     """
-    features, actions, rewards, next_features, discounts = batches
+    W, G = critic[0], critic[1]
+    rate, epsilon, tau, low, high = settings
+    X, drawn, log_probs, targets, H, H_critic, Q, slopes, D, of_outputs, of_actions = memory
+    size = drawn.shape[1]
+    count = policy[0].size - (0 if fixed >= 0 else 1)
+    actor, of_actor = policy[0][:count], policy[1][:count]
+    share, keep = FLOAT(1.0 / batch), FLOAT(1.0 - tau)
     for k in range(noise.shape[0]):
         begin, end = k * batch, (k + 1) * batch
-        rows = (features[begin:end], actions[begin:end], rewards[begin:end], next_features[begin:end], discounts[begin:end])
-        found, length, loss = descend(
-            critic, policy, target, sizes, actor_sizes, rows, noise[k, 0], noise[k, 1], fixed, goal, settings, memory,
-            told[k],
-        )  # fmt: skip
-        if found != ALL_STEPS:
-            return found, length, loss
+        features, actions, next_features = batches[0][begin:end], batches[1][begin:end], batches[3][begin:end]
+        rewards, discounts = batches[2][begin:end], batches[4][begin:end]
+        alpha = FLOAT(fixed if fixed >= 0 else math.exp(policy[0][count]))
+
+        # critics
+        squashed_gaussian(forward(actor, actor_sizes, RELU, next_features, H), noise[k, 1], low, high, drawn, log_probs)
+        side_by_side(next_features, drawn, X)
+        q_values(target, sizes, X, H_critic, Q)
+        for i in range(batch):
+            value, _ = lesser(Q[0, i], Q[1, i])
+            targets[i] = rewards[i] + discounts[i] * (value - alpha * log_probs[i])
+        side_by_side(features, actions, X)
+        q_values(W, sizes, X, H_critic, Q)
+        loss, total = 0.0, 0.0
+        for which in range(2):
+            for i in range(batch):
+                error = Q[which, i] - targets[i]
+                loss += 0.5 * error * error * share
+                total += Q[which, i]
+                slopes[which, i, 0] = error * share
+            critic_backward(W, sizes, which, X, H_critic[which], slopes[which], G, D, of_actions[which, :0])
+        length = norm(G)
+        if not np.isfinite(length):
+            return CRITIC, length, loss
+        take_step(critic, rate, epsilon)
+        told[k, 0], told[k, 2], told[k, 4] = loss, total / (2 * batch), alpha
+
+        # policy and log α
+        outputs = forward(actor, actor_sizes, RELU, features, H)
+        squashed_gaussian(outputs, noise[k, 0], low, high, drawn, log_probs)
+        side_by_side(features, drawn, X)
+        q_values(W, sizes, X, H_critic, Q)
+        loss, mean = 0.0, 0.0
+        for i in range(batch):
+            value, part = lesser(Q[0, i], Q[1, i])
+            loss += (alpha * log_probs[i] - value) * share
+            mean += log_probs[i] * share
+            slopes[0, i, 0], slopes[1, i, 0] = -part * share, (part - FLOAT(1)) * share
+        for which in range(2):
+            critic_backward(W, sizes, which, X, H_critic[which], slopes[which], G[:0], D, of_actions[which])
+        for i in range(batch):
+            for d in range(size):
+                a, raw = drawn[i, d], outputs[i, size + d]
+                of_value = (of_actions[0, i, d] + of_actions[1, i, d]) * (FLOAT(1) - a * a)
+                slope = FLOAT(2) * share * alpha * a + of_value
+                of_outputs[i, d] = slope
+                inside = low <= raw and raw <= high
+                of_outputs[i, size + d] = slope * math.exp(raw) * noise[k, 0, i, d] - alpha * share if inside else 0.0
+        backward(actor, actor_sizes, RELU, features, H, of_outputs, of_actor, D)
+        told[k, 1], told[k, 3] = loss, -mean
+        if fixed < 0:
+            policy[1][count] = -(mean + goal)
+            loss -= policy[0][count] * (mean + goal)
+        length = norm(policy[1])
+        if not np.isfinite(length):
+            return POLICY, length, loss
+        take_step(policy, rate, epsilon)
+
+        for i in range(np.uint64(target.size)):
+            target[i] = W[i] - keep * (W[i] - target[i])  # with τ = 1 a copy, exactly
     return ALL_STEPS, 0.0, 0.0
 
 
-def working_memory(sizes, actor_sizes, batch):
+def working_memory(sizes: NDArray[np.int64], actor_sizes: NDArray[np.int64], batch: int) -> tuple[NDArray[Any], ...]:
     """Returns what `train` needs to work: arrays for `batch` rows."""
     size, widest = actor_sizes[-1] // 2, max(int(sizes.max()), int(actor_sizes.max()))
     shapes = (
-        (batch, sizes[0]), (batch, size), (batch,), (space(actor_sizes, batch),), (2, space(sizes, batch)), (batch, 1),
-        (2, batch * widest), (batch, 2 * size), (batch, size), (batch, size),
+        (batch, sizes[0]), (batch, size), (batch,), (batch,), (space(actor_sizes, batch),), (2, space(sizes, batch)),
+        (2, batch), (2, batch, 1), (2, batch * widest), (batch, 2 * size), (2, batch, size),
     )  # fmt: skip
     return tuple(np.empty(shape, np.float32) for shape in shapes)
