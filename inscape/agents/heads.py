@@ -10,7 +10,6 @@ import numpy as np
 from inscape.agents.interface import Array
 from inscape.errors import UsageError
 
-
 UNBOUNDED = 1e19
 """Bounds of actions from this magnitude on are as good as none (`finfo.max` is meant so): single precision cannot hold
 the square of such a range, nor the range of the largest."""
