@@ -30,7 +30,13 @@ from inscape.agents.observations import ObservationEncoder
 from inscape.agents.off_policy import OffPolicyAgent, OffPolicySettings, Step
 from inscape.agents.parallel import Team
 from inscape.agents.replay import ReplayBatch, ReplayMemory
-from inscape.agents.settings_checks import require_counts, require_positive, require_shares, require_weights
+from inscape.agents.settings_checks import (
+    require_counts,
+    require_positive,
+    require_shares,
+    require_weights,
+    require_widths,
+)
 from inscape.agents.tensors import load_module, to_arrays
 from inscape.envs.pixels import PixelTask
 from inscape.errors import UsageError
@@ -101,8 +107,8 @@ class DQNSettings(OffPolicySettings):
         require_positive(self, "max_grad_norm")
         if self.beta is not None:
             require_weights(self, "beta")
-        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
-            raise UsageError(f"hidden = {self.hidden!r}", expected="one or more widths of at least 1")
+        if self.hidden is not None:
+            require_widths(self)
 
 
 # --------------------------------------------------------------------------------------------- target and loss
@@ -188,12 +194,14 @@ class QNetwork(nn.Module):
         self.dueling = settings.dueling
         self.picture = picture_layout(observation_space)
         self.body: nn.Sequential
+        usual = (64, 64) if self.picture is None else (256,)
+        hidden = usual if settings.hidden is None else settings.hidden
         if self.picture is None:
-            self.sizes = (self.encoder.width, *(settings.hidden or (64, 64)), outputs)
+            self.sizes = (self.encoder.width, *hidden, outputs)
             self.body = perceptron(self.sizes, settings.activation, 1.0, generator)
         else:
             self.sizes = ()
-            self.body = pixel_network(*self.picture[0], settings.hidden or (256,), outputs, generator)
+            self.body = pixel_network(*self.picture[0], hidden, outputs, generator)
 
     def features(self, observation: Array) -> Tensor:
         """Returns `[N, D]` floats, or `[N, channels, height, width]` of pictures."""

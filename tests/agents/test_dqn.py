@@ -164,7 +164,7 @@ def test_compiled_update_equals_torch(double, dueling, activation, huber):
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
-    st.integers(1, 9), st.integers(1, 6), st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(1, 20),
+    st.integers(1, 9), st.integers(1, 6), st.lists(st.integers(1, 12), max_size=3), st.integers(1, 20),
     st.fixed_dictionaries({"double": st.booleans(), "dueling": st.booleans(), "huber": st.booleans()}),
     st.sampled_from(["relu", "tanh"]), st.booleans(), st.integers(0, 2**31),
 )  # fmt: skip
@@ -411,7 +411,7 @@ def test_wrong_settings_and_weights_are_refused():
         ({"tau": 0.0}, "tau = 0"),
         ({"learning_rate": -1.0}, "learning_rate = -1"),
         ({"beta": -1.0}, "beta = -1"),
-        ({"hidden": ()}, "hidden"),
+        ({"hidden": (0,)}, "hidden = "),
         ({"buffer_size": 63, "batch_size": 64}, "batch_size = 64"),
         ({"buffer_size": 3, "n_step": 3, "batch_size": 3}, "replay memory of 3"),
     ):
