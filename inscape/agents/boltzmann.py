@@ -102,10 +102,11 @@ def known_law(task: Task, who: str, instead: str) -> World:
         MissingLawError: there is none.
     """
     if task.world is None:
+        what = "an ordinary Gymnasium environment" if task.players == 1 else "a PettingZoo environment"
         raise MissingLawError(
-            f"{task.name} is an ordinary Gymnasium environment, and {who} needs its law",
+            f"{task.name} is {what}, and {who} needs its law",
             expected="a world of ours: a name from `inscape list worlds`, or file.py:Class",
-            hint=instead,
+            hint=instead if task.players == 1 else "inscape list worlds",
         )
     return task.world
 

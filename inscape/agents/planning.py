@@ -23,6 +23,7 @@ import numpy as np
 from inscape.agents.acting import choice_log_probs, restore_rng, rng_state, sample_actions
 from inscape.agents.boltzmann import ONE_OF_YOUR_OWN, known_law, unseen_state
 from inscape.agents.interface import Agent, Array, Metrics, State
+from inscape.envs.players_env import PlayersTask
 from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.dynamic_programming import value_iteration
 from inscape.world_models.interface import Plan
@@ -108,6 +109,8 @@ class MCTS(Agent):
                 expected="a Discrete action space",
                 hint="ppo, or sb3:sac for continuous actions",
             )
+        if model is None and isinstance(task, PlayersTask):
+            raise _plays_at_once(task.whole.name)
         if model is None and task.world is not None and task.world.players > 1:
             _require_turns(task.world, s.model)
         self.seed, self.steps = seed, 0
@@ -296,13 +299,17 @@ def _action_counts(model: LearnedTabularModel, table: TabularModel) -> Array:
     return counts
 
 
+def _plays_at_once(name: str) -> UsageError:
+    return UsageError(
+        f"mcts on {name}, whose players act at once",
+        expected="a world of one player, or of players who move in turn",
+        hint=ONE_OF_YOUR_OWN,
+    )
+
+
 def _require_turns(world: World, model: str) -> None:
     if world.simultaneous:
-        raise UsageError(
-            f"mcts on {world.name}, whose players act at once",
-            expected="a world of one player, or of players who move in turn",
-            hint=ONE_OF_YOUR_OWN,
-        )
+        raise _plays_at_once(world.name)
     if model == "tabular":
         raise UsageError(
             f"mcts with a learned table on {world.name}, which has {world.players} players",

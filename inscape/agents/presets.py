@@ -68,6 +68,9 @@ _PPO_BOARD = {
     "num_envs": 128, "num_steps": 32, "epochs": 4, "minibatches": 4, "learning_rate": 2e-3, "gamma": 1.0,
     "entropy_coef": 0.05, "hidden": (128, 128), "activation": "relu",
 }  # fmt: skip
+# 800,000 steps of self-play with one seed: lost 2 of 200 games as first player against a random one, won 156 of 200
+# against mcts with 50 simulations
+_PPO_CONNECT_FOUR = {**_PPO_BOARD, "num_envs": 256, "minibatches": 8}
 _PPO_CONTROL = {
     "num_envs": 16, "epochs": 10, "learning_rate": 1e-3, "normalize_observations": True, "normalize_rewards": True,
 }  # fmt: skip
@@ -99,6 +102,7 @@ _DQN_PIXEL_LAKE = {
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "self-play": {
         "tictactoe": Preset(600_000, {"random_moves": 0.3}),
+        "connectfour": Preset(800_000, {"random_moves": 0.3}),
         "kuhnpoker": Preset(100_000, {"random_moves": 0.0}),
     },
     "reinforce": {"cartpole": Preset(200_000, _REINFORCE_CARTPOLE)},
@@ -113,6 +117,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "cartpoleswingup": Preset(500_000, _PPO_SWING_UP),
         "mountaincarcontinuous": Preset(200_000, _PPO_MOUNTAIN),
         "tictactoe": Preset(600_000, _PPO_BOARD),
+        "connectfour": Preset(800_000, _PPO_CONNECT_FOUR),
         # with less entropy self-play circles around the equilibrium: exploited for 0.2 instead of 0.08 chips a game
         "kuhnpoker": Preset(
             100_000,
@@ -175,6 +180,8 @@ ALIASES: Mapping[str, str] = {
     "frozenlake-v1": "frozenlake",
     "pendulum-v1": "pendulum",
     "mountaincarcontinuous-v0": "mountaincarcontinuous",
+    "pettingzoo:pettingzoo.classic.tictactoe_v3": "tictactoe",
+    "pettingzoo:pettingzoo.classic.connect_four_v3": "connectfour",
 }
 
 

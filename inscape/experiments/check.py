@@ -41,7 +41,8 @@ def check(target: str, *, task: Task | None = None, settings: Any = None, trust:
             raise UsageError(
                 f"{found.name} has {found.players} players and no law",
                 expected="a world of ours, or a Gymnasium environment",
-                hint=f"pettingzoo.test.parallel_api_test checks it; an agent in it: inscape check ppo {found.name}",
+                hint=f"pettingzoo.test.{'parallel_' if found.simultaneous else ''}api_test checks it; "
+                f"an agent in it: inscape check {'ppo' if found.simultaneous else 'self-play'} {found.name}",
             )
         return world_checks.check_environment(found)
     return agent_checks.check_agent_spec(target, task=task, settings=settings, trust=trust)
