@@ -14,8 +14,8 @@ past selves; OpenAI et al. (2019), "Dota 2 with large scale deep reinforcement l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
@@ -96,6 +96,7 @@ class SelfPlay(Agent):
         self.seed, self.device = seed, device
         self.pool = Pool(self.settings.present, self.settings.random_moves)
         self._whole, self._task = task, OpponentsTask.against(task, self.pool)
+        self._own: Mapping[str, Any] = self.settings.learner_settings
         self.learner = self._make_learner()
         self.pool.present = self.learner
         self.table = GameTable()
@@ -104,7 +105,7 @@ class SelfPlay(Agent):
     def _make_learner(self) -> Agent:
         """Returns a new learner, the same at each call."""
         s = self.settings
-        return make_opponent(s.learner, self._task, self.seed, self.device, s.learner_settings, "--learner ppo or dqn")
+        return make_opponent(s.learner, self._task, self.seed, self.device, self._own, "--learner ppo or dqn")
 
     # ------------------------------------------------------------------------------------------------ acting
 
@@ -167,7 +168,10 @@ class SelfPlay(Agent):
     # ------------------------------------------------------------------------------------------------ saving
 
     def state_dict(self) -> State:
+        settings = getattr(self.learner, "settings", None)
         return {
+            # all of them: the preset they come from may be another when the state is loaded
+            "learner_settings": asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else {},
             "learner": cast(Any, self.learner).state_dict(),
             "pool": [
                 {"number": m.number, "steps": m.steps, "state": cast(Any, m.agent).state_dict()}
@@ -177,6 +181,9 @@ class SelfPlay(Agent):
         }
 
     def load_state_dict(self, state: State) -> None:
+        if state.get("learner_settings"):
+            self._own = {**state["learner_settings"], **self.settings.learner_settings}
+            self.learner = self.pool.present = self._make_learner()
         self.pool.members.clear()
         for entry in state["pool"]:
             agent = self._make_learner()

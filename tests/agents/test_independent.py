@@ -102,5 +102,7 @@ def test_refusals():
             make_agent(f"independent:{name}", DILEMMA)
     with pytest.raises(UsageError, match=r"no agent 'pop'"):
         make_agent("independent:pop", DILEMMA)
+    with pytest.raises(UsageError, match=r"Discrete[\s\S]*independent:ppo or independent:dqn"):
+        make_agent("independent:sac", DILEMMA)
     with pytest.raises(UsageError, match="the states of 1 learners"):
         make_agent("independent:ppo", DILEMMA).load_state_dict({"learners": [{}], "steps": [0]})

@@ -258,6 +258,23 @@ def test_resuming_is_exact(learner, tmp_path):
     assert_same(resumed.state_dict(), state)
 
 
+def test_a_saved_agent_keeps_its_learners_settings(monkeypatch, tmp_path):
+    """Those of a preset too, which may be another, or none, when it is loaded."""
+    saved = make_agent("self-play", KUHN)
+    assert saved.learner.settings.hidden == (32,)
+    save_checkpoint(tmp_path / "step", saved.state_dict())
+    monkeypatch.setattr("inscape.agents.presets.PRESETS", {})
+    loaded = make_agent("self-play", KUHN)
+    assert loaded.learner.settings.hidden == (64, 64)
+    loaded.load_state_dict(load_checkpoint(tmp_path / "step")[0])
+    assert loaded.learner.settings == saved.learner.settings
+    assert loaded.pool.present is loaded.learner
+    assert np.array_equal(kuhn_policy(loaded), kuhn_policy(saved))
+    other = make_agent("self-play", KUHN, settings={"learner_settings": {"hidden": [8]}})
+    with pytest.raises(UsageError, match="do not fit"):
+        other.load_state_dict(load_checkpoint(tmp_path / "step")[0])
+
+
 def test_same_seed_same_games():
     one, two, other = (make_agent("self-play", TICTACTOE, seed=s, settings=TINY) for s in (1, 1, 2))
     for agent in (one, two, other):
@@ -289,6 +306,7 @@ def test_refusals():
         ({"learner": "random"}, "random as an opponent of itself"),
         ({"learner": "recurrent-ppo"}, "recurrent-ppo remembers"),
         ({"learner": "pop"}, "no agent 'pop'"),
+        ({"learner": "sac"}, r"Discrete\(9\) of TicTacToe[\s\S]*--learner ppo or dqn"),
         ({"learner_settings": {"num_env": 3}}, "no setting 'num_env'"),
     ):
         with pytest.raises(UsageError, match=message):
