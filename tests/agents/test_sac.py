@@ -13,6 +13,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from inscape.agents.finite import DivergenceError
+from inscape.agents.kernels.soft_actor_critic import lesser
 from inscape.agents.plugins import make_agent
 from inscape.agents.presets import PRESETS
 from inscape.agents.replay import ReplayBatch
@@ -209,19 +210,14 @@ def test_compiled_steps_equal_torch(coefficient, hidden):
     assert int(made[1]._critic.arrays[4][0]) == int(made[1]._policy.arrays[4][0]) == 4
 
 
-def test_equal_critics_share_the_policys_gradient():
-    """Where Q_0 = Q_1, min's derivative is half of each, as torch has it."""
-    made = both(hidden=(8,), batch_size=16, learning_rate=1e-9, tau=1.0)
-    for agent in made:
-        with torch.no_grad():
-            for parameter in agent.network.critic.parameters():
-                parameter[1] = parameter[0]
-            agent._target.copy_(agent._critic.vector)
-    for agent in made:
-        agent._gradient_steps(*minibatches(1, 16))
-    gradients = [agent._policy.arrays[1] for agent in made]
-    assert np.abs(gradients[0][:-1]).max() > 1e-3
-    assert np.allclose(*gradients, atol=1e-6)
+@pytest.mark.parametrize("pair", [(1.0, 2.0), (2.0, 1.0), (1.5, 1.5), (math.nan, 1.0), (1.0, math.nan)])
+def test_the_lesser_of_two_values_is_torchs(pair):
+    """Also where they are equal, and each has half the derivative, and where one is not a number."""
+    first, second = (torch.tensor(value, requires_grad=True) for value in pair)
+    torch.minimum(first, second).backward()
+    value, part = lesser.py_func(*(np.float32(value) for value in pair))
+    assert np.array_equal(value, torch.minimum(first, second).detach(), equal_nan=True)
+    assert math.isnan(value) or part == first.grad == 1 - second.grad
 
 
 @pytest.mark.parametrize(
@@ -442,9 +438,9 @@ def test_a_policy_that_diverges_is_named(backend):
 
 
 class Unbounded(gymnasium.ActionWrapper):
-    def __init__(self, env):
+    def __init__(self, env, bound):
         super().__init__(env)
-        self.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-bound, bound, (1,), np.float32)
 
     def action(self, action):
         return np.clip(action, -2, 2)
@@ -457,9 +453,10 @@ def test_unsupported_spaces_are_refused():
         make_agent("sac", resolve_task("CartPole"))
     name = "inscape-test/Unbounded-v0"
     if name not in gymnasium.registry:
-        gymnasium.register(name, entry_point=lambda **kw: Unbounded(gymnasium.make("Pendulum-v1").unwrapped))
-    with pytest.raises(UsageError, match="finite bounds"):
-        make_agent("sac", resolve_task(name))
+        gymnasium.register(name, entry_point=lambda bound: Unbounded(gymnasium.make("Pendulum-v1").unwrapped, bound))
+    for bound in (np.inf, float(np.finfo(np.float32).max)):
+        with pytest.raises(UsageError, match="finite bounds"):
+            make_agent("sac", resolve_task(name, {"bound": bound}))
 
 
 def test_wrong_settings_and_weights_are_refused():

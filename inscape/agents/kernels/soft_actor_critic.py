@@ -253,7 +253,6 @@ def train(
         told[k, 1], told[k, 3] = loss, -mean
         if fixed < 0:
             policy[1][count] = -(mean + goal)
-            loss -= policy[0][count] * (mean + goal)
         length = norm(policy[1])
         if not np.isfinite(length):
             return POLICY, length, loss
