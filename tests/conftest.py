@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ def _one_thread_per_process() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def gates() -> Iterator[None]:
+    """Ordinary environments in which only one action is legal: Gate-v0 says so by its info, AskedGate-v0 if asked."""
+    import gymnasium
+
+    gymnasium.register("Gate-v0", "tests.gates:Gate")
+    gymnasium.register("AskedGate-v0", "tests.gates:AskedGate")
+    yield
+    del gymnasium.registry["Gate-v0"], gymnasium.registry["AskedGate-v0"]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -149,6 +149,15 @@ class Round:
     episodes: Metrics
 
 
+def whole_masks(masks: Sequence[Tensor | None]) -> list[Tensor] | None:
+    """Returns a mask for every step: all is legal where the environment told none. None if it never told any.
+
+    Environments that are not ours may begin or cease to say what is legal at any step.
+    """
+    told = next((mask for mask in masks if mask is not None), None)
+    return None if told is None else [torch.ones_like(told) if mask is None else mask for mask in masks]
+
+
 class TorchLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, in torch.
 
@@ -243,10 +252,11 @@ class TorchLearner(TorchPolicy):
                 next_values[steps, np.concatenate([ended for _, ended, _ in ends])] = last
             chosen = torch.stack(actions)
             old_log_probs = network.distribution.log_prob(torch.stack(outputs), chosen)
+        legal = whole_masks(masks)
         return Round(
             seen[:-1],
             features.reshape(time + 1, count, -1)[:-1],
-            None if masks[0] is None else torch.stack([mask for mask in masks if mask is not None]),
+            None if legal is None else torch.stack(legal),
             chosen, old_log_probs, rewards, terminated, truncated, values[:-1], next_values, copies.episodes(),
         )  # fmt: skip
 

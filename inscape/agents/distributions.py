@@ -92,8 +92,8 @@ class MultiCategoricalActions:
 class GaussianActions:
     """Independent normals. `outputs [B, 2·D]` are means and log standard deviations in units of half the range.
 
-    Where there are bounds (below `heads.UNBOUNDED`), an action u means centre + u · half range; what falls outside is clipped only on its way
-    to the environment, so that log-probabilities stay those of the unclipped normal.
+    Where there are bounds (below `heads.UNBOUNDED`), an action u means centre + u · half range; what falls outside is
+    clipped only on its way to the environment, so that log-probabilities stay those of the unclipped normal.
     """
 
     def __init__(self, space: gymnasium.spaces.Box) -> None:

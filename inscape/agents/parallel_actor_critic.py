@@ -72,11 +72,15 @@ class TeamLearner(TorchLearner):
         """Acts in the copies of this process, and returns what those of all processes did."""
         own, joined, arrays = super()._act(), self._team.joined, self._team.joined_array
         ended = int((own.terminated | own.truncated).sum())
+        masks = own.action_masks
+        told = self._team.gathered({"masked": masks is not None, "episodes": {"count": ended, **own.episodes}})
+        if masks is None and any(each["masked"] for each in told):  # only others have been told what is legal
+            masks = torch.ones((*own.rewards.shape, self.network.scores), dtype=torch.bool, device=self.device)
         return replace(
             own,
             observations=arrays(own.observations),
             features=joined(own.features),
-            action_masks=None if own.action_masks is None else joined(own.action_masks),
+            action_masks=None if masks is None else joined(masks),
             actions=joined(own.actions),
             old_log_probs=joined(own.old_log_probs),
             rewards=arrays(own.rewards),
@@ -84,7 +88,7 @@ class TeamLearner(TorchLearner):
             truncated=arrays(own.truncated),
             values=arrays(own.values),
             next_values=arrays(own.next_values),
-            episodes=mean_of(self._team.gathered({"count": ended, **own.episodes})),
+            episodes=mean_of([each["episodes"] for each in told]),
         )
 
     def _backward(self, part: Batch, clip: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from inscape.agents.actor_critic import Batch, TorchLearner
+from inscape.agents.actor_critic import Batch, TorchLearner, whole_masks
 from inscape.agents.blas import blas_threads
 from inscape.agents.device import resolve_device
 from inscape.agents.distributions import GaussianActions, MultiCategoricalActions
@@ -290,9 +290,10 @@ class RecurrentLearner(TorchLearner):
         network.encoder.update(seen.reshape(-1, *seen.shape[2:]))
         starts = np.zeros((time, count), bool)
         starts[1:] = (terminated | truncated)[:-1]
+        legal = whole_masks(masks)
         return Sequences(
             torch.stack(inputs),
-            None if masks[0] is None else torch.stack([mask for mask in masks if mask is not None]),
+            None if legal is None else torch.stack(legal),
             chosen.clone(),
             old_log_probs.clone(),
             advantages,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from inscape.agents.acting import PolicyAgent
+from inscape.agents.actor_critic import whole_masks
 from inscape.agents.copies import Copies
 from inscape.agents.device import resolve_device
 from inscape.agents.interface import Array, Metrics, State, learning_task
@@ -277,7 +278,8 @@ class Reinforce(PolicyAgent):
         with torch.inference_mode():
             features = network.encoder(observations)
             flat = torch.cat(actions)[rows]
-            legal = None if masks[0] is None else torch.cat([mask for mask in masks if mask is not None])[rows]
+            told = whole_masks(masks)
+            legal = None if told is None else torch.cat(told)[rows]
         network.encoder.update(observations)
         metrics = {
             "episode_return": float((gained * own).sum(axis=1).mean()),

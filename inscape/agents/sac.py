@@ -25,6 +25,7 @@ from torch.nn.functional import relu, softplus
 from inscape.agents.blas import blas_threads
 from inscape.agents.features import FeatureReader
 from inscape.agents.finite import divergence
+from inscape.agents.heads import UNBOUNDED
 from inscape.agents.interface import Array, State
 from inscape.agents.networks import as_one_vector, linear, perceptron
 from inscape.agents.observations import ObservationEncoder
@@ -536,10 +537,11 @@ def _bounded_box(task: Task) -> gymnasium.spaces.Box:
             expected="continuous actions, a Box of floating-point numbers",
             hint=f"inscape train ppo {task.name}",
         )
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all() and (space.low < space.high).all()):
+    bounded = (np.maximum(np.abs(space.low), np.abs(space.high)) < UNBOUNDED).all()
+    if not (bounded and (space.low < space.high).all()):
         raise UsageError(
             f"actions {space} of {task.name}, from {space.low} to {space.high}",
-            expected="finite bounds, the upper above the lower: the policy is scaled to them",
+            expected=f"finite bounds within ±{UNBOUNDED:g}, the upper above the lower: the policy is scaled to them",
             hint="gymnasium.wrappers.RescaleAction, or bounds in the world's action_low and action_high",
         )
     return space

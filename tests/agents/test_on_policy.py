@@ -25,6 +25,7 @@ from inscape.agents.initialization import orthogonal, perceptron_weights
 from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import Schedule
+from inscape.agents.parallel_actor_critic import TeamLearner
 from inscape.agents.plugins import default_steps, make_agent
 from inscape.agents.ppo import PPO, PPOSettings
 from inscape.agents.returns import generalized_advantages
@@ -49,6 +50,37 @@ def as_tensors(batch):
     return Batch(
         features, masks if masks.shape[1] else None, actions, log_probs.float(), advantages.float(), returns.float(), {}
     )
+
+
+# ------------------------------------------------------------------------------------------- masks now and then
+
+
+@pytest.mark.parametrize(("told", "hushed"), [(2, 4), (0, 2)])
+def test_what_is_legal_may_be_said_at_some_steps_only(gates, told, hushed):
+    """What was drawn under masks is learned from under the same ones: in the first pass the policies are the same."""
+    task = resolve_task("Gate-v0", {"told": told, "hushed": hushed})
+    once = {"num_envs": 2, "num_steps": 8, "epochs": 1, "minibatches": 1, "hidden": (8,)}
+    for spec, settings in (("ppo", {**once, "backend": "torch"}), ("recurrent-ppo", once)):
+        row = next(make_agent(spec, task, settings=settings).learn(task, 16))
+        assert abs(row["kl"]) < 1e-6
+        assert row["clip_fraction"] == 0
+    assert next(make_agent("reinforce", task, settings={"num_envs": 2}).learn(task, 8))["steps"] == 8
+
+
+def test_a_process_that_was_told_no_mask_shares_those_of_the_others(gates):
+    task, b, steps = resolve_task("Gate-v0"), 2, 3
+    others = SimpleNamespace(
+        number=0, count=2, device="cpu", copies=lambda count: count // 2, told=lambda order: None,
+        joined=lambda part: torch.cat([part, part], dim=1), joined_array=lambda part: np.concatenate([part, part], 1),
+        gathered=lambda message: [message, {**message, "masked": True}],
+    )  # fmt: skip
+    agent = make_agent(
+        "ppo", task, settings={"num_envs": 2 * b, "num_steps": steps, "minibatches": 2, "backend": "torch"}
+    )
+    learner = TeamLearner(agent, agent.learner.network, torch.device("cpu"), others)
+    learner.begin(task, 0)
+    assert learner._act().action_masks.shape == (steps, 2 * b, 4)
+    assert learner._act().action_masks.all()
 
 
 # ------------------------------------------------------------------------------------------- one algorithm

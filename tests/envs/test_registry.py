@@ -72,42 +72,6 @@ def test_the_command_line_reaches_it(theirs, tmp_path):
     assert "2 episodes of 5 steps" in found.stdout, found.stderr
 
 
-class Gate(gym.Env):
-    """Only the action that counts the steps may be taken; with `told`, it says so from that step on in its info."""
-
-    def __init__(self, told=None):
-        self.observation_space, self.action_space = gym.spaces.Discrete(4), gym.spaces.Discrete(4, start=2)
-        self.told = told
-
-    def legal(self):
-        return np.arange(4) == self.t
-
-    def info(self):
-        return {} if self.told is None or self.t < self.told else {"action_mask": self.legal().astype(np.int8)}
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.t = 0
-        return 0, self.info()
-
-    def step(self, action):
-        self.t += 1
-        return min(self.t, 3), 1.0, self.t == 4, False, self.info()
-
-
-class AskedGate(Gate):
-    def action_masks(self):
-        return self.legal()
-
-
-@pytest.fixture
-def gates() -> Iterator[None]:
-    gym.register("Gate-v0", Gate)
-    gym.register("AskedGate-v0", AskedGate)
-    yield
-    del gym.registry["Gate-v0"], gym.registry["AskedGate-v0"]
-
-
 @pytest.mark.parametrize("autoreset", ["same-step", "next-step"])
 def test_what_a_method_says_of_masks_is_told(gates, autoreset):
     """sb3-contrib asks environments by a method; everybody else reads the info."""
