@@ -59,16 +59,18 @@ class PettingZooTask(Task):
             hint="pettingzoo:pettingzoo.classic.rps_v2",
         )
 
-    def make(self) -> Any:
+    def make(self, render_mode: str | None = None) -> Any:
         """Returns one environment, Parallel if `simultaneous`, else AEC."""
+        # not every environment takes a render_mode
+        given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
         try:
-            return self._maker[0](**self.settings)
+            return self._maker[0](**given)
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
 
-    def make_in_turn(self) -> Any:
+    def make_in_turn(self, render_mode: str | None = None) -> Any:
         """Returns one AEC environment; a Parallel one asks its players one after another, who see nothing new."""
-        env = self.make()
+        env = self.make(render_mode)
         if not self.simultaneous:
             return env
         from pettingzoo.utils.conversions import parallel_to_aec
@@ -124,9 +126,11 @@ class PettingZooTask(Task):
         """Refuses: a Gymnasium environment has one player."""
         raise no_single_environment(self)
 
-    def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> VectorEnv[Any, Any, Any]:
+    def vector_env(
+        self, num_envs: int, autoreset: Autoreset = "same-step", render_mode: str | None = None
+    ) -> VectorEnv[Any, Any, Any]:
         """Returns `num_envs` copies, arrays as those of our own worlds of several players; a Python loop over them."""
-        return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset)
+        return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 
 
 class ForeignVectorEnv(VectorEnv[Any, Any, Any], ABC):
@@ -214,9 +218,11 @@ class ParallelVectorEnv(ForeignVectorEnv):
     (`truncated`) if anybody's does.
     """
 
-    def __init__(self, task: PettingZooTask, num_envs: int, autoreset: Autoreset) -> None:
+    def __init__(
+        self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, render_mode: str | None = None
+    ) -> None:
         super().__init__(task, num_envs, autoreset, (task.players,))
-        self.copies = [task.make() for _ in range(num_envs)]
+        self.copies = [task.make(render_mode) for _ in range(num_envs)]
 
     def _begin(self, copy: int, seed: int | None = None) -> None:
         self._look_at_all(copy, *self.copies[copy].reset(seed=seed))
@@ -240,6 +246,10 @@ class ParallelVectorEnv(ForeignVectorEnv):
             else:
                 self._seen[copy, m], self._mask[copy, m] = 0, True
 
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy draws."""
+        return tuple(env.render() for env in self.copies)
+
     def close(self, **kwargs: Any) -> None:
         for env in self.copies:
             env.close()
@@ -253,9 +263,11 @@ class TurnsVectorEnv(ForeignVectorEnv):
     more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
     """
 
-    def __init__(self, task: PettingZooTask, num_envs: int, autoreset: Autoreset) -> None:
+    def __init__(
+        self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, render_mode: str | None = None
+    ) -> None:
         super().__init__(task, num_envs, autoreset, ())
-        self.games = [Game(task) for _ in range(num_envs)]
+        self.games = [Game(task, render_mode) for _ in range(num_envs)]
 
     def _begin(self, copy: int, seed: int | None = None) -> None:
         self.games[copy].begin(seed)
@@ -272,6 +284,10 @@ class TurnsVectorEnv(ForeignVectorEnv):
     def _info(self) -> dict[str, Any]:
         return super()._info() | {"mover": np.array([game.mover for game in self.games])}
 
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy draws."""
+        return tuple(game.env.render() for game in self.games)
+
     def close(self, **kwargs: Any) -> None:
         for game in self.games:
             game.close()
@@ -284,6 +300,7 @@ class Game:
 
     Args:
         task: what it is a copy of.
+        render_mode: the environment's, for it to draw itself.
 
     Attributes:
         mover: who is to move; of a game that is over, who was told of it last.
@@ -293,10 +310,9 @@ class Game:
         last: what each player observed at the end of its part.
     """
 
-    def __init__(self, task: PettingZooTask) -> None:
-        self.task, self.env = task, task.make_in_turn()
+    def __init__(self, task: PettingZooTask, render_mode: str | None = None) -> None:
+        self.task, self.env = task, task.make_in_turn(render_mode)
         self._number = {name: m for m, name in enumerate(task.player_names)}
-        self._begun = False
 
     def begin(self, seed: int | None = None) -> None:
         """Begins a game."""

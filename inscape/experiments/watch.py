@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inscape.envs.pettingzoo_task import PettingZooTask
 from inscape.envs.rendering import Window, has_display, load_pygame, pixel_size, render_caption, render_scene, shrink
+from inscape.envs.streams import copy_seeds
 from inscape.errors import UsageError
 from inscape.experiments.progress import Progress
 from inscape.experiments.video import VideoWriter
 
 if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
     from inscape.envs.registry import Task
     from inscape.envs.trajectory import Trajectory
 
@@ -43,7 +47,8 @@ def watch(
     """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
 
     Worlds of ours are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
-    as many copies; other environments draw themselves as they are played.
+    as many copies; other environments draw themselves as they are played, those of several players as the recorded
+    episodes are played again.
 
     Args:
         agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
@@ -135,7 +140,7 @@ def natural_fps(task: Task) -> float:
     """Returns a pace that suits the eye: slow where states jump, the environment's own where it names one."""
     if task.world is not None:
         return 30.0 if task.world.layouts()[0].num_floats else 5.0
-    env = task.env()
+    env = task.make() if isinstance(task, PettingZooTask) else task.env()
     pace = env.metadata.get("render_fps") or 30.0
     env.close()
     return float(min(60.0, pace))
@@ -165,9 +170,16 @@ class _Film:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Returns the frames, one `[H, W, 3]` at a time."""
-        make = self._world_tiles if self.task.world is not None else self._environment_tiles
-        for tiles in make():
-            yield _grid(tiles)
+        if self.task.world is not None:
+            made = self._world_tiles()
+        elif isinstance(self.task, PettingZooTask):
+            made = self._players_tiles(self.task)
+        else:
+            made = self._environment_tiles()
+        places = 0
+        for tiles in made:
+            places = max(places, len(tiles))  # the last round may show fewer
+            yield _grid(tiles, places)
 
     @property
     def tile_width(self) -> int:
@@ -196,13 +208,50 @@ class _Film:
         assert world is not None
         assert trajectory.states is not None
         scene = world.scene(trajectory.states, t)
-        frame = render_scene(scene, *pixel_size(scene, self.tile_width))
+        return self._told(trajectory, t, render_scene(scene, *pixel_size(scene, self.tile_width)))
+
+    def _told(self, trajectory: Trajectory, t: int, frame: np.ndarray) -> np.ndarray:
+        """Returns the frame with what a recorded episode says of its step t."""
         if t == len(trajectory):
             words = "terminated" if trajectory.terminated else "truncated"
         else:
             words = _action_text(self.task, trajectory.actions[t])
         rewards = trajectory.rewards
         return _captioned(frame, t, words, np.zeros_like(rewards[0]) if t == 0 else rewards[t - 1], rewards[:t].sum(0))
+
+    # several players elsewhere: first recorded, then played again with the same seeds and actions, drawing ------------
+
+    def _players_tiles(self, task: PettingZooTask) -> Iterator[list[np.ndarray]]:
+        load_pygame()
+        recorded = self.record()
+        envs = [task.vector_env(1, "next-step", "rgb_array") for _ in recorded[: self.copies]]
+        try:
+            for env, seed in zip(envs, copy_seeds(self.seed, len(envs)), strict=True):
+                env.reset(seed=seed)
+            with Progress("Drawing", len(recorded)) as progress:
+                for first in range(0, len(recorded), self.copies):
+                    shown = recorded[first : first + self.copies]
+                    if first:
+                        for env, trajectory in zip(envs, shown, strict=False):
+                            env.step(trajectory.actions[:1])  # begins the next episode, whatever the action
+                    tiles = [self._drawn(env, trajectory, 0) for env, trajectory in zip(envs, shown, strict=False)]
+                    yield list(tiles)
+                    for step in range(1, max(len(t) for t in shown) + 1):
+                        for k, trajectory in enumerate(shown):
+                            if step <= len(trajectory):
+                                envs[k].step(trajectory.actions[step - 1 : step])
+                                tiles[k] = self._drawn(envs[k], trajectory, step)
+                        yield list(tiles)
+                    yield from itertools.repeat(tiles, self.hold)
+                    progress.update(first + len(shown))
+        finally:
+            for env in envs:
+                env.close()
+
+    def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> np.ndarray:
+        frames = env.render()
+        assert frames is not None
+        return self._told(trajectory, t, shrink(_picture(self.task, frames[0]), self.tile_width))
 
     # other environments: drawn as they are played -------------------------------------------------------------------
 
@@ -260,13 +309,7 @@ class _Seat:
         self.ending = "terminated" if terminated else "truncated" if truncated else ""
 
     def picture(self, action: Any) -> np.ndarray:
-        frame: Any = self.env.render()
-        if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
-            raise UsageError(
-                f"{self.task.name} drew {type(frame).__name__}",
-                expected='an environment with render_mode="rgb_array"',
-                hint="evaluate it instead: inscape evaluate",
-            )
+        frame = _picture(self.task, self.env.render())
         words = self.ending if action is None else _action_text(self.task, action)
         return _captioned(shrink(frame, self.width), self.steps, words, self.reward, self.total)
 
@@ -274,9 +317,25 @@ class _Seat:
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
+def _picture(task: Task, frame: Any) -> np.ndarray:
+    """Returns what an environment drew.
+
+    Raises:
+        UsageError: it is no picture `[H, W, 3]`.
+    """
+    if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
+        raise UsageError(
+            f"{task.name} drew {type(frame).__name__}",
+            expected='an environment with render_mode="rgb_array"',
+            hint="evaluate it instead: inscape evaluate",
+        )
+    return frame
+
+
 def _action_text(task: Task, action: Any) -> str:
-    if task.world is not None and task.world.simultaneous:
-        return " + ".join(task.action_names[int(a)] for a in action)
+    if task.simultaneous and np.ndim(action) == 1 and task.action_names:
+        start = int(getattr(task.action_space, "start", 0))
+        return " + ".join(task.action_names[int(a) - start] for a in action)
     if np.ndim(action) == 0 and task.action_names:
         start = int(getattr(task.action_space, "start", 0))
         return task.action_names[int(action) - start]
@@ -296,12 +355,12 @@ def _captioned(frame: np.ndarray, step: int, action: str, reward: Any, total: An
     return np.concatenate([frame, render_caption(words, width, max(14, min(28, round(width * 0.06))))])
 
 
-def _grid(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns tiles in rows, about square, on a dark ground; smaller tiles are padded."""
-    if len(tiles) == 1:
+def _grid(tiles: Sequence[np.ndarray], places: int) -> np.ndarray:
+    """Returns tiles in rows, about square, with room for `places`, on a dark ground; smaller tiles are padded."""
+    if places == 1:
         return tiles[0]
-    columns = math.ceil(math.sqrt(len(tiles)))
-    rows = math.ceil(len(tiles) / columns)
+    columns = math.ceil(math.sqrt(places))
+    rows = math.ceil(places / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     gap = 4
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 30, np.uint8)

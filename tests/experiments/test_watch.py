@@ -1,6 +1,10 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 
+from inscape.agents.plugins import make_agent
 from inscape.agents.rollout import rollout
 from inscape.envs.registry import Task, resolve_task
 from inscape.envs.rendering import render_scene
@@ -51,6 +55,50 @@ def test_copies_are_shown_side_by_side(tmp_path):
     assert one.shape[2] == 128
     assert four.shape[2] == 2 * 64 + 4
     assert four.shape[1] > 2 * 64
+
+
+def test_the_last_round_may_have_fewer_episodes(tmp_path):
+    task = resolve_task("FourGoals")
+    frames = read(watch(Wanderer(), task, copies=2, episodes=3, save=tmp_path / "odd.gif", fps=10, size=128))
+    assert frames[0][10, 64 + 4 + 10].max() > 30
+    assert (frames[-1][:, 64 + 4 :] <= 40).all()  # nobody there
+
+
+class Rising:
+    """A picture of the moves so far: its upper rows are white, one more after each."""
+
+    def __new__(cls, render_mode=None):
+        from tests.envs.test_pettingzoo_in_turn import Errand
+
+        env = Errand()
+        env.metadata = {**env.metadata, "render_fps": 5}
+        assert render_mode in (None, "rgb_array")
+        env.render = lambda: (
+            np.where(np.arange(64)[:, None, None] < sum(env.moves.values()), 255, 0) * np.ones((64, 64, 3), np.uint8)
+        )
+        return env
+
+
+def test_players_elsewhere_are_drawn_as_they_play_again(tmp_path, monkeypatch):
+    """Three episodes of eight moves, two beside each other and then one; each picture has a row more than the last."""
+    module = types.ModuleType("watched_for_tests")
+    module.env = Rising
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    task = resolve_task(f"pettingzoo:{module.__name__}")
+    folder = watch(make_agent("random", task), task, copies=2, episodes=3, save=tmp_path / "shots", size=128)
+    shots = [read(path) for path in sorted(folder.iterdir())]
+    hold = round(5 * HOLD_SECONDS)
+    assert len(shots) == 2 * (9 + hold)
+    white = [[int((shot[:64, column] == 255).all(axis=-1).sum()) for column in (10, 68 + 10)] for shot in shots]
+    rising = [min(t, 8) for t in range(9 + hold)]
+    assert white == [[rows, rows] for rows in rising] + [[rows, 0] for rows in rising]
+
+
+@pytest.mark.parametrize("name", ["tictactoe_v3", "rps_v2"])
+def test_environments_of_pettingzoo_are_watched(name, tmp_path):
+    task = resolve_task(f"pettingzoo:pettingzoo.classic.{name}")
+    path = watch(make_agent("random", task), task, save=tmp_path / "game.gif", size=64)
+    assert len(read(path)) > 4
 
 
 def test_ordinary_environments_draw_themselves(tmp_path):

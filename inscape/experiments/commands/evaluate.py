@@ -81,7 +81,7 @@ def evaluate_command(argv: Sequence[str]) -> int:
         console.print(
             f"Episodes in {given.save_episodes}; show them: inscape {reader} {given.save_episodes}", soft_wrap=True
         )
-    elif task.world is not None or task.players == 1:  # others' environments of several players are not drawn
+    else:
         say_how_to_watch(console, given.agent, given.task)
     return 0
 
