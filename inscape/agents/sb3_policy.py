@@ -75,7 +75,8 @@ def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
         evaluate_policy(as_sb3_policy(agent, task), env, n_eval_episodes=100)
 
     Where actions are illegal at times, take the one of `sb3_contrib.common.maskable.evaluation`, which asks the
-    environment for masks (`LawVecEnv` has them). Agents that remember do so; of rewards, which a policy of
+    environment for masks (`LawVecEnv` has them): that of Stable-Baselines3 hands on none, and agents may act illegally.
+    Agents that remember do so; of rewards, which a policy of
     Stable-Baselines3 is not told, they see 0.
 
     Args:
