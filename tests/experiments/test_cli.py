@@ -190,7 +190,7 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("check pettingzoo:pettingzoo.classic.tictactoe_v3", r"test.api_test.*inscape check self-play"),
         ("train ppo pettingzoo:pettingzoo.classic.tictactoe_v3", r"has 2 players who act in turn.*train self-play"),
         ("train mcts Spread", "mcts on Spread, whose players act at once"),
-        ("evaluate mcts,random pettingzoo:pettingzoo.classic.tictactoe_v3", "is a PettingZoo environment.*needs its law"),
+        ("evaluate mcts,random pettingzoo:pettingzoo.classic.tictactoe_v3", "PettingZoo environment.*needs its law"),
         ("train q-learning RockPaperScissors", "has 2 players"),
         ("evaluate value-iteration Tiger", r"needs to see the state.*q-learning or ppo"),
         ("evaluate llm RockPaperScissors", r"act at once.*random"),
