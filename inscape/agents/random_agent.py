@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import restore_rng, rng_state, sample_actions
-from inscape.agents.interface import Agent, Array, State
+from inscape.agents.interface import Agent, Array, State, count_of
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RandomAgent(Agent):
             raise UsageError(f"the action space {self._space} is unbounded", expected="finite bounds to draw between")
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        count, space, rng = len(observation), self._space, self._rng
+        count, space, rng = count_of(observation), self._space, self._rng
         if isinstance(space, gymnasium.spaces.Discrete):
             return sample_actions(self.action_log_probs(observation, action_mask), rng) + int(space.start)
         if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -54,7 +54,7 @@ class RandomAgent(Agent):
         """Returns `[B, A]`: minus the logarithm of the number of legal actions; −inf where illegal."""
         if not isinstance(self._space, gymnasium.spaces.Discrete):
             raise UsageError(f"action_log_probs on the action space {self._space}", expected="a Discrete action space")
-        legal = np.ones((len(observation), int(self._space.n)), np.bool_) if action_mask is None else action_mask
+        legal = np.ones((count_of(observation), int(self._space.n)), np.bool_) if action_mask is None else action_mask
         uniform = -np.log(legal.sum(axis=1, keepdims=True))
         return np.where(legal, uniform, -np.inf)
 

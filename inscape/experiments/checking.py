@@ -72,11 +72,13 @@ def require(condition: Any, message: str) -> None:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Returns whether two answers, numbers, arrays or sequences of them, are equal; NaN equals NaN."""
+    """Returns whether two answers, numbers, arrays, sequences or dictionaries of them, are equal; NaN equals NaN."""
     if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
         return np.array_equal(left, right, equal_nan=np.asarray(left).dtype.kind == "f")
     if isinstance(left, (list, tuple)):
         return isinstance(right, (list, tuple)) and len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict):
+        return isinstance(right, dict) and left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
     return bool(left == right or (left != left and right != right))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import math
 import warnings
@@ -283,15 +284,15 @@ def life(env: gym.Env[Any, Any], seed: int, steps: int = 100) -> list[Any]:
     rng = np.random.default_rng(4)
     env.action_space.seed(0)
     seen, info = env.reset(seed=seed)
-    lived: list[Any] = [np.asarray(seen)]
+    lived: list[Any] = [copy.deepcopy(seen)]  # environments may change what they gave
     for _ in range(steps):
         action = _choose(env.action_space, rng, info.get("action_mask"))
         seen, reward, terminated, truncated, info = env.step(action)
         require(math.isfinite(reward), f"reward {reward} is not finite")
-        lived += [np.array(seen), reward, terminated, truncated]
+        lived += [copy.deepcopy(seen), reward, terminated, truncated]
         if terminated or truncated:
             seen, info = env.reset()
-            lived.append(np.array(seen))
+            lived.append(copy.deepcopy(seen))
     env.close()
     return lived
 

@@ -17,6 +17,7 @@ from inscape.agents.sb3 import as_sb3_policy, load_zip
 from inscape.agents.sb3_env import LawVecEnv, gymnasium_copies
 from inscape.envs.registry import Task, resolve_task
 from inscape.errors import UsageError
+from inscape.experiments.world_checks import check_environment
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights
 
 SMALL_PPO = {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": (16,)}
@@ -268,6 +269,11 @@ def test_spaces_of_any_kind_and_start(ordinary, algorithm, settings, spaces):
     assert len(episode.observations) == 5
     if spaces.get("observed") is DICT:
         assert episode.observations[:, :4].tolist() == np.eye(4)[[0, 1, 2, 3, 0]].tolist()
+        assert evaluate(make_agent("random", task), task, 3, seed=0).returns.tolist() == [4.0] * 3
+
+
+def test_dict_observations_are_checked_like_others(ordinary):
+    assert not check_environment(ordinary(observed=DICT)).failures
 
 
 @pytest.mark.parametrize("masks", ["info", "method"])
