@@ -15,7 +15,7 @@ from inscape.agents.heads import head_of
 from inscape.agents.interface import Array, Metrics, State
 from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.normalization import ReturnNormalizer
-from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights
+from inscape.agents.on_policy import OnPolicyAgent, Schedule, explained_variance, first_weights, law_of
 from inscape.agents.parallel import part_of
 from inscape.envs.states import States
 from inscape.envs.streams import stream_key, stream_keys
@@ -43,6 +43,9 @@ PIECE = 512
 
 class CompiledLearner:
     """Collects with `num_envs` copies and learns from what they did, without Python in between.
+
+    In a world in which M players act at once (`players_env.one_player`) these are rows: the players of num_envs / M
+    copies of it.
 
     Attributes:
         parameters: one vector of float32, the actor's before the critic's, laid out as torch does, then the log
@@ -73,7 +76,7 @@ class CompiledLearner:
         self._acting = np.random.default_rng([seed, 2])
         self._drawn = 0  # numbers drawn for each copy's exploration, and for the order of minibatches
         self._shuffled = 0
-        self._task, self._world = task, task.world
+        self._task, self._world = task, law_of(task)
         self._copies: dict[str, Array] | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
         self._arrays: dict[str, Any] = {}
@@ -99,11 +102,11 @@ class CompiledLearner:
     # ------------------------------------------------------------------------------------------- learning
 
     def begin(self, task: Task, steps: int) -> None:
-        s, world = self.settings, task.world
+        s, world = self.settings, law_of(task)
         assert world is not None
         world.require_probabilities()
         self._task, self._world = task, world
-        env = world.vector_env(s.num_envs, "same-step", task.max_episode_steps)
+        env: Any = task.vector_env(s.num_envs)  # refuses rows that the players do not fill
         env.reset(seed=self.agent.seed)
         running = np.zeros((2, s.num_envs))
         if self._pending is not None:
@@ -114,10 +117,12 @@ class CompiledLearner:
         self._copies = {"floats": begun["floats"], "ints": begun["ints"], "running": running}
         self._pending = None
         time, count, width = s.num_steps, s.num_envs, self.reader.width
+        players, copies = world.players, count // world.players
         masked = world.law_function("legal") is not None
         shape = (time, count)
         units = int(self.actor_sizes[1:].sum()), int(self.critic_sizes[1:].sum())
-        obs, last = world.observation_array(count), world.observation_array(1)
+        obs, last = world.observation_array(copies), world.observation_array(1)
+        everyone = (players,) if players > 1 else ()
         standardised = bool(self.reader.statistics)
         self._arrays = {
             "rows": (
@@ -127,8 +132,11 @@ class CompiledLearner:
                 self.head.actions(time, count), np.zeros(shape), np.zeros(shape),
                 np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
             ),
-            "looking": (obs, last, world.batch_first(obs).reshape(count, -1), world.batch_first(last).reshape(1, -1)),
-            "memory": (np.empty(count * units[0], np.float32), np.empty(units[1], np.float32)),
+            "looking": (
+                obs, last, world.batch_first(obs).reshape(copies, *everyone, -1),
+                world.batch_first(last).reshape(1, *everyone, -1),
+            ),
+            "memory": (np.empty(count * units[0], np.float32), np.empty(players * units[1], np.float32)),
             "value_memory": np.empty(PIECE * units[1], np.float32),
             "values": np.empty((time + 1) * count, np.float32),
             "advantages": np.empty(shape),
@@ -152,7 +160,7 @@ class CompiledLearner:
         assert world is not None
         X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
         totals = np.zeros(3)
-        wrong, t, copy = arrays["kernels"].collect(
+        wrong, t, row = arrays["kernels"].collect(
             world.packed, copies["floats"], copies["ints"], arrays["looking"],
             (self.reader.places, self.reader.scale, *self.reader.centre_and_deviation),
             (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std),
@@ -160,7 +168,9 @@ class CompiledLearner:
             arrays["rows"], totals,
         )  # fmt: skip
         if wrong:
-            self._explain(wrong, f"copy {copy} at step {steps // s.num_envs + t} in {task.name}", steps)
+            copy, player = divmod(row, world.players)
+            who = f"copy {copy}" if world.players == 1 else f"player {player} of copy {copy}"
+            self._explain(wrong, f"{who} at step {steps // s.num_envs + t} in {task.name}", steps)
         self._drawn += s.num_steps
         values = arrays["values"]
         policy_gradient.values_of(
@@ -290,10 +300,11 @@ class CompiledLearner:
         assert self._world is not None
         states = States(copies["floats"], copies["ints"][:-3])
         masked = self._world.law_function("legal") is not None
+        several = self._world.players > 1
         return {
             "env": {"floats": copies["floats"].copy(), "ints": copies["ints"].copy(), "keyed": True},
-            "observation": self._world.observe(states),
-            "action_mask": self._world.legal_actions(states) if masked else None,
+            "observation": _rows(self._world.observe(states), several),
+            "action_mask": _rows(self._world.legal_actions(states), several) if masked else None,
             "returns": copies["running"][0].copy(),
             "lengths": copies["running"][1].astype(np.int64),
         }
@@ -312,6 +323,11 @@ class CompiledLearner:
         if self._rewards is not None:
             self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
+
+
+def _rows(array: Array, several: bool) -> Array:
+    """Returns `[B, M, ...]` of several players as `[B · M, ...]`."""
+    return np.ascontiguousarray(array).reshape(-1, *array.shape[2:]) if several else array
 
 
 def _fill(named: dict[str, Array], stored: dict[str, Any]) -> None:

@@ -30,11 +30,13 @@ from inscape.agents.settings_checks import (
     require_weights,
     require_widths,
 )
+from inscape.envs.players_env import PlayersTask
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inscape.envs.law import World
     from inscape.envs.registry import Task
 
 Backend = Literal["auto", "torch", "compiled", "resident"]
@@ -274,7 +276,8 @@ class ActorCriticAgent(OnPolicyAgent):
         if obstacles[wanted]:
             raise UsageError(
                 f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
-                expected="a world of ours, one player; compiled: the CPU, no pictures; resident: nothing normalised",
+                expected="a world of ours; compiled: the CPU, no pictures, one player, or several who act at once; "
+                "resident: one player, nothing normalised",
                 hint='backend "auto" takes torch where it must',
             )
         if wanted == "compiled":
@@ -297,10 +300,11 @@ class ActorCriticAgent(OnPolicyAgent):
 
     def _obstacle(self, task: Task, lacks: Literal["pictures", "normalised"]) -> str:
         """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""
-        if task.world is None:
+        world = law_of(task)
+        if world is None:
             return "it is no world of ours"
-        if task.world.players > 1:
-            return f"it has {task.world.players} players"
+        if world.players > 1 and (lacks == "normalised" or task.world is not None):
+            return f"it has {world.players} players"
         if lacks == "pictures" and picture_layout(task.observation_space) is not None:
             return "it observes pictures"
         if lacks == "normalised" and (self.settings.normalize_observations or self.settings.normalize_rewards):
@@ -308,6 +312,11 @@ class ActorCriticAgent(OnPolicyAgent):
         if process_count() > 1:
             return "several processes learn together"
         return ""
+
+
+def law_of(task: Task) -> World | None:
+    """Returns the law behind a task, that of all players where the task is one player's part; None if there is none."""
+    return task.whole.world if isinstance(task, PlayersTask) else task.world
 
 
 def first_weights(

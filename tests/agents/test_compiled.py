@@ -1,7 +1,10 @@
-"""The compiled learner with continuous actions and with normalised observations and rewards: torch's numbers."""
+"""The compiled learner with continuous actions, with normalised observations and rewards, and with several players:
+torch's numbers."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,15 +23,16 @@ from inscape.agents.distributions import GaussianActions
 from inscape.agents.features import FeatureReader
 from inscape.agents.finite import DivergenceError
 from inscape.agents.heads import GaussianHead
-from inscape.agents.kernels import policy_gradient
+from inscape.agents.kernels import perceptron, policy_gradient
 from inscape.agents.normalization import ReturnNormalizer
 from inscape.agents.observations import ObservationEncoder
 from inscape.agents.on_policy import Schedule
 from inscape.agents.plugins import default_steps, make_agent
 from inscape.agents.ppo import PPO, PPOSettings
 from inscape.agents.returns import generalized_advantages
-from inscape.agents.rollout import evaluate
+from inscape.agents.rollout import evaluate, evaluate_players
 from inscape.envs.lawtools import gaussian
+from inscape.envs.players_env import one_player
 from inscape.envs.registry import resolve_task
 from inscape.envs.streams import uniform
 from inscape.errors import UsageError
@@ -38,6 +42,8 @@ from tests.agents.exactness import assert_resuming_is_exact
 WORLDS = Path(__file__).parent / "continuous_worlds.py"
 NORMALISED = {"normalize_observations": True, "normalize_rewards": True}
 SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8), "entropy_coef": 0.02}
+RAGGED = {"payoffs": [[[1, 2, 3], [4, 5, 6]], [[6, 5, 4], [3, 2, 1]]], "rounds": 5}
+"""Player 0 has two actions of three, so that there are masks, one for each player."""
 PLACES = np.array([[-0.9], [0.01], [0.4]], np.float32)
 
 
@@ -51,8 +57,9 @@ def make(task, backend="compiled", spec="ppo", seed=3, **settings):
 
 
 def as_tensors(batch):
-    features, _, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
-    return Batch(features, None, actions, log_probs.float(), advantages.float(), returns.float(), {})
+    features, masks, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
+    masks = masks if masks.numel() else None
+    return Batch(features, masks, actions, log_probs.float(), advantages.float(), returns.float(), {})
 
 
 def assert_equal_states(one, other, tolerance=0.0):
@@ -249,6 +256,146 @@ def test_statistics_are_the_encoders(space):
     assert len(reader.statistics) == len(encoder.state_dict())
     for name, array in encoder.state_dict().items():
         assert_allclose(reader.statistics[name], array, rtol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------- several players
+
+
+def players_task(name="RockPaperScissors", settings=RAGGED, limit=None):
+    task = one_player(resolve_task(name, settings))
+    if limit is None:
+        return task
+    return dataclasses.replace(
+        task, max_episode_steps=limit, whole=dataclasses.replace(task.whole, max_episode_steps=limit)
+    )
+
+
+def forward(parameters, sizes, features):
+    memory = np.empty(perceptron.space(sizes, len(features)), np.float32)
+    return perceptron.forward(parameters, sizes, perceptron.TANH, features, memory).copy()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "limit", "normalised", "compiled"),
+    [
+        ("RockPaperScissors", RAGGED, None, {}, True),
+        ("RockPaperScissors", RAGGED, 4, {}, True),
+        ("Spread", {}, 7, NORMALISED, False),  # the kernel's source, as plain Python
+        *(
+            pytest.param(name, {}, None, {}, True, marks=pytest.mark.slow)
+            for name in ("Spread", "StagHunt", "Foraging", "Kitchen", "HelperHinderer")
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_player_of_a_copy_is_a_row(name, settings, limit, normalised, compiled):
+    """The actions it drew, taken in the environment whose rows are players: the same observations, masks, rewards, ends
+    and metrics, and in the end the same state, bit for bit."""
+    task = players_task(name, settings, limit)
+    count, steps = 5 * task.whole.players, 12 if limit or settings else 70
+    learner = make(task, num_envs=count, num_steps=steps, **normalised).learner
+    copies, rewards_normalised = Copies(task, count, seed=3), ReturnNormalizer(count, 0.99)
+    learner.begin(task, 0)
+    if not compiled:
+        constants = {"GAUSSIAN": False, "STANDARDISED": bool(normalised)}
+        learner._arrays["kernels"] = task.whole.world.kernel(COLLECTING, compiled=False, constants=constants)
+    ended = 0
+    for _ in range(2):
+        reader = copy.deepcopy(learner.reader)
+        batch, metrics = learner.collect(0)
+        X, seen, masks, actions, log_probs, rewards, terminated, truncated, _ = learner._arrays["rows"]
+        values, next_values = np.empty((steps, count)), np.empty((steps, count))
+        for t in range(steps):
+            features = reader(copies.observation)
+            assert_allclose(X[t], features, atol=1e-6)
+            if normalised:
+                assert_array_equal(seen[t], copies.observation)
+            mask = copies.action_mask
+            assert masks.shape[2] == (0 if mask is None else mask.shape[1])
+            if mask is not None:
+                assert_array_equal(masks[t], mask)
+            logits = forward(learner._actor, learner.actor_sizes, features)
+            chosen = learner.head.log_probs(logits, mask)[np.arange(count), actions[t]]
+            assert_allclose(log_probs[t], chosen, atol=1e-5)
+            values[t] = forward(learner._critic, learner.critic_sizes, features)[:, 0]
+            happened = copies.step(actions[t])
+            following = reader(happened.next_observation)
+            next_values[t] = forward(learner._critic, learner.critic_sizes, following)[:, 0]
+            assert_array_equal(rewards[t], happened.reward)
+            assert_array_equal(terminated[t], happened.terminated)
+            assert_array_equal(truncated[t], happened.truncated)
+            ended += len(happened.ended)
+        taken = actions.reshape(steps, -1, task.whole.players)
+        assert (taken[:, :, 0] != taken[:, :, 1]).any()  # each player has chance of its own
+        scaled = rewards_normalised(rewards, terminated | truncated) if normalised else rewards
+        flags = terminated.T, truncated.T
+        advantages = generalized_advantages(scaled.T, values.T, next_values.T, *flags, 0.99, 0.95).T
+        assert_allclose(batch[4].reshape(steps, count), advantages, atol=1e-5)
+        assert {**metrics, **copies.episodes()} == pytest.approx(metrics, rel=1e-12)
+    assert ended >= count or name == "Kitchen"
+    ours, theirs = learner.state_dict()["copies"], copies.state_dict()
+    assert ours.keys() == theirs.keys()
+    for part, array in {**theirs, **theirs["env"]}.items():
+        if isinstance(array, np.ndarray):
+            found = ours["env"][part] if part in theirs["env"] else ours[part]
+            assert found.dtype == array.dtype
+            assert_array_equal(found, array)
+    assert (ours["action_mask"] is None) == (theirs["action_mask"] is None)
+
+
+def test_players_update_as_in_torch_and_runs_go_over():
+    """One whole batch of rows with masks; then a run goes to torch, on there, and back."""
+    task = players_task()
+    one, other, back = (
+        make(task, backend, num_envs=10, epochs=1, minibatches=1) for backend in ("compiled", "torch", "compiled")
+    )
+    one.learner.begin(task, 0)
+    batch, _ = one.learner.collect(0)
+    ours = one.learner.update(batch, Schedule(1e-3, 0.2), 0)
+    theirs = other.learner.update(as_tensors(batch), Schedule(1e-3, 0.2), 0)
+    for name, value in theirs.items():
+        assert_allclose(ours[name], value, atol=2e-6, err_msg=name)
+    assert_equal_states(one.state_dict(), other.state_dict(), 2e-6)
+    for source, target in ((one, other), (other, back)):
+        target.load_state_dict(source.state_dict())
+        reached = source.state_dict()["copies"]
+        steps = target.steps + 160
+        assert [row["steps"] for row in target.learn(task, steps)] == [steps]
+        lived = target.state_dict()["copies"]["env"]["ints"]
+        assert_array_equal(lived[-2], reached["env"]["ints"][-2] + 16)  # the copies' clocks went on
+
+
+def test_resuming_with_players_is_exact(tmp_path):
+    task = players_task()
+    whole, half, resumed = (make(task) for _ in range(3))
+    expected = list(whole.learn(task, 256))
+    learning = half.learn(task, 256)
+    next(learning), next(learning)
+    evaluate_players(half, task.whole, 2, seed=0)  # looking at it changes nothing
+    save_checkpoint(tmp_path / "step", half.state_dict())
+    resumed.load_state_dict(load_checkpoint(tmp_path / "step")[0])
+    assert list(resumed.learn(task, 256)) == expected[2:]
+    assert_equal_states(resumed.state_dict(), whole.state_dict())
+    for part, array in whole.state_dict()["copies"]["env"].items():
+        assert_array_equal(resumed.state_dict()["copies"]["env"][part], array)
+
+
+def test_auto_compiles_players_and_what_does_not_fit_is_told():
+    task = players_task()
+    spread = players_task("Spread", {})
+    assert make(task, "auto").learner.backend == "compiled"
+    assert make(task, "auto", "a2c").learner.backend == "compiled"
+    with pytest.raises(UsageError, match=r"5 rows for the 2 players[\s\S]*num_envs = 4"):
+        next(make(task, num_envs=5).learn(task, 100))
+    with pytest.raises(UsageError, match=r"it has 3 players[\s\S]*resident: one player"):
+        make(spread, "resident", num_envs=6)
+    with pytest.raises(UsageError, match="it has 3 players"):
+        make(spread.whole, num_envs=6)
+    agent = make(task, num_envs=4)
+    agent.learner.begin(task, 0)
+    agent.learner._arrays["kernels"] = SimpleNamespace(collect=lambda *given: (1, 2, 3))
+    with pytest.raises(UsageError, match="the reward of player 1 of copy 1 at step 27 in RockPaperScissors"):
+        agent.learner.collect(100)
 
 
 # ------------------------------------------------------------------------------------------- its life

@@ -1,7 +1,8 @@
 """Kernel template: a policy network acts in copies of a world, for many steps, without a Python call between them.
 
 Copies live the lives that the vector environment with same-step resets gives them: the same packed states, clocks and
-random numbers (`inscape.envs.kernels.stepping`). Exploration draws from streams of its own, one per copy.
+random numbers (`inscape.envs.kernels.stepping`). Exploration draws from streams of its own, one per row. A row is a
+copy; where M players act at once, row `copy · M + player` is a player of a copy, as `inscape.envs.players_env` has it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from inscape.envs.kernels.names import (
     ELAPSED,
     HAS_LEGAL,
     KEY,
+    MASK_PLAYERS,
     SLOTS,
     TRANSITION_SLOTS,
     jit,
-    legal,
+    legal_for,
     load_action,
     load_params,
     load_purpose,
@@ -34,6 +36,7 @@ from inscape.envs.kernels.names import (
     store_state,
     terminal,
     uniform,
+    write_reward,
 )
 
 BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
@@ -45,12 +48,29 @@ STANDARDISED = False
 
 @jit
 def encode(table, reading, X):
-    """Writes observations `table [B, n]` as features `X [B, D]`.
+    """Writes observations `table [B, n]` (M players: `[B, M, n]`) as features `X [B, D]` (`[B · M, D]`).
 
     `reading` is (places, scale, mean, deviation). Where `places [n]` is given, number k of an observation stands for a
     one in column `places[k] + number`; else numbers are features themselves, times `scale`, or standardised by `mean`
     and `deviation` and kept within ± 10, as `FeatureReader` does it.
     """
+    if MASK_PLAYERS > 1:
+        rows = by_player(X)
+        for player in range(MASK_PLAYERS):
+            encode_rows(table[:, player], reading, rows[:, player])
+    else:
+        encode_rows(table, reading, X)
+
+
+@jit
+def by_player(rows):
+    """Returns `rows [B · M, n]` as `[B, M, n]`, the same memory."""
+    return rows.reshape(rows.shape[0] // MASK_PLAYERS, MASK_PLAYERS, rows.shape[1])
+
+
+@jit
+def encode_rows(table, reading, X):
+    """As `encode`, of one player."""
     places, scale, mean, deviation = reading
     for i in range(X.shape[0]):
         if STANDARDISED:
@@ -75,15 +95,15 @@ def look(P, F, I, obs):
 
 
 @jit
-def choose_category(params, state, logits, mask, u, actions, i):
-    """Writes the action of copy i, drawn from softmax(logits) among the legal ones, and fills the mask.
+def choose_category(params, state, player, logits, mask, u, actions, i):
+    """Writes the player's action as row i, drawn from softmax(logits) among the legal ones, and fills the mask.
 
     Returns what was wrong, or 0; the action's log-probability; the action as the law takes it.
     """
     largest = -math.inf
     for a in range(len(logits)):
         if HAS_LEGAL:
-            mask[a] = legal(params, state, a)
+            mask[a] = legal_for(params, state, player, a)
         if not HAS_LEGAL or mask[a]:
             largest = max(largest, float(logits[a]))
     total = 0.0
@@ -98,6 +118,27 @@ def choose_category(params, state, logits, mask, u, actions, i):
             rest -= math.exp(logits[a] - largest)
     actions[i] = chosen
     return 0 if chosen >= 0 else NOTHING_LEGAL, logits[chosen] - largest - math.log(total), chosen
+
+
+@jit
+def choose_jointly(params, state, outputs, masks, keys, clock, actions, log_probs, i):
+    """Writes what every player of copy i does, each drawn by itself, and the log-probabilities. Returns what was wrong,
+    or 0; the row it was wrong in; the joint action as the law takes it."""
+    for player in range(MASK_PLAYERS):
+        row = i * MASK_PLAYERS + player
+        wrong, log_prob, _ = choose_category(
+            params, state, player, outputs[row], masks[row], uniform(keys[row], clock), actions, row
+        )  # fmt: skip
+        if wrong:
+            return wrong, row, load_action(joint(actions), i)
+        log_probs[row] = log_prob
+    return 0, 0, load_action(joint(actions), i)
+
+
+@jit
+def joint(rows):
+    """Returns `rows [B · M]` as `[B, M]`, the same memory."""
+    return rows.reshape(len(rows) // MASK_PLAYERS, MASK_PLAYERS)
 
 
 @jit
@@ -125,21 +166,22 @@ def first_not_finite(X):
 
 @jit
 def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, running, rows, totals):
-    """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, copy).
+    """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, row). R = B · M rows.
 
     Args:
-        looking: observations of all copies, and of one, as the world's kernels write them; both again as tables.
+        looking: observations of all copies, and of one, as the world's kernels write them; both again as tables, see
+            `encode`.
         reading: (places, scale, mean, deviation) of `encode`.
         networks: (actor, actor_sizes, critic, critic_sizes, activation, log_std).
-        memory: working memory of a batch of B rows, and of one.
-        acting: (`[B]` streams of exploration; `scaling` and `taken` of `choose_point`).
+        memory: working memory of a batch of R rows, and of the rows of one copy.
+        acting: (`[R]` streams of exploration; `scaling` and `taken` of `choose_point`).
         limit: steps after which an episode is cut, or 0.
         clock: times each stream of exploration has been drawn from.
-        running: `[2, B]` return and length of the episodes under way.
-        rows: what is filled: X `[T + 1, B, D]`; observations as they are, `[T, B, n]`, where they are standardised;
-            masks `[T, B, A]`; actions `[T, B, …]`, log-probabilities, rewards, terminated, truncated `[T, B]`; values
-            of the states reached `[T, B]`, where an episode was cut only.
-        totals: `[3]` gains episodes ended, the sums of their returns and lengths.
+        running: `[2, R]` return and length of the episodes under way.
+        rows: what is filled: X `[T + 1, R, D]`; observations as they are, `[T, R, n]`, where they are standardised;
+            masks `[T, R, A]`; actions `[T, R, …]`, log-probabilities, rewards, terminated, truncated `[T, R]`; values
+            of the states reached `[T, R]`, where an episode was cut only.
+        totals: `[3]` gains episodes ended (one for each player), the sums of their returns and lengths.
     """
     params, purpose = load_params(P), load_purpose(P)
     obs, last_obs, table, last_table = looking
@@ -147,51 +189,70 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
     H, h = memory
     keys, scaling, taken = acting
     X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = rows
-    last = np.empty((1, X.shape[2]), np.float32)
+    last = np.empty((MASK_PLAYERS, X.shape[2]), np.float32)
     look(P, F, I, obs)
     encode(table, reading, X[0])
     if first_not_finite(X[0]) >= 0:
         return BAD_OBSERVATION, 0, first_not_finite(X[0])
     for t in range(actions.shape[0]):
         if STANDARDISED:
-            seen[t] = table
-        outputs = forward(actor, actor_sizes, activation, X[t], H)
-        for i in range(actions.shape[1]):
-            state = load_state(F, I, i)
-            if GAUSSIAN:
-                wrong, log_prob, action = choose_point(
-                    outputs[i], log_std, scaling, taken, keys[i], clock + t, actions[t], i
-                )  # fmt: skip
+            if MASK_PLAYERS > 1:
+                by_player(seen[t])[:] = table
             else:
-                wrong, log_prob, action = choose_category(
-                    params, state, outputs[i], masks[t, i], uniform(keys[i], clock + t), actions[t], i
+                seen[t] = table
+        outputs = forward(actor, actor_sizes, activation, X[t], H)
+        for i in range(I.shape[1]):
+            state = load_state(F, I, i)
+            first = i * MASK_PLAYERS
+            if MASK_PLAYERS > 1:
+                wrong, row, action = choose_jointly(
+                    params, state, outputs, masks[t], keys, clock + t, actions[t], log_probs[t], i
                 )  # fmt: skip
-            if wrong:
-                return wrong, t, i
-            log_probs[t, i] = log_prob
+                if wrong:
+                    return wrong, t, row
+            else:
+                if GAUSSIAN:
+                    wrong, log_prob, action = choose_point(
+                        outputs[i], log_std, scaling, taken, keys[i], clock + t, actions[t], i
+                    )  # fmt: skip
+                else:
+                    wrong, log_prob, action = choose_category(
+                        params, state, 0, outputs[i], masks[t, i], uniform(keys[i], clock + t), actions[t], i
+                    )  # fmt: skip
+                if wrong:
+                    return wrong, t, i
+                log_probs[t, i] = log_prob
             life, elapsed = I[CLOCK, i], I[ELAPSED, i] + 1
             next_state = sample_transition(params, state, action, I[KEY, i], life * SLOTS)
             over, late = terminal(params, purpose, next_state), 0 < limit <= elapsed
             gain = reward(params, purpose, state, action, next_state)
-            if not math.isfinite(gain):
-                return BAD_REWARD, t, i
-            rewards[t, i], terminated[t, i], truncated[t, i] = gain, over, late
-            running[0, i] += gain
-            running[1, i] += 1.0
+            if MASK_PLAYERS > 1:
+                write_reward(joint(rewards[t]).T, i, gain)
+            else:
+                rewards[t, i] = gain
+            for row in range(first, first + MASK_PLAYERS):
+                if not math.isfinite(rewards[t, row]):
+                    return BAD_REWARD, t, row
+                terminated[t, row], truncated[t, row] = over, late
+                running[0, row] += rewards[t, row]
+                running[1, row] += 1.0
             I[CLOCK, i] = life + 1
             if over or late:
                 if not over:
                     observe_into(params, next_state, last_obs, 0)
                     encode(last_table, reading, last)
                     if first_not_finite(last) >= 0:
-                        return BAD_OBSERVATION, t, i
-                    cut_values[t, i] = forward(critic, critic_sizes, activation, last, h)[0, 0]
+                        return BAD_OBSERVATION, t, first + first_not_finite(last)
+                    cut_values[t, first : first + MASK_PLAYERS] = forward(
+                        critic, critic_sizes, activation, last, h
+                    )[:, 0]  # fmt: skip
                 next_state = sample_initial(params, I[KEY, i], life * SLOTS + TRANSITION_SLOTS)
                 elapsed = 0
-                totals[0] += 1.0
-                totals[1] += running[0, i]
-                totals[2] += running[1, i]
-                running[:, i] = 0.0
+                for row in range(first, first + MASK_PLAYERS):
+                    totals[0] += 1.0
+                    totals[1] += running[0, row]
+                    totals[2] += running[1, row]
+                    running[:, row] = 0.0
             I[ELAPSED, i] = elapsed
             store_state(F, I, i, next_state)
             observe_into(params, next_state, obs, i)
