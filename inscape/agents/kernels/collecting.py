@@ -47,30 +47,13 @@ STANDARDISED = False
 
 
 @jit
-def encode(table, reading, X):
-    """Writes observations `table [B, n]` (M players: `[B, M, n]`) as features `X [B, D]` (`[B · M, D]`).
+def encode_rows(table, reading, X):
+    """Writes observations `table [B, n]` as features `X [B, D]`.
 
     `reading` is (places, scale, mean, deviation). Where `places [n]` is given, number k of an observation stands for a
     one in column `places[k] + number`; else numbers are features themselves, times `scale`, or standardised by `mean`
     and `deviation` and kept within ± 10, as `FeatureReader` does it.
     """
-    if MASK_PLAYERS > 1:
-        rows = by_player(X)
-        for player in range(MASK_PLAYERS):
-            encode_rows(table[:, player], reading, rows[:, player])
-    else:
-        encode_rows(table, reading, X)
-
-
-@jit
-def by_player(rows):
-    """Returns `rows [B · M, n]` as `[B, M, n]`, the same memory."""
-    return rows.reshape(rows.shape[0] // MASK_PLAYERS, MASK_PLAYERS, rows.shape[1])
-
-
-@jit
-def encode_rows(table, reading, X):
-    """As `encode`, of one player."""
     places, scale, mean, deviation = reading
     for i in range(X.shape[0]):
         if STANDARDISED:
@@ -84,6 +67,23 @@ def encode_rows(table, reading, X):
         else:
             for k in range(X.shape[1]):
                 X[i, k] = table[i, k] * scale
+
+
+@jit
+def encode_players(table, reading, X):
+    """As `encode_rows`, of M players: `table [B, M, n]`, `X [B · M, D]`."""
+    rows = by_player(X)
+    for player in range(MASK_PLAYERS):
+        encode_rows(table[:, player], reading, rows[:, player])
+
+
+@jit
+def by_player(rows):
+    """Returns `rows [B · M, n]` as `[B, M, n]`, the same memory."""
+    return rows.reshape(rows.shape[0] // MASK_PLAYERS, MASK_PLAYERS, rows.shape[1])
+
+
+encode = encode_players if MASK_PLAYERS > 1 else encode_rows
 
 
 @jit
@@ -169,9 +169,9 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
     """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, row). R = B · M rows.
 
     Args:
-        looking: observations of all copies, and of one, as the world's kernels write them; both again as tables, see
-            `encode`.
-        reading: (places, scale, mean, deviation) of `encode`.
+        looking: observations of all copies, and of one, as the world's kernels write them; both again as tables
+            `[B, n]`, of several players `[B, M, n]`.
+        reading: (places, scale, mean, deviation) of `encode_rows`.
         networks: (actor, actor_sizes, critic, critic_sizes, activation, log_std).
         memory: working memory of a batch of R rows, and of the rows of one copy.
         acting: (`[R]` streams of exploration; `scaling` and `taken` of `choose_point`).
@@ -243,9 +243,9 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
                     encode(last_table, reading, last)
                     if first_not_finite(last) >= 0:
                         return BAD_OBSERVATION, t, first + first_not_finite(last)
-                    cut_values[t, first : first + MASK_PLAYERS] = forward(
-                        critic, critic_sizes, activation, last, h
-                    )[:, 0]  # fmt: skip
+                    values = forward(critic, critic_sizes, activation, last, h)
+                    for player in range(MASK_PLAYERS):
+                        cut_values[t, first + player] = values[player, 0]
                 next_state = sample_initial(params, I[KEY, i], life * SLOTS + TRANSITION_SLOTS)
                 elapsed = 0
                 for row in range(first, first + MASK_PLAYERS):
