@@ -86,6 +86,7 @@ def test_values_of_what_they_do_are_those_of_policy_evaluation(name):
     assert np.abs(agent.q_values[rows].mean(axis=1) - values)[often].max() < 0.02
 
 
+@pytest.mark.slow
 def test_taxi_is_solved():
     task = resolve_task("Taxi")
     agent = learnt("q-learning", task, 2_000_000, learning_rate_power=0.0, epsilon_end=0.1, learning_rate=0.5)

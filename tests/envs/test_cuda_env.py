@@ -18,7 +18,7 @@ from inscape.errors import UsageError
 ROOT = Path(__file__).parents[2]
 
 
-def run_cases(**environment: str) -> None:
+def run_cases(*options: str, **environment: str) -> None:
     command = [
         sys.executable,
         "-m",
@@ -29,12 +29,19 @@ def run_cases(**environment: str) -> None:
         "-p",
         "no:cacheprovider",
         "tests/envs/cuda_cases.py",
+        *options,
     ]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
 def test_cases_in_the_simulator():
+    """Of the lives of copies one way of beginning again; one world goes through all."""
+    run_cases("-k", "Orbit or not (next-step or disabled)", NUMBA_ENABLE_CUDASIM="1")
+
+
+@pytest.mark.slow
+def test_all_cases_in_the_simulator():
     run_cases(NUMBA_ENABLE_CUDASIM="1")
 
 

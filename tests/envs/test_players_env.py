@@ -29,7 +29,13 @@ def legal_actions(mask, count, rng):
 
 
 @pytest.mark.parametrize(
-    "task", [resolve_task("Foraging"), resolve_task("StagHunt"), ragged()], ids=["Foraging", "StagHunt", "ragged"]
+    "task",
+    [
+        ragged(),
+        pytest.param(resolve_task("Foraging"), marks=pytest.mark.slow),
+        pytest.param(resolve_task("StagHunt"), marks=pytest.mark.slow),
+    ],
+    ids=["ragged", "Foraging", "StagHunt"],
 )
 def test_rows_are_the_players_of_copies(task):
     """Row 2·copy + player has what the joint environment gives that player; across ends of episodes."""

@@ -190,6 +190,7 @@ def test_whether_the_task_ended_is_evidence():
     assert np.allclose(either, 0.1 * ended + 0.9 * goes_on)  # one cell in ten leads to the cheese
 
 
+@pytest.mark.slow
 def test_where_the_mug_may_be():
     house = make_world("Household", containers="cupboard in kitchen, fridge in kitchen, chest in living room")
     belief_filter = BeliefFilter.from_world(house, "mug in chest")

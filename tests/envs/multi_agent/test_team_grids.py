@@ -152,6 +152,7 @@ def test_predators_can_share_the_catch_unequally():
     assert PredatorPrey(predators=6).params.needed == 4  # a prey has four sides
 
 
+@pytest.mark.slow
 def test_predator_prey_reaches_every_placement():
     """Two predators and a prey on 3 × 3 cells: 9 · 8 · 7 states, since each can come to stand anywhere."""
     world = PredatorPrey(predators=2, size=3, starts=1)

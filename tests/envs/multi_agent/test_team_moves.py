@@ -129,7 +129,10 @@ def test_bad_settings_are_refused(make, message):
 
 @pytest.mark.parametrize(
     "world",
-    [PredatorPrey(predators=3, size=4), Foraging(foragers=3, foods=3, size=6, penalty=0.5)],
+    [
+        PredatorPrey(predators=3, size=4),
+        pytest.param(Foraging(foragers=3, foods=3, size=6, penalty=0.5), marks=pytest.mark.slow),
+    ],
     ids=lambda world: f"{world.name} of {world.players}",
 )
 def test_other_numbers_of_players_run_the_same_compiled(world):
