@@ -18,11 +18,11 @@ ONE_OF_EACH_KIND = {
     "DynaMaze",  # one law so far
     "Taxi",  # sampled without a loop
     "EmptyRoom",  # wide, three entries at a time
-    "RiverSwim", "Tiger",  # small; partly observed
+    "Tiger",  # small, partly observed
     "CartPole", "Pendulum",  # starts that can only be drawn; continuous actions
     "Household",  # goals as parameters, text
     "TicTacToe", "KuhnPoker",  # in turn, wide; in turn, hidden
-    "RockPaperScissors", "HelperHinderer", "Spread",  # all at once: a table; a grid; in the plane
+    "RockPaperScissors", "Spread",  # all at once: a table; in the plane
 }  # fmt: skip
 
 
