@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -132,6 +133,7 @@ class OffPolicyAgent(Agent):
 
     # ------------------------------------------------------------------------------------------- what algorithms say
 
+    @abstractmethod
     def _explore(self, observation: Array, action_mask: Array | None, steps: int) -> Array:
         """Returns `[b, ...]` actions to learn from for this process's copies, as the memory holds them.
 
@@ -142,15 +144,14 @@ class OffPolicyAgent(Agent):
             action_mask: `[b, A]` bool, or None.
             steps: of the whole training.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _to_environment(self, actions: Array) -> Array:
         """Returns actions as the environment takes them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _update(self, count: int, progress: float) -> Sequence[Mapping[str, Tensor | float]]:
         """Takes `count` gradient steps; returns what to report of each. `progress` goes from 0 to 1."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -245,13 +246,13 @@ class OffPolicyAgent(Agent):
 
     # ------------------------------------------------------------------------------------------- saving
 
+    @abstractmethod
     def _own_state(self) -> State:
         """Returns the part of `state_dict` that is the algorithm's: networks, optimisers, random streams."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _load_own_state(self, state: State) -> None:
         """Goes on from what `_own_state` returned."""
-        raise NotImplementedError
 
     def state_dict(self) -> State:
         return {

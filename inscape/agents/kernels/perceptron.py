@@ -95,14 +95,27 @@ def forward(W, sizes, activation, X, H):
 
 @jit
 def through_activation(delta, Y, activation):
-    """Multiplies `delta [rows, width]` by the derivative of the activation where its output was `Y`, in place."""
+    """Multiplies `delta [rows, width]` by the derivative of the activation where its output was `Y`, in place.
+
+    Through NaN it goes on, to be found.
+    """
     d, y = delta.reshape(-1), Y.reshape(-1)
     if activation == TANH:
         for i in range(np.uint64(d.size)):
             d[i] *= ONE - y[i] * y[i]
     else:
         for i in range(np.uint64(d.size)):
-            d[i] = d[i] if y[i] > FLOAT(0) else FLOAT(0)
+            d[i] = FLOAT(0) if y[i] <= FLOAT(0) else d[i]
+
+
+@jit
+def sum_rows(table, out):
+    """Writes `out [width]`, the sums of the columns of `table [rows, width]`."""
+    out[:] = FLOAT(0)
+    for row in range(table.shape[0]):
+        i = np.uint64(row)
+        for j in range(np.uint64(table.shape[1])):
+            out[j] += table[i, j]
 
 
 @jit
@@ -123,12 +136,7 @@ def backward(W, sizes, activation, X, H, delta, G, D):
         place -= rows * m
         inputs = X if k == 0 else H[place - rows * n : place].reshape((rows, n))
         np.dot(current.T, inputs, G[at : at + m * n].reshape((m, n)))
-        bias = G[at + m * n : at + m * n + m]
-        bias[:] = FLOAT(0)
-        for row in range(rows):
-            i = np.uint64(row)
-            for j in range(np.uint64(m)):
-                bias[j] += current[i, j]
+        sum_rows(current, G[at + m * n : at + m * n + m])
         if k > 0:
             before = D[k % 2, : rows * n].reshape((rows, n))
             np.dot(current, W[at : at + m * n].reshape((m, n)), before)

@@ -31,7 +31,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.kernels.perceptron import FLOAT, RELU, activate, adam, backward, forward, inline, jit, norm, space
+from inscape.agents.kernels.perceptron import (
+    FLOAT,
+    RELU,
+    activate,
+    adam,
+    backward,
+    forward,
+    inline,
+    jit,
+    norm,
+    space,
+    sum_rows,
+    through_activation,
+)
 
 ALL_STEPS, CRITIC, POLICY = 0, 1, 2
 """What `train` reports: every step was taken, or whose gradient was not finite."""
@@ -116,17 +129,11 @@ def critic_backward(W, sizes, i, X, H, delta, G, D, of_actions):
         if len(G):
             of_weight, of_bias = layer(G, at, n, m, i)
             np.dot(inputs.T, current, of_weight)
-            of_bias[:] = FLOAT(0)
-            for row in range(rows):
-                r = np.uint64(row)
-                for j in range(np.uint64(m)):
-                    of_bias[j] += current[r, j]
+            sum_rows(current, of_bias)
         if k > 0:
             before = D[k % 2, : rows * n].reshape((rows, n))
             np.dot(current, weight.T, before)
-            d, y = before.reshape(-1), inputs.reshape(-1)
-            for j in range(np.uint64(d.size)):  # where rectified to 0; through NaN it goes on, to be found
-                d[j] = FLOAT(0) if y[j] <= FLOAT(0) else d[j]
+            through_activation(before, inputs, RELU)
             current = before
         elif len(of_actions):
             np.dot(current, weight[n - of_actions.shape[1] :].T, of_actions)
