@@ -10,6 +10,7 @@ Who the others are is asked of `Opponents`: past selves (`agents.self_play`) or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -48,7 +49,67 @@ class Opponents(Protocol):
         """
 
 
-class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
+class SeatVectorEnv(VectorEnv[Any, Any, Any]):
+    """Copies of what several players act in, as one of them meets it: seats, opponents, and the chance both come from.
+
+    Copy i of seed s draws from stream (s, first_copy + i).
+
+    Args:
+        whole: what all players act in.
+        num_envs: B.
+        opponents: who the others are.
+        seat: the learner's player; None for one drawn at random for each episode.
+    """
+
+    def __init__(self, whole: Task | World, num_envs: int, opponents: Opponents, seat: int | None) -> None:
+        self.num_envs, self.opponents = num_envs, opponents
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+        self.single_observation_space, self.single_action_space = whole.observation_space, whole.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._fixed_seat, self._players = seat, whole.players
+        self._keys, self._clock, self._seat, self._opponent = np.zeros((4, num_envs), np.int64)
+        self._everyone = np.arange(num_envs)
+
+    @property
+    def seats(self) -> Array:
+        """`[B]` int64 the learner's player in each copy."""
+        return self._seat.copy()
+
+    def _start_streams(self, seed: int, first: int) -> None:
+        """Begins the copies' streams; other processes have `first` copies before these."""
+        self._keys[:], self._clock[:] = streams.stream_keys(seed, first + self.num_envs)[first:], 0
+
+    def _uniforms(self, rows: Array) -> Array:
+        numbers = streams.uniforms(self._keys[rows], self._clock[rows])
+        self._clock[rows] += 1
+        return numbers
+
+    def _take_seats(self, rows: Array) -> None:
+        """Says from which seat these copies' new episodes are met, and against whom."""
+        if self._fixed_seat is None:
+            self._seat[rows] = self._uniforms(rows) * self._players
+        else:
+            self._seat[rows] = self._fixed_seat
+        self._opponent[rows] = self.opponents.drawn(self._uniforms(rows))
+
+    def _refuse_illegal(self, illegal: Array, actions: Array, players: Sequence[str], name: str) -> None:
+        """Names the first copy in which the learner's action is `illegal [B]`, if there is one."""
+        if illegal.any():
+            copy = int(np.argmax(illegal))
+            raise UsageError(
+                f"copy {copy}: action {int(actions[copy])} of {players[self._seat[copy]]} is illegal in {name}",
+                expected="an action where infos['action_mask'][copy] is True",
+            )
+
+    def _end_infos(self, last: Array, over: Array) -> dict[str, Any]:
+        """Returns what infos say of the copies `over`, whose last observations are `last`."""
+        final, ended = np.zeros((self.num_envs, *last.shape[1:]), last.dtype), np.zeros(self.num_envs, np.bool_)
+        final[over], ended[over] = last, True
+        return {"final_obs": final, "_final_obs": ended}
+
+
+class OpponentsVectorEnv(SeatVectorEnv):
     """`num_envs` copies of a world of several players, as one of them meets it; reset in the same step.
 
     An episode begins with a seat for the learner, opponents for the other seats, and their moves until it is the
@@ -75,18 +136,12 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         max_episode_steps: int | None = None,
     ) -> None:
         world.require_probabilities()
-        self.world, self.num_envs, self.opponents = world, num_envs, opponents
-        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-        self.single_observation_space, self.single_action_space = world.observation_space, world.action_space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._fixed_seat, self._limit = seat, max_episode_steps
+        super().__init__(world, num_envs, opponents, seat)
+        self.world, self._limit = world, max_episode_steps
         self._restricts = world.law_function("legal") is not None
         empty = world.empty_states(num_envs)
         self._floats, self._ints = empty.floats, empty.ints
-        self._keys, self._clock = np.zeros((2, num_envs), np.int64)
-        self._elapsed, self._seat, self._opponent = np.zeros((3, num_envs), np.int64)
-        self._everyone = np.arange(num_envs)
+        self._elapsed = np.zeros(num_envs, np.int64)
 
     # ------------------------------------------------------------------------------------------------ episodes
 
@@ -98,8 +153,7 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
             options: `"first_copy"`.
         """
         if seed is not None:
-            first = int((options or {}).get("first_copy", 0))
-            self._keys[:], self._clock[:] = streams.stream_keys(seed, first + self.num_envs)[first:], 0
+            self._start_streams(seed, int((options or {}).get("first_copy", 0)))
         self._begin(self._everyone)
         return self._observe(self._everyone), self._info()
 
@@ -119,10 +173,7 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         over = np.flatnonzero(terminated | truncated)
         infos: dict[str, Any] = {}
         if len(over):
-            last = self._observe(over)
-            final = np.zeros((count, *last.shape[1:]), last.dtype)
-            final[over] = last
-            infos = {"final_obs": final, "_final_obs": terminated | truncated}
+            infos = self._end_infos(self._observe(over), over)
             self._begin(over)
         return self._observe(self._everyone), rewards, terminated, truncated, self._info() | infos
 
@@ -131,11 +182,7 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         for _ in range(MOST_BEGINNINGS):
             if not len(rows):
                 return
-            if self._fixed_seat is None:
-                self._seat[rows] = self._uniforms(rows) * self.world.players
-            else:
-                self._seat[rows] = self._fixed_seat
-            self._opponent[rows] = self.opponents.drawn(self._uniforms(rows))
+            self._take_seats(rows)
             self._put(rows, self.world.initial_with_keys(self._words(rows)))
             self._elapsed[rows] = 0
             rows = self._let_others_move(rows)
@@ -225,13 +272,7 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
             return
         within = np.clip(actions, 0, self.world.num_actions - 1)
         illegal = ~self._masks()[self._everyone, within]
-        if illegal.any():
-            copy = int(np.argmax(illegal))
-            raise UsageError(
-                f"copy {copy}: action {int(actions[copy])} of {self.world.agents[self._seat[copy]]} is illegal in "
-                f"{self.world.name}",
-                expected="an action where infos['action_mask'][copy] is True",
-            )
+        self._refuse_illegal(illegal, actions, self.world.agents, self.world.name)
 
     # ------------------------------------------------------------------------------------------------ chance, state
 
@@ -239,16 +280,6 @@ class OpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         words = streams.words(self._keys[rows], self._clock[rows]).view(np.int64)
         self._clock[rows] += 1
         return words
-
-    def _uniforms(self, rows: Array) -> Array:
-        numbers = streams.uniforms(self._keys[rows], self._clock[rows])
-        self._clock[rows] += 1
-        return numbers
-
-    @property
-    def seats(self) -> Array:
-        """`[B]` int64 the learner's player in each copy."""
-        return self._seat.copy()
 
     @property
     def states(self) -> States:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
-from inscape.envs.opponents_env import MOST_BEGINNINGS, Array, Opponents, drawn_actions
+from inscape.envs.opponents_env import MOST_BEGINNINGS, Array, Opponents, SeatVectorEnv, drawn_actions
 from inscape.envs.pettingzoo_task import Game, PettingZooTask, number_of_actions, taken_apart
 from inscape.errors import UsageError
 
@@ -20,7 +18,7 @@ MOST_MOVES = 100_000
 """Moves of others, one after another, after which the learner's turn is no longer waited for."""
 
 
-class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
+class ForeignOpponentsVectorEnv(SeatVectorEnv):
     """`num_envs` copies of a PettingZoo environment, as one of its players meets it; reset in the same step.
 
     An episode begins with a seat for the learner, opponents for the other seats, and their moves until it is the
@@ -38,16 +36,10 @@ class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     def __init__(self, task: PettingZooTask, num_envs: int, opponents: Opponents, seat: int | None = None) -> None:
-        self.task, self.num_envs, self.opponents = task, num_envs, opponents
-        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-        self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        super().__init__(task, num_envs, opponents, seat)
+        self.task, self._restricts = task, False
         self.games = [Game(task) for _ in range(num_envs)]
-        self._fixed_seat, self._restricts = seat, False
         self._actions, self._first_action = number_of_actions(task), int(getattr(task.action_space, "start", 0))
-        self._keys, self._clock, self._seat, self._opponent = np.zeros((4, num_envs), np.int64)
-        self._everyone = np.arange(num_envs)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts new episodes; without a seed the streams go on.
@@ -59,7 +51,7 @@ class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         seeds: list[int | None] = [None] * self.num_envs
         if seed is not None:
             first = int((options or {}).get("first_copy", 0))
-            self._keys[:], self._clock[:] = streams.stream_keys(seed, first + self.num_envs)[first:], 0
+            self._start_streams(seed, first)
             seeds[:] = streams.copy_seeds(seed, self.num_envs, first)
         self._begin(self._everyone, seeds)
         observation, masks = self._looks(self._everyone, self._seat)
@@ -77,10 +69,7 @@ class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         over = np.flatnonzero(terminated | truncated)
         infos: dict[str, Any] = {}
         if len(over):
-            last, _ = self._looks(over, self._seat[over])
-            final = np.zeros((self.num_envs, *last.shape[1:]), last.dtype)
-            final[over] = last
-            infos = {"final_obs": final, "_final_obs": terminated | truncated}
+            infos = self._end_infos(self._looks(over, self._seat[over])[0], over)
             self._begin(over, [None] * len(over))
         observation, masks = self._looks(self._everyone, self._seat)
         return observation, rewards, terminated, truncated, _told(masks) | infos
@@ -90,11 +79,7 @@ class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
     def _begin(self, rows: Array, seeds: list[int | None]) -> None:
         """Begins episodes in these copies and lets the others move until the learner is to act."""
         for _ in range(MOST_BEGINNINGS):
-            if self._fixed_seat is None:
-                self._seat[rows] = self._uniforms(rows) * self.task.players
-            else:
-                self._seat[rows] = self._fixed_seat
-            self._opponent[rows] = self.opponents.drawn(self._uniforms(rows))
+            self._take_seats(rows)
             for copy, seed in zip(rows, seeds, strict=True):
                 self.games[copy].begin(seed)
             self._let_others_move(rows)
@@ -159,24 +144,8 @@ class ForeignOpponentsVectorEnv(VectorEnv[Any, Any, Any]):
         index = actions - self._first_action
         legal = np.ones((self.num_envs, self._actions), np.bool_) if masks is None else masks
         within = (index >= 0) & (index < self._actions)
-        wrong = ~(within & legal[self._everyone, np.where(within, index, 0)])
-        if wrong.any():
-            copy = int(np.argmax(wrong))
-            raise UsageError(
-                f"copy {copy}: action {actions[copy]} of {self.task.player_names[self._seat[copy]]} is illegal in "
-                f"{self.task.name}",
-                expected="an action where infos['action_mask'][copy] is True",
-            )
-
-    def _uniforms(self, rows: Array) -> Array:
-        numbers = streams.uniforms(self._keys[rows], self._clock[rows])
-        self._clock[rows] += 1
-        return numbers
-
-    @property
-    def seats(self) -> Array:
-        """`[B]` int64 the learner's player in each copy."""
-        return self._seat.copy()
+        illegal = ~(within & legal[self._everyone, np.where(within, index, 0)])
+        self._refuse_illegal(illegal, actions, self.task.player_names, self.task.name)
 
     def close(self, **kwargs: Any) -> None:
         for game in self.games:
