@@ -18,7 +18,7 @@ from typing import Any
 from pettingzoo.classic.connect_four import connect_four as connect_four_v3
 from timing import Measured, print_table, rate
 
-from inscape.envs.pettingzoo_env import aec_env
+from inscape.envs.registry import aec_env
 
 GAMES = 20  # per call
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from inscape.envs.cuda_compile import has_card
+from inscape.envs.compile.cuda import has_card
 from inscape.envs.registry import make_world
 
 CHUNK = 64  # steps in a graph

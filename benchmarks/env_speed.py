@@ -36,7 +36,7 @@ from peers.serving import Call, speed
 from timing import Measured
 
 import inscape  # registers the ids
-from inscape.envs.law import World
+from inscape.envs.world import World
 
 PEERS = Path(__file__).parent / "peers"
 GROWTH = (4096, 16384, 65536, 262144)

@@ -117,8 +117,8 @@ def main() -> None:
     import minigrid  # noqa: F401  registers its ids
 
     import inscape  # noqa: F401  registers ours
-    from inscape.envs.gridworld.door_key import DoorKey
-    from inscape.envs.gridworld.empty_room import EmptyRoom
+    from inscape.envs.worlds.gridworld.door_key import DoorKey
+    from inscape.envs.worlds.gridworld.empty_room import EmptyRoom
 
     for theirs, ours in (
         ("MiniGrid-Empty-8x8-v0", "inscape/EmptyRoom-v0"),

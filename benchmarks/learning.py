@@ -64,10 +64,10 @@ class Learned:
 
 def learn(job: Job) -> Learned:
     """Trains and looks."""
-    from inscape.agents.plugins import make_agent
+    from inscape.agents.registry import make_agent
     from inscape.agents.rollout import evaluate
-    from inscape.envs.registry import resolve_task
-    from inscape.experiments.training import EVALUATION_SEED
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.runs.training import EVALUATION_SEED
 
     task = resolve_task(job.world)
     agent: Any = make_agent(job.agent, task, seed=job.seed, settings=job.settings)
@@ -140,8 +140,8 @@ def main() -> None:
 
     from env_speed import print_rows
 
-    from inscape.agents.plugins import default_steps
-    from inscape.envs.registry import resolve_task
+    from inscape.agents.registry import default_steps
+    from inscape.envs.tasks.resolve import resolve_task
 
     jobs = []
     for agent in options.agent:

@@ -21,7 +21,7 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from inscape.agents.llm import LanguageModelAgent
 from inscape.agents.llm.scoring import answer_tree, full_scores, tree_scores
-from inscape.envs.registry import resolve_task
+from inscape.envs.tasks.resolve import resolve_task
 
 VOCABULARY, PROMPT, ACTIONS, LENGTH, BATCH = 512, 128, 8, 4, 16
 

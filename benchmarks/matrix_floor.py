@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inscape.agents.blas import blas_threads
+from inscape.world_models.networks.blas import blas_threads
 
 LARGE = 1024
 """Rows and columns of a product so large that nothing but arithmetic counts."""

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import inscape
-from inscape.envs.law import World
+from inscape.envs.world import World
 from inscape.theory_of_mind import Observer, minds_grid
-from inscape.world_models.choice import boltzmann_log_probs
-from inscape.world_models.dynamic_programming import soft_value_iteration
-from inscape.world_models.tabular import TabularModel
+from inscape.world_models.planning.choice import boltzmann_log_probs
+from inscape.world_models.planning.dynamic_programming import soft_value_iteration
+from inscape.world_models.tabular.model import TabularModel
 
 SIDE, BETA, GAMMA = 21, 2.0, 1 - 1e-9
 

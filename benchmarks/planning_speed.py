@@ -18,9 +18,9 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 
-from inscape.envs.registry import resolve_task
+from inscape.envs.tasks.resolve import resolve_task
 from inscape.world_models import UCT, KnownModel, TabularModel, value_iteration
-from inscape.world_models.tabular import absorb
+from inscape.world_models.tabular.model import absorb
 
 SIDE, GAMMA, CHANGE = 100, 0.99, 1e-6
 STATES, ACTIONS, GOAL = SIDE * SIDE, 4, SIDE * SIDE - 1

@@ -14,10 +14,10 @@ from functools import cache
 
 import numpy as np
 
-from inscape.agents.plugins import make_agent
-from inscape.envs.registry import resolve_task
-from inscape.world_models.dynamic_programming import value_iteration
-from inscape.world_models.interface import Plan
+from inscape.agents.registry import make_agent
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.world_models.planning.dynamic_programming import value_iteration
+from inscape.world_models.planning.interface import Plan
 
 RULES = ("values", "visits", "most visited")
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))

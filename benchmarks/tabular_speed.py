@@ -11,9 +11,9 @@ import argparse
 import statistics
 import time
 
-from inscape.agents import tabular
-from inscape.agents.plugins import make_agent
-from inscape.envs.registry import resolve_task
+from inscape.agents.registry import make_agent
+from inscape.agents.tabular import base as tabular
+from inscape.envs.tasks.resolve import resolve_task
 
 AGENTS = ("q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q",
           "td-lambda")  # fmt: skip

@@ -1,8 +1,8 @@
 """How long it takes to draw and store an episode of 500 frames: `python benchmarks/video_speed.py`.
 
-Each row replays the same recorded states (random actions, episode after episode) with `inscape.experiments.watch`, from
-scenes to the finished file. Times are seconds: best and median of several, and processor time (of all threads), which
-other work on the machine disturbs less.
+Each row replays the same recorded states (random actions, episode after episode) with
+`inscape.experiments.viewing.watch`, from scenes to the finished file. Times are seconds: best and median of several,
+and processor time (of all threads), which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inscape.agents.plugins import make_agent
+from inscape.agents.registry import make_agent
 from inscape.agents.rollout import rollout
-from inscape.envs.law import States, World
-from inscape.envs.registry import resolve_task
-from inscape.envs.rendering import pixel_size, render_scene
-from inscape.envs.trajectory import Trajectory
-from inscape.experiments.watch import replay
+from inscape.envs.data.trajectory import Trajectory
+from inscape.envs.law.states import States
+from inscape.envs.rendering.rasterizer import pixel_size, render_scene
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.world import World
+from inscape.experiments.viewing.watch import replay
 
 FRAMES = 500
 

@@ -15,8 +15,8 @@ import platform
 import numpy as np
 from timing import Measured, rate
 
-from inscape.envs.law import World
 from inscape.envs.registry import make_world, world_specs
+from inscape.envs.world import World
 
 BARS = {"FrozenLake": 80, "CliffWalking": 80, "ConnectFour": 80, "CartPole": 100, "Household": 3, "Kitchen": 3,
         "Spread": 5, "SpreadForces": 5, "DoorKey": 10, "EmptyRoom": 10}  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 # One world of each kind. Compiling a world for all its readers takes some ten seconds of a cold start: quick tests that
 # go through the catalogue stop at these (and at users' files), `make test-slow` goes on.
 ONE_OF_EACH_KIND = {

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from inscape.agents.plugins import make_agent
 from inscape.agents.presets import PRESETS
-from inscape.envs.registry import resolve_task
-from inscape.experiments import arguments
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from inscape.agents.registry import make_agent
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.experiments.arguments import parsing as arguments
+from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
-from inscape.experiments.commands.train import TrainArguments
+from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
 from tests.conftest import EXAMPLES
 
 GUIDE = (EXAMPLES.parent / "docs" / "agents.md").read_text()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from solving import Check, answer
 
-from inscape.agents.plugins import default_steps, make_agent
-from inscape.envs.registry import resolve_task
+from inscape.agents.registry import default_steps, make_agent
+from inscape.envs.tasks.resolve import resolve_task
 
 SAME_AS_PEERS: Mapping[str, Mapping[str, Any]] = {
     "ppo": {

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inscape.agents.interface import Agent, Array
+from inscape.agents.interface import Agent
+from inscape.world_models.networks.types import Array
 
 
 def greedy_log_probs(scores: Array, action_mask: Array | None = None) -> Array:
@@ -72,7 +73,7 @@ def choice_log_probs(scores: Array, beta: float | None, action_mask: Array | Non
     """Returns `[B, A]` log-probabilities by the choice rule with rationality `beta`; None means greedily."""
     if beta is None:
         return greedy_log_probs(scores, action_mask)
-    from inscape.world_models.choice import boltzmann_log_probs
+    from inscape.world_models.planning.choice import boltzmann_log_probs
 
     return np.asarray(boltzmann_log_probs(scores, beta, action_mask))
 
@@ -83,14 +84,3 @@ def sample_actions(log_probs: Array, rng: np.random.Generator) -> Array:
     # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
     draws = rng.random((len(log_probs), 1)) * cumulative[:, -1:]
     return np.asarray(np.argmax(cumulative > draws, axis=1))
-
-
-def rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Returns the state of a NumPy generator as JSON values."""
-    state: dict[str, Any] = dict(rng.bit_generator.state)
-    return state
-
-
-def restore_rng(rng: np.random.Generator, state: dict[str, Any]) -> None:
-    """Puts a NumPy generator back into `state`, as `rng_state` returned it."""
-    rng.bit_generator.state = state

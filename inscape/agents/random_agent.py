@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from inscape.agents.acting import restore_rng, rng_state, sample_actions
-from inscape.agents.interface import Agent, Array, State, count_of
+from inscape.agents.acting import sample_actions
+from inscape.agents.batches import count_of
+from inscape.agents.interface import Agent
 from inscape.errors import UsageError
+from inscape.rng import restore_rng, rng_state
+from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 
 @dataclass(frozen=True)

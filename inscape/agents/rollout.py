@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.interface import Agent, AgentInCopies, Array, as_agent, check_actions, count_of, rows_of
-from inscape.envs.law import States
-from inscape.envs.trajectory import Trajectory
+from inscape.agents.adapters import as_agent
+from inscape.agents.batches import count_of, rows_of
+from inscape.agents.interface import Agent
+from inscape.agents.vector_actor import AgentInCopies, check_actions
+from inscape.envs.data.trajectory import Trajectory
+from inscape.envs.law.states import States
 from inscape.errors import UsageError
+from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
     import gymnasium
 
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 MAX_COPIES = 128
 LONGEST_EPISODE = 100_000

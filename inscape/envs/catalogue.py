@@ -18,6 +18,7 @@ class WorldSpec:
         settings: settings that differ from the class's defaults.
         max_episode_steps: time limit, known without importing the class; None takes the class's.
         players: how many act; known without importing the class, so that readers for one refuse early.
+        simultaneous: whether several players act all at once; known without importing the class.
         version: raised when behaviour changes.
     """
 
@@ -28,13 +29,14 @@ class WorldSpec:
     max_episode_steps: int | None = None
     players: int = 1
     version: int = 0
+    simultaneous: bool = True
 
     @property
     def id(self) -> str:
         return f"inscape/{self.name}-v{self.version}"
 
 
-GRID = "inscape.envs.gridworld.grid:GridWorld"
+GRID = "inscape.envs.worlds.gridworld.grid:GridWorld"
 _LAKE = {"ice": "SF", "slip": 2 / 3}
 
 GRIDS = (
@@ -50,104 +52,112 @@ GRIDS = (
         {"map": "four-goals", "goal": "A", "step_cost": 0.04}, 60,
     ),
     WorldSpec(
-        "CliffWalking", "inscape.envs.gridworld.cliff_walking:CliffWalking",
+        "CliffWalking", "inscape.envs.worlds.gridworld.cliff_walking:CliffWalking",
         "along the edge of a cliff, or the safe way round", {}, 1000,
     ),
     WorldSpec(
-        "Taxi", "inscape.envs.gridworld.taxi:Taxi", "fetch a passenger and take them where they want to go", {}, 200
+        "Taxi", "inscape.envs.worlds.gridworld.taxi:Taxi",
+        "fetch a passenger and take them where they want to go", {}, 200
     ),
     WorldSpec(
-        "WindyGrid", "inscape.envs.gridworld.windy_grid:WindyGrid", "cross a grid with wind in its middle", {}, 1000
+        "WindyGrid", "inscape.envs.worlds.gridworld.windy_grid:WindyGrid", "cross a grid with wind in its middle",
+        {}, 1000
     ),
     WorldSpec(
         "DynaMaze", GRID, "Sutton and Barto's maze; its blocking and shortcut mazes are other maps",
         {"map": "dyna-maze", "slip": 0.0}, 1000,
     ),
     WorldSpec(
-        "FourRooms", "inscape.envs.gridworld.four_rooms:FourRooms", "four rooms joined by four hallways", {}, 500
+        "FourRooms", "inscape.envs.worlds.gridworld.four_rooms:FourRooms", "four rooms joined by four hallways", {}, 500
     ),
     WorldSpec(
-        "EmptyRoom", "inscape.envs.gridworld.empty_room:EmptyRoom", "MiniGrid's empty 8×8 room, seen in part", {}, 256
+        "EmptyRoom", "inscape.envs.worlds.gridworld.empty_room:EmptyRoom",
+        "MiniGrid's empty 8×8 room, seen in part", {}, 256
     ),
     WorldSpec(
-        "DoorKey", "inscape.envs.gridworld.door_key:DoorKey",
+        "DoorKey", "inscape.envs.worlds.gridworld.door_key:DoorKey",
         "MiniGrid's 8×8 house with key, locked door and goal, seen in part", {}, 640,
     ),
     WorldSpec(
-        "DoorKey-5x5", "inscape.envs.gridworld.door_key:DoorKey", "the same, 5×5, its starts enumerable",
+        "DoorKey-5x5", "inscape.envs.worlds.gridworld.door_key:DoorKey", "the same, 5×5, its starts enumerable",
         {"size": 5, "reward": "constant"}, 250,
     ),
 )  # fmt: skip
 
 SMALL = (
     WorldSpec(
-        "RiverSwim", "inscape.envs.small.river_swim:RiverSwim",
+        "RiverSwim", "inscape.envs.worlds.mdp.river_swim:RiverSwim",
         "swim up a river for a large reward or drift down for a small one", {}, 100,
     ),
-    WorldSpec("Chain", "inscape.envs.small.chain:Chain", "go on along a slippery chain, or back", {}, 1000),
+    WorldSpec("Chain", "inscape.envs.worlds.mdp.chain:Chain", "go on along a slippery chain, or back", {}, 1000),
     WorldSpec(
-        "SkiResort", "inscape.envs.small.ski_resort:SkiResort",
+        "SkiResort", "inscape.envs.worlds.mdp.ski_resort:SkiResort",
         "lifts, pistes and a favourite area: for observers of goals", {}, 40,
     ),
-    WorldSpec("Garnet", "inscape.envs.small.garnet:Garnet", "a random decision process, by seed", {}, 100),
+    WorldSpec("Garnet", "inscape.envs.worlds.mdp.garnet:Garnet", "a random decision process, by seed", {}, 100),
 )  # fmt: skip
 
 PARTIAL = (
-    WorldSpec("Tiger", "inscape.envs.partial.tiger:Tiger", "listen for the tiger, then open a door", {}, 100),
+    WorldSpec("Tiger", "inscape.envs.worlds.pomdp.tiger:Tiger", "listen for the tiger, then open a door", {}, 100),
     WorldSpec(
-        "ExtendedTiger", "inscape.envs.partial.tiger:ExtendedTiger",
+        "ExtendedTiger", "inscape.envs.worlds.pomdp.tiger:ExtendedTiger",
         "listen on a chair, stand up, then open a door", {}, 100,
     ),
     WorldSpec(
-        "CheeseMaze", "inscape.envs.partial.cheese_maze:CheeseMaze",
+        "CheeseMaze", "inscape.envs.worlds.pomdp.cheese_maze:CheeseMaze",
         "a mouse that feels only the walls around it", {}, 100,
     ),
     WorldSpec(
-        "TMaze", "inscape.envs.partial.t_maze:TMaze", "a sign at the start tells where to turn at the far end", {}, 200
+        "TMaze", "inscape.envs.worlds.pomdp.t_maze:TMaze",
+        "a sign at the start tells where to turn at the far end", {}, 200
     ),
     WorldSpec(
-        "FoodTrucks", "inscape.envs.partial.food_trucks:FoodTrucks",
+        "FoodTrucks", "inscape.envs.worlds.pomdp.food_trucks:FoodTrucks",
         "lunch at trucks seen only around a wall: for observers of beliefs and desires", {}, 100,
     ),
     WorldSpec(
-        "Household", "inscape.envs.text.household:Household",
+        "Household", "inscape.envs.worlds.text.household:Household",
         "rooms and containers read as text: find an object and put it in its place", {}, 50,
     ),
 )  # fmt: skip
 
 CONTROL = (
-    WorldSpec("CartPole", "inscape.envs.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
+    WorldSpec("CartPole", "inscape.envs.worlds.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
     WorldSpec(
-        "CartPoleSwingUp", "inscape.envs.control.cartpole_swingup:CartPoleSwingUp",
+        "CartPoleSwingUp", "inscape.envs.worlds.control.cartpole_swingup:CartPoleSwingUp",
         "swing a hanging pole up by pushing its cart, force continuous", {}, 1000,
     ),
     WorldSpec(
-        "Pendulum", "inscape.envs.control.pendulum:Pendulum", "swing a pendulum up, torque continuous", {}, 200
+        "Pendulum", "inscape.envs.worlds.control.pendulum:Pendulum", "swing a pendulum up, torque continuous", {}, 200
     ),
     WorldSpec(
-        "MountainCar", "inscape.envs.control.mountain_car:MountainCar", "rock a weak car out of a valley", {}, 200
+        "MountainCar", "inscape.envs.worlds.control.mountain_car:MountainCar", "rock a weak car out of a valley",
+        {}, 200
     ),
     WorldSpec(
-        "MountainCarContinuous", "inscape.envs.control.mountain_car:MountainCarContinuous",
+        "MountainCarContinuous", "inscape.envs.worlds.control.mountain_car:MountainCarContinuous",
         "the car in the valley, pedal continuous and costly", {}, 999,
     ),
     WorldSpec(
-        "Acrobot", "inscape.envs.control.acrobot:Acrobot", "swing two links up from the joint between them", {}, 500
+        "Acrobot", "inscape.envs.worlds.control.acrobot:Acrobot",
+        "swing two links up from the joint between them", {}, 500
     ),
 )  # fmt: skip
 
-MATRIX = "inscape.envs.multi_agent.matrix_game:MatrixGame"
+MATRIX = "inscape.envs.worlds.multi_agent.matrix_game:MatrixGame"
 
 GAMES = (
     WorldSpec(
-        "TicTacToe", "inscape.envs.multi_agent.tic_tac_toe:TicTacToe", "crosses and noughts, on any board", {}, None, 2
+        "TicTacToe", "inscape.envs.worlds.multi_agent.tic_tac_toe:TicTacToe", "crosses and noughts, on any board",
+        {}, None, 2, simultaneous=False,
     ),
     WorldSpec(
-        "ConnectFour", "inscape.envs.multi_agent.connect_four:ConnectFour", "drop discs, four in a row win", {}, None, 2
+        "ConnectFour", "inscape.envs.worlds.multi_agent.connect_four:ConnectFour",
+        "drop discs, four in a row win", {}, None, 2, simultaneous=False,
     ),
     WorldSpec(
-        "KuhnPoker", "inscape.envs.multi_agent.kuhn_poker:KuhnPoker", "three cards, one bet, a hidden card each",
-        {}, None, 2,
+        "KuhnPoker", "inscape.envs.worlds.multi_agent.kuhn_poker:KuhnPoker", "three cards, one bet, a hidden card each",
+        {}, None, 2, simultaneous=False,
     ),
     WorldSpec(
         "RockPaperScissors", MATRIX, "both choose at once, one beats another", {"payoffs": "rock-paper-scissors"},
@@ -160,50 +170,50 @@ GAMES = (
     WorldSpec("MatrixStagHunt", MATRIX, "a stag together or a hare alone", {"payoffs": "stag-hunt"}, None, 2),
     WorldSpec("Schelling", MATRIX, "name the same side of a coin", {"payoffs": "schelling"}, None, 2),
     WorldSpec(
-        "GuessTwoThirds", "inscape.envs.multi_agent.guess_two_thirds:GuessTwoThirds",
+        "GuessTwoThirds", "inscape.envs.worlds.multi_agent.guess_two_thirds:GuessTwoThirds",
         "nearest to two thirds of the average wins", {}, None, 3,
     ),
     WorldSpec(
-        "MoneyRequest", "inscape.envs.multi_agent.matrix_game:MoneyRequest",
+        "MoneyRequest", "inscape.envs.worlds.multi_agent.matrix_game:MoneyRequest",
         "ask for 11 to 20; a bonus for one less than the other", {}, None, 2,
     ),
 )  # fmt: skip
 
 TEAMS = (
     WorldSpec(
-        "Spread", "inscape.envs.multi_agent.spread:Spread",
+        "Spread", "inscape.envs.worlds.multi_agent.spread:Spread",
         "particles cover landmarks without running into each other (MPE's simple spread)", {}, 25, 3,
     ),
     WorldSpec(
-        "SpreadForces", "inscape.envs.multi_agent.spread:SpreadForces",
+        "SpreadForces", "inscape.envs.worlds.multi_agent.spread:SpreadForces",
         "Spread with continuous forces, all agents steered by one hand", {}, 25,
     ),
     WorldSpec(
-        "StagHunt", "inscape.envs.multi_agent.stag_hunt:StagHunt",
+        "StagHunt", "inscape.envs.worlds.multi_agent.stag_hunt:StagHunt",
         "a stag for hunters who stay together, hares for those who do not", {}, 50, 2,
     ),
     WorldSpec(
-        "Foraging", "inscape.envs.multi_agent.foraging:Foraging",
+        "Foraging", "inscape.envs.worlds.multi_agent.foraging:Foraging",
         "foragers of different levels join to load food (level-based foraging)", {}, 50, 2,
     ),
     WorldSpec(
-        "PredatorPrey", "inscape.envs.multi_agent.predator_prey:PredatorPrey",
+        "PredatorPrey", "inscape.envs.worlds.multi_agent.predator_prey:PredatorPrey",
         "four predators surround a prey on a torus", {}, 100, 4,
     ),
     WorldSpec(
-        "DoorHelper", "inscape.envs.multi_agent.door_helper:DoorHelper",
+        "DoorHelper", "inscape.envs.worlds.multi_agent.door_helper:DoorHelper",
         "a helper with the keys infers where the other one wants to go", {}, 60, 2,
     ),
     WorldSpec(
-        "Kitchen", "inscape.envs.multi_agent.kitchen:Kitchen",
+        "Kitchen", "inscape.envs.worlds.multi_agent.kitchen:Kitchen",
         "two cooks on either side of a counter make and deliver soup", {}, 400, 2,
     ),
     WorldSpec(
-        "CrampedRoom", "inscape.envs.multi_agent.kitchen:Kitchen",
+        "CrampedRoom", "inscape.envs.worlds.multi_agent.kitchen:Kitchen",
         "the kitchen of Overcooked's first map", {"map": "cramped-room"}, 400, 2,
     ),
     WorldSpec(
-        "HelperHinderer", "inscape.envs.multi_agent.helper_hinderer:HelperHinderer",
+        "HelperHinderer", "inscape.envs.worlds.multi_agent.helper_hinderer:HelperHinderer",
         "one walks to one of four goals, the other helps or hinders it", {}, 60, 2,
     ),
 )  # fmt: skip

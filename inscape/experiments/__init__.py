@@ -1,0 +1,53 @@
+"""Training, runs, evaluation, statistics, reports. What users import is listed here; deeper paths are private."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inscape.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from inscape.experiments.report.page import write_report as write_report
+    from inscape.experiments.report.runs import report_for_runs as report_for_runs
+    from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
+    from inscape.experiments.runs.evaluation import exact_value as exact_value
+    from inscape.experiments.runs.run import Run as Run
+    from inscape.experiments.runs.run import RunSettings as RunSettings
+    from inscape.experiments.runs.run import load_trajectories as load_trajectories
+    from inscape.experiments.runs.run import open_run as open_run
+    from inscape.experiments.runs.run import save_trajectories as save_trajectories
+    from inscape.experiments.runs.statistics import Interval as Interval
+    from inscape.experiments.runs.statistics import bootstrap_interval as bootstrap_interval
+    from inscape.experiments.runs.statistics import interquartile_mean as interquartile_mean
+    from inscape.experiments.runs.statistics import stratified_bootstrap_interval as stratified_bootstrap_interval
+    from inscape.experiments.runs.training import TrainingInterrupted as TrainingInterrupted
+    from inscape.experiments.runs.training import load_agent as load_agent
+    from inscape.experiments.runs.training import train as train
+
+_HOMES = {
+    "runs.training": (
+        "TrainingInterrupted",
+        "load_agent",
+        "train",
+    ),
+    "runs.run": (
+        "Run",
+        "RunSettings",
+        "load_trajectories",
+        "open_run",
+        "save_trajectories",
+    ),
+    "runs.evaluation": (
+        "ExactEvaluation",
+        "exact_value",
+    ),
+    "runs.statistics": (
+        "Interval",
+        "bootstrap_interval",
+        "interquartile_mean",
+        "stratified_bootstrap_interval",
+    ),
+    "report.page": ("write_report",),
+    "report.runs": ("report_for_runs",),
+}
+__getattr__, __all__ = lazy_names(__name__, _HOMES)

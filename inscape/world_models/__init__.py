@@ -1,50 +1,67 @@
-"""World models and the planners that search them. Names load on first use, so importing this package is cheap."""
+"""World models and the planners that search them. What users import is listed here; deeper paths are private."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from inscape.world_models.choice import boltzmann_log_probs, boltzmann_value
-    from inscape.world_models.dynamic_programming import (
-        SoftSolution,
-        Solution,
-        policy_evaluation,
-        soft_value_iteration,
-        value_iteration,
-    )
-    from inscape.world_models.interface import FitReport, ModelStep, Plan, Planner, SearchTree, WorldModel
-    from inscape.world_models.known import KnownModel
-    from inscape.world_models.learned_tabular import LearnedTabularModel
-    from inscape.world_models.tabular import TabularModel
-    from inscape.world_models.tree_search import UCT
+    from inscape.world_models.belief.exact import BeliefFilter as BeliefFilter
+    from inscape.world_models.belief.exact import FilteredEpisode as FilteredEpisode
+    from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
+    from inscape.world_models.interface import FitReport as FitReport
+    from inscape.world_models.interface import ModelStep as ModelStep
+    from inscape.world_models.interface import WorldModel as WorldModel
+    from inscape.world_models.known import KnownModel as KnownModel
+    from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
+    from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
+    from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
+    from inscape.world_models.planning.dynamic_programming import Solution as Solution
+    from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
+    from inscape.world_models.planning.dynamic_programming import soft_value_iteration as soft_value_iteration
+    from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
+    from inscape.world_models.planning.interface import Plan as Plan
+    from inscape.world_models.planning.interface import Planner as Planner
+    from inscape.world_models.planning.interface import SearchTree as SearchTree
+    from inscape.world_models.planning.tree_search.uct import UCT as UCT
+    from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
+    from inscape.world_models.tabular.model import TabularModel as TabularModel
+    from inscape.world_models.tabular.model import absorb as absorb
 
 _HOMES = {
-    "choice": ("boltzmann_log_probs", "boltzmann_value"),
-    "dynamic_programming": (
+    "interface": (
+        "FitReport",
+        "ModelStep",
+        "WorldModel",
+    ),
+    "known": ("KnownModel",),
+    "tabular.model": (
+        "TabularModel",
+        "absorb",
+    ),
+    "tabular.counts": ("LearnedTabularModel",),
+    "belief.exact": (
+        "BeliefFilter",
+        "FilteredEpisode",
+        "ImpossiblePerceptError",
+    ),
+    "planning.choice": (
+        "boltzmann_log_probs",
+        "boltzmann_value",
+    ),
+    "planning.dynamic_programming": (
         "SoftSolution",
         "Solution",
         "policy_evaluation",
         "soft_value_iteration",
         "value_iteration",
     ),
-    "interface": ("FitReport", "ModelStep", "Plan", "Planner", "SearchTree", "WorldModel"),
-    "known": ("KnownModel",),
-    "learned_tabular": ("LearnedTabularModel",),
-    "tabular": ("TabularModel",),
-    "tree_search": ("UCT",),
+    "planning.interface": (
+        "Plan",
+        "Planner",
+        "SearchTree",
+    ),
+    "planning.tree_search.uct": ("UCT",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [  # noqa: RUF022 (grouped as in _HOMES)
-    "boltzmann_log_probs", "boltzmann_value", "SoftSolution", "Solution", "policy_evaluation", "soft_value_iteration",
-    "value_iteration", "FitReport", "ModelStep", "Plan", "Planner", "SearchTree", "WorldModel", "KnownModel",
-    "LearnedTabularModel", "TabularModel", "UCT",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__, __all__ = lazy_names(__name__, _HOMES)

@@ -11,8 +11,7 @@ import numpy as np
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
-    from inscape.envs.trajectory import Trajectory
-    from inscape.world_models.tabular import TabularModel
+    from inscape.envs.data.trajectory import Trajectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,62 +87,6 @@ class WorldModel(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class SearchTree:
-    """What a search has seen. Row 0 is the root; a state reached along several paths is one node.
-
-    Attributes:
-        states: N model states (`States` for a known world, `[N]` indices for a tabular model).
-        visit_counts: `[N]` int64 passes through the node.
-        depth: `[N]` int64 steps from the root when first found.
-        values: `[N]` float64 estimated values for the player to move there; NaN where never visited, 0 where terminal.
-        terminal: `[N]` bool.
-        action_visits: `[N, A]` int64.
-        action_values: `[N, A]` float64 for the player to move; −inf where illegal or never tried.
-    """
-
-    states: Any
-    visit_counts: np.ndarray
-    depth: np.ndarray
-    values: np.ndarray
-    terminal: np.ndarray
-    action_visits: np.ndarray
-    action_values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.visit_counts)
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a planner proposes in one state.
-
-    Attributes:
-        action: the proposed action.
-        action_values: `[A]` float64 estimated values for the player to move; −inf where illegal or never tried.
-        visit_counts: `[A]` int64 times the action was taken in this state (in a world with cycles a simulation may pass
-            it more than once).
-        value: estimated value of the state for the player to move.
-        tree: what was searched; None for planners without one.
-        simulations: simulations run (fewer than asked for when `max_nodes` was reached).
-    """
-
-    action: int
-    action_values: np.ndarray
-    visit_counts: np.ndarray
-    value: float
-    tree: SearchTree | None = None
-    simulations: int = 0
-
-
-class Planner(Protocol):
-    """Given a model, never an environment."""
-
-    def plan(self, model: Any, state: Any, rng: np.random.Generator) -> Plan:
-        """Returns a plan for one model state (a batch of one)."""
-        ...
-
-
 def require(model: Any, strength: str, reader: str) -> Any:
     """Returns the method `strength` of `model`.
 
@@ -169,20 +112,3 @@ def total_log_prob(model: Any, trajectories: Sequence[Trajectory]) -> float:
     """Returns the summed log-probability of trajectories, in nats; −inf when one is impossible under the model."""
     log_prob = require(model, "log_prob", "scoring trajectories")
     return float(sum(log_prob(trajectory) for trajectory in trajectories))
-
-
-def as_tabular(model: Any, reader: str) -> TabularModel:
-    """Returns `model` as tables: itself, its `tabular()`, or those of a known `World`.
-
-    Raises:
-        UsageError: there is no way to tabulate it.
-    """
-    from inscape.world_models.tabular import TabularModel
-
-    if isinstance(model, TabularModel):
-        return model
-    if hasattr(model, "dynamics"):
-        return TabularModel.from_world(model)
-    made = require(model, "tabular", reader)()
-    assert isinstance(made, TabularModel)
-    return made

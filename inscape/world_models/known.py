@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inscape.envs.law import States
+from inscape.envs.law.states import States
 from inscape.errors import UsageError
 from inscape.world_models.interface import ModelStep
-from inscape.world_models.tabular import TabularModel
+from inscape.world_models.tabular.model import TabularModel
 
 if TYPE_CHECKING:
-    from inscape.envs.law import World
-    from inscape.envs.trajectory import Trajectory
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.world import World
 
 
 class KnownModel:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from inscape.envs.registry import Task, resolve_task
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.tasks.task import Task
 
 pytest.register_assert_rewrite("tests.agents.exactness", "tests.agents.theirs")
 

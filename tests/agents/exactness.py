@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from inscape.agents.plugins import make_agent
+from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
-from inscape.experiments.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
 
 
 def weights(agent):

@@ -4,11 +4,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from inscape.agents.device import resolve_device
-from inscape.agents.interface import Agent, as_agent, can_learn, can_resume, can_score, check_actions
-from inscape.agents.plugins import make_agent
-from inscape.envs.registry import resolve_task
+from inscape.agents.adapters import as_agent
+from inscape.agents.interface import Agent, can_learn, can_resume, can_score
+from inscape.agents.registry import make_agent
+from inscape.agents.vector_actor import check_actions
+from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
+from inscape.world_models.networks.device import resolve_device
 
 TWO = gymnasium.spaces.Discrete(2)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import inscape.agents.rollout as rollout_module
-from inscape.agents.copies import Copies
-from inscape.agents.plugins import make_agent
+from inscape.agents.learning.env_runner import Copies
+from inscape.agents.registry import make_agent
 from inscape.agents.rollout import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
-from inscape.envs.registry import Task, resolve_task
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
 from tests.envs.multi_worlds import Walkers
 from tests.world_models.games import TicTacToe

@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 
 from inscape import World
-from inscape.envs.law import NoPurpose
-from inscape.envs.lawtools import replaced
+from inscape.envs.law.law import NoPurpose
+from inscape.envs.law.tools import replaced
 
 
 class WalkState(NamedTuple):

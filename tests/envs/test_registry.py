@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from inscape import resolve_task
-from inscape.envs.registry import Task, find_spec, gymnasium_spec
+from inscape.envs.registry import find_spec, gymnasium_spec
+from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 
 THEIRS = '''
@@ -52,7 +53,7 @@ def test_an_id_after_a_module_is_gymnasiums(theirs, tmp_path):
         assert task.world is None
         assert task.max_episode_steps == 5
         assert task.vector_env(2).reset(seed=0)[0].shape == (2, 4)
-        assert Task.from_json(task.to_json()).observation_space.shape == (4,)
+        assert task_from_json(task.to_json()).observation_space.shape == (4,)
         assert resolve_task(f"{source}:near/Walk-v1").max_episode_steps == 6
         assert find_spec(f"{source}:Stroll") is None
         assert resolve_task(f"{source}:Stroll").max_episode_steps is None

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import COMMANDS, main
 from inscape.experiments.commands.evaluate import EvaluateArguments
 from inscape.experiments.commands.observe import ObserveArguments
-from inscape.experiments.commands.train import TrainArguments
 from inscape.experiments.commands.watch import WatchArguments
-from inscape.experiments.run import load_trajectories, open_run
+from inscape.experiments.runs.run import load_trajectories, open_run
 
 AGENTS = """
 import numpy as np
@@ -244,7 +244,7 @@ def test_help_for_an_agent_and_a_world_lists_the_settings_of_both(capsys: pytest
                           ("watch", WatchArguments), ("observe", ObserveArguments)],
 )  # fmt: skip
 def test_settings_of_agents_do_not_collide_with_those_of_commands(agent: str, command: str, kind: type) -> None:
-    from inscape.envs.registry import resolve_task
+    from inscape.envs.tasks.resolve import resolve_task
 
     groups = {
         **args.agent_settings_group(agent, resolve_task("FrozenLake"), kind),

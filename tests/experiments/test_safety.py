@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inscape.agents.plugins import BUILT_IN
-from inscape.agents.tabular import TabularAgent
-from inscape.envs.registry import resolve_task
+from inscape.agents.catalogue import BUILT_IN
+from inscape.agents.tabular.base import TabularAgent
+from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.checkpoints import checkpoint_folders, load_checkpoint, save_checkpoint
 from inscape.experiments.cli import main
-from inscape.experiments.run import Run, open_run
-from inscape.experiments.training import TrainingInterrupted, load_agent, train
-from tests.experiments.test_checkpoints import assert_same
-from tests.experiments.test_kills import ROWS
+from inscape.experiments.runs.checkpoints import checkpoint_folders, load_checkpoint, save_checkpoint
+from inscape.experiments.runs.run import Run, open_run
+from inscape.experiments.runs.training import TrainingInterrupted, load_agent, train
+from tests.experiments.runs.test_checkpoints import assert_same
+from tests.experiments.runs.test_kills import ROWS
 
 FLAWED = Path(__file__).parent / "flawed_worlds.py"
 INSCAPE = [sys.executable, "-c", "import sys; from inscape.experiments.cli import main; sys.exit(main())"]
@@ -74,8 +74,8 @@ class Counter:
 '''
 SCRIPT = """
 import sys
-from inscape.envs.registry import resolve_task
-from inscape.experiments import training, cli
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.experiments.runs import training; from inscape.experiments import cli
 
 def command(words):
     training.train("counter.py:Counter", resolve_task("FrozenLake"), 2000, out="r", resume="resume" in words,
@@ -160,7 +160,7 @@ def test_a_full_disk_under_the_checkpoint_keeps_the_last(place: Path) -> None:
 
 LIMIT = f"""
 import resource
-from inscape.experiments.run import Run
+from inscape.experiments.runs.run import Run
 save = Run.save_checkpoint
 
 def limited(run, state, steps, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inscape.envs.gridworld.grid import GridWorld
+from inscape.envs.worlds.gridworld.grid import GridWorld
 from inscape.errors import UsageError
 from inscape.theory_of_mind import BACKUPS, Mind, minds_grid
 from tests.theory_of_mind.worlds import CorridorPurpose

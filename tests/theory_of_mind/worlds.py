@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from inscape.envs.law import World
-from inscape.envs.trajectory import Trajectory
+from inscape.envs.data.trajectory import Trajectory
+from inscape.envs.world import World
 
 
 class CorridorState(NamedTuple):

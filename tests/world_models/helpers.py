@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from inscape.envs.trajectory import Trajectory
-from inscape.world_models.tabular import TabularModel, absorb
+from inscape.envs.data.trajectory import Trajectory
+from inscape.world_models.tabular.model import TabularModel, absorb
 
 
 def random_model(seed: int, states: int = 7, actions: int = 3, width: int = 3, ending: float = 0.0) -> TabularModel:

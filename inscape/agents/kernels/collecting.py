@@ -2,7 +2,8 @@
 
 Copies live the lives that the vector environment with same-step resets gives them: the same packed states, clocks and
 random numbers (`inscape.envs.kernels.stepping`). Exploration draws from streams of its own, one per row. A row is a
-copy; where M players act at once, row `copy · M + player` is a player of a copy, as `inscape.envs.players_env` has it.
+copy; where M players act at once, row `copy · M + player` is a player of a copy, as `inscape.envs.tasks.shared_policy`
+has it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ import math
 
 import numpy as np
 
-from inscape.agents.features import LIMIT
-from inscape.agents.kernels.gaussian import log_density, standard_normal
-from inscape.agents.kernels.perceptron import forward
 from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
@@ -38,6 +36,9 @@ from inscape.envs.kernels.names import (
     uniform,
     write_reward,
 )
+from inscape.world_models.networks.features import LIMIT
+from inscape.world_models.networks.kernels.gaussian import log_density, standard_normal
+from inscape.world_models.networks.kernels.perceptron import forward
 
 BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
 # constants of an instance: whether actions are points of a box, drawn from a Gaussian, or numbers, from a categorical;

@@ -12,8 +12,9 @@ import math
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
 
-from inscape.agents.kernels.gaussian import HALF_LOG_2_PI, log_density
-from inscape.agents.kernels.perceptron import (
+from inscape.envs.law.streams import compiled_uniform
+from inscape.world_models.networks.kernels.gaussian import HALF_LOG_2_PI, log_density
+from inscape.world_models.networks.kernels.perceptron import (
     adam,
     backward,
     forward,
@@ -23,7 +24,6 @@ from inscape.agents.kernels.perceptron import (
     parameter_count,
     rmsprop,
 )
-from inscape.envs.streams import compiled_uniform
 
 uniform = compiled_uniform()
 ADAM, RMSPROP = 0, 1

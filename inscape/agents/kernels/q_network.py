@@ -1,7 +1,8 @@
 """Updates of a Q-network in compiled code: all the gradient steps of a round in one call.
 
-The network is a perceptron as `inscape.agents.kernels.perceptron` has it. With `dueling` its first output is V and the
-others are advantages. Batches lie one behind the other: rows k·batch to (k + 1)·batch are those of step k.
+The network is a perceptron as `inscape.world_models.networks.kernels.perceptron` has it. With `dueling` its first
+output is V and the others are advantages. Batches lie one behind the other: rows k·batch to (k + 1)·batch are those of
+step k.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import numpy as np
 
-from inscape.agents.kernels.perceptron import FLOAT, adam, backward, forward, jit, norm
+from inscape.world_models.networks.kernels.perceptron import FLOAT, adam, backward, forward, jit, norm
 
 CHUNK = 256  # rows computed together: enough for BLAS, few enough to stay in the cache
 

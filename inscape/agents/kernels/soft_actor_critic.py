@@ -7,16 +7,17 @@ Each minibatch of N transitions (s, a, r, d, s′) changes, in this order,
     log α     −log α·(mean log π(ã|s) + H̄), where it is adjusted                                              (18)
     targets   Q⁻ ← Q⁻ + τ·(Q − Q⁻)
 
-with one α throughout, and actions ã = tanh u, u = μ + σ·ε of noise ε that is given (26). What `inscape.agents.sac`
-does with torch's derivatives is written out here:
+with one α throughout, and actions ã = tanh u, u = μ + σ·ε of noise ε that is given (26). What
+`inscape.agents.off_policy.sac` does with torch's derivatives is written out here:
 
     ∂ log π/∂u = 2·tanh u,   ∂ tanh u/∂u = 1 − tanh² u,   ∂u/∂μ = 1,   ∂u/∂ log σ = σ·ε,   ∂ log π/∂ log σ has −1 more,
 
 and nothing flows into log σ where it was clamped.
 
-The policy is a perceptron as `inscape.agents.kernels.perceptron` has it, log α the number after it. The two critics lie
-as `inscape.agents.sac.TwinCritic` has them: for each layer the weights `[2, inputs, outputs]`, then the biases
-`[2, 1, outputs]`. All hidden layers are rectified. Minibatches lie one behind the other, as in `q_network`.
+The policy is a perceptron as `inscape.world_models.networks.kernels.perceptron` has it, log α the number after it. The
+two critics lie as `inscape.agents.off_policy.sac.TwinCritic` has them: for each layer the weights `[2, inputs,
+outputs]`, then the biases `[2, 1, outputs]`. All hidden layers are rectified. Minibatches lie one behind the other, as
+in `q_network`.
 
 Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905; equations in
 brackets.
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.kernels.perceptron import (
+from inscape.world_models.networks.kernels.perceptron import (
     FLOAT,
     RELU,
     activate,

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inscape.agents.acting import greedy_log_probs, sample_actions
-from inscape.agents.device import resolve_device
-from inscape.agents.interface import Agent, Metrics, State
+from inscape.agents.interface import Agent, Metrics
+from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.llm.demonstrations import Demonstrations, from_trajectories, planner_demonstrations
 from inscape.agents.llm.model import (
     LanguageModel,
@@ -44,12 +44,13 @@ from inscape.agents.llm.model import (
 from inscape.agents.llm.policy import LanguagePolicy, Scorebook, Scoring, prompt_batches
 from inscape.agents.llm.scoring import masked_log_softmax
 from inscape.agents.llm.text import MEMORY, Prompter, answers_of
-from inscape.agents.returns import generalized_advantages
 from inscape.errors import UsageError
+from inscape.world_models.networks.device import resolve_device
+from inscape.world_models.networks.types import State
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
-    from inscape.envs.trajectory import Trajectory
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
 
 Array = NDArray[Any]
 

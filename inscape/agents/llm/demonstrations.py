@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from inscape.agents.acting import sample_actions
 from inscape.errors import UsageError
-from inscape.world_models.choice import boltzmann_log_probs
-from inscape.world_models.dynamic_programming import value_iteration
-from inscape.world_models.tree_search import UCT
+from inscape.world_models.planning.choice import boltzmann_log_probs
+from inscape.world_models.planning.dynamic_programming import value_iteration
+from inscape.world_models.planning.tree_search.uct import UCT
 
 if TYPE_CHECKING:
-    from inscape.envs.law import States, World
-    from inscape.envs.registry import Task
-    from inscape.envs.trajectory import Trajectory
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.law.states import States
+    from inscape.envs.tasks.task import Task
+    from inscape.envs.world import World
 
 ActionValues = Callable[["States"], NDArray[np.float64]]
 TIE = 1e-6

@@ -18,7 +18,7 @@ from inscape.agents.llm.text import Prompter, answers_of, format_answer
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SAFE = ".safetensors"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inscape.errors import PartialObservationError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 MEMORY = 100_000
 """Prompts kept per prompter; beyond that the memory starts afresh."""

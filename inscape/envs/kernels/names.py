@@ -1,8 +1,8 @@
 """The names a kernel template may use: the law of one world, and the compiler.
 
 A template imports them from here so that it reads, lints and type-checks as ordinary Python. When a world instantiates
-the template, `inscape.envs.compile` binds these names to that world's law, compiled or plain. This module itself holds
-no law: of a template imported directly, what needs none runs, as plain Python.
+the template, `inscape.envs.compile.cpu` binds these names to that world's law, compiled or plain. This module itself
+holds no law: of a template imported directly, what needs none runs, as plain Python.
 
     State, Params, Purpose                   the named tuples
     load_params(P), load_purpose(P)          from the packed world `P`, the first argument of every kernel
@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inscape.envs.streams import uniform as uniform
+from inscape.envs.law.streams import uniform as uniform
 
 State: Any = None
 Params: Any = None

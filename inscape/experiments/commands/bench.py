@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table
 
 
@@ -45,7 +45,7 @@ class BenchArguments:
 
 def bench_command(argv: Sequence[str]) -> int:
     """Compares methods; prints tables and where the numbers lie."""
-    from inscape.experiments.bench_tabular import bench_tabular, save_bench
+    from inscape.experiments.benchmarks.tabular import bench_tabular, save_bench
 
     given = args.parse("bench", BenchArguments, argv)
     for name in ("steps", "seeds"):

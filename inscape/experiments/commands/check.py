@@ -10,7 +10,7 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table
 
 
@@ -34,8 +34,8 @@ class CheckArguments:
 
 def check_command(argv: Sequence[str]) -> int:
     """Prints a table of checks; exit code 2 if one fails."""
-    from inscape.envs.registry import resolve_task
-    from inscape.experiments.check import check, classify
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.checks.check import check, classify
 
     names = args.leading_names(argv, 2, "inscape check WORLD | inscape check AGENT [WORLD] [options]")
     kind = classify(names[0]) if names else ""

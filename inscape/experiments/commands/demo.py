@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DemoArguments:
 def demo_command(argv: Sequence[str]) -> int:
     """Runs the demo."""
     given = args.parse("demo", DemoArguments, argv)
-    from inscape.experiments.demo import run_demo
+    from inscape.experiments.demo.demo import run_demo
 
     run_demo(given.out, seed=given.seed)
     return 0

@@ -12,14 +12,14 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
-from inscape.experiments.run import save_trajectories
+from inscape.experiments.runs.run import save_trajectories
 
 if TYPE_CHECKING:
     from inscape.agents.rollout import Evaluation
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def print_players(console: Console, agents: Sequence[Any], task: Task, found: Se
 
 
 def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) -> None:
-    from inscape.experiments.evaluation import exact_value
+    from inscape.experiments.runs.evaluation import exact_value
 
     try:
         exact = exact_value(agent, task, gamma)

@@ -11,9 +11,9 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table
-from inscape.experiments.run import open_run, run_folders
+from inscape.experiments.runs.run import open_run, run_folders
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def list_command(argv: Sequence[str]) -> int:
     given = args.parse("list", ListArguments, argv)
     console = make_console()
     if given.gallery is not None:
-        from inscape.experiments.gallery import write_gallery
+        from inscape.experiments.viewing.gallery import write_gallery
 
         count = write_gallery(given.gallery)
         console.print(f"{count} worlds in {given.gallery}", soft_wrap=True)
@@ -77,7 +77,7 @@ def _list_worlds() -> tuple[str, Table]:
 
 
 def _list_agents() -> tuple[str, Table]:
-    from inscape.agents.plugins import agent_entries
+    from inscape.agents.registry import agent_entries
 
     table = make_table("name", "what it is", "learns")
     for entry in agent_entries():

@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
+from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import MissingLawError, UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
-from inscape.experiments.run import find_run, load_trajectories, names_episodes, open_run
+from inscape.experiments.runs.run import find_run, load_trajectories, names_episodes, open_run
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
-    from inscape.envs.trajectory import Trajectory
-    from inscape.theory_of_mind.observers import Observer
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
+    from inscape.theory_of_mind.observers.exact import Observer
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def observe_command(argv: Sequence[str]) -> int:
 
 def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
     from inscape.agents.rollout import rollout
-    from inscape.envs.registry import Task, resolve_task
+    from inscape.envs.tasks.resolve import resolve_task
 
     source = given.source
     recorded: list[Trajectory] = []
@@ -92,7 +93,7 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
             raise UsageError(
                 f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
             )
-        task = Task.from_json(recorded[0].task)
+        task = task_from_json(recorded[0].task)
         _require_one_observed(task)
         return recorded, task
     if given.task:
@@ -111,7 +112,7 @@ def _require_one_observed(task: Task) -> None:
 
 
 def _say_what_minds_see(console: Console, task: Task) -> None:
-    from inscape.experiments.evaluation import hides_state
+    from inscape.experiments.runs.evaluation import hides_state
 
     if task.world is not None and hides_state(task.world):
         told = f"The minds considered see the state of {task.name}; who acts sees only what is observed."
@@ -120,7 +121,7 @@ def _say_what_minds_see(console: Console, task: Task) -> None:
 
 def _observer(given: Any, task: Task) -> Observer:
     from inscape.theory_of_mind.minds import minds_grid
-    from inscape.theory_of_mind.observers import Observer
+    from inscape.theory_of_mind.observers.exact import Observer
 
     if task.world is None:
         raise MissingLawError(

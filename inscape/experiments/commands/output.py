@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from inscape.envs.trajectory import Trajectory
+    from inscape.envs.data.trajectory import Trajectory
 
 NARROWEST = 110
 """Columns assumed where the output is not a terminal, so that tables in logs keep their words."""

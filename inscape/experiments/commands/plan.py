@@ -13,14 +13,14 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
 from inscape.experiments.commands.sources import require_same_spaces
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
-    from inscape.envs.trajectory import Trajectory
-    from inscape.world_models.interface import Plan
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
+    from inscape.world_models.planning.interface import Plan
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class PlanArguments:
 
 def plan_command(argv: Sequence[str]) -> int:
     """Searches from the start of a world."""
-    from inscape.envs.registry import resolve_task
-    from inscape.experiments.evaluation import hides_state
-    from inscape.world_models.tree_search import UCT
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.runs.evaluation import hides_state
+    from inscape.world_models.planning.tree_search.uct import UCT
 
     names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
     given = args.parse("plan", PlanArguments, argv, args.world_settings_group(names[0]) if names else None)
@@ -137,7 +137,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
         return task.world
     if given.model == "tabular":
         return _learned_from_random_steps(given, task, rng, console)
-    from inscape.experiments.training import load_agent
+    from inscape.experiments.runs.training import load_agent
 
     agent, trained = load_agent(given.model)
     require_same_spaces(trained, task)
@@ -152,9 +152,9 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
 
 
 def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
-    from inscape.agents.plugins import make_agent
+    from inscape.agents.registry import make_agent
     from inscape.agents.rollout import rollout
-    from inscape.world_models.learned_tabular import LearnedTabularModel
+    from inscape.world_models.tabular.counts import LearnedTabularModel
 
     args.require_positive("model-steps", given.model_steps)
     learned = LearnedTabularModel.for_task(task)
@@ -213,8 +213,8 @@ def _fields(task: Task, start: Any) -> str:
 
 def _optimum(task: Task, state: Any, gamma: float) -> tuple[np.ndarray, float, float] | None:
     """Returns Q* `[A]`, V* and the certified bound at a state, or None where the law cannot be enumerated."""
-    from inscape.world_models.dynamic_programming import value_iteration
-    from inscape.world_models.tabular import TabularModel
+    from inscape.world_models.planning.dynamic_programming import value_iteration
+    from inscape.world_models.tabular.model import TabularModel
 
     world = task.world
     if world is None or world.noise or world.initial_noise or world.continuous or world.players > 1:

@@ -9,7 +9,7 @@ from typing import Annotated
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, returns_of
 
 
@@ -56,12 +56,12 @@ def play_command(argv: Sequence[str]) -> int:
     """Plays by hand, and says where the record lies and what can be done with it."""
     names = args.leading_names(argv, 1, "inscape play WORLD [options]")
     given = args.parse("play", PlayArguments, argv, args.world_settings_group(names[0]) if names else None)
-    from inscape.envs.registry import resolve_task
-    from inscape.envs.rendering import require_display
+    from inscape.envs.rendering.rasterizer import require_display
+    from inscape.envs.tasks.resolve import resolve_task
 
     require_display("inscape play")
     task = resolve_task(given.task, args.changed_world_settings(given))
-    from inscape.experiments.play import play
+    from inscape.experiments.viewing.play import play
 
     played = play(
         task, args.words_of(given.players), given.seed, given.save, given.reveal, given.fps, given.size, given.realtime

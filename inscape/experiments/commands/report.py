@@ -9,9 +9,9 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.run import open_run
+from inscape.experiments.runs.run import open_run
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
-from inscape.experiments.run import find_run, names_episodes, open_run
+from inscape.experiments.arguments import parsing as args
+from inscape.experiments.runs.run import find_run, names_episodes, open_run
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 
 def parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, bool]:
@@ -56,7 +56,8 @@ def _zip_is_no_agent(source: str) -> UsageError:
 
 def _players_of(world: str) -> int:
     """Returns how many act in a world; 1 where there is no such world, which others report."""
-    from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world, resolve_task
+    from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world
+    from inscape.envs.tasks.resolve import resolve_task
 
     if world.startswith(PETTINGZOO_PREFIX):
         return resolve_task(world).players
@@ -66,9 +67,9 @@ def _players_of(world: str) -> int:
 
 def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
     """Returns the agent that RUN|AGENT|ZIP means, and the task to act in."""
-    from inscape.agents.plugins import make_agent
-    from inscape.envs.registry import resolve_task
-    from inscape.experiments.training import load_agent
+    from inscape.agents.registry import make_agent
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.runs.training import load_agent
 
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
@@ -83,8 +84,8 @@ def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
 
 def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
     """Returns the agents of a world of several players, from their names with commas between, and the task."""
-    from inscape.envs.registry import resolve_task
-    from inscape.experiments.stage import cast
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.viewing.stage import cast
 
     task = resolve_task(given.task, args.changed_world_settings(given))
     return cast(args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)), task
@@ -92,7 +93,7 @@ def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
 
 def _same_spaces(trained: Task, given: Any) -> Task:
     """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
-    from inscape.envs.registry import resolve_task
+    from inscape.envs.tasks.resolve import resolve_task
 
     task = resolve_task(given.task, args.changed_world_settings(given))
     require_same_spaces(trained, task)

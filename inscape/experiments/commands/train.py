@@ -4,81 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import Positional, arg
 
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.run import Run, RunSettings, open_run
+from inscape.experiments.runs.run import Run, RunSettings, open_run
 
 if TYPE_CHECKING:
-    from inscape.envs.registry import Task
+    from inscape.envs.tasks.task import Task
 
 RECORDED_EPISODES = 4
 """Episodes recorded at the end of training, for `watch`, `observe` and `report`."""
 
-Device = Literal["auto", "cpu", "cuda"]
-Steps = Annotated[int | None, arg(metavar="N")]
-
-
-@dataclass(frozen=True)
-class TrainArguments:
-    """Trains an agent in a world; AGENT and WORLD come first, their settings after them.
-
-    AGENT is a name (inscape list agents), file.py:Class or package.module:Class.
-    WORLD is a name (inscape list worlds), any Gymnasium id, or file.py:Class.
-
-    Examples:
-      inscape train ppo CartPole
-      inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
-      inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
-      inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
-      inscape train ppo CartPole --help          lists the settings of both
-    """
-
-    agent: Annotated[Positional[str], arg(metavar="AGENT")]
-    """The agent."""
-
-    task: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world."""
-
-    steps: Steps = None
-    """Environment steps in total; without it, what is known to do for this agent and world."""
-
-    seed: int = 0
-    """Seed of everything random."""
-
-    device: Device = "auto"
-    """Where tensors live."""
-
-    out: Annotated[str | None, arg(metavar="DIR")] = None
-    """The run folder; without it, a fresh one under runs/."""
-
-    resume: bool = False
-    """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
-    newest run."""
-
-    evaluate_every: Steps = None
-    """Steps between two points of the learning curve; 0 for none; without it, ten points."""
-
-    evaluate_episodes: int = 10
-    """Episodes of each of these evaluations."""
-
-    final_episodes: int = 100
-    """Episodes of the evaluation at the end; 0 for none."""
-
 
 def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
-    from inscape.agents.parallel import process_number
-    from inscape.envs.registry import PIXELS_PREFIX, resolve_task
-    from inscape.experiments.training import train
+    from inscape.agents.learning.distributed import process_number
+    from inscape.envs.registry import PIXELS_PREFIX
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.runs.training import train
 
     words, resumed = _run_to_resume(argv)
     if resumed is not None and (not words or words[0].startswith("-")):
@@ -88,7 +38,7 @@ def train_command(argv: Sequence[str]) -> int:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
         groups = args.settings_groups(TrainArguments, names[0], names[1]) if len(names) == 2 else None
         given, world = args.parse("train", TrainArguments, words, groups), {}
-    from inscape.agents.plugins import SB3_PREFIX, default_steps
+    from inscape.agents.registry import SB3_PREFIX, default_steps
 
     task = resolve_task(given.task, args.changed_world_settings(given, world))
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
@@ -144,7 +94,7 @@ def _given_over(before: RunSettings, words: Sequence[str]) -> Any:
 
 
 def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
-    from inscape.agents.plugins import default_settings
+    from inscape.agents.registry import default_settings
 
     _, preset = default_settings(agent, task)
     if preset is not None and (line := preset.describe(agent, task.name, steps, settings)):
@@ -153,8 +103,8 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
     from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
-    from inscape.experiments.run import write_text
-    from inscape.experiments.training import EVALUATION_SEED, evaluated_casts, load_agent
+    from inscape.experiments.runs.run import write_text
+    from inscape.experiments.runs.training import EVALUATION_SEED, evaluated_casts, load_agent
 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed

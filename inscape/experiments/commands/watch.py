@@ -9,10 +9,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
-from inscape.experiments import arguments as args
+from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console
 from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
-from inscape.experiments.run import load_trajectories, names_episodes
+from inscape.experiments.runs.run import load_trajectories, names_episodes
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class WatchArguments:
 
 def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
-    from inscape.experiments.watch import replay, watch
+    from inscape.experiments.viewing.watch import replay, watch
 
     given, together = parse_cast_command("watch", WatchArguments, argv)
     if given.episodes is not None:

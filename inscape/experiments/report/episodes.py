@@ -19,10 +19,12 @@ from inscape.experiments.report.sections import (
 )
 
 if TYPE_CHECKING:
-    from inscape.envs.law import States, World
-    from inscape.envs.trajectory import Trajectory
-    from inscape.theory_of_mind.observers import Observer
-    from inscape.world_models.interface import Plan, WorldModel
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.law.states import States
+    from inscape.envs.world import World
+    from inscape.theory_of_mind.observers.exact import Observer
+    from inscape.world_models.interface import WorldModel
+    from inscape.world_models.planning.interface import Plan
 
 
 def player_episode(

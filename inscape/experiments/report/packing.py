@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inscape.envs.scene import Circle, Line, Polygon, Rect, Scene, Shape, color_of
+from inscape.envs.rendering.scene import Circle, Line, Polygon, Rect, Scene, Shape, color_of
 from inscape.experiments.report.sections import (
     Curve,
     CurvesSection,

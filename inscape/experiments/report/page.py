@@ -14,12 +14,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from inscape.envs.scene import DARK_PALETTE, PALETTE
+from inscape.envs.rendering.scene import DARK_PALETTE, PALETTE
 from inscape.errors import UsageError
 from inscape.experiments.report.packing import pack_curves, pack_player
 from inscape.experiments.report.sections import Cell, CurvesSection, Section, TableSection, TextSection
-from inscape.experiments.run import installed_versions, write_text
-from inscape.experiments.statistics import Interval
+from inscape.experiments.runs.run import installed_versions, write_text
+from inscape.experiments.runs.statistics import Interval
 
 JSON = Any
 

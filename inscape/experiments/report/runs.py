@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
-from inscape.experiments.command_lines import train_line
+from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.report.episodes import player_episode
 from inscape.experiments.report.packing import MAX_CURVE_POINTS
 from inscape.experiments.report.page import write_report
@@ -24,8 +25,8 @@ from inscape.experiments.report.sections import (
     Section,
     TableSection,
 )
-from inscape.experiments.run import Run, open_run
-from inscape.experiments.statistics import Interval, bootstrap_interval
+from inscape.experiments.runs.run import Run, open_run
+from inscape.experiments.runs.statistics import Interval, bootstrap_interval
 
 CURVES = {
     "evaluation/return_mean": "Evaluation return",
@@ -195,12 +196,11 @@ def _curve(name: str, steps: np.ndarray, mean: np.ndarray, low: Any, high: Any, 
 
 def _player_sections(runs: Sequence[Run], max_episodes: int) -> list[Section]:
     """Returns one player per task for the recorded episodes that can be drawn."""
-    from inscape.envs.registry import Task
 
     by_task: dict[str, list[PlayerEpisode]] = {}
     share = max(1, max_episodes // len(runs))
     for run in runs:
-        task = Task.from_json(run.settings.task)
+        task = task_from_json(run.settings.task)
         if task.world is None:
             continue
         recorded = [trajectory for trajectory in run.episodes() if trajectory.states is not None]

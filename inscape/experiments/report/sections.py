@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inscape.envs.scene import Scene, Shape
-from inscape.experiments.statistics import Interval
+from inscape.envs.rendering.scene import Scene, Shape
+from inscape.experiments.runs.statistics import Interval
 
 Cell = str | float | int | bool | Interval | None
 Floats = Sequence[float | None]

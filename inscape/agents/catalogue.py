@@ -1,0 +1,149 @@
+"""The built-in agents by name: data only, read by `inscape.agents.registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class AgentEntry:
+    """What is known of an agent before it is imported.
+
+    Attributes:
+        name: what the user types.
+        description: one line for `inscape list agents`.
+        path: `module:Class`.
+        settings_path: `module:Class` of its settings, "" if it has none.
+        learns: whether it has `learn`.
+        steps: environment steps to train for where no preset says otherwise.
+    """
+
+    name: str
+    description: str
+    path: str
+    settings_path: str = ""
+    learns: bool = False
+    steps: int = 100_000
+
+
+BUILT_IN: tuple[AgentEntry, ...] = (
+    AgentEntry(
+        "random", "chooses uniformly among the legal actions",
+        "inscape.agents.random_agent:RandomAgent", "inscape.agents.random_agent:RandomSettings",
+    ),
+    AgentEntry(
+        "q-learning", "tabular Q-learning, compiled with the world (Watkins 1989)",
+        "inscape.agents.tabular.q_learning:QLearning", "inscape.agents.tabular.q_learning:QLearningSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "double-q-learning", "tabular, two tables against the bias of the maximum (van Hasselt 2010)",
+        "inscape.agents.tabular.double_q_learning:DoubleQLearning",
+        "inscape.agents.tabular.double_q_learning:DoubleQLearningSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "sarsa", "tabular, the value of what it does, exploration included (Rummery & Niranjan 1994)",
+        "inscape.agents.tabular.sarsa:Sarsa", "inscape.agents.tabular.sarsa:SarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "expected-sarsa", "tabular SARSA with the mean over next actions (van Seijen et al. 2009)",
+        "inscape.agents.tabular.sarsa:ExpectedSarsa", "inscape.agents.tabular.sarsa:ExpectedSarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "n-step-sarsa", "tabular SARSA with n rewards before the estimate (Sutton & Barto 2018, §7.2)",
+        "inscape.agents.tabular.sarsa:NStepSarsa", "inscape.agents.tabular.sarsa:NStepSarsaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "monte-carlo", "tabular, from whole returns: first or every visit, or off-policy (Sutton & Barto 2018, ch. 5)",
+        "inscape.agents.tabular.monte_carlo:MonteCarlo", "inscape.agents.tabular.monte_carlo:MonteCarloSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "dyna-q", "tabular Q-learning that also learns from a model (Sutton 1990)",
+        "inscape.agents.tabular.dyna_q:DynaQ", "inscape.agents.tabular.dyna_q:DynaQSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "td-lambda", "values of a given policy by TD(0) or TD(λ), tabular (Sutton 1988)",
+        "inscape.agents.tabular.temporal_difference:TDLambda",
+        "inscape.agents.tabular.temporal_difference:TDLambdaSettings",
+        learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "reinforce", "policy gradient from whole episodes, with or without a baseline (Williams 1992)",
+        "inscape.agents.on_policy.reinforce:Reinforce", "inscape.agents.on_policy.reinforce:ReinforceSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
+        "dqn", "deep Q-network: double, dueling, n-step, prioritised; numbers or pixels (Mnih et al. 2015)",
+        "inscape.agents.off_policy.dqn:DQN", "inscape.agents.off_policy.dqn:DQNSettings",
+        learns=True, steps=100_000,
+    ),
+    AgentEntry(
+        "ppo", "proximal policy optimisation on vector environments (Schulman et al. 2017)",
+        "inscape.agents.on_policy.ppo:PPO", "inscape.agents.on_policy.ppo:PPOSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
+        "recurrent-ppo", "PPO that remembers: a gated recurrent unit, for worlds seen in part (Schulman et al. 2017)",
+        "inscape.agents.on_policy.recurrent_ppo:RecurrentPPO",
+        "inscape.agents.on_policy.recurrent_ppo:RecurrentPPOSettings",
+        learns=True, steps=200_000,
+    ),
+    AgentEntry(
+        "sac", "soft actor-critic for continuous actions, off-policy (Haarnoja et al. 2018)",
+        "inscape.agents.off_policy.sac:SAC", "inscape.agents.off_policy.sac:SACSettings",
+        learns=True, steps=100_000,
+    ),
+    AgentEntry(
+        "self-play", "learns against itself and a pool of its past selves, several players (Heinrich et al. 2015)",
+        "inscape.agents.multi_agent.self_play:SelfPlay", "inscape.agents.multi_agent.self_play:SelfPlaySettings",
+        learns=True, steps=500_000,
+    ),
+    AgentEntry(
+        "a2c", "advantage actor-critic, one gradient step per batch (Mnih et al. 2016)",
+        "inscape.agents.on_policy.a2c:A2C", "inscape.agents.on_policy.a2c:A2CSettings",
+        learns=True, steps=300_000,
+    ),
+    AgentEntry(
+        "mcts", "Monte-Carlo tree search over a known or a learned model (Kocsis & Szepesvári 2006)",
+        "inscape.agents.planners.mcts:MCTS", "inscape.agents.planners.mcts:MCTSSettings",
+        learns=True, steps=10_000,
+    ),
+    AgentEntry(
+        "value-iteration", "acts on the exact solution, greedily or with rationality beta",
+        "inscape.agents.planners.value_iteration:ValueIterationAgent",
+        "inscape.agents.planners.value_iteration:ValueIterationSettings",
+    ),
+    AgentEntry(
+        "llm", "a causal language model that reads the world's description and answers with an action",
+        "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
+        learns=True, steps=500_000,
+    ),
+)  # fmt: skip
+
+
+SB3_ALGORITHMS: Mapping[str, tuple[str, str]] = {
+    "a2c": ("stable_baselines3:A2C", "advantage actor-critic (Mnih et al. 2016)"),
+    "ddpg": ("stable_baselines3:DDPG", "deep deterministic policy gradient (Lillicrap et al. 2016)"),
+    "dqn": ("stable_baselines3:DQN", "deep Q-network (Mnih et al. 2015)"),
+    "ppo": ("stable_baselines3:PPO", "proximal policy optimisation (Schulman et al. 2017)"),
+    "sac": ("stable_baselines3:SAC", "soft actor-critic (Haarnoja et al. 2018)"),
+    "td3": ("stable_baselines3:TD3", "twin delayed DDPG (Fujimoto et al. 2018)"),
+    "ars": ("sb3_contrib:ARS", "augmented random search (Mania et al. 2018)"),
+    "crossq": ("sb3_contrib:CrossQ", "batch-normalised critic (Bhatt et al. 2024)"),
+    "maskable-ppo": ("sb3_contrib:MaskablePPO", "PPO with action masks (Huang & Ontañón 2022)"),
+    "recurrent-ppo": ("sb3_contrib:RecurrentPPO", "PPO with an LSTM, which remembers within an episode"),
+    "qrdqn": ("sb3_contrib:QRDQN", "quantile regression DQN (Dabney et al. 2018)"),
+    "tqc": ("sb3_contrib:TQC", "truncated quantile critics (Kuznetsov et al. 2020)"),
+    "trpo": ("sb3_contrib:TRPO", "trust region policy optimisation (Schulman et al. 2015)"),
+}

@@ -1,0 +1,1 @@
+"""What learners share: running copies, returns, normalisation, several processes."""

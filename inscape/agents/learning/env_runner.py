@@ -1,0 +1,143 @@
+"""The environment copies a learner acts in: where they are, what ended, and how to go on after a kill.
+
+copies = Copies(task, 16, seed)
+happened = copies.step(actions_for(copies.observation, copies.action_mask))
+happened.reward, happened.terminated, happened.next_observation      # the true successors, before any reset
+copies.observation                                                   # what to act on next, after resets
+copies.episodes()                                                    # means over episodes that ended, for metrics
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.interface import Metrics
+from inscape.envs.data.transition import Transition
+from inscape.envs.law.streams import later_seed
+from inscape.world_models.networks.finite_checks import require_finite
+from inscape.world_models.networks.types import Array, State
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+
+
+class Copies:
+    """`count` copies of a task, reset in the same step in which they end.
+
+    Worlds of ours go on exactly from `state_dict`; other environments begin new episodes, not the first ones again.
+
+    Args:
+        task: what to act in.
+        count: B.
+        seed: copy i lives the stream (seed, first + i); of environments that are not ours, see `streams.copy_seeds`.
+        first: number of the first copy; other processes have the ones before.
+        steps: steps each copy has taken already, where a run goes on.
+        state: `state_dict()` of an earlier life, or None.
+
+    Raises:
+        UsageError: a first observation is not finite, or `state` is of other copies.
+
+    Attributes:
+        observation: `[B, ...]` what is to be acted on.
+        action_mask: `[B, A]` bool, True where legal; None where every action is.
+        steps: steps each copy has taken.
+    """
+
+    def __init__(
+        self, task: Task, count: int, seed: int, *, first: int = 0, steps: int = 0, state: State | None = None
+    ) -> None:
+        self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
+        self.count, self.steps = count, steps
+        self._name = task.name
+        # with `steps`, because a resumed run of an ordinary environment begins episodes of its own
+        options = {"first_copy": first} if first else None
+        observation, info = self.env.reset(seed=later_seed(seed, steps), options=options)
+        self.observation: Array = observation
+        self._require_finite_start()
+        self.action_mask: Array | None = _stacked(info.get("action_mask"))
+        self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
+        self._over: list[tuple[Array, Array]] = []
+        if state is not None and state["env"] is not None:
+            self.env.load_state_dict(state["env"])  # type: ignore[attr-defined]
+            self.observation, self.action_mask = np.array(state["observation"]), state["action_mask"]
+            self._returns, self._lengths = np.array(state["returns"]), np.array(state["lengths"])
+
+    def step(self, actions: Array) -> Transition:
+        """Takes one action in every copy.
+
+        Args:
+            actions: `[B, ...]` as the action space has them.
+
+        Raises:
+            UsageError: a reward or an observation is not finite (naming copy and step), or an action is illegal.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        require_finite(reward[None], "the reward", self.steps, self._name)
+        if observation.dtype.kind == "f":
+            require_finite(observation[None], "the observation", self.steps, self._name)
+        self.steps += 1
+        self._returns += reward
+        self._lengths += 1
+        ended = np.flatnonzero(terminated | truncated)
+        last = observation[:0]
+        if len(ended):
+            last = _rows(info["final_obs"], ended)
+            if last.dtype.kind == "f":
+                require_finite(last[None], "the last observation", self.steps - 1, self._name, ended)
+            self._over.append((self._returns[ended], self._lengths[ended]))
+            self._returns[ended], self._lengths[ended] = 0.0, 0
+        self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))
+        return Transition(reward, terminated, truncated, ended, last, observation)
+
+    def _require_finite_start(self) -> None:
+        if self.observation.dtype.kind == "f":
+            require_finite(self.observation[None], "the first observation", self.steps, self._name)
+
+    def restart(self) -> None:
+        """Begins a new episode in every copy; those under way are forgotten, by `episodes` too.
+
+        Raises:
+            UsageError: an observation is not finite.
+        """
+        self.observation, info = self.env.reset()
+        self._require_finite_start()
+        self.action_mask = _stacked(info.get("action_mask"))
+        self._returns[:], self._lengths[:] = 0.0, 0
+        self._over.clear()
+
+    def episodes(self) -> Metrics:
+        """Returns mean return and length of the episodes that ended since the last call; nothing if none did."""
+        if not self._over:
+            return {}
+        returns, lengths = (np.concatenate(column) for column in zip(*self._over, strict=True))
+        self._over.clear()
+        return {"episode_return": float(returns.mean()), "episode_length": float(lengths.mean())}
+
+    def state_dict(self) -> State:
+        """Returns what the copies' future depends on. Take it after `episodes`, whose list is not part of it."""
+        return {
+            "env": self.env.state_dict() if hasattr(self.env, "state_dict") else None,
+            "observation": self.observation.copy(),
+            "action_mask": None if self.action_mask is None else self.action_mask.copy(),
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+        }
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.env.close()
+
+
+def _rows(final: Array, ended: Array) -> Array:
+    """Returns the last observations of the copies that ended; plain Gymnasium collects them as objects."""
+    return np.stack(list(final[ended])) if final.dtype == object else final[ended]
+
+
+def _stacked(mask: Any) -> Array | None:
+    """Returns `[B, A]` bool; plain Gymnasium may collect masks as objects."""
+    if mask is None:
+        return None
+    return np.asarray(np.stack(list(mask)) if mask.dtype == object else mask, np.bool_)

@@ -1,0 +1,89 @@
+"""Running means and variances; rewards on one scale by them, whatever the task pays. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from inscape.errors import UsageError
+from inscape.world_models.networks.moments import merged_moments
+from inscape.world_models.networks.types import Array, State
+
+
+class ReturnNormalizer:
+    """Divides rewards by the running standard deviation of the discounted return so far.
+
+    Each copy keeps R ← γ·R + r, begun again at 0 after its episode's last step, whichever way it ended. Mean and
+    variance run over the R of every copy and step; a reward is divided by the deviation they give at its own step,
+    that step included, and clipped. The mean is not taken off: the sign of rewards stays.
+
+    Args:
+        count: B, copies.
+        gamma: discount per step.
+        clip: normalised rewards are kept within ± this.
+        epsilon: added to the variance.
+
+    Raises:
+        UsageError: gamma is not in [0, 1], or `clip` or `epsilon` is not positive.
+
+    Source: Engstrom et al. (2020), "Implementation Matters in Deep RL", ICLR, §3, item 2; as Stable-Baselines3's
+    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it.
+    """
+
+    def __init__(self, count: int, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
+        if not 0 <= gamma <= 1:
+            raise UsageError(f"gamma = {gamma!r} for normalised rewards", expected="a number from 0 to 1")
+        if not (clip > 0 and epsilon > 0):
+            raise UsageError(f"clip = {clip!r}, epsilon = {epsilon!r}", expected="positive numbers")
+        self.gamma, self.clip, self.epsilon = gamma, clip, epsilon
+        self.running = np.zeros(count)
+        # as VecNormalize starts: variance 1 with next to no weight, so that the first rewards are divided by something
+        self.mean, self.variance, self.weight = 0.0, 1.0, 1e-4
+
+    def __call__(self, rewards: Array, ended: Array) -> Array:
+        """Returns `[T, B]` normalised rewards, float64, and counts them.
+
+        Args:
+            rewards: `[T, B]` in the order in which they came; calls of fewer steps give the same numbers.
+            ended: `[T, B]` bool, the episode's last step (terminated or truncated).
+        """
+        returns = np.empty(rewards.shape)
+        running = self.running
+        for t, reward in enumerate(rewards):
+            running = running * self.gamma + reward
+            returns[t] = running
+            running = np.where(ended[t], 0.0, running)
+        self.running = running
+        deviations = [self._merge(*moments) for moments in zip(returns.mean(axis=1), returns.var(axis=1), strict=True)]
+        scaled: Array = rewards / np.array(deviations).reshape(-1, 1)
+        return scaled.clip(-self.clip, self.clip)
+
+    def _merge(self, mean: float, variance: float) -> float:
+        """Adds the moments of B returns and returns the deviation they leave."""
+        self.mean, self.variance, self.weight = merged_moments(
+            self.mean, self.variance, self.weight, float(mean), float(variance), len(self.running)
+        )
+        return math.sqrt(self.variance + self.epsilon)
+
+    def restart(self) -> None:
+        """Begins a new episode in every copy; what is known of their scale stays."""
+        self.running = np.zeros_like(self.running)
+
+    def state_dict(self) -> State:
+        """Returns all that later rewards are normalised by."""
+        moments = {"mean": self.mean, "variance": self.variance, "weight": self.weight}
+        return {"running": self.running.copy(), **moments}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from a `state_dict`.
+
+        Raises:
+            UsageError: it is of another number of copies.
+        """
+        if np.shape(state["running"]) != self.running.shape:
+            raise UsageError(
+                f"returns of {len(state['running'])} copies", expected=f"those of {len(self.running)} copies"
+            )
+        self.running = np.array(state["running"], np.float64)
+        self.mean, self.variance, self.weight = (float(state[name]) for name in ("mean", "variance", "weight"))

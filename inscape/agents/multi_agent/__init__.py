@@ -1,0 +1,1 @@
+"""Agents that learn with or against others: self-play, independent learners, ratings."""

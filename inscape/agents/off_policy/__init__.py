@@ -1,0 +1,1 @@
+"""Off-policy agents: DQN, SAC, and what they share."""

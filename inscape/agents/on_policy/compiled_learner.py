@@ -1,0 +1,355 @@
+"""Policy and value networks in compiled code, and the rounds of acting and learning with them: worlds of ours."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.agents.interface import Metrics
+from inscape.agents.kernels import policy_gradient
+from inscape.agents.learning.distributed import part_of
+from inscape.agents.learning.normalization import ReturnNormalizer
+from inscape.agents.on_policy.base import Algorithm, Schedule, explained_variance, first_weights, law_of
+from inscape.envs.law.states import States
+from inscape.envs.law.streams import stream_key, stream_keys
+from inscape.errors import UsageError
+from inscape.rng import restore_rng, rng_state
+from inscape.world_models.networks.blas import blas_threads
+from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.finite_checks import DivergenceError, divergence
+from inscape.world_models.networks.kernels import perceptron
+from inscape.world_models.networks.numpy_distributions import head_of
+from inscape.world_models.networks.types import Array, State
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+
+COLLECTING = "inscape.agents.kernels.collecting"
+ACTIVATIONS = {"tanh": perceptron.TANH, "relu": perceptron.RELU}
+OPTIMIZERS = {"adam": policy_gradient.ADAM, "rmsprop": policy_gradient.RMSPROP}
+MOMENTS = {"adam": ("first", "second"), "rmsprop": ("", "square")}
+PROBLEMS = (
+    ("", ""),
+    ("the reward of {} is not finite", "finite numbers"),
+    ("the observation of {} is not finite", "finite numbers"),
+    ("nothing is legal in {}", "a legal action in every state that does not end the episode"),
+)
+"""What the collecting kernel reports by number, and what was expected."""
+BAD_POLICY = len(PROBLEMS)
+"""What it reports where the policy itself gives numbers that are not finite."""
+PIECE = 512
+"""Rows whose values are worked out at a time: their activations stay in the cache."""
+
+
+class CompiledLearner:
+    """Collects with `num_envs` copies and learns from what they did, without Python in between.
+
+    In a world in which M players act at once (`players_env.one_player`) these are rows: the players of num_envs / M
+    copies of it.
+
+    Attributes:
+        parameters: one vector of float32, the actor's before the critic's, laid out as torch does, then the log
+            standard deviations of a Gaussian policy.
+    """
+
+    backend = "compiled"
+
+    def __init__(self, agent: Algorithm, task: Task) -> None:
+        self.agent, self.settings = agent, agent.settings
+        s, seed = agent.settings, agent.seed
+        self.reader = FeatureReader(task.observation_space, s.normalize_observations)
+        self.head = head_of(task.action_space)
+        self.actor_sizes = np.array([self.reader.width, *s.hidden, self.head.outputs], np.int64)
+        self.critic_sizes = np.array([self.reader.width, *s.hidden, 1], np.int64)
+        self._activation = ACTIVATIONS[s.activation]
+        weights = first_weights(s, self.reader.width, self.head.outputs, seed)
+        networks = [part.reshape(-1) for name in ("actor", "critic") for layer in weights[name] for part in layer]
+        # the deviation does not depend on the observation, as in the paper
+        self.parameters = np.concatenate([*networks, np.zeros(self.head.free, np.float32)])
+        ends = np.cumsum([perceptron.parameter_count(sizes) for sizes in (self.actor_sizes, self.critic_sizes)])
+        self._actor, self._critic, self._log_std = np.split(self.parameters, ends)  # views
+        self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None
+        self._moments = np.zeros((2, len(self.parameters)), np.float32)
+        self._gradient = np.zeros_like(self.parameters)
+        self._updates = 0
+        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        self._acting = np.random.default_rng([seed, 2])
+        self._drawn = 0  # numbers drawn for each copy's exploration, and for the order of minibatches
+        self._shuffled = 0
+        self._task, self._world = task, law_of(task)
+        self._copies: dict[str, Array] | None = None
+        self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
+        self._arrays: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Array, action_mask: Array | None, greedy: bool) -> Array:
+        outputs = self._outputs(self._actor, self.actor_sizes, observation)
+        return self.head.act(outputs, self._log_std, action_mask, greedy, self._acting)
+
+    def log_probs(self, observation: Array, action_mask: Array | None) -> Array:
+        return self.head.log_probs(self._outputs(self._actor, self.actor_sizes, observation), action_mask)
+
+    def values(self, observation: Array) -> Array:
+        return self._outputs(self._critic, self.critic_sizes, observation)[:, 0].astype(np.float64)
+
+    def _outputs(self, parameters: Array, sizes: Array, observation: Array) -> Array:
+        features = self.reader(observation)
+        memory = np.empty(int(sizes[1:].sum()) * len(features), np.float32)
+        with blas_threads(1):
+            return np.asarray(perceptron.forward(parameters, sizes, self._activation, features, memory))
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def begin(self, task: Task, steps: int) -> None:
+        s, world = self.settings, law_of(task)
+        assert world is not None
+        world.require_probabilities()
+        self._task, self._world = task, world
+        env: Any = task.vector_env(s.num_envs)  # refuses rows that the players do not fill
+        env.reset(seed=self.agent.seed)
+        running = np.zeros((2, s.num_envs))
+        if self._pending is not None:
+            kept = part_of(self._pending, 0, 1)
+            env.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
+            running[:] = kept["returns"], kept["lengths"]
+        begun = env.state_dict()
+        self._copies = {"floats": begun["floats"], "ints": begun["ints"], "running": running}
+        self._pending = None
+        time, count, width = s.num_steps, s.num_envs, self.reader.width
+        players, copies = world.players, count // world.players
+        masked = world.law_function("legal") is not None
+        shape = (time, count)
+        units = int(self.actor_sizes[1:].sum()), int(self.critic_sizes[1:].sum())
+        obs, last = world.observation_array(copies), world.observation_array(1)
+        everyone = (players,) if players > 1 else ()
+        standardised = bool(self.reader.statistics)
+        self._arrays = {
+            "rows": (
+                np.zeros((time + 1, count, width), np.float32),
+                np.zeros((time if standardised else 0, count, width), obs.dtype),
+                np.zeros((time, count, self.head.outputs if masked else 0), np.bool_),
+                self.head.actions(time, count), np.zeros(shape), np.zeros(shape),
+                np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
+            ),
+            "looking": (
+                obs, last, world.batch_first(obs).reshape(copies, *everyone, -1),
+                world.batch_first(last).reshape(1, *everyone, -1),
+            ),
+            "memory": (np.empty(count * units[0], np.float32), np.empty(players * units[1], np.float32)),
+            "value_memory": np.empty(PIECE * units[1], np.float32),
+            "values": np.empty((time + 1) * count, np.float32),
+            "advantages": np.empty(shape),
+            "kernels": world.kernel(
+                COLLECTING, constants={"GAUSSIAN": self.head.free > 0, "STANDARDISED": standardised}
+            ),
+            "acting": (
+                stream_keys(_exploration_seed(self.agent.seed), count), self.head.scaling, self.head.taken(count)
+            ),
+        }  # fmt: skip
+
+    def round(self, schedule: Schedule, steps: int) -> Metrics:
+        with blas_threads(1):
+            batch, metrics = self.collect(steps)
+            return {**metrics, **self.update(batch, schedule, steps)}
+
+    def collect(self, steps: int) -> tuple[tuple[Array, ...], Metrics]:
+        """Acts for num_steps in every copy; returns the batch `policy_gradient.update` takes, and metrics."""
+        s, arrays, copies, task, world = self.settings, self._arrays, self._copies, self._task, self._world
+        assert copies is not None
+        assert world is not None
+        X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
+        totals = np.zeros(3)
+        wrong, t, row = arrays["kernels"].collect(
+            world.packed, copies["floats"], copies["ints"], arrays["looking"],
+            (self.reader.places, self.reader.scale, *self.reader.centre_and_deviation),
+            (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std),
+            arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, copies["running"],
+            arrays["rows"], totals,
+        )  # fmt: skip
+        if wrong:
+            copy, player = divmod(row, world.players)
+            who = f"copy {copy}" if world.players == 1 else f"player {player} of copy {copy}"
+            self._explain(wrong, f"{who} at step {steps // s.num_envs + t} in {task.name}", steps)
+        self._drawn += s.num_steps
+        values = arrays["values"]
+        policy_gradient.values_of(
+            self._critic, self.critic_sizes, self._activation, X.reshape(-1, X.shape[2]), arrays["value_memory"], values
+        )
+        table = values.reshape(X.shape[:2])
+        if self._rewards is not None:
+            rewards = self._rewards(rewards, terminated | truncated)
+        self.reader.update(seen.reshape(-1, X.shape[2]))
+        policy_gradient.advantages(
+            rewards, table, cut_values, terminated, truncated, s.gamma, s.gae_lambda, arrays["advantages"]
+        )
+        returns = (arrays["advantages"] + table[:-1]).reshape(-1)
+        metrics = {"explained_variance": explained_variance(table[:-1].reshape(-1), returns)}
+        if totals[0]:
+            metrics["episode_return"] = float(totals[1] / totals[0])
+            metrics["episode_length"] = float(totals[2] / totals[0])
+        rows = len(returns)
+        return (
+            X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(rows, *actions.shape[2:]),
+            log_probs.reshape(-1),
+            arrays["advantages"].reshape(-1), returns,
+        ), metrics  # fmt: skip
+
+    def update(self, batch: tuple[Array, ...], schedule: Schedule, steps: int) -> Metrics:
+        """Runs the epochs of minibatch gradient steps; returns the means of the loss's parts over the last epoch."""
+        s, size = self.settings, len(batch[2])
+        rows = -(-size // schedule.minibatches)
+        table = np.zeros((schedule.minibatches, policy_gradient.PARTS))
+        if "memories" not in self._arrays:
+            self._arrays["memories"] = self._memory(rows)
+        with blas_threads(1):
+            taken = policy_gradient.update(
+                (self.parameters, self.actor_sizes, self.critic_sizes, self._activation),
+                (self._moments[0], self._moments[1]), batch, np.arange(size), self._arrays["memories"], self._gradient,
+                table,
+                (schedule.rate, schedule.clip, s.value_coef, s.entropy_coef, s.max_grad_norm, self.agent.epsilon,
+                 schedule.target_kl, 0.99),
+                (schedule.epochs, rows, OPTIMIZERS[self.agent.optimizer], s.normalize_advantages), self._updates,
+                stream_key(_exploration_seed(self.agent.seed), -1), self._shuffled,
+            )  # fmt: skip
+        self._shuffled += schedule.epochs * size
+        if taken < 0:
+            row = table[~np.isfinite(table[:, policy_gradient.NORM])][0]
+            loss = row[policy_gradient.POLICY_LOSS] + s.value_coef * row[policy_gradient.VALUE_LOSS]
+            raise self._divergence(loss - s.entropy_coef * row[policy_gradient.ENTROPY], steps)
+        self._updates += taken
+        filled = -(-(size - 1 if size % rows == 1 else size) // rows)  # a last row alone is left out
+        means = table[: max(1, filled)].mean(axis=0)
+        metrics = {
+            "policy_loss": means[policy_gradient.POLICY_LOSS], "value_loss": means[policy_gradient.VALUE_LOSS],
+            "entropy": means[policy_gradient.ENTROPY], "updates": taken,
+        }  # fmt: skip
+        if np.isfinite(schedule.clip):
+            metrics |= {"kl": means[policy_gradient.KL], "clip_fraction": means[policy_gradient.CLIPPED]}
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _memory(self, rows: int) -> tuple[Array, ...]:
+        """Returns the working memory of minibatches of so many rows."""
+        widest = int(max(self.actor_sizes.max(), self.critic_sizes.max()))
+
+        def floats(*shape: int) -> Array:
+            return np.empty(shape, np.float32)
+
+        return (
+            floats(rows, self.reader.width), floats(rows * int(self.actor_sizes[1:].sum())),
+            floats(rows * int(self.critic_sizes[1:].sum())), floats(rows, self.head.outputs), floats(rows, 1),
+            floats(2, rows * widest), np.empty(rows),
+        )  # fmt: skip
+
+    def _explain(self, wrong: int, where: str, steps: int) -> None:
+        """Raises what kept the collecting kernel from going on: a fault of the world, or of the policy."""
+        if wrong == BAD_POLICY:
+            raise self._divergence(math.nan, steps)
+        what, expected = PROBLEMS[wrong]
+        raise UsageError(what.format(where), expected=expected, hint=f"inscape check {self._task.name}")
+
+    def _divergence(self, loss: float, steps: int) -> DivergenceError:
+        """Returns the error that names what is not finite, weights before gradients."""
+        broken = [
+            f"{kind}{name}"
+            for kind, vector in (("weights ", self.parameters), ("gradient of ", self._gradient))
+            for name, part in self._named(vector).items()
+            if not np.isfinite(part).all()
+        ]
+        return divergence(self.agent.name, steps, loss, broken)
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def _named(self, vector: Array) -> dict[str, Array]:
+        """Returns views of a vector laid out like the parameters, by the names torch has for them."""
+        named: dict[str, Array] = {}
+        at = 0
+        for network, sizes in (("actor", self.actor_sizes), ("critic", self.critic_sizes)):
+            for k in range(len(sizes) - 1):
+                inputs, outputs = int(sizes[k]), int(sizes[k + 1])
+                named[f"{network}.{2 * k}.weight"] = vector[at : at + inputs * outputs].reshape(outputs, inputs)
+                at += inputs * outputs
+                named[f"{network}.{2 * k}.bias"] = vector[at : at + outputs]
+                at += outputs
+        return named | ({"log_std": vector[at:]} if self.head.free else {})
+
+    def _network(self) -> dict[str, Array]:
+        """Returns views of all that acting depends on, by the names torch has for it."""
+        statistics = {f"encoder.{name}": array for name, array in self.reader.statistics.items()}
+        return self._named(self.parameters) | statistics
+
+    def state_dict(self) -> State:
+        moments: State = {"steps": self._updates}
+        if self._updates:
+            for name, vector in zip(MOMENTS[self.agent.optimizer], self._moments, strict=True):
+                if name:
+                    moments[name] = {key: part.copy() for key, part in self._named(vector).items()}
+        return {
+            "network": {name: part.copy() for name, part in self._network().items()},
+            "optimizer": moments,
+            "acting": rng_state(self._acting),
+            "exploring": {"drawn": self._drawn, "shuffled": self._shuffled},
+            "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
+            "copies": self._copies_state(),
+        }
+
+    def _copies_state(self) -> State | None:
+        copies = self._copies
+        if copies is None:
+            return self._pending
+        assert self._world is not None
+        states = States(copies["floats"], copies["ints"][:-3])
+        masked = self._world.law_function("legal") is not None
+        several = self._world.players > 1
+        return {
+            "env": {"floats": copies["floats"].copy(), "ints": copies["ints"].copy(), "keyed": True},
+            "observation": _rows(self._world.observe(states), several),
+            "action_mask": _rows(self._world.legal_actions(states), several) if masked else None,
+            "returns": copies["running"][0].copy(),
+            "lengths": copies["running"][1].astype(np.int64),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        _fill(self._network(), state["network"])
+        self._updates = int(state["optimizer"]["steps"])
+        self._moments[:] = 0.0
+        for name, vector in zip(MOMENTS[self.agent.optimizer], self._moments, strict=True):
+            if name in state["optimizer"]:
+                _fill(self._named(vector), state["optimizer"][name])
+        if state["acting"] is not None:
+            restore_rng(self._acting, state["acting"])
+        if state["exploring"] is not None:
+            self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
+        if self._rewards is not None:
+            self._rewards.load_state_dict(state["reward_scale"])
+        self._copies, self._pending = None, state["copies"]
+
+
+def _rows(array: Array, several: bool) -> Array:
+    """Returns `[B, M, ...]` of several players as `[B · M, ...]`."""
+    return np.ascontiguousarray(array).reshape(-1, *array.shape[2:]) if several else array
+
+
+def _fill(named: dict[str, Array], stored: dict[str, Any]) -> None:
+    """Writes stored arrays into those of the same names.
+
+    Raises:
+        UsageError: names or shapes differ.
+    """
+    shapes = {name: np.shape(part) for name, part in stored.items()}
+    expected = {name: part.shape for name, part in named.items()}
+    if shapes != expected:
+        wrong = sorted(shapes.items() ^ expected.items())
+        raise UsageError(
+            f"stored weights do not fit: {wrong[:4]}",
+            expected="weights of an agent with the same settings in the same task",
+        )
+    for name, part in named.items():
+        part[...] = stored[name]
+
+
+def _exploration_seed(seed: int) -> int:
+    """Returns a seed apart from that of the environment copies, whose streams would else be the same."""
+    return stream_key(seed, -1)

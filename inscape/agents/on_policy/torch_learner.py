@@ -1,0 +1,395 @@
+"""Policy and value networks in torch, and the rounds of acting and learning with them: any task, any device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inscape.agents.interface import Metrics
+from inscape.agents.learning.distributed import part_of
+from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.normalization import ReturnNormalizer
+from inscape.agents.learning.returns import generalized_advantages
+from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule, explained_variance, first_weights
+from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.modules import PictureRows, perceptron, pixel_network
+from inscape.world_models.networks.policy import PolicyNetwork, TorchPolicy
+from inscape.world_models.networks.tensors import learning_threads, load_module, step_if_finite, to_arrays
+from inscape.world_models.networks.types import Array, State
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+
+
+class ActorCritic(PolicyNetwork):
+    """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned).
+
+    Both are perceptrons; over pictures (`features.picture_layout`) the classic filters, then layers of widths `hidden`.
+    """
+
+    def __init__(self, task: Task, settings: Any, seed: int) -> None:
+        super().__init__(task, settings.normalize_observations)
+        generator = torch.Generator().manual_seed(seed)
+        picture = picture_layout(task.observation_space)
+        if picture is None:
+            hidden = (self.encoder.width, *settings.hidden)
+            self.actor = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
+            self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
+            for name, layers in first_weights(settings, self.encoder.width, self.scores, seed).items():
+                _set_weights(getattr(self, name), layers)
+        else:
+            (channels, height, width), _ = picture
+            self.actor, self.critic = (
+                nn.Sequential(
+                    PictureRows(*picture),
+                    *pixel_network(channels, height, width, settings.hidden, size, generator, gain),
+                )
+                for size, gain in ((self.scores, 0.01), (1, 1.0))
+            )
+
+    def outputs(self, features: Tensor, action_mask: Tensor | None) -> Tensor:
+        return self.completed(self.actor(features), action_mask)
+
+    def values(self, features: Tensor) -> Tensor:
+        values: Tensor = self.critic(features)[..., 0]
+        return values
+
+
+def _set_weights(network: nn.Sequential, layers: list[tuple[Array, Array]]) -> None:
+    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(linear, layers, strict=True):
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is learned from: N rows, after a round those of all steps and copies, time first.
+
+    Attributes:
+        features: `[N, D]`.
+        action_masks: `[N, A]` bool, or None.
+        actions: `[N, ...]` as the distribution samples them.
+        old_log_probs, advantages, returns: `[N]`.
+        metrics: how the episodes went that ended.
+    """
+
+    features: Tensor
+    action_masks: Tensor | None
+    actions: Tensor
+    old_log_probs: Tensor
+    advantages: Tensor
+    returns: Tensor
+    metrics: Metrics
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def of(self, rows: Any) -> Batch:
+        """Returns some of the rows, chosen by index, slice or mask."""
+        return self._each(lambda column: column[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return replace(
+            self,
+            features=change(self.features),
+            action_masks=None if self.action_masks is None else change(self.action_masks),
+            actions=change(self.actions),
+            old_log_probs=change(self.old_log_probs),
+            advantages=change(self.advantages),
+            returns=change(self.returns),
+        )
+
+    def split(self, order: Tensor, count: int) -> Iterable[Tensor]:
+        """Returns the rows of each of `count` minibatches, from all rows in some order."""
+        return minibatches(order, count)
+
+
+def minibatches(order: Tensor, count: int) -> Iterable[Tensor]:
+    """Returns `order` in `count` parts; a last row alone is left out, for it has no deviation."""
+    size = len(order)
+    step = math.ceil(size / count)
+    return [order[begin : begin + step] for begin in range(0, size - size % step if size % step == 1 else size, step)]
+
+
+def standardized(advantages: Tensor) -> Tensor:
+    """Returns advantages of a minibatch with mean 0 and deviation 1."""
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What T steps of B copies led to, `[T, B, ...]` each.
+
+    Attributes:
+        observations: what was acted on.
+        features, action_masks, actions, old_log_probs: as in `Batch`.
+        rewards, terminated, truncated: of each step.
+        values: V(s_t).
+        next_values: V of the state reached, which at an episode's end is not the next one seen.
+        episodes: how those went that ended.
+    """
+
+    observations: Array
+    features: Tensor
+    action_masks: Tensor | None
+    actions: Tensor
+    old_log_probs: Tensor
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    values: Array
+    next_values: Array
+    episodes: Metrics
+
+
+def whole_masks(masks: Sequence[Tensor | None]) -> list[Tensor] | None:
+    """Returns a mask for every step: all is legal where the environment told none. None if it never told any.
+
+    Environments that are not ours may begin or cease to say what is legal at any step.
+    """
+    told = next((mask for mask in masks if mask is not None), None)
+    return None if told is None else [torch.ones_like(told) if mask is None else mask for mask in masks]
+
+
+class TorchLearner(TorchPolicy):
+    """Collects with `num_envs` copies and learns from what they did, in torch.
+
+    Args:
+        agent: whose settings, loss and optimiser it uses.
+        network: to be learned.
+        device: where.
+    """
+
+    backend = "torch"
+
+    def __init__(self, agent: Algorithm, network: PolicyNetwork, device: torch.device) -> None:
+        super().__init__(network.to(device), device, agent.seed, agent.name)
+        self.agent, self.settings = agent, agent.settings
+        s = self.settings
+        self.optimizer = make_optimizer(agent, list(network.parameters()), device)
+        self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None
+        self._copies: Copies | None = None
+        self._pending: State | None = None  # the environments' part of a loaded state, until `begin` has a task
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def begin(self, task: Task, steps: int) -> None:
+        self._begin(task, steps)
+
+    def _begin(self, task: Task, steps: int, number: int = 0, processes: int = 1) -> None:
+        """Begins in the copies of one of so many processes."""
+        s, state = self.settings, self._pending
+        state = None if state is None else part_of(state, number, processes)
+        own = s.num_envs // processes
+        self._copies = Copies(task, own, self.agent.seed, first=number * own, steps=steps // s.num_envs, state=state)
+        self._pending = None
+        if state is not None and state["env"] is None:
+            self._begin_episodes()
+
+    def _begin_episodes(self) -> None:
+        """Forgets what is known of episodes under way: new ones have begun instead."""
+        if self._rewards is not None:
+            self._rewards.restart()
+
+    def round(self, schedule: Schedule, steps: int) -> Metrics:
+        with learning_threads(self.settings.threads):
+            batch = self.collect()
+            return {**batch.metrics, **self.update(batch, schedule, steps)}
+
+    def collect(self) -> Batch:
+        """Acts for num_steps in every copy and turns what happened into a batch to learn from."""
+        done = self._act()
+        advantages, returns, metrics = self._targets(
+            done.rewards, done.values, done.next_values, done.terminated, done.truncated
+        )
+        self.network.encoder.update(done.observations.reshape(-1, *done.observations.shape[2:]))
+        masks = done.action_masks
+        return Batch(
+            done.features.flatten(0, 1).clone(),
+            None if masks is None else masks.flatten(0, 1).clone(),
+            done.actions.flatten(0, 1).clone(),
+            done.old_log_probs.flatten(0, 1).clone(),
+            advantages.flatten(),
+            returns.flatten(),
+            {**metrics, **done.episodes},
+        )
+
+    def _act(self) -> Round:
+        """Acts for num_steps in every copy of this process."""
+        network, copies, time = self.network, self._copies, self.settings.num_steps
+        assert copies is not None
+        count = copies.count
+        seen = np.empty((time + 1, *copies.observation.shape), copies.observation.dtype)
+        rewards = np.empty((time, count))
+        terminated, truncated = np.empty((time, count), bool), np.empty((time, count), bool)
+        outputs, actions, masks = [], [], []
+        ends: list[tuple[int, Array, Array]] = []  # step, copies, last observations
+        with torch.inference_mode():
+            for t in range(time):
+                seen[t] = copies.observation
+                mask = self.tensor(copies.action_mask)
+                outputs.append(network.outputs(network.encoder(copies.observation), mask))
+                actions.append(self._sampled(outputs[-1]))
+                masks.append(mask)
+                happened = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards[t], terminated[t], truncated[t] = happened.reward, happened.terminated, happened.truncated
+                if len(happened.ended):
+                    ends.append((t, happened.ended, happened.last_observation))
+            seen[time] = copies.observation
+            features = network.encoder(seen.reshape(-1, *seen.shape[2:]))
+            values = self.values_of(features).reshape(time + 1, count)
+            next_values = values[1:].copy()
+            if ends:
+                steps = np.concatenate([np.full(len(ended), t) for t, ended, _ in ends])
+                last = self.values(np.concatenate([rows for _, _, rows in ends]))
+                next_values[steps, np.concatenate([ended for _, ended, _ in ends])] = last
+            chosen = torch.stack(actions)
+            old_log_probs = network.distribution.log_prob(torch.stack(outputs), chosen)
+        legal = whole_masks(masks)
+        return Round(
+            seen[:-1],
+            features.reshape(time + 1, count, -1)[:-1],
+            None if legal is None else torch.stack(legal),
+            chosen, old_log_probs, rewards, terminated, truncated, values[:-1], next_values, copies.episodes(),
+        )  # fmt: skip
+
+    def _sampled(self, outputs: Tensor) -> Tensor:
+        """Draws an action for each copy of this process."""
+        return self.network.distribution.sample(outputs, self.exploring)
+
+    def _targets(
+        self, rewards: Array, values: Array, next_values: Array, terminated: Array, truncated: Array
+    ) -> tuple[Tensor, Tensor, Metrics]:
+        """Returns `[T, B]` advantages and returns, from `[T, B]` each, and how well the values predicted these."""
+        s = self.settings
+        if self._rewards is not None:
+            rewards = self._rewards(rewards, terminated | truncated)
+        advantages = generalized_advantages(
+            rewards.T, values.T, next_values.T, terminated.T, truncated.T, s.gamma, s.gae_lambda
+        ).T
+        returns = advantages + values
+        told = {"explained_variance": explained_variance(values, returns)}
+        return self._floats(advantages), self._floats(returns), told
+
+    def _floats(self, array: Array) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32, device=self.device)
+
+    def update(self, batch: Batch, schedule: Schedule, steps: int) -> Metrics:
+        """Runs the epochs of minibatch gradient steps; returns the means of the loss's parts over the last epoch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.rate
+        updates = 0
+        parts: list[dict[str, Tensor]] = []
+        for _ in range(schedule.epochs):
+            order = torch.randperm(len(batch), generator=self.exploring, device=self.device)
+            parts = [
+                self.gradient_step(batch.of(rows), schedule.clip, steps)
+                for rows in batch.split(order, schedule.minibatches)
+            ]
+            updates += len(parts)
+            if (
+                math.isfinite(schedule.target_kl)
+                and float(torch.stack([p["kl"] for p in parts]).mean()) > schedule.target_kl
+            ):
+                break
+        means = {name: float(torch.stack([part[name] for part in parts]).mean()) for name in parts[0]}
+        return {**means, "updates": float(updates)}
+
+    def gradient_step(self, part: Batch, clip: float, steps: int) -> dict[str, Tensor]:
+        """Takes one gradient step on a minibatch; returns the parts of the loss."""
+        s = self.settings
+        if s.normalize_advantages:
+            part = replace(part, advantages=standardized(part.advantages))
+        loss, parts = self._backward(part, clip)
+        step_if_finite(self.optimizer, self.network, s.max_grad_norm, float(loss), steps, self.agent.name)
+        return parts
+
+    def _backward(self, part: Batch, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Leaves the loss's gradients in `.grad`; returns the loss and its parts."""
+        network, features = self.network, self._learned_features(part)
+        outputs = network.outputs(features, part.action_masks)
+        terms = LossTerms(
+            network.distribution.log_prob(outputs, part.actions),
+            part.old_log_probs,
+            part.advantages,
+            network.values(features),
+            part.returns,
+            network.distribution.entropy(outputs),
+        )
+        loss, parts = self.agent.loss(terms, clip)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), parts
+
+    def _learned_features(self, part: Batch) -> Tensor:
+        """Returns what policy and value are computed from, with gradients."""
+        return part.features
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> State:
+        return {
+            "network": to_arrays(self.network.state_dict()),
+            "optimizer": named_moments(self.optimizer, self.network),
+            **self.chance(),
+            "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
+            "copies": self._pending if self._copies is None else self._copies_state(self._copies),
+        }
+
+    def _copies_state(self, copies: Copies) -> State:
+        return copies.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        load_module(self.network, state["network"])
+        load_moments(self.optimizer, self.network, state["optimizer"])
+        self.load_chance(state)
+        if self._rewards is not None:
+            self._rewards.load_state_dict(state["reward_scale"])
+        self._copies, self._pending = None, state["copies"]
+
+
+def make_optimizer(agent: Algorithm, parameters: list[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+    """Returns the optimiser the agent's class names."""
+    rate = agent.settings.learning_rate
+    if agent.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=rate, alpha=0.99, eps=agent.epsilon, foreach=True)
+    return torch.optim.Adam(parameters, lr=rate, eps=agent.epsilon, fused=True)
+
+
+TORCH_MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq", "square": "square_avg"}
+"""Our names of an optimiser's arrays, and torch's."""
+
+
+def named_moments(optimizer: torch.optim.Optimizer, network: nn.Module) -> State:
+    """Returns {"steps", "first" | "second" | "square": {parameter: array}}: the same for every backend."""
+    states = {name: optimizer.state.get(parameter, {}) for name, parameter in network.named_parameters()}
+    steps = [int(state["step"]) for state in states.values() if "step" in state]
+    found: State = {"steps": max(steps, default=0)}
+    for ours, theirs in TORCH_MOMENTS.items():
+        if any(theirs in state for state in states.values()):
+            found[ours] = {name: to_arrays(state[theirs]) for name, state in states.items()}
+    return found
+
+
+def load_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: State) -> None:
+    """Puts what `named_moments` returned into an optimiser over the parameters of `network`."""
+    optimizer.state.clear()
+    if not moments["steps"]:
+        return
+    group = optimizer.param_groups[0]
+    with_weights = group.get("fused") or group.get("capturable")  # then the count is read where they are
+    for name, parameter in network.named_parameters():
+        where = parameter.device if with_weights else None
+        state: dict[str, Tensor] = {"step": torch.tensor(float(moments["steps"]), device=where)}
+        for ours, theirs in TORCH_MOMENTS.items():
+            if ours in moments:
+                state[theirs] = torch.from_numpy(np.array(moments[ours][name])).to(parameter.device)
+        optimizer.state[parameter] = state

@@ -1,0 +1,1 @@
+"""Agents that plan with a model: tree search, value iteration."""

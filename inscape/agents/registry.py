@@ -1,0 +1,273 @@
+"""Agents by name: the built-in ones, any Stable-Baselines3 algorithm, a user's file or package, entry points.
+
+    make_agent("ppo", task)                         a built-in agent
+    make_agent("sb3:dqn", task)                     Stable-Baselines3, sb3-contrib
+    make_agent("independent:ppo", task)             one such learner for each player
+    make_agent("my_agent.py:MyAgent", task)         a class in a file
+    make_agent("my_package.agents:MyAgent", task)   a class in an installed package
+    make_agent("theirs", task)                      an entry point of the group `inscape.agents`
+
+The table of built-in agents is text: nothing heavy is imported until an agent is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from inscape.agents.adapters import as_agent
+from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry
+from inscape.agents.interface import Agent
+from inscape.agents.presets import Preset, preset_for
+from inscape.agents.settings import build_settings
+from inscape.errors import UsageError, closest
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+
+SEEDS = 2**62
+"""How many seeds there are: two streams are made of each, and torch takes 64 bits."""
+ENTRY_POINT_GROUP = "inscape.agents"
+SB3_PREFIX = "sb3:"
+INDEPENDENT_PREFIX = "independent:"
+
+
+def _sb3_entry(algorithm: str) -> AgentEntry:
+    return AgentEntry(
+        SB3_PREFIX + algorithm,
+        "Stable-Baselines3: " + SB3_ALGORITHMS[algorithm][1],
+        "inscape.agents.sb3.agent:" + ("RecurrentSB3Agent" if algorithm == "recurrent-ppo" else "SB3Agent"),
+        "inscape.agents.sb3.agent:SB3Settings",
+        learns=True,
+        steps=100_000,
+    )
+
+
+def _independent_entry(spec: str) -> AgentEntry:
+    learner = spec.removeprefix(INDEPENDENT_PREFIX)
+    entry = find_entry(learner)
+    if entry is None or not entry.learns or learner.startswith((INDEPENDENT_PREFIX, SB3_PREFIX)):
+        raise UsageError(f"independent learners {learner!r}", expected="a built-in agent that learns", hint="ppo, dqn")
+    return replace(
+        entry, name=spec, description="one for each player: " + entry.description,
+        path="inscape.agents.multi_agent.independent:Independent",
+    )  # fmt: skip
+
+
+def agent_entries() -> list[AgentEntry]:
+    """Returns every agent known by name: built in, Stable-Baselines3, entry points. Imports none of them."""
+    found = [*BUILT_IN, *(_sb3_entry(name) for name in SB3_ALGORITHMS)]
+    found += [AgentEntry(point.name, f"from the package {_package(point)}", point.value) for point in _entry_points()]
+    return found
+
+
+def agent_names() -> list[str]:
+    """Returns the names `make_agent` knows (it also takes `file.py:Class` and `package.module:Class`)."""
+    return [entry.name for entry in agent_entries()]
+
+
+def is_agent_spec(spec: str) -> bool:
+    """Returns whether `spec` is the name of an agent, or names a class that has `act`.
+
+    Raises:
+        UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
+    """
+    if spec in agent_names() or spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
+        return True
+    return ":" in spec and callable(getattr(_load(spec), "act", None))
+
+
+def find_entry(spec: str) -> AgentEntry | None:
+    """Returns the entry of an agent known by name; None for `file.py:Class` and `package.module:Class`.
+
+    Raises:
+        UsageError: the name is unknown; the message has the closest known one.
+    """
+    if spec.startswith(SB3_PREFIX):
+        algorithm = spec.removeprefix(SB3_PREFIX)
+        if algorithm not in SB3_ALGORITHMS:
+            raise UsageError(
+                f"no Stable-Baselines3 algorithm {algorithm!r}",
+                expected=", ".join(SB3_PREFIX + name for name in SB3_ALGORITHMS),
+                hint=closest(algorithm, SB3_ALGORITHMS),
+            )
+        return _sb3_entry(algorithm)
+    if spec.startswith(INDEPENDENT_PREFIX):
+        return _independent_entry(spec)
+    for entry in agent_entries():
+        if entry.name == spec:
+            return entry
+    if ":" in spec:
+        return None
+    raise UsageError(
+        f"no agent {spec!r}",
+        expected=f"one of {', '.join(agent_names())}; or file.py:Class; or package.module:Class",
+        hint=_class_hint(spec) or closest(spec, agent_names()),
+    )
+
+
+def _class_hint(spec: str) -> str:
+    return f"{spec}:YourClass, to say which class of the file" if spec.endswith(".py") else ""
+
+
+def learns_with_players(spec: str) -> bool:
+    """Returns whether an agent's `learn` takes a world of several players whole, and not one of its players' part."""
+    entry = find_entry(spec)
+    return bool(getattr(_load(entry.path if entry else spec), "learns_with_players", False))
+
+
+def settings_class(spec: str) -> type | None:
+    """Returns the settings dataclass of an agent (for a command line to read), or None if it has none.
+
+    A custom class may have a dataclass `Settings` as an attribute.
+    """
+    entry = find_entry(spec)
+    if entry is not None and entry.settings_path:
+        cls: type = _load(entry.settings_path)
+        return cls
+    return _own_settings_class(_load(entry.path if entry else spec))
+
+
+def default_steps(spec: str, task: Task) -> int:
+    """Returns how many environment steps to train for when the user does not say."""
+    entry = find_entry(spec)
+    preset = preset_for(spec, task.name)
+    return preset.steps if preset else entry.steps if entry else AgentEntry.steps
+
+
+def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
+    """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
+
+    Where each of several players is a row of its own, `num_envs` is the nearest multiple of their number.
+    """
+    cls, preset = settings_class(spec), preset_for(spec, task.name)
+    if cls is None:
+        return None, None
+    settings = build_settings(cls, preset.settings if preset else {})
+    rows, num_envs = _rows_of_a_copy(spec, task), getattr(settings, "num_envs", None)
+    if isinstance(num_envs, int) and num_envs % rows:
+        with suppress(UsageError):  # such as for minibatches that do not divide it: learning says it in words
+            settings = dataclasses.replace(settings, num_envs=max(1, round(num_envs / rows)) * rows)
+    return settings, preset
+
+
+def _rows_of_a_copy(spec: str, task: Task) -> int:
+    """Returns how many rows of a learner's batch a copy of the task makes: its players, where all learn one policy."""
+    from inscape.envs.tasks.shared_policy import PlayersTask
+
+    if isinstance(task, PlayersTask):
+        return task.whole.players
+    return task.players if task.simultaneous and not learns_with_players(spec) else 1
+
+
+def make_agent(
+    spec: str,
+    task: Task,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Agent:
+    """Returns the agent that a spec names, ready to act in `task`.
+
+    Args:
+        spec: a name from `agent_names()`, `file.py:Class` or `package.module:Class`.
+        task: what it is to act in.
+        seed: seed of everything random in the agent.
+        device: `"auto"`, `"cpu"` or `"cuda"`; agents without tensors ignore it.
+        settings: a settings object, used as it is; or a mapping of some settings by name, over the preset of this
+            agent in this world if there is one, else over the defaults; None for those alone.
+
+    Raises:
+        UsageError: unknown name; a file that is missing, does not import or lacks the class; a constructor that asks
+            for more than `task`, `seed`, `device` and `settings`; an unknown setting; a seed below 0 or too large.
+    """
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"seed {seed}", expected=f"an integer from 0 to {SEEDS - 1:,}")
+    entry = find_entry(spec)
+    cls = _load(entry.path if entry else spec)
+    settings = _settings_for(spec, task, settings)
+    arguments: dict[str, Any] = {"task": task, "seed": seed, "device": device, "settings": settings}
+    if spec.startswith(SB3_PREFIX):
+        arguments["algorithm"] = spec.removeprefix(SB3_PREFIX)
+    if spec.startswith(INDEPENDENT_PREFIX):
+        arguments["algorithm"] = spec.removeprefix(INDEPENDENT_PREFIX)
+    agent = as_agent(_construct(cls, spec, arguments), None if entry is None else entry.name)
+    if entry is not None:
+        agent.name = entry.name
+    return agent
+
+
+def _settings_for(spec: str, task: Task, settings: Any) -> Any:
+    if settings is not None and not isinstance(settings, Mapping):
+        return settings
+    default, _ = default_settings(spec, task)
+    if default is None:
+        if settings:
+            raise UsageError(
+                f"settings {dict(settings)} for {spec}, which has none",
+                expected="a dataclass `Settings` in the agent's class",
+            )
+        return None
+    return build_settings(type(default), settings or {}, base=default)
+
+
+def _own_settings_class(cls: type) -> type | None:
+    own = getattr(cls, "Settings", None)
+    return own if isinstance(own, type) and dataclasses.is_dataclass(own) else None
+
+
+def _construct(cls: Any, spec: str, available: dict[str, Any]) -> Any:
+    """Calls the constructor with those of the available arguments that it takes."""
+    if not isinstance(cls, type):
+        raise UsageError(f"{spec} is {cls!r}", expected="a class with a method act(self, observation)")
+    parameters = inspect.signature(cls).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        taken = available
+    else:
+        taken = {name: value for name, value in available.items() if name in {p.name for p in parameters}}
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in taken
+    ]
+    if missing:
+        raise UsageError(
+            f"{spec} cannot be made: its constructor asks for {', '.join(missing)}",
+            expected="any of task, seed, device and settings; a default for everything else",
+        )
+    if taken.get("settings") is None:
+        taken.pop("settings", None)
+    try:
+        return cls(**taken)
+    except UsageError:
+        raise
+    except Exception as error:
+        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: an accident of ours
+            raise
+        from inscape.envs.loading import line_of
+
+        file = spec.rpartition(":")[0]
+        at = f"{file}:{line}" if (line := line_of(error, file)) else spec
+        raise UsageError(
+            f"{spec} cannot be made: {type(error).__name__}: {error} ({at})",
+            expected="a constructor that works with any of task, seed, device and settings",
+        ) from error
+
+
+def _load(path: str) -> Any:
+    from inscape.envs.loading import load_class
+
+    return load_class(path, "agent")
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value.partition(":")[0]

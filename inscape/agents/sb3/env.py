@@ -1,0 +1,248 @@
+"""What Stable-Baselines3 learns in, its `VecEnv`: our worlds without a Python loop over copies, and ordinary ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+
+from inscape.agents.batches import stacked
+from inscape.envs.law.streams import copy_seeds
+from inscape.world_models.networks.finite_checks import require_finite
+from inscape.world_models.networks.types import Array
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+
+
+def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv:
+    """Returns `n_envs` copies of a task without a law, as Stable-Baselines3 wants them."""
+    env: SeededVecEnv = make_vec_env(
+        lambda: FromZero(task.env()), n_envs, seed, vec_env_cls=SeededVecEnv, vec_env_kwargs={"name": task.name}
+    )
+    return env
+
+
+class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An ordinary environment whose numbered actions and observations begin at 0, which is all Stable-Baselines3 knows.
+
+    It keeps the last `info["action_mask"]`, for sb3-contrib's masked algorithms.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._observed, self._taken = env.observation_space, env.action_space
+        self.observation_space, self.action_space = space_from_zero(self._observed), space_from_zero(self._taken)
+        self._mask: Array | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._mask = info.get("action_mask")
+        return from_zero(observation, self._observed), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(to_environment(action, self._taken))
+        self._mask = info.get("action_mask")
+        return from_zero(observation, self._observed), reward, terminated, truncated, info
+
+    def action_masks(self) -> Array:
+        """Returns `[A]` bool, True where legal; everything is, where the environment does not say."""
+        if self._mask is None:
+            return np.ones(_mask_size(self.action_space), np.bool_)
+        return np.asarray(self._mask, np.bool_).reshape(-1)
+
+
+def space_from_zero(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
+    """Returns the space with the same numbers of values, counted from 0; the very space where they are already."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        parts = {key: space_from_zero(part) for key, part in space.items()}
+        return space if all(parts[key] is part for key, part in space.items()) else gymnasium.spaces.Dict(parts)
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start:
+        return gymnasium.spaces.Discrete(int(space.n))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.start.any():
+        return gymnasium.spaces.MultiDiscrete(space.nvec)
+    return space
+
+
+def from_zero(observation: Any, space: gymnasium.Space[Any]) -> Any:
+    """Returns one observation, or a batch, as `space_from_zero(space)` has it."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {key: from_zero(observation[key], part) for key, part in space.items()}
+    start = _start(space)
+    return observation if start is None else observation - start
+
+
+def to_environment(actions: Any, space: gymnasium.Space[Any]) -> Any:
+    """Returns one action of `space_from_zero(space)`, or a batch, as `space` has it."""
+    if isinstance(space, gymnasium.spaces.MultiBinary):  # theirs are floating-point numbers
+        return np.asarray(actions).astype(space.dtype)
+    start = _start(space)
+    return actions if start is None else actions + start
+
+
+def _start(space: gymnasium.Space[Any]) -> Any:
+    numbered = isinstance(space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
+    return space.start if numbered and np.any(space.start) else None  # type: ignore[attr-defined]
+
+
+def _mask_size(space: gymnasium.Space[Any]) -> int:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return int(space.nvec.sum())
+    assert isinstance(space, gymnasium.spaces.MultiBinary), space
+    return 2 * int(np.prod(space.shape))
+
+
+class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
+    """Copies of an ordinary environment, with `copy_seeds`, that stop at a number that is not finite.
+
+    Theirs have seeds one after another, which runs share.
+
+    Args:
+        env_fns: functions that make a copy each.
+        name: of the environment, for messages.
+
+    Attributes:
+        steps: steps each copy has taken, for messages.
+    """
+
+    def __init__(self, env_fns: list[Any], name: str) -> None:
+        super().__init__(env_fns)
+        self._name, self.steps = name, 0
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        self._seeds: Sequence[int | None] = super().seed(seed) if seed is None else copy_seeds(seed, self.num_envs)
+        return self._seeds
+
+    def reset(self) -> Any:
+        observation = super().reset()
+        _require_finite(observation, "the first observation", self.steps, self._name)
+        return observation
+
+    def step_wait(self) -> tuple[Any, Array, Array, list[dict[str, Any]]]:
+        observation, reward, done, infos = super().step_wait()
+        _require_finite(reward, "the reward", self.steps, self._name)
+        _require_finite(observation, "the observation", self.steps, self._name)
+        for i in np.flatnonzero(done):
+            last = stacked([infos[i]["terminal_observation"]])
+            _require_finite(last, "the last observation", self.steps, self._name, [i])
+        self.steps += 1
+        return observation, reward, done, infos
+
+
+def _require_finite(rows: Any, what: str, step: int, name: str, copies: Any = None) -> None:
+    """Raises unless every number of `[B, ...]`, an array or a dictionary of arrays, is finite."""
+    for key, array in rows.items() if isinstance(rows, dict) else [("", np.asarray(rows))]:
+        if array.dtype.kind == "f":
+            require_finite(array[None], f"{what} {key!r}" if key else what, step, name, copies)
+
+
+class LawVecEnv(VecEnv):  # type: ignore[misc]
+    """`n_envs` copies of a world of ours behind the interface of Stable-Baselines3.
+
+    What a finished copy's `info` must hold (`terminal_observation`, `TimeLimit.truncated`, `episode`) is made for
+    finished copies only; all others share one empty dictionary per step. When an episode both terminates and reaches
+    its time limit, termination wins.
+
+    Args:
+        task: a task with a world.
+        n_envs: number of copies.
+        seed: copy i lives the stream (seed, i).
+    """
+
+    def __init__(self, task: Task, n_envs: int, seed: int) -> None:
+        self.venv: Any = task.vector_env(n_envs, autoreset="same-step")
+        self._seed, self.steps, self._name = seed, 0, task.name
+        self._actions: Array = np.zeros(0)
+        self.action_mask: Array | None = None
+        self.returns, self.lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+        # copies: Stable-Baselines3 seeds the spaces it is given
+        super().__init__(n_envs, copy.deepcopy(task.observation_space), copy.deepcopy(task.action_space))
+
+    def reset(self) -> Array:
+        observation, info = self.venv.reset(seed=self._seed)
+        _require_finite(observation, "the first observation", self.steps, self._name)
+        self.action_mask = info.get("action_mask")
+        self.returns[:], self.lengths[:] = 0.0, 0
+        return np.ascontiguousarray(observation)
+
+    def step_async(self, actions: Array) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Array, Array, Array, list[dict[str, Any]]]:
+        observation, reward, terminated, truncated, info = self.venv.step(self._actions)
+        done = terminated | truncated
+        _require_finite(reward, "the reward", self.steps, self._name)
+        _require_finite(observation, "the observation", self.steps, self._name)
+        ended = np.flatnonzero(done)
+        if len(ended):
+            _require_finite(info["final_obs"][ended], "the last observation", self.steps, self._name, ended)
+        self.steps += 1
+        self.action_mask = info.get("action_mask")
+        self.returns += reward
+        self.lengths += 1
+        infos: list[dict[str, Any]] = [{}] * self.num_envs
+        for i in ended:
+            infos[i] = {
+                "terminal_observation": info["final_obs"][i],
+                "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                "episode": {"r": float(self.returns[i]), "l": int(self.lengths[i]), "t": 0.0},
+            }
+            self.returns[i], self.lengths[i] = 0.0, 0
+        # in rows, as a checkpoint gives them back: a product rounds differently in the other order
+        return np.ascontiguousarray(observation), reward, done, infos
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the copies' future depends on; for exact resume."""
+        return {
+            "env": self.venv.state_dict(),
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from `state_dict()`."""
+        self.venv.load_state_dict(state["env"])
+        self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
+        self.steps = int(state["steps"])
+        self.action_mask = self.venv.world.legal_actions(self.venv.states)
+
+    def action_masks(self) -> Array:
+        """Returns `[B, A]` bool, True where legal: what sb3-contrib's masked algorithms ask for."""
+        if self.action_mask is None:
+            return np.ones((self.num_envs, int(self.action_space.n)), np.bool_)
+        return self.action_mask
+
+    # ------------------------------------------------------------------------------------------- the rest of VecEnv
+
+    def close(self) -> None:
+        self.venv.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        value = self.action_masks if attr_name == "action_masks" else getattr(self.venv, attr_name)
+        return [value] * len(self._rows(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"copies of one law have no attributes of their own to set ({attr_name})")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name != "action_masks":
+            raise AttributeError(f"copies of one law have no method {method_name}")
+        return list(self.action_masks()[self._rows(indices)])
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        # `episode` is reported above, so it counts as monitored
+        return [wrapper_class.__name__ == "Monitor"] * len(self._rows(indices))
+
+    def _rows(self, indices: Any) -> Sequence[int]:
+        if indices is None:
+            return range(self.num_envs)
+        return [indices] if isinstance(indices, int) else list(indices)

@@ -1,0 +1,1 @@
+"""Tabular agents: one compiled loop, one file per algorithm."""

@@ -1,0 +1,401 @@
+"""What the tabular learners share: tables over observations, several seeds at once, learning compiled or in Python.
+
+An algorithm is a name in the kernel template `inscape.agents.kernels.tabular`, the tables it keeps, and settings. In a
+world of ours environment and update run in one compiled loop; in any other Gymnasium environment with finite
+observations and actions the same update runs in Python.
+
+Source: Sutton & Barto (2018), Reinforcement Learning, second edition, part I.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.acting import choice_log_probs, sample_actions
+from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.envs.law.streams import later_seed
+from inscape.errors import UsageError
+from inscape.rng import restore_rng, rng_state
+from inscape.world_models.networks.types import Array, State
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
+    from inscape.envs.world import World
+
+TEMPLATE = "inscape.agents.kernels.tabular"
+MAX_TABLE = 100_000_000
+FEW = 16
+"""Loops over so many actions, or numbers of an observation, are unrolled, and no more."""
+RATES = 1 << 20
+"""Step sizes looked up instead of computed, at most."""
+# what the columns of `totals` hold (see the kernel template)
+EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = range(5)
+Advance = Callable[[int, tuple[float, ...]], None]
+
+
+@dataclass(frozen=True)
+class TabularSettings:
+    """Settings of every tabular learner."""
+
+    gamma: float = 0.99
+    """Discount per step."""
+    learning_rate: float = 1.0
+    """Step size of the first update of an entry."""
+    learning_rate_power: float = 0.6
+    """The n-th update of an entry uses learning_rate · n^−power. Values in (0.5, 1] converge; 0 keeps the rate."""
+    learning_rate_floor: float = 0.0
+    """The step size never falls below this."""
+    epsilon_start: float = 1.0
+    """Probability of a uniformly random action at the first step."""
+    epsilon_end: float = 0.1
+    """The same from `epsilon_fraction` of the training on."""
+    epsilon_fraction: float = 0.5
+    """Part of the training over which epsilon falls, linearly."""
+    initial_value: float = 0.0
+    """Where values start. Above what can be reached (optimism), everything is tried before it is given up."""
+    beta: float | None = None
+    """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
+    seeds: int = 1
+    """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
+    steps_per_report: int = 50_000
+    """Environment steps, of each learner, between two reports of `learn`."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("gamma", 0.0, 1.0), ("learning_rate", 0.0, 1.0), ("learning_rate_power", 0.0, 1.0),
+            ("learning_rate_floor", 0.0, 1.0), ("epsilon_start", 0.0, 1.0), ("epsilon_end", 0.0, 1.0),
+            ("epsilon_fraction", 0.0, 1.0), ("seeds", 1, 10**6), ("steps_per_report", 1, 10**12), *self._ranges(),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"{name} = {value!r}", expected=f"a number from {low} to {high}")
+        if self.beta is not None and not 0 <= self.beta < np.inf:
+            raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
+
+    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
+        """Returns (name, least, greatest) of the settings an algorithm adds."""
+        return ()
+
+
+class TabularAgent(Agent):
+    """A learner with a table, one row per observation; or several learners, with a seed each, side by side.
+
+    Args:
+        task: what to act in; observations `Discrete` or `MultiDiscrete`, actions `Discrete`.
+        seed: seed of exploration and of the episodes learned from. Learner i has `seed + i`.
+        settings: an instance of the class attribute `Settings`.
+
+    Attributes:
+        tables: name → array, `[N, …]` for N learners. Most have `q [N, rows, A]` and `counts`, updates of each entry.
+        steps: environment steps each learner has taken.
+
+    Raises:
+        UsageError: the spaces are not finite, or the tables would not fit.
+    """
+
+    Settings: ClassVar[type[TabularSettings]] = TabularSettings
+    algorithm: ClassVar[str]
+    """Its name among the `RULES` of the kernel template."""
+
+    def __init__(self, task: Task, seed: int = 0, settings: Any = None) -> None:
+        self.settings: Any = settings or self.Settings()
+        self.seed = seed
+        self._space = _finite_actions(task, self.name)
+        self._first, self._strides, rows = _table_rows(task, self.name)
+        self._limit, self._task_name = task.max_episode_steps or 0, task.name
+        shape = (self.settings.seeds, rows, int(self._space.n))
+        if np.prod(shape, dtype=float) > MAX_TABLE:
+            raise UsageError(
+                f"{shape[0]} tables of {rows:,} observations × {shape[2]} actions for {task.name}",
+                expected=f"at most {MAX_TABLE:,} entries",
+                hint="ppo or sb3:dqn, which generalise",
+            )
+        self._rows, self._actions, self._seeds = rows, shape[2], shape[0]
+        self.tables: dict[str, Array] = self._make_tables(shape)
+        self.steps = 0
+        self._totals: Array = np.zeros((self._seeds, 5))
+        self._acting = np.random.default_rng([seed, 0])
+        self._task: Task | None = None  # which it has begun in
+        self._copies: dict[str, Array] | None = None
+
+    # ------------------------------------------------------------------------------------------- what algorithms say
+
+    def _make_tables(self, shape: tuple[int, int, int]) -> dict[str, Array]:
+        """Returns the tables for `shape` (N, rows, A), in the order of the kernel's `T`."""
+        return {"q": np.full(shape, self.settings.initial_value), "counts": np.zeros(shape, np.int64)}
+
+    def _kernel_tables(self) -> tuple[Any, ...]:
+        return tuple(self.tables.values())
+
+    def _extra(self) -> float:
+        """Returns the last of the kernel's numbers `S`."""
+        return 0.0
+
+    def _begin_episode(self) -> None:
+        """Forgets what belongs to an episode that will not go on."""
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    @property
+    def q_values(self) -> Array:
+        """`[rows, A]` action values of the first learner."""
+        return np.asarray(self.tables["q"][0])
+
+    @property
+    def counts(self) -> Array:
+        """How often each entry of the first learner was updated."""
+        return np.asarray(self.tables["counts"][0])
+
+    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
+        return sample_actions(self.action_log_probs(observation, action_mask), self._acting) + int(self._space.start)
+
+    def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
+        """Returns `[B, A]` log-probabilities as it acts after learning: greedily, or by the choice rule with `beta`."""
+        return choice_log_probs(self.q_values[self.rows(observation)], self.settings.beta, action_mask)
+
+    def rows(self, observation: Array) -> Array:
+        """Returns the `[B]` rows of the table that `[B, ...]` observations have."""
+        flat = np.asarray(observation).reshape(len(observation), -1)
+        rows = np.asarray((flat - self._first) @ self._strides).astype(np.int64)
+        outside = (rows < 0) | (rows >= self._rows)
+        if outside.any():
+            raise self._no_row(observation[int(np.argmax(outside))])
+        return rows
+
+    def _no_row(self, observation: Array) -> UsageError:
+        return UsageError(
+            f"the observation {observation} has no row in the table of {self._rows:,}",
+            expected="observations within the space that the world declares",
+            hint="fix the world's `observations` or `observation`: inscape check WORLD",
+        )
+
+    def _not_finite(self, learner: int, step: int) -> UsageError:
+        return UsageError(
+            f"the reward of copy {learner} at step {step} in {self._task_name} is not finite",
+            expected="finite numbers",
+            hint=f"inscape check {self._task_name}",
+        )
+
+    # ------------------------------------------------------------------------------------------- learning
+
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until each learner has taken `steps` environment steps; yields every `steps_per_report`.
+
+        Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
+
+        Raises:
+            UsageError: it has begun in another task; a reward is not finite (naming step and copy); or an observation
+                has no row in the table.
+        """
+        self._task = learning_task(self, self._task, task)
+        advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
+        while self.steps < steps:
+            before = self._totals.sum(axis=0)
+            chunk = min(self.settings.steps_per_report, steps - self.steps)
+            advance(chunk, self._schedule(steps))
+            self.steps += chunk
+            yield self._metrics(before, chunk * self._seeds, steps)
+
+    def _schedule(self, steps: int) -> tuple[float, ...]:
+        s = self.settings
+        horizon = max(1.0, s.epsilon_fraction * steps)
+        return (
+            s.gamma, s.learning_rate, s.learning_rate_power, s.learning_rate_floor,
+            s.epsilon_start, s.epsilon_end, horizon, self._extra(),
+        )  # fmt: skip
+
+    def _step_sizes(self, steps: int) -> Array:
+        """Returns the step size of the n-th update for n = 0 (unused), 1, …"""
+        s = self.settings
+        n = np.maximum(1.0, np.arange(min(steps + 1, RATES)))
+        return np.asarray(np.maximum(s.learning_rate_floor, s.learning_rate * n**-s.learning_rate_power))
+
+    def _metrics(self, before: Array, taken: int, steps: int) -> Metrics:
+        gained = self._totals.sum(axis=0) - before
+        start, end, horizon = self._schedule(steps)[4:7]
+        metrics = {
+            "steps": float(self.steps),
+            "epsilon": end + (start - end) * max(0.0, 1.0 - self.steps / horizon),
+            "td_error": float(gained[ERRORS] / taken),
+            "visited": float((self.tables["counts"] > 0).mean()),
+        }
+        if gained[EPISODES] > 0:
+            metrics["episode_return"] = float(gained[RETURNS] / gained[EPISODES])
+            metrics["episode_length"] = float(gained[LENGTHS] / gained[EPISODES])
+        return metrics
+
+    def _stream_keys(self) -> Array:
+        """Returns `[N, 2]` keys of exploration and planning: streams apart from the environments' chance."""
+        from inscape.envs.law.streams import stream_key
+
+        return np.array([[stream_key(self.seed + i, -1 - k) for k in range(2)] for i in range(self._seeds)])
+
+    def _numbers(self) -> Any:
+        return _unrolled(np.arange(self._actions))
+
+    def _compiled(self, world: World, steps: int, kernels: Any = None) -> Advance:
+        kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
+        if self._copies is None:
+            self._copies = self._begin(world)
+        copies, keys, rates = self._copies, self._stream_keys(), self._step_sizes(steps)
+        blocks = np.linspace(0, self._seeds, min(_cores(), self._seeds) + 1).astype(int)
+        masked = world.law_function("legal") is not None
+        mask = np.ones((self._seeds, self._rows, self._actions), np.bool_) if masked else None
+
+        def surroundings() -> tuple[Any, ...]:
+            seen = world.observation_array(1)
+            return (
+                copies["floats"], copies["ints"], (seen, seen.reshape(-1)), _unrolled(self._first),
+                _unrolled(self._strides), self._numbers(), mask, (copies["rows"], self._rows), keys, self._totals,
+                self._limit,
+            )  # fmt: skip
+
+        def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
+            around = surroundings()  # with working memory of its own
+            wrong, step = kernels.learn(
+                world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
+                int(blocks[block]), int(blocks[block + 1]),
+            )  # fmt: skip
+            if step >= 0:
+                raise self._not_finite(wrong, step)
+            if wrong >= 0:
+                raise self._no_row(around[2][1])
+
+        around = surroundings()
+        # what is legal is noted on arrival: of a resumed learner, in all that it has seen
+        if mask is not None and "legal" in copies:
+            mask[:] = copies["legal"]
+        if kernels.look(world.packed, around) >= 0:
+            raise self._no_row(around[2][1])
+        if mask is not None:
+            copies["legal"] = mask
+
+        def advance(count: int, schedule: tuple[float, ...]) -> None:
+            if len(blocks) == 2:
+                run_block(0, count, schedule)
+                return
+            with ThreadPoolExecutor(len(blocks) - 1) as pool:
+                list(pool.map(lambda block: run_block(block, count, schedule), range(len(blocks) - 1)))
+
+        return advance
+
+    def _begin(self, world: World) -> dict[str, Array]:
+        copies = world.vector_env(self._seeds)
+        copies.reset(seed=[self.seed + i for i in range(self._seeds)])
+        begun = copies.state_dict()
+        return {"floats": begun["floats"], "ints": begun["ints"], "rows": np.zeros(self._seeds, np.int64)}
+
+    def _in_python(self, task: Task, steps: int) -> Advance:
+        """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
+        from inscape.agents.kernels import tabular
+
+        act, update = tabular.RULES[self.algorithm]
+        self._begin_episode()
+        self._totals[:, RUNNING] = 0.0
+        keys, rates, numbers = self._stream_keys(), self._step_sizes(steps), self._numbers()
+        mask = np.ones((self._seeds, self._rows, self._actions), np.bool_)
+        start = int(self._space.start)
+        envs = [task.env() for _ in range(self._seeds)]
+        rows, lengths = np.zeros(self._seeds, np.int64), np.zeros(self._seeds, np.int64)
+
+        def arrive(i: int, observation: Any, info: dict[str, Any]) -> int:
+            row = int(self.rows(np.asarray(observation)[None])[0])
+            if "action_mask" in info:
+                mask[i, row] = np.asarray(info["action_mask"], np.bool_)
+            return row
+
+        for i, env in enumerate(envs):  # a resumed run begins an episode of its own, not the first one again
+            rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
+
+        def advance(count: int, schedule: tuple[float, ...]) -> None:
+            tables, totals = self._kernel_tables(), self._totals
+            for i, env in enumerate(envs):
+                for t in range(self.steps, self.steps + count):
+                    epsilon, row = tabular.epsilon_at(schedule, t), int(rows[i])
+                    action = int(act(tables, numbers, mask, keys, i, row, t, epsilon))
+                    observation, gain, terminated, truncated, info = env.step(action + start)
+                    if not math.isfinite(float(gain)):
+                        raise self._not_finite(i, t)
+                    then = arrive(i, observation, info)
+                    lengths[i] += 1
+                    over = terminated or truncated or (self._limit > 0 and lengths[i] >= self._limit)
+                    error = update(
+                        tables, numbers, mask, keys, i, row, action, float(gain), terminated, over, int(lengths[i]),
+                        then, t, epsilon, schedule, rates,
+                    )  # fmt: skip
+                    totals[i, [RUNNING, ERRORS]] += (float(gain), error)
+                    if over:
+                        totals[i, [EPISODES, RETURNS, LENGTHS]] += (1.0, totals[i, RUNNING], lengths[i])
+                        totals[i, RUNNING], lengths[i] = 0.0, 0
+                        then = arrive(i, *env.reset())
+                    rows[i] = then
+
+        return advance
+
+    # ------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> State:
+        return {
+            "tables": {name: table.copy() for name, table in self.tables.items()},
+            "steps": self.steps,
+            "totals": self._totals.copy(),
+            "acting": rng_state(self._acting),
+            "copies": None if self._copies is None else {name: array.copy() for name, array in self._copies.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        tables = {name: np.array(table) for name, table in state["tables"].items()}
+        for name, table in self.tables.items():
+            found = tables[name].shape if name in tables else None
+            if found != table.shape:
+                raise UsageError(f"a table {name} of shape {found}", expected=f"shape {table.shape} for this task")
+        self.tables = {name: tables[name] for name in self.tables}
+        self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
+        restore_rng(self._acting, state["acting"])
+        copies = state["copies"]
+        self._task = None
+        self._copies = None if copies is None else {name: np.array(array) for name, array in copies.items()}
+
+
+def _unrolled(numbers: Array) -> Any:
+    """Returns the numbers as a tuple where they are few: its length is then known when compiling."""
+    return tuple(numbers.tolist()) if len(numbers) <= FEW else numbers
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _finite_actions(task: Task, name: str) -> gymnasium.spaces.Discrete[Any]:
+    space = task.action_space
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise UsageError(
+            f"{name} on {task.name}, whose actions are {space}",
+            expected="a Discrete action space",
+            hint="ppo, or sb3:sac for continuous actions",
+        )
+    return space
+
+
+def _table_rows(task: Task, name: str) -> tuple[Array, Array, int]:
+    """Returns `(first value [D], stride [D], number of rows)` of the table over the observations."""
+    space = task.observation_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return np.array([space.start], np.int64), np.ones(1, np.int64), int(space.n)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        sizes = space.nvec.reshape(-1).astype(np.int64)
+        strides = np.concatenate([np.cumprod(sizes[::-1])[::-1][1:], [1]])
+        return space.start.reshape(-1).astype(np.int64), strides.astype(np.int64), int(np.prod(sizes.astype(float)))
+    raise UsageError(
+        f"{name} on {task.name}, whose observations are {space}",
+        expected="Discrete or MultiDiscrete observations",
+        hint="ppo or sb3:dqn, which take any numbers",
+    )

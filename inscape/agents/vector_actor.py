@@ -1,0 +1,182 @@
+"""An agent acting in several copies at once, its actions checked against the action space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+
+from inscape.agents.interface import Agent, can_remember
+from inscape.errors import UsageError
+from inscape.world_models.networks.types import Array
+
+if TYPE_CHECKING:
+    pass
+
+
+class AgentInCopies:
+    """An agent acting in several copies, asked for some of them at a time; keeps for it what it remembers in each.
+
+    What everybody uses who lets agents act: agents without memory are asked as ever.
+
+        acting = AgentInCopies(agent, 8)
+        actions = acting.act(observation[rows], None, rows)
+        acting.earned(reward)
+        acting.begin(np.flatnonzero(ended))
+
+    Args:
+        agent: as `as_agent` returned it.
+        count: how many copies there are; an episode begins in each.
+
+    Attributes:
+        remembers: whether there is any need to call `begin` and `earned`.
+    """
+
+    def __init__(self, agent: Agent, count: int) -> None:
+        self.agent = agent
+        self.remembers = can_remember(agent)
+        self._remembering = agent if can_remember(agent) else None
+        if self._remembering is not None:
+            self._memory = self._fresh(count).copy()
+            self._reward = np.zeros(count)
+
+    def begin(self, copies: Array) -> None:
+        """An episode begins in these copies `[E]`: what was remembered there is forgotten."""
+        if self._remembering is not None and len(copies):
+            self._memory[copies] = self._fresh(len(copies))
+            self._reward[copies] = 0.0
+
+    def earned(self, reward: Array) -> None:
+        """Adds `[count]` rewards, to be handed over when a copy is next asked for."""
+        if self._remembering is not None:
+            self._reward += reward
+
+    def act(self, observation: Array, action_mask: Array | None, copies: Array) -> Array:
+        """Returns the agent's actions `[B, ...]` for these copies, not checked yet.
+
+        Args:
+            observation: `[B, ...]`.
+            action_mask: `[B, A]` bool or None.
+            copies: `[B]` indices of the copies, each at most once.
+
+        Raises:
+            UsageError: what it returned is no pair, or its memory does not fit.
+        """
+        if self._remembering is None:
+            return self.agent.act(observation, action_mask)
+        answer = self._remembering.act_with_memory(
+            observation, self._memory[copies], self._reward[copies], action_mask=action_mask
+        )
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise UsageError(
+                f"act_with_memory of {self.agent.name} returned {type(answer).__name__}",
+                expected="a pair: actions, and what is remembered from now on",
+            )
+        actions, memory = answer[0], np.asarray(answer[1])
+        known = self._memory
+        if memory.shape != (len(copies), *known.shape[1:]) or not np.can_cast(memory.dtype, known.dtype, "same_kind"):
+            raise UsageError(
+                f"act_with_memory of {self.agent.name} returned memory of shape {memory.shape}, {memory.dtype}, for "
+                f"{len(copies)} copies",
+                expected=f"({len(copies)}, …) like initial_memory, whose rows are {known.shape[1:]}, {known.dtype}",
+            )
+        known[copies] = memory
+        self._reward[copies] = 0.0
+        return actions
+
+    def _fresh(self, count: int) -> Array:
+        assert self._remembering is not None
+        memory = np.asarray(self._remembering.initial_memory(count))
+        if memory.ndim < 1 or len(memory) != count:
+            raise UsageError(
+                f"initial_memory({count}) of {self.agent.name} returned an array of shape {memory.shape}",
+                expected=f"a row for each of the {count} copies",
+            )
+        return memory
+
+
+def check_actions(
+    actions: Any,
+    space: gymnasium.Space[Any],
+    copies: Array,
+    *,
+    agent: str,
+    step: int,
+    action_mask: Array | None = None,
+) -> Array:
+    """Returns the actions as an array the environment takes, or says what is wrong with which one.
+
+    Args:
+        actions: what `act` returned for the copies acted for.
+        space: the action space of one copy.
+        copies: `[B]` indices of those copies, for messages.
+        agent: name of the agent, for messages.
+        step: environment step since the start of the rollout, for messages.
+        action_mask: `[B, A]` bool, True where legal.
+
+    Raises:
+        UsageError: wrong shape, dtype, range, or an illegal action; it names agent, copy and step.
+    """
+    array, who = np.asarray(actions), f"agent {agent}"
+    shape = (len(copies), *(space.shape or ()))
+    if array.shape != shape:
+        raise UsageError(
+            f"{who} returned actions of shape {array.shape} for {len(copies)} copies at step {step}",
+            expected=f"shape {shape}: act takes a batch of observations and returns one action for each",
+            hint="return one action per row, or say `batched = False` in the class to be asked one copy at a time",
+        )
+    if isinstance(space, gymnasium.spaces.Box):
+        return _check_continuous(array, space, copies, who, step)
+    if array.dtype.kind not in "iu":
+        raise UsageError(
+            f"{who} returned actions of dtype {array.dtype} at step {step} (copy {copies[0]}: {array[0]!r})",
+            expected=f"integers, for the action space {space}",
+            hint="e.g. actions.astype(int)",
+        )
+    array = array.astype(np.int64, copy=False)
+    low, high = _integer_range(space)
+    wrong = ((array < low) | (array >= high)).reshape(len(copies), -1).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UsageError(
+            f"{who} returned action {array[row]} for copy {copies[row]} at step {step}",
+            expected=f"a value in {space}",
+            hint=f"inscape check {agent} WORLD, and see what its `act` computes",
+        )
+    if action_mask is not None and isinstance(space, gymnasium.spaces.Discrete):
+        illegal = ~action_mask[np.arange(len(copies)), array - int(space.start)]
+        if illegal.any():
+            row = int(np.argmax(illegal))
+            legal = np.flatnonzero(action_mask[row]) + int(space.start)
+            raise UsageError(
+                f"{who} chose the illegal action {array[row]} for copy {copies[row]} at step {step}",
+                expected=f"one of the legal actions {legal.tolist()}",
+                hint="take `action_mask` in act and choose where it is True",
+            )
+    return array
+
+
+def _integer_range(space: gymnasium.Space[Any]) -> tuple[Array, Array]:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return np.asarray(space.start), np.asarray(space.start + space.n)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return space.start, space.start + space.nvec
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return np.asarray(0), np.asarray(2)
+    raise UsageError(f"the action space {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
+
+
+def _check_continuous(array: Array, space: gymnasium.spaces.Box, copies: Array, who: str, step: int) -> Array:
+    if array.dtype.kind not in "fiu":
+        raise UsageError(f"{who} returned actions of dtype {array.dtype} at step {step}", expected=f"{space.dtype}")
+    array = array.astype(space.dtype, copy=False)
+    # `not inside` rather than `outside`: a NaN is neither above nor below.
+    inside = ((array >= space.low) & (array <= space.high)).reshape(len(copies), -1).all(axis=1)
+    if not inside.all():
+        row = int(np.argmin(inside))
+        raise UsageError(
+            f"{who} returned action {array[row]} for copy {copies[row]} at step {step}",
+            expected=f"finite values between {space.low} and {space.high}",
+        )
+    return array

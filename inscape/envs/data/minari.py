@@ -1,0 +1,194 @@
+"""Episodes as Minari data sets, and Minari data sets as episodes (extra `data`).
+
+    trajectories_to_minari(rollout(agent, task, 100, seed=0), "inscape/frozenlake/ppo-v0")
+    trajectories = trajectories_from_minari("inscape/frozenlake/ppo-v0")
+
+What comes back is what was stored, bit for bit: a data set has no place for states and names of tasks, so they go where
+Minari allows more, into `infos` and the metadata; others can read the set without knowing of them.
+
+Source: Minari, https://minari.farama.org, "Dataset standards".
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs.data.trajectory import Trajectory
+from inscape.envs.law.states import States
+from inscape.envs.registry import gymnasium_spec
+from inscape.envs.tasks.resolve import task_from_json
+from inscape.envs.tasks.task import Task
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
+TASK = "inscape_task"
+"""Metadata of a data set: the task as JSON."""
+AGENT, SEED = "inscape_agent", "inscape_seed"
+"""Metadata of an episode: who acted, and the seed of the rollout it is from. (Minari's own `seed` would be that of one
+environment's `reset`, which episodes played side by side do not have.)"""
+FLOATS, INTS, MASK = "state_floats", "state_ints", "action_mask"
+"""In `infos`: packed states `[T+1, ·]` and action masks `[T, A]`."""
+
+
+def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, **about: Any) -> MinariDataset:
+    """Returns a new local Minari data set that holds these episodes, losslessly.
+
+    The environment is recorded where it has a Gymnasium id (`dataset.recover_environment()`).
+
+    Args:
+        trajectories: at least one, all of one task of one player.
+        dataset_id: its name, `[namespace/]name-vN`.
+        about: what Minari likes to know of a data set it may be asked to publish: `author`, `author_email`,
+            `code_permalink`, `description`.
+
+    Raises:
+        UsageError: the extra `data` is missing; no trajectories, or of several tasks, or of several players; a task
+            that is not recorded in them; a name that is taken or that Minari does not take.
+    """
+    minari = _minari()
+    task = _one_task(trajectories)
+    agents = sorted({trajectory.agent for trajectory in trajectories})
+    buffers = [_buffer(trajectory) for trajectory in trajectories]
+    spec = _spec(task)
+    try:
+        dataset = minari.create_dataset_from_buffers(
+            dataset_id,
+            buffers,
+            env=spec,
+            observation_space=task.observation_space,
+            action_space=task.action_space,
+            algorithm_name=", ".join(agents),
+            data_format="hdf5",
+            jpeg_encoding=False,  # pictures come back as they were
+            **about,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"Minari does not take {dataset_id!r}: {error}", expected="a new name such as frozenlake/ppo-v0"
+        ) from error
+    dataset.storage.update_metadata({TASK: json.dumps(task.to_json())})
+    dataset.storage.update_episode_metadata([{AGENT: one.agent, SEED: one.seed} for one in trajectories])
+    return dataset
+
+
+def trajectories_from_minari(dataset: MinariDataset | str) -> list[Trajectory]:
+    """Returns the episodes of a Minari data set, whoever made it.
+
+    Where the last step is marked neither as terminated nor as truncated, the data simply end: truncated.
+
+    Args:
+        dataset: a data set, or the name of a local one; nothing is downloaded.
+
+    Raises:
+        UsageError: the extra `data` is missing; there is no such data set; its observations or actions are not arrays.
+    """
+    minari = _minari()
+    if isinstance(dataset, str):
+        try:
+            dataset = minari.load_dataset(dataset)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"no Minari data set {dataset!r} here",
+                expected="one of minari list local",
+                hint=f"minari download {dataset}",
+            ) from error
+    for what, space in (("observations", dataset.observation_space), ("actions", dataset.action_space)):
+        if space.shape is None:
+            raise UsageError(f"the {what} of {dataset.id} are {space}", expected="arrays")
+    metadata = dataset.storage.metadata
+    task = json.loads(metadata[TASK]) if TASK in metadata else _task_of(dataset.env_spec)
+    episodes = list(dataset.storage.get_episode_metadata(dataset.episode_indices))
+    algorithm = metadata.get("algorithm_name", "")
+    return [
+        _trajectory(episode, of_episode, task, algorithm)
+        for episode, of_episode in zip(dataset.iterate_episodes(), episodes, strict=True)
+    ]
+
+
+def _minari() -> Any:
+    try:
+        import h5py  # noqa: F401  what Minari stores data sets with, and does not install by itself
+        import minari
+    except ImportError as error:
+        raise UsageError(
+            f"Minari data sets need a package that is not installed: {error.name}",
+            hint="pip install 'inscape[data]'",
+        ) from error
+    return minari
+
+
+def _one_task(trajectories: Sequence[Trajectory]) -> Task:
+    tasks = {json.dumps(trajectory.task, sort_keys=True): trajectory.task for trajectory in trajectories}
+    if len(tasks) != 1 or not next(iter(tasks.values())):
+        raise UsageError(
+            f"{len(trajectories)} episodes of {len(tasks)} tasks ({', '.join(tasks) or 'none'})",
+            expected="at least one episode, all of one task that is recorded in them",
+        )
+    task = task_from_json(next(iter(tasks.values())))
+    if task.players > 1:
+        raise UsageError(f"episodes of {task.name}, which has {task.players} players", expected="a task of one player")
+    return task
+
+
+def _spec(task: Task) -> gym.envs.registration.EnvSpec | None:
+    """Returns what Gymnasium makes the task from; None for a world in a file."""
+    found = gymnasium_spec(task.name) if task.world is None else gym.registry.get(f"inscape/{task.name}-v0")
+    if found is None:
+        return None
+    spec = copy.deepcopy(found)
+    spec.kwargs.update(task.settings)
+    return spec
+
+
+def _task_of(spec: gym.envs.registration.EnvSpec | None) -> dict[str, Any]:
+    return {} if spec is None else {"name": spec.id, "settings": dict(spec.kwargs)}
+
+
+def _buffer(trajectory: Trajectory) -> Any:
+    from minari.data_collector import EpisodeBuffer
+
+    last = np.arange(len(trajectory)) == len(trajectory) - 1
+    infos: dict[str, np.ndarray] = {}
+    if trajectory.states is not None:
+        infos |= {FLOATS: trajectory.states.floats.T, INTS: trajectory.states.ints.T}
+    if trajectory.action_masks is not None:
+        infos[MASK] = trajectory.action_masks
+    return EpisodeBuffer(
+        observations=trajectory.observations,
+        actions=trajectory.actions,
+        rewards=trajectory.rewards,
+        terminations=last & trajectory.terminated,
+        truncations=last & trajectory.truncated,
+        # no array without entries: HDF5 cannot grow what has no extent
+        infos={name: array for name, array in infos.items() if array.size} or None,
+    )
+
+
+def _trajectory(episode: Any, of_episode: dict[str, Any], task: dict[str, Any], algorithm: str) -> Trajectory:
+    infos = episode.infos or {}
+    states = None
+    if FLOATS in infos or INTS in infos:
+        empty = np.zeros((len(episode) + 1, 0))
+        floats, ints = infos.get(FLOATS, empty), infos.get(INTS, empty)
+        states = States(np.array(floats.T, np.float64, order="C"), np.array(ints.T, np.int64, order="C"))
+    terminated = bool(episode.terminations[-1])
+    return Trajectory(
+        observations=np.asarray(episode.observations),
+        actions=np.asarray(episode.actions),
+        rewards=np.asarray(episode.rewards, np.float64),
+        terminated=terminated,
+        truncated=bool(episode.truncations[-1]) or not terminated,
+        states=states,
+        action_masks=infos[MASK].astype(np.bool_) if MASK in infos else None,
+        task=task,
+        agent=str(of_episode.get(AGENT, algorithm)),
+        seed=int(of_episode.get(SEED, of_episode.get("seed", 0))),
+    )

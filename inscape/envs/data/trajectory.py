@@ -1,0 +1,51 @@
+"""What happened: one record for replay, model learning, observers and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inscape.envs.law.states import States
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One episode of one agent, or of several players. `reward[t]` follows `action[t]` taken at `observation[t]`.
+
+    Attributes:
+        observations: `[T+1, ...]`, the last one being that of the final state (also when truncated). Several players in
+            turn: of the one who acts; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
+            `gymnasium.spaces.flatten` does.
+        actions: `[T]` int64, or `[T, D]` float for continuous actions; all at once: `[T, M]`.
+        rewards: `[T]` float64; several players: `[T, M]`.
+        terminated: the task itself ended after the last action (its future value is 0).
+        truncated: cut from outside (its future value is not 0). Both may be set; termination wins.
+        states: packed states `[., T+1]` where the task is a world of ours.
+        action_masks: `[T, A]` (all at once: `[T, M, A]`) bool, True where legal, where the task restricts actions.
+        task: name and settings of the task, as `Task.to_json()` gives them.
+        agent: name of the agent that acted; several players: their names, with commas.
+        seed: the seed the episode was started with.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    truncated: bool
+    states: States | None = None
+    action_masks: np.ndarray | None = None
+    task: dict[str, Any] = field(default_factory=dict)
+    agent: str = ""
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float | NDArray[np.float64]:
+        """Undiscounted return of the episode: a float; several players: `[M]`, one for each."""
+        total = np.sum(self.rewards, axis=0, dtype=np.float64)
+        return float(total) if total.ndim == 0 else np.asarray(total)

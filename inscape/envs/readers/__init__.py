@@ -1,0 +1,1 @@
+"""Readers of a law: environments, batches, enumeration, random play."""

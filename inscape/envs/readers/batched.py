@@ -1,0 +1,320 @@
+"""The law over batches of packed states, with explicit randomness: what models, planners and observers call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs.compile import cpu as compiler
+from inscape.envs.law import streams
+from inscape.envs.law.law import Law
+from inscape.envs.law.spaces import observation_space_of
+from inscape.envs.law.states import States
+from inscape.envs.law.validation import require_probabilities
+from inscape.envs.rendering.fields import default_scene
+from inscape.envs.rendering.scene import Scene
+from inscape.errors import MissingLawError, UsageError
+
+BATCH = "inscape.envs.kernels.batch"
+
+
+class BatchedLaw(Law):
+    """A law over many states at once; every method is one call of a compiled kernel.
+
+    `compiled=False` runs the same kernels as plain Python.
+    """
+
+    @cached_property
+    def observation_space(self) -> gym.Space[Any]:
+        """The observation space the world declares; by default an unbounded Box over the state's scalars."""
+        return observation_space_of(self)
+
+    @cached_property
+    def packed(self) -> tuple[Any, ...]:
+        """The packed world `P` every kernel takes first: parameters, purpose, counts."""
+        _, params, purpose = self.layouts()
+        self._register_observation()
+        made: list[Any] = []
+        for layout, value in ((params, self.params), (purpose, self.purpose)):
+            floats, ints = layout.pack([value])
+            made += [floats[:, 0].copy(), ints[:, 0].copy()]
+        made.append(np.array([0 if self.continuous else self.num_actions], np.int64))
+        # one flat tuple: parallel kernels cannot pass nested ones
+        made += [*params.tables(self.params), *purpose.tables(self.purpose)]
+        return tuple(made)
+
+    def _register_observation(self) -> None:
+        """Notes on the class how many numbers an observation has: part of what is compiled."""
+        shape = self.observation_space.shape
+        size = None if not shape else int(np.prod(shape))
+        known = type(self).__dict__.get("_observation_size", "unknown")
+        if known != "unknown" and known != size:
+            raise UsageError(
+                f"{self.name} observes {size} numbers with these settings and {known} with earlier ones",
+                hint="make the number of observed values a constant of the class",
+            )
+        type(self)._observation_size = size  # type: ignore[attr-defined]
+
+    def kernel(
+        self,
+        template: str,
+        compiled: bool = True,
+        arithmetic: Literal["exact", "fast"] = "exact",
+        constants: Mapping[str, int | float | str | bool] | None = None,
+    ) -> ModuleType:
+        """Returns a kernel template bound to this world's law; `compiled=False` runs the same source in Python.
+
+        `constants` replaces the values of module constants of the template.
+        """
+        _ = self.packed
+        return compiler.kernel(type(self), template, compiled, arithmetic, constants)
+
+    def pack(self, states: Iterable[Any]) -> States:
+        """Returns `[B]` named-tuple states, packed."""
+        return States(*self.layouts()[0].pack(list(states)))
+
+    def unpack(self, states: States, index: int = 0) -> Any:
+        """Returns state number `index` as the world's State."""
+        return self.layouts()[0].unpack(states.floats, states.ints, index)
+
+    def empty_states(self, count: int) -> States:
+        layout = self.layouts()[0]
+        return States(np.zeros((layout.num_floats, count)), np.zeros((layout.num_ints, count), np.int64))
+
+    def sample_initial(self, count: int, rng: np.random.Generator, *, compiled: bool = True) -> States:
+        """Draws `count` initial states."""
+        return self.initial_with_keys(streams.random_keys(rng, count), compiled=compiled)
+
+    def initial_with_keys(self, keys: np.ndarray, *, compiled: bool = True) -> States:
+        """Draws an initial state for each of the `[B]` int64 stream keys: row i depends on key i alone."""
+        states = self.empty_states(len(keys))
+        self.kernel(BATCH, compiled).sample_initials(self.packed, keys, states.floats, states.ints)
+        return states
+
+    def step(
+        self, states: States, actions: np.ndarray, rng: np.random.Generator, *, compiled: bool = True
+    ) -> tuple[States, np.ndarray, np.ndarray]:
+        """Draws successors: `(next_states, reward [B] or [B, M], terminated [B])`. Terminal states absorb, reward 0."""
+        return self.step_with_keys(states, actions, streams.random_keys(rng, len(states)), compiled=compiled)
+
+    def step_with_keys(
+        self, states: States, actions: np.ndarray, keys: np.ndarray, *, compiled: bool = True
+    ) -> tuple[States, np.ndarray, np.ndarray]:
+        """As `step`, with the stream key of each row given: row i depends on row i's key alone."""
+        actions = self._action_array(actions, len(states))
+        following = self.empty_states(len(states))
+        rewards, ended = self._reward_array(len(states)), np.zeros(len(states), np.bool_)
+        self.kernel(BATCH, compiled).steps(
+            self.packed, states.floats, states.ints, actions, keys, following.floats, following.ints, rewards, ended
+        )
+        return following, rewards.T, ended
+
+    def outcomes(self, states: States, actions: np.ndarray, *, compiled: bool = True) -> tuple[np.ndarray, States]:
+        """Returns every branch: `probability [B, N]` and next states, column b·N + n. Branches may coincide.
+
+        Raises:
+            MissingLawError: the law can only be sampled.
+        """
+        self.require_enumerable("outcomes")
+        actions = self._action_array(actions, len(states))
+        kernels = self.kernel(BATCH, compiled)
+        width = int(kernels.counts(self.packed)[0])
+        following = self.empty_states(len(states) * width)
+        probability = np.zeros((len(states), width))
+        kernels.outcomes(
+            self.packed, states.floats, states.ints, actions, width, probability, following.floats, following.ints
+        )
+        return probability, following
+
+    def initial_outcomes(self, *, compiled: bool = True) -> tuple[np.ndarray, States]:
+        """Returns every branch of the initial distribution: `probability [N]` and `[N]` states."""
+        if self.initial_noise:
+            raise MissingLawError(
+                f"the initial states of {self.name} can only be sampled",
+                expected="a world with `initial(params, branch)`",
+                hint="sample_initial(count, rng)",
+            )
+        kernels = self.kernel(BATCH, compiled)
+        width = int(kernels.counts(self.packed)[1])
+        states, probability = self.empty_states(width), np.zeros(width)
+        kernels.initial_outcomes(self.packed, probability, states.floats, states.ints)
+        return probability, states
+
+    def require_probabilities(self) -> None:
+        """Checks that outcomes sum to one at the start, in plain Python: cheap, and done once for these dynamics.
+
+        Raises:
+            UsageError: they do not, naming state, action and sum. (`inscape check` looks at many states.)
+        """
+        if "probabilities" not in self._shared:
+            self._shared["probabilities"] = True
+            require_probabilities(self)
+
+    def require_enumerable(self, reader: str) -> None:
+        """Raises MissingLawError unless the transition law can be enumerated."""
+        if self.noise:
+            raise MissingLawError(
+                f"{reader} needs the outcomes of {self.name} with their probabilities, and its law can only be sampled",
+                expected="a world with `transition(params, state, action, branch)`",
+                hint="search by sampling: inscape plan, or a learned model: --model tabular",
+            )
+
+    def reward_of(
+        self, states: States, actions: np.ndarray, next_states: States, purpose: Any = None, *, compiled: bool = True
+    ) -> np.ndarray:
+        """Returns `[B]` (or `[B, M]`) rewards, under `purpose` if one is given."""
+        world = self if purpose is None else self.with_purpose(purpose)
+        rewards = self._reward_array(len(states))
+        self.kernel(BATCH, compiled).rewards_of(
+            world.packed, states.floats, states.ints, self._action_array(actions, len(states)),
+            next_states.floats, next_states.ints, rewards,
+        )  # fmt: skip
+        return rewards.T
+
+    def terminal_of(self, states: States, purpose: Any = None, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B]` bool: is the state terminal, under `purpose` if one is given."""
+        world = self if purpose is None else self.with_purpose(purpose)
+        ended = np.zeros(len(states), np.bool_)
+        self.kernel(BATCH, compiled).terminals(world.packed, states.floats, states.ints, ended)
+        return ended
+
+    def observe(self, states: States, player: int | None = None, *, compiled: bool = True) -> np.ndarray:
+        """Returns what is observed, `[B, ...]`.
+
+        Several players: by `player`; None stands for the one who acts, and where all act at once for all of them,
+        `[B, M, ...]`.
+        """
+        if player is not None and not 0 <= player < self.players:
+            raise UsageError(f"player {player} of {self.name}", expected=f"0 to {self.players - 1}")
+        kernels = self.kernel(BATCH, compiled)
+        if player is None or self.players == 1:
+            out = self.observation_array(len(states))
+            kernels.observations(self.packed, states.floats, states.ints, out)
+        else:
+            out = self.observation_array(len(states), of_one=True)
+            kernels.observations_of(self.packed, states.floats, states.ints, player, out)
+        return self.batch_first(out)
+
+    def legal_actions(self, states: States, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal (`[B, M, A]` where all players act at once)."""
+        mask = self.mask_array(len(states))
+        if self.law_function("legal") is not None:
+            self.kernel(BATCH, compiled).legals(self.packed, states.floats, states.ints, mask)
+        return mask
+
+    def mover_of(self, states: States, *, compiled: bool = True) -> np.ndarray:
+        """Returns `[B]` int64: the player who acts (0 for a single player)."""
+        player = np.zeros(len(states), np.int64)
+        if self.law_function("mover") is not None:
+            self.kernel(BATCH, compiled).movers(self.packed, states.floats, states.ints, player)
+        return player
+
+    def random_actions(self, states: States, rng: np.random.Generator) -> np.ndarray:
+        """Draws an action per state uniformly among the legal ones: `[B]`, all at once `[B, M]`, continuous `[B, D]`.
+
+        Raises:
+            UsageError: some state has no legal action.
+        """
+        if self.continuous:
+            return rng.uniform(self.action_low, self.action_high, (len(states), len(self.action_low)))
+        legal = self.legal_actions(states)
+        if not legal.any(-1).all():
+            copy = int(np.argmin(legal.any(-1).reshape(len(states), -1).all(1)))
+            raise UsageError(f"{self.name} has no legal action at {self.unpack(states, copy)}")
+        # the largest of independent uniform numbers is equally likely to be any of the legal ones
+        chosen: np.ndarray = np.where(legal, rng.random(legal.shape), -1.0).argmax(-1)
+        return chosen
+
+    def observation_array(self, count: int, of_one: bool = False) -> np.ndarray:
+        """Returns an empty array kernels write observations to: `[B]` or `[n, B]`, batch axis last; wide ones `[B, n]`.
+
+        Where all players act at once there is an axis for them, `[M, B]`, `[n, M, B]`, `[B, M, n]`, unless the
+        observations are `of_one` player. `batch_first` gives it the shape users see.
+        """
+        shape = self.observation_space.shape
+        assert shape is not None
+        players = (self.players,) if self.simultaneous and not of_one else ()
+        dtype = self.observation_space.dtype
+        if self.is_wide():
+            return np.empty((count, *players, int(np.prod(shape))), dtype)
+        return np.empty((*shape, *players, count), dtype)
+
+    def batch_first(self, observations: np.ndarray) -> np.ndarray:
+        """Returns observations as kernels wrote them in the shape users see, `[B, ...]` or `[B, M, ...]` (a view)."""
+        if self.is_wide():
+            shape = self.observation_space.shape
+            assert shape is not None
+            return observations.reshape(*observations.shape[:-1], *shape)
+        return observations.T
+
+    def mask_array(self, count: int) -> np.ndarray:
+        """Returns `[B, A]` (all at once: `[B, M, A]`) bool, all True."""
+        players = (self.players,) if self.simultaneous else ()
+        return np.ones((count, *players, 1 if self.continuous else self.num_actions), np.bool_)
+
+    def _reward_array(self, count: int) -> np.ndarray:
+        return np.zeros(count if self.players == 1 else (self.players, count))
+
+    def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+        """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
+
+        Raises:
+            UsageError: wrong shape or dtype, out of range, or not a number; the first offending row is named.
+        """
+        array = np.asarray(actions)
+        if self.continuous:
+            shape: tuple[int, ...] = (count, len(self.action_low))
+        else:
+            shape = (count, self.players) if self.simultaneous else (count,)
+        if array.shape != shape:
+            raise UsageError(f"actions of shape {array.shape} for {self.name}", expected=f"shape {shape}")
+        if self.continuous:
+            if array.dtype.kind not in "fiu":
+                raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected="floating-point actions")
+            bad = ~((array >= self.action_low) & (array <= self.action_high))
+            if bad.any():
+                row, dim = np.argwhere(bad)[0]
+                raise UsageError(
+                    f"copy {row}: action {array[row].tolist()} for {self.name}",
+                    expected=f"entry {dim} within [{self.action_low[dim]}, {self.action_high[dim]}]",
+                )
+            return np.ascontiguousarray(array, np.float64)
+        if array.dtype.kind not in "iu":
+            raise UsageError(
+                f"actions of dtype {array.dtype} for {self.name}",
+                expected=f"integers from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
+            )
+        array = np.ascontiguousarray(array, np.int64)
+        # one comparison finds both ends: a negative number is huge as an unsigned one
+        bad = array.view(np.uint64) >= np.uint64(self.num_actions)
+        if bad.any():
+            row = int(np.argwhere(bad)[0][0])
+            raise UsageError(
+                f"copy {row}: action {array[row].tolist()} for {self.name}",
+                expected=f"an integer from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
+            )
+        return array
+
+    # ------------------------------------------------------------------------------------ one state, shown
+
+    @staticmethod
+    def draw(params: Any, purpose: Any, state: Any) -> Scene:
+        """Returns the state as a scene; by default a table of its fields."""
+        return default_scene(state._asdict(), "")
+
+    def describe_state(self, states: States, index: int = 0) -> str:
+        """Returns state number `index` in words."""
+        return type(self).describe(self.params, self.purpose, self.unpack(states, index))
+
+    def scene(self, states: States, index: int = 0) -> Scene:
+        """Returns state number `index` as a scene."""
+        return type(self).draw(self.params, self.purpose, self.unpack(states, index))
+
+    def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
+        """Returns where state number `index` is in its scene."""
+        return type(self).place(self.params, self.unpack(states, index))

@@ -1,0 +1,72 @@
+"""Uniform random play in compiled code: the floor of every comparison, and the speed of a law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from inscape.envs.law import streams
+from inscape.errors import UsageError
+
+if TYPE_CHECKING:
+    from inscape.envs.readers.batched import BatchedLaw
+
+PLAY = "inscape.envs.kernels.play"
+
+
+@dataclass(frozen=True)
+class RandomPlay:
+    """What came of it.
+
+    Attributes:
+        steps: steps taken, all copies together.
+        episodes: episodes that ended (by the law or the time limit).
+        mean_return: `[M]` mean undiscounted return of those, per player; NaN if none ended.
+        mean_length: steps per ended episode; those still running are left out of the return and spread over here.
+    """
+
+    steps: int
+    episodes: int
+    mean_return: np.ndarray
+    mean_length: float
+
+
+def random_play(
+    world: BatchedLaw,
+    num_envs: int,
+    steps: int,
+    seed: int,
+    max_episode_steps: int | None,
+    threads: int | None = None,
+    arithmetic: Literal["exact", "fast"] = "exact",
+) -> RandomPlay:
+    """Plays; see `World.random_play`. Same seed and number of copies, same lives, whatever the number of threads.
+
+    Raises:
+        UsageError: `num_envs` or `steps` is below 1.
+    """
+    if num_envs < 1 or steps < 1:
+        raise UsageError(f"num_envs = {num_envs}, steps = {steps}", expected="at least 1 of each")
+    world.require_probabilities()
+    if threads is None:
+        import numba
+
+        threads = numba.get_num_threads() if num_envs >= 1024 else 1
+    layout = world.layouts()[0]
+    floats = np.zeros((layout.num_floats, num_envs))
+    ints = np.zeros((layout.num_ints + 3, num_envs), np.int64)
+    ints[-3] = streams.stream_keys(seed, num_envs)
+    gained = np.zeros(num_envs if world.players == 1 else (world.players, num_envs))
+    returns = np.zeros((threads, world.players))
+    kernels = world.kernel(PLAY, arithmetic=arithmetic)
+    kernels.start(world.packed, floats, ints)
+    play = kernels.play_parallel if threads > 1 else kernels.play
+    episodes = play(
+        world.packed, floats, ints, gained, returns, np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps,
+        threads,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        mean = returns.sum(0) / np.float64(episodes)
+    return RandomPlay(num_envs * steps, int(episodes), mean, num_envs * steps / episodes if episodes else float("inf"))

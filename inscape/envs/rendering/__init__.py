@@ -1,0 +1,1 @@
+"""Scenes, and drawing them with pygame."""

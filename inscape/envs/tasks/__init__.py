@@ -1,0 +1,1 @@
+"""Tasks: what an agent is given to act in, of whatever origin."""

@@ -1,0 +1,405 @@
+"""Any PettingZoo environment as a task of several players: `resolve_task("pettingzoo:pettingzoo.classic.rps_v2")`.
+
+Parallel environments (all act at once) and AEC environments (in turn) give the arrays of our own worlds of several
+players, by a Python loop over copies. `Game` is one copy of either, played in turn: what opponents are met in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from inscape.envs.law.streams import copy_seeds
+from inscape.envs.registry import PETTINGZOO_PREFIX
+from inscape.envs.tasks.shared_policy import no_single_environment
+from inscape.envs.tasks.task import Autoreset, Task
+from inscape.errors import UsageError
+
+Array = np.ndarray
+SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+"""Spaces that are one array, for observations and for actions."""
+
+
+@dataclass(frozen=True, eq=False)
+class PettingZooTask(Task):
+    """A PettingZoo environment, named by its module: `pettingzoo:pettingzoo.classic.tictactoe_v3`.
+
+    It is read as a Parallel environment where the module has `parallel_env`, else as an AEC environment (`env`).
+    Arguments of either are `settings`. All players have the same spaces. Observations that are `{"observation",
+    "action_mask"}` are taken apart; a mask in the infos is used too.
+    """
+
+    @cached_property
+    def _maker(self) -> tuple[Callable[..., Any], bool]:
+        """What makes an environment, and whether all act at once in it."""
+        path = self.name.removeprefix(PETTINGZOO_PREFIX)
+        try:
+            module = importlib.import_module(path)
+        except ImportError as error:
+            raise UsageError(
+                f"{self.name} does not import: {error}",
+                expected="the module of a PettingZoo environment, and what it needs installed",
+                hint="pettingzoo:pettingzoo.classic.rps_v2",
+            ) from error
+        for name in ("parallel_env", "env"):
+            made = getattr(module, name, None)
+            if callable(made):
+                return made, name == "parallel_env"
+        raise UsageError(
+            f"the module {path} has neither parallel_env nor env",
+            expected="the module of a PettingZoo environment",
+            hint="pettingzoo:pettingzoo.classic.rps_v2",
+        )
+
+    def make(self, render_mode: str | None = None) -> Any:
+        """Returns one environment, Parallel if `simultaneous`, else AEC."""
+        # not every environment takes a render_mode
+        given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
+        try:
+            return self._maker[0](**given)
+        except TypeError as error:
+            raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
+
+    def make_in_turn(self, render_mode: str | None = None) -> Any:
+        """Returns one AEC environment; a Parallel one asks its players one after another, who see nothing new."""
+        env = self.make(render_mode)
+        if not self.simultaneous:
+            return env
+        from pettingzoo.utils.conversions import parallel_to_aec
+
+        return parallel_to_aec(env)
+
+    @cached_property
+    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
+        env, names = self.make(), self.player_names
+        spaces = [(_plain_space(env.observation_space(name)), env.action_space(name)) for name in names]
+        env.close()
+        for name, pair in zip(names, spaces, strict=True):
+            if pair != spaces[0]:
+                raise UsageError(
+                    f"{self.name}: {name} has the spaces {pair[0]}, {pair[1]}, and {names[0]} has "
+                    f"{spaces[0][0]}, {spaces[0][1]}",
+                    expected="the same for all players",
+                    hint="SuperSuit's pad_observations_v0 and pad_action_space_v0 make them so",
+                )
+        for what, space in zip(("observation", "action"), spaces[0], strict=True):
+            if not isinstance(space, SPACES):
+                raise UsageError(
+                    f"{self.name}: the {what} space {space}",
+                    expected="one array: Box, Discrete, MultiDiscrete or MultiBinary; for observations also a Dict of "
+                    '"observation" and "action_mask"',
+                    hint="wrap it in a module of your own, whose env() flattens it",
+                )
+        return spaces[0]
+
+    @cached_property
+    def player_names(self) -> tuple[str, ...]:
+        """The players' names, in PettingZoo's order."""
+        env = self.make()
+        names = tuple(getattr(env, "possible_agents", ()))
+        env.close()
+        if not names:
+            raise UsageError(
+                f"{self.name} has no possible_agents", expected="the names of all that may ever act, known beforehand"
+            )
+        return names
+
+    @property
+    def players(self) -> int:
+        """How many act."""
+        return len(self.player_names)
+
+    @property
+    def simultaneous(self) -> bool:
+        """Whether all players act at once."""
+        return self._maker[1]
+
+    def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Refuses: a Gymnasium environment has one player."""
+        raise no_single_environment(self)
+
+    def vector_env(
+        self, num_envs: int, autoreset: Autoreset = "same-step", render_mode: str | None = None
+    ) -> VectorEnv[Any, Any, Any]:
+        """Returns `num_envs` copies, arrays as those of our own worlds of several players; a Python loop over them."""
+        return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
+
+
+class ForeignVectorEnv(VectorEnv[Any, Any, Any], ABC):
+    """Copies of a PettingZoo environment: what is the same for Parallel and AEC environments.
+
+    Args:
+        task: what to make copies of.
+        num_envs: B.
+        autoreset: `"same-step"` (last observations in `infos["final_obs"]`) or `"next-step"`.
+        rows: how many rows of observations, masks and actions a copy has: `()` for one, `(M,)` for M.
+    """
+
+    def __init__(self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, rows: tuple[int, ...]) -> None:
+        self.task, self.num_envs = task, num_envs
+        self._same_step = autoreset == "same-step"
+        mode = AutoresetMode.SAME_STEP if self._same_step else AutoresetMode.NEXT_STEP
+        self.metadata = {"autoreset_mode": mode, "render_modes": []}
+        self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
+        shape = num_envs, *rows
+        for name in ("observation_space", "action_space"):
+            space: gym.Space[Any] = getattr(self, f"single_{name}")
+            for count in reversed(shape):
+                space = batch_space(space, count)
+            setattr(self, name, space)
+        observation = self.single_observation_space
+        self._seen = np.zeros((*shape, *(observation.shape or ())), observation.dtype)
+        self._mask = np.ones((*shape, max(1, number_of_actions(task))), np.bool_)
+        self._restricts = False
+        self._ended = np.zeros(num_envs, np.bool_)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on.
+
+        Args:
+            seed: of all copies.
+            options: `"first_copy"`: how many copies other processes have before these.
+        """
+        first = int((options or {}).get("first_copy", 0))
+        seeds = [None] * self.num_envs if seed is None else copy_seeds(seed, self.num_envs, first)
+        for copy, own in enumerate(seeds):
+            self._begin(copy, own)
+        self._ended[:] = False
+        return self._seen.copy(), self._info()
+
+    def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+        rewards = np.zeros((self.num_envs, self.task.players))
+        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+        for copy in range(self.num_envs):
+            if self._ended[copy]:
+                self._begin(copy)
+            else:
+                terminated[copy], truncated[copy] = self._step(copy, actions[copy], rewards[copy])
+        self._ended = terminated | truncated
+        final: dict[str, Any] = {}
+        if self._same_step and self._ended.any():
+            final = {"final_obs": self._seen.copy(), "_final_obs": self._ended.copy()}
+            for ended in np.flatnonzero(self._ended).tolist():
+                self._begin(ended)
+            self._ended[:] = False
+        return self._seen.copy(), rewards, terminated, truncated, self._info() | final
+
+    @abstractmethod
+    def _begin(self, copy: int, seed: int | None = None) -> None:
+        """Begins an episode in a copy."""
+
+    @abstractmethod
+    def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
+        """Steps one copy; writes rewards `[M]`; returns whether the task itself ended, and whether time did."""
+
+    def _look(self, at: int | tuple[int, int], seen: Any, info: dict[str, Any]) -> None:
+        """Notes what is observed and legal in a row."""
+        seen, mask = taken_apart(self.task, seen, info)
+        self._seen[at] = seen
+        self._mask[at] = True if mask is None else mask
+        self._restricts |= mask is not None
+
+    def _info(self) -> dict[str, Any]:
+        return {"action_mask": self._mask.copy()} if self._restricts else {}
+
+
+class ParallelVectorEnv(ForeignVectorEnv):
+    """Copies of a PettingZoo Parallel environment: observations `[B, M, ...]`, rewards `[B, M]`, masks `[B, M, A]`.
+
+    Who leaves early observes zeros, gets nothing and is not asked, until the episode ends for all; it ends by time
+    (`truncated`) if anybody's does.
+    """
+
+    def __init__(
+        self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, render_mode: str | None = None
+    ) -> None:
+        super().__init__(task, num_envs, autoreset, (task.players,))
+        self.copies = [task.make(render_mode) for _ in range(num_envs)]
+
+    def _begin(self, copy: int, seed: int | None = None) -> None:
+        self._look_at_all(copy, *self.copies[copy].reset(seed=seed))
+
+    def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
+        env, names = self.copies[copy], self.task.player_names
+        chosen = {name: _as_given(actions[m]) for m, name in enumerate(names) if name in env.agents}
+        observations, gained, ended, late, infos = env.step(chosen)
+        self._look_at_all(copy, observations, infos)
+        for m, name in enumerate(names):
+            rewards[m] = gained.get(name, 0.0)
+        if env.agents and not all(ended.get(name, False) or late.get(name, False) for name in chosen):
+            return False, False
+        by_time = any(late.get(name, False) and not ended.get(name, False) for name in chosen)
+        return not by_time, by_time
+
+    def _look_at_all(self, copy: int, observations: dict[str, Any], infos: dict[str, Any]) -> None:
+        for m, name in enumerate(self.task.player_names):
+            if name in observations:
+                self._look((copy, m), observations[name], infos.get(name, {}))
+            else:
+                self._seen[copy, m], self._mask[copy, m] = 0, True
+
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy draws."""
+        return tuple(env.render() for env in self.copies)
+
+    def close(self, **kwargs: Any) -> None:
+        for env in self.copies:
+            env.close()
+
+
+class TurnsVectorEnv(ForeignVectorEnv):
+    """Copies of a PettingZoo AEC environment: observations `[B, ...]`, masks `[B, A]` and actions `[B, ...]` of who is
+    to move (`infos["mover"]` `[B]`), rewards `[B, M]`.
+
+    A player's reward comes when PettingZoo tells it: at its own next turn, or at its end. Who leaves early is asked no
+    more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
+    """
+
+    def __init__(
+        self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, render_mode: str | None = None
+    ) -> None:
+        super().__init__(task, num_envs, autoreset, ())
+        self.games = [Game(task, render_mode) for _ in range(num_envs)]
+
+    def _begin(self, copy: int, seed: int | None = None) -> None:
+        self.games[copy].begin(seed)
+        self._look(copy, self.games[copy].seen, self.games[copy].info)
+
+    def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
+        game = self.games[copy]
+        game.act(actions)
+        rewards[:] = game.collected()
+        self._look(copy, game.seen, game.info)
+        by_time = bool((game.truncated & ~game.terminated).any())
+        return game.over and not by_time, game.over and by_time
+
+    def _info(self) -> dict[str, Any]:
+        return super()._info() | {"mover": np.array([game.mover for game in self.games])}
+
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy draws."""
+        return tuple(game.env.render() for game in self.games)
+
+    def close(self, **kwargs: Any) -> None:
+        for game in self.games:
+            game.close()
+
+
+class Game:
+    """One copy of a PettingZoo environment, played in turn as AEC has it.
+
+    Whoever's part is over is stepped with None here, so that always a living player is to move.
+
+    Args:
+        task: what it is a copy of.
+        render_mode: the environment's, for it to draw itself.
+
+    Attributes:
+        mover: who is to move; of a game that is over, who was told of it last.
+        seen, info: what that player observes and is told, as the environment gives them.
+        over: whether everybody's part is.
+        terminated, truncated: `[M]` bool: whose part is over, and how.
+        last: what each player observed at the end of its part.
+    """
+
+    def __init__(self, task: PettingZooTask, render_mode: str | None = None) -> None:
+        self.task, self.env = task, task.make_in_turn(render_mode)
+        self._number = {name: m for m, name in enumerate(task.player_names)}
+
+    def begin(self, seed: int | None = None) -> None:
+        """Begins a game."""
+        self.env.reset(seed=seed)
+        self._gained = np.zeros(len(self._number))
+        self.terminated, self.truncated = np.zeros((2, len(self._number)), np.bool_)
+        self.last: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._settle()
+        if self.over:
+            raise UsageError(f"an episode of {self.task.name} is over before anybody has acted")
+
+    def act(self, action: Any) -> None:
+        """Takes the action of who is to move.
+
+        Raises:
+            UsageError: a player left without being told of its end, or came who is not among `possible_agents`.
+        """
+        before = list(self.env.agents)
+        self.env.step(_as_given(action))
+        missing = [name for name in before if name not in self.env.agents]
+        if missing:
+            raise UsageError(
+                f"{self.task.name}: {missing[0]} is gone from `agents` without a last turn",
+                expected="terminations or truncations set, the last reward told by last(), and step(None) then",
+                hint="pettingzoo.test.api_test checks it",
+            )
+        self._settle()
+
+    def _settle(self) -> None:
+        """Takes in what the next living player sees and has gained, and the ends of those before."""
+        env, self.over = self.env, False
+        while env.agents:
+            seen, gained, terminated, truncated, info = env.last()
+            if env.agent_selection not in self._number:
+                raise UsageError(
+                    f"{self.task.name}: {env.agent_selection} is to act",
+                    expected=f"one of its possible_agents {', '.join(self._number)}",
+                )
+            self.mover, self.seen, self.info = self._number[env.agent_selection], seen, info
+            self._gained[self.mover] += gained
+            if not (terminated or truncated):
+                return
+            self.terminated[self.mover], self.truncated[self.mover] = terminated, truncated
+            self.last[self.mover] = seen, info
+            env.step(None)
+        self.over = True
+
+    def collected(self) -> Array:
+        """Returns `[M]` what the players were told to have gained since the last call."""
+        gained, self._gained = self._gained, np.zeros(len(self._number))
+        return gained
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self.env.close()
+
+
+def number_of_actions(task: Task) -> int:
+    """Returns A; 0 where actions are not Discrete."""
+    return int(task.action_space.n) if isinstance(task.action_space, gym.spaces.Discrete) else 0
+
+
+def taken_apart(task: Task, seen: Any, info: dict[str, Any]) -> tuple[Any, Array | None]:
+    """Returns the observation without its mask, and the mask `[A]` bool, or None where there is none.
+
+    Raises:
+        UsageError: the observation, or the mask, is not of its space's shape.
+    """
+    mask = info.get("action_mask")
+    if isinstance(seen, dict):
+        seen, mask = seen["observation"], seen.get("action_mask", mask)
+    for what, array, shape in (
+        ("an observation", seen, task.observation_space.shape),
+        ("a mask", mask, (number_of_actions(task),)),
+    ):
+        if array is not None and np.shape(array) != (shape or ()) and (what != "a mask" or shape != (0,)):
+            raise UsageError(f"{what} of {task.name} of shape {np.shape(array)}", expected=f"{shape or ()}")
+    if mask is None or not number_of_actions(task):
+        return seen, None
+    # nothing is legal for one whose part is over: nobody asks it
+    return seen, np.asarray(mask, np.bool_) | (not np.any(mask))
+
+
+def _as_given(action: Any) -> Any:
+    return int(action) if np.ndim(action) == 0 else action
+
+
+def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:
+    return space["observation"] if isinstance(space, gym.spaces.Dict) and "observation" in space.spaces else space

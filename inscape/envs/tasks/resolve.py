@@ -1,0 +1,97 @@
+"""From a name to a task: worlds, files, Gymnasium and PettingZoo environments, pictures."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from inscape.envs.loading import load_class
+from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, find_spec, gymnasium_spec, make_world, world_specs
+from inscape.envs.tasks.task import Task
+from inscape.errors import UsageError, closest
+
+if TYPE_CHECKING:
+    pass
+
+
+def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
+    """Returns the settings of one of our worlds: name → (annotation, default, what it is)."""
+    if name.startswith(PIXELS_PREFIX):
+        from inscape.envs.tasks.pixels import DEFAULTS
+
+        docs = {"pixels": "Pixels of each side of a picture.", "frames": "Frames stacked, the last of them now."}
+        return {
+            **{key: (int, DEFAULTS[key], docs[key]) for key in docs},
+            **world_settings(name.removeprefix(PIXELS_PREFIX)),
+        }
+    spec = find_spec(name)
+    if spec is None:
+        return {}
+    cls = load_class(spec.entry, "world")
+    docs = _argument_docs(inspect.getdoc(cls) or "")
+    hints = inspect.get_annotations(cls.setup, eval_str=True) if cls.setting_parameters() else {}
+    return {
+        key: (hints.get(key, parameter.annotation), spec.settings.get(key, parameter.default), docs.get(key, ""))
+        for key, parameter in cls.setting_parameters().items()
+    }
+
+
+def _argument_docs(text: str) -> dict[str, str]:
+    """Returns name → description from the `Args:` section of a docstring."""
+    section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", text, re.MULTILINE)
+    docs: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines() if section else []:
+        match = re.match(r"    (\w[\w, ]*): (.+)", line)
+        if match and not line.startswith("     "):
+            names = [name.strip() for name in match[1].split(",")]
+            docs.update(dict.fromkeys(names, match[2]))
+        else:
+            docs.update({name: f"{docs[name]} {line.strip()}" for name in names})
+    return docs
+
+
+def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, a PettingZoo
+    environment (`pettingzoo:pettingzoo.classic.rps_v2`), or a world of ours seen as pictures (`pixels:WORLD`).
+
+    Raises:
+        UsageError: unknown name, setting or value.
+    """
+    given = dict(settings or {})
+    if name.startswith(PIXELS_PREFIX):
+        from inscape.envs.tasks.pixels import DEFAULTS, pixel_task
+
+        own = {key: given.pop(key) for key in DEFAULTS if key in given}
+        return pixel_task(resolve_task(name.removeprefix(PIXELS_PREFIX), given), own)
+    spec = find_spec(name)
+    if spec is not None:
+        world = make_world(name, **given)
+        full = name if ":" in name else spec.name
+        return Task(full, world, given, world.max_episode_steps)
+    if name.startswith(PETTINGZOO_PREFIX):
+        from inscape.envs.tasks.pettingzoo import PettingZooTask
+
+        theirs = PettingZooTask(name, None, given, None)
+        _ = theirs.observation_space  # a missing package or a wrong setting is reported here
+        return theirs
+    registered = gymnasium_spec(name)
+    if registered is None:
+        ours = [s.name for s in world_specs()]
+        raise UsageError(
+            f"no world named {name!r}",
+            expected="one of our worlds, a Gymnasium id, or file.py:Class",
+            hint=closest(name, [*ours, *gym.registry]) + "; inscape list worlds",
+        )
+    task = Task(name, None, given, registered.max_episode_steps)
+    task.env().close()  # a missing package or a wrong setting is reported here
+    return task
+
+
+def task_from_json(data: Mapping[str, Any]) -> Task:
+    """Returns the task that `Task.to_json` described."""
+    return resolve_task(data["name"], dict(data.get("settings", {})))

@@ -1,0 +1,107 @@
+"""The command that trains a run again, from its settings: the inverse of what `arguments` reads."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from inscape.errors import UsageError
+from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.train import TrainArguments
+from inscape.experiments.runs.run import differing
+from inscape.experiments.runs.training import settings_as_json
+
+if TYPE_CHECKING:
+    from inscape.experiments.runs.run import Run, RunSettings
+
+USUAL = TrainArguments(agent="", task="")
+"""What `inscape train` does when nobody says otherwise."""
+
+
+def train_line(run: Run) -> str:
+    """Returns the line that trains a run again, into a folder of its name: with what differs from the usual.
+
+    The line is read back as the command reads it. Where it would not say the same (a map as rows of text, an agent
+    whose settings have no names), a line of Python does.
+    """
+    from inscape.world_models.networks.device import has_cuda
+
+    s = run.settings
+    words = [s.agent, str(s.task.get("name", "")), "--steps", str(s.steps), "--seed", str(s.seed)]
+    if s.device != ("cuda" if has_cuda() else "cpu"):
+        words += ["--device", s.device]
+    if s.evaluate_every != max(1, s.steps // 10):
+        words += ["--evaluate-every", str(s.evaluate_every)]
+    if s.evaluate_episodes != USUAL.evaluate_episodes:
+        words += ["--evaluate-episodes", str(s.evaluate_episodes)]
+    if (final := _final_episodes(run)) != USUAL.final_episodes:
+        words += ["--final-episodes", str(final)]
+    try:
+        words += _settings_words(s)
+        same = _read_back(words, s)
+    except UsageError:  # the agent's file has gone, say
+        same = False
+    if not same:
+        code = _python(s, str(run.path))
+        return f"python -c {shlex.quote(code)}" if set(code) & set('"$`!\\') else f'python -c "{code}"'
+    return shlex.join(["inscape", "train", *words, "--out", str(run.path)])
+
+
+def _final_episodes(run: Run) -> int:
+    path = run.path / "evaluation.json"
+    return int(json.loads(path.read_text()).get("episodes", 0)) if path.is_file() else USUAL.final_episodes
+
+
+def _settings_words(s: RunSettings) -> list[str]:
+    """Returns the options of an agent's and of a world's settings that differ from what they are by default."""
+    groups = args.settings_groups(TrainArguments, s.agent, str(s.task["name"]))
+    words: list[str] = []
+    if "settings" in groups:
+        default = groups["settings"][1]
+        prefix = "agent." if args.needs_prefix(TrainArguments, default) else ""
+        changed = {name.split(".")[0] for name in differing(settings_as_json(default), s.agent_settings)}
+        words += [
+            w for name, value in s.agent_settings.items() if name in changed for w in _option(prefix + name, value)
+        ]
+    return words + [word for name, value in s.task["settings"].items() for word in _option(f"world.{name}", value)]
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        head, dot, last = option.removeprefix("--").rpartition(".")
+        return [option if value else f"--{head}{dot}no-{last}"]
+    if isinstance(value, Mapping):
+        return [option, *(str(word) for pair in value.items() for word in pair)]
+    if isinstance(value, list | tuple):
+        return [option, *map(str, value)]
+    return [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
+
+
+def _read_back(words: Sequence[str], s: RunSettings) -> bool:
+    """Returns whether `inscape train` understands these words as the settings of the run."""
+    groups = args.settings_groups(TrainArguments, s.agent, str(s.task["name"]))
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            given = args.parse("train", TrainArguments, words, groups)
+    except SystemExit:
+        return False
+    understood = settings_as_json(getattr(given, "settings", None))
+    own = {name: understood[name] for name in s.agent_settings if name in understood}  # older runs have fewer
+    return not differing(own, s.agent_settings) and not differing(
+        args.changed_world_settings(given), s.task["settings"]
+    )
+
+
+def _python(s: RunSettings, out: str) -> str:
+    settings = f", settings={s.agent_settings!r}" if s.agent_settings else ""
+    return (
+        "from math import inf, nan; from inscape.envs.tasks.resolve import task_from_json; "
+        "from inscape.experiments.runs.training import train; "
+        f"train({s.agent!r}, task_from_json({s.task!r}), {s.steps}, seed={s.seed}, device={s.device!r}, out={out!r}"
+        f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes})"
+    )

@@ -1,0 +1,58 @@
+"""The arguments of `inscape train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+Device = Literal["auto", "cpu", "cuda"]
+Steps = Annotated[int | None, arg(metavar="N")]
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Trains an agent in a world; AGENT and WORLD come first, their settings after them.
+
+    AGENT is a name (inscape list agents), file.py:Class or package.module:Class.
+    WORLD is a name (inscape list worlds), any Gymnasium id, or file.py:Class.
+
+    Examples:
+      inscape train ppo CartPole
+      inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
+      inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
+      inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
+      inscape train ppo CartPole --help          lists the settings of both
+    """
+
+    agent: Annotated[Positional[str], arg(metavar="AGENT")]
+    """The agent."""
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world."""
+
+    steps: Steps = None
+    """Environment steps in total; without it, what is known to do for this agent and world."""
+
+    seed: int = 0
+    """Seed of everything random."""
+
+    device: Device = "auto"
+    """Where tensors live."""
+
+    out: Annotated[str | None, arg(metavar="DIR")] = None
+    """The run folder; without it, a fresh one under runs/."""
+
+    resume: bool = False
+    """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
+    newest run."""
+
+    evaluate_every: Steps = None
+    """Steps between two points of the learning curve; 0 for none; without it, ten points."""
+
+    evaluate_episodes: int = 10
+    """Episodes of each of these evaluations."""
+
+    final_episodes: int = 100
+    """Episodes of the evaluation at the end; 0 for none."""

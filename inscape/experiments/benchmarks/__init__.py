@@ -1,0 +1,1 @@
+"""`inscape bench`."""

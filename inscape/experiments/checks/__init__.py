@@ -1,0 +1,1 @@
+"""`inscape check`: the contracts of worlds, agents and environments."""

@@ -1,0 +1,1 @@
+"""Watching, playing, video, the gallery."""

@@ -1,0 +1,379 @@
+"""Watching agents at work, or recorded episodes: a window where there is a display, else a video file."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.envs.law.streams import copy_seeds
+from inscape.envs.rendering.rasterizer import (
+    Window,
+    has_display,
+    load_pygame,
+    pixel_size,
+    render_caption,
+    render_scene,
+    shrink,
+)
+from inscape.envs.tasks.pettingzoo import PettingZooTask
+from inscape.envs.tasks.resolve import task_from_json
+from inscape.errors import UsageError
+from inscape.experiments.runs.progress import Progress
+from inscape.experiments.viewing.video import VideoWriter
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
+
+DEFAULT_FOLDER = Path("runs/watch")
+
+MAX_TILES = 64
+"""Copies side by side; more could not be told apart."""
+
+HOLD_SECONDS = 0.8
+"""How long the end of an episode stays in view."""
+
+
+def watch(
+    agent: Any,
+    task: Task,
+    seed: int = 0,
+    episodes: int = 1,
+    save: str | Path | None = None,
+    copies: int = 1,
+    fps: float | None = None,
+    size: int = 480,
+) -> Path | None:
+    """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
+
+    Worlds of ours are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
+    as many copies; other environments draw themselves as they are played, those of several players as the recorded
+    episodes are played again.
+
+    Args:
+        agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
+            that acts for all.
+        task: what to act in.
+        seed: seed of the environment's chance.
+        episodes: how many; raised to `copies` if smaller.
+        save: an .mp4 or .gif, or a folder for pictures. None opens a window where there is a display (Esc or q closes
+            it), and writes `runs/watch/<task>-<agent>.mp4` where there is none.
+        copies: episodes shown side by side, at most 64.
+        fps: frames per second; None suits the task: its own `render_fps`, 5 in worlds of discrete states, else 30.
+        size: width of the picture in pixels.
+
+    Returns:
+        The file, or None after a window.
+
+    Raises:
+        UsageError: a file type that is not known, an environment that cannot draw itself, or numbers out of range.
+    """
+    from inscape.agents.adapters import as_agent
+
+    _require_sizes(episodes, copies, size)
+    agents = [as_agent(one) for one in (agent if isinstance(agent, list | tuple) else [agent])]
+    count = max(episodes, copies)
+
+    def record() -> list[Trajectory]:
+        from inscape.agents.rollout import rollout
+
+        return rollout(agents if len(agents) > 1 else agents[0], task, count, seed, max_copies=copies)
+
+    pace = fps if fps is not None else natural_fps(task)
+    film = _Film(task, copies, size, pace, record, agents[0], seed, count)
+    return _show(film, ",".join(one.name for one in agents), save)
+
+
+def replay(
+    trajectories: Sequence[Trajectory],
+    save: str | Path | None = None,
+    copies: int = 1,
+    fps: float | None = None,
+    size: int = 480,
+) -> Path | None:
+    """Shows recorded episodes as `watch` does; returns the file, or None after a window.
+
+    Raises:
+        UsageError: as `watch`; or nothing was recorded that could be drawn (no states, or episodes of several tasks).
+    """
+
+    _require_sizes(len(trajectories), copies, size)
+    tasks = {repr(trajectory.task) for trajectory in trajectories}
+    if len(tasks) > 1 or not trajectories[0].task:
+        raise UsageError(f"episodes of {len(tasks)} tasks", expected="episodes of one task, with its name")
+    task = task_from_json(trajectories[0].task)
+    if task.world is None or any(trajectory.states is None for trajectory in trajectories):
+        raise UsageError(
+            f"the recorded episodes of {task.name} hold no states to draw",
+            expected="episodes in a world of ours; other environments draw themselves only while they are played",
+            hint=f"inscape watch AGENT {task.name}",
+        )
+    pace = fps if fps is not None else natural_fps(task)
+    return _show(_Film(task, copies, size, pace, lambda: list(trajectories)), trajectories[0].agent, save)
+
+
+def _require_sizes(episodes: int, copies: int, size: int) -> None:
+    if not 1 <= copies <= MAX_TILES or episodes < 1 or size < 64:
+        raise UsageError(
+            f"{episodes} episodes, {copies} copies, {size} pixels",
+            expected=f"at least 1 episode, 1 to {MAX_TILES} copies, at least 64 pixels",
+        )
+
+
+def _show(film: _Film, agent: str, save: str | Path | None) -> Path | None:
+    if save is None and has_display():
+        window = Window(f"{agent} in {film.task.name}", fps=film.fps)
+        for frame in film.frames():
+            if not window.show_frame(frame):
+                break
+        window.close()
+        return None
+    path = Path(save) if save is not None else DEFAULT_FOLDER / f"{_file_name(f'{film.task.name}-{agent}')}.mp4"
+    with VideoWriter(path, film.fps) as video:
+        for frame in film.frames():
+            video.add(frame)
+    return path
+
+
+def natural_fps(task: Task) -> float:
+    """Returns a pace that suits the eye: slow where states jump, the environment's own where it names one."""
+    if task.world is not None:
+        return 30.0 if task.world.layouts()[0].num_floats else 5.0
+    env = task.make() if isinstance(task, PettingZooTask) else task.env()
+    pace = env.metadata.get("render_fps") or 30.0
+    env.close()
+    return float(min(60.0, pace))
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text.replace(".py:", "-"))
+
+
+@dataclass(frozen=True)
+class _Film:
+    """What is shown: an iterator of frames of one size, `copies` tiles each.
+
+    Attributes:
+        record: returns the episodes of a world of ours.
+        agent, seed, episodes: who plays an environment that draws itself.
+    """
+
+    task: Task
+    copies: int
+    size: int
+    fps: float
+    record: Callable[[], list[Trajectory]]
+    agent: Any = None
+    seed: int = 0
+    episodes: int = 1
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Returns the frames, one `[H, W, 3]` at a time."""
+        if self.task.world is not None:
+            made = self._world_tiles()
+        elif isinstance(self.task, PettingZooTask):
+            made = self._players_tiles(self.task)
+        else:
+            made = self._environment_tiles()
+        places = 0
+        for tiles in made:
+            places = max(places, len(tiles))  # the last round may show fewer
+            yield _grid(tiles, places)
+
+    @property
+    def tile_width(self) -> int:
+        return max(48, self.size // math.ceil(math.sqrt(self.copies)))
+
+    @property
+    def hold(self) -> int:
+        return max(1, round(self.fps * HOLD_SECONDS))
+
+    # worlds of ours: first recorded, then drawn ---------------------------------------------------------------------
+
+    def _world_tiles(self) -> Iterator[list[np.ndarray]]:
+        recorded = self.record()
+        total, done = sum(len(t) + 1 for t in recorded), 0
+        with Progress("Drawing", total) as progress:
+            for first in range(0, len(recorded), self.copies):
+                shown = recorded[first : first + self.copies]
+                longest = max(len(t) for t in shown)
+                for step in range(longest + self.hold):
+                    yield [self._draw(t, min(step, len(t))) for t in shown]
+                    done += sum(step <= len(t) for t in shown)
+                    progress.update(done)
+
+    def _draw(self, trajectory: Trajectory, t: int) -> np.ndarray:
+        world = self.task.world
+        assert world is not None
+        assert trajectory.states is not None
+        scene = world.scene(trajectory.states, t)
+        return self._told(trajectory, t, render_scene(scene, *pixel_size(scene, self.tile_width)))
+
+    def _told(self, trajectory: Trajectory, t: int, frame: np.ndarray) -> np.ndarray:
+        """Returns the frame with what a recorded episode says of its step t."""
+        if t == len(trajectory):
+            words = "terminated" if trajectory.terminated else "truncated"
+        else:
+            words = _action_text(self.task, trajectory.actions[t])
+        rewards = trajectory.rewards
+        return _captioned(frame, t, words, np.zeros_like(rewards[0]) if t == 0 else rewards[t - 1], rewards[:t].sum(0))
+
+    # several players elsewhere: first recorded, then played again with the same seeds and actions, drawing ------------
+
+    def _players_tiles(self, task: PettingZooTask) -> Iterator[list[np.ndarray]]:
+        load_pygame()
+        recorded = self.record()
+        envs = [task.vector_env(1, "next-step", "rgb_array") for _ in recorded[: self.copies]]
+        try:
+            for env, seed in zip(envs, copy_seeds(self.seed, len(envs)), strict=True):
+                env.reset(seed=seed)
+            with Progress("Drawing", len(recorded)) as progress:
+                for first in range(0, len(recorded), self.copies):
+                    shown = recorded[first : first + self.copies]
+                    if first:
+                        for env, trajectory in zip(envs, shown, strict=False):
+                            env.step(trajectory.actions[:1])  # begins the next episode, whatever the action
+                    tiles = [self._drawn(env, trajectory, 0) for env, trajectory in zip(envs, shown, strict=False)]
+                    yield list(tiles)
+                    for step in range(1, max(len(t) for t in shown) + 1):
+                        for k, trajectory in enumerate(shown):
+                            if step <= len(trajectory):
+                                envs[k].step(trajectory.actions[step - 1 : step])
+                                tiles[k] = self._drawn(envs[k], trajectory, step)
+                        yield list(tiles)
+                    yield from itertools.repeat(tiles, self.hold)
+                    progress.update(first + len(shown))
+        finally:
+            for env in envs:
+                env.close()
+
+    def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> np.ndarray:
+        frames = env.render()
+        assert frames is not None
+        return self._told(trajectory, t, shrink(_picture(self.task, frames[0]), self.tile_width))
+
+    # other environments: drawn as they are played -------------------------------------------------------------------
+
+    def _environment_tiles(self) -> Iterator[list[np.ndarray]]:
+        load_pygame()  # as an environment does in its own way: without a display, this way makes no noise
+        with Progress("Playing", self.episodes) as progress:
+            for first in range(0, self.episodes, self.copies):
+                count = min(self.copies, self.episodes - first)
+                seats = [_Seat(self.task, self.seed + first + i, self.tile_width) for i in range(count)]
+                try:
+                    yield from self._play(seats)
+                finally:
+                    for seat in seats:
+                        seat.env.close()
+                progress.update(first + count)
+
+    def _play(self, seats: Sequence[_Seat]) -> Iterator[list[np.ndarray]]:
+        from inscape.agents.batches import stacked
+        from inscape.agents.vector_actor import AgentInCopies, check_actions
+
+        player = AgentInCopies(self.agent, len(seats))
+        for step in itertools.count():
+            acting = [i for i, seat in enumerate(seats) if not seat.ending]
+            if not acting:
+                break
+            masks = [seats[i].mask for i in acting]
+            mask = None if masks[0] is None else np.stack([m for m in masks if m is not None])
+            observations = stacked([seats[i].observation for i in acting])
+            chosen = player.act(observations, mask, np.array(acting))
+            space = seats[0].env.action_space
+            actions = check_actions(chosen, space, np.array(acting), agent=self.agent.name, step=step, action_mask=mask)
+            chosen_by = dict(zip(acting, actions, strict=True))
+            yield [seat.picture(chosen_by.get(i)) for i, seat in enumerate(seats)]
+            for i, action in chosen_by.items():
+                seats[i].step(action)
+            player.earned(np.array([0.0 if i not in chosen_by else seat.reward for i, seat in enumerate(seats)]))
+        for _ in range(self.hold):
+            yield [seat.picture(None) for seat in seats]
+
+
+class _Seat:
+    """One running copy of an ordinary Gymnasium environment, with what its caption says."""
+
+    def __init__(self, task: Task, seed: int, width: int) -> None:
+        self.task, self.width = task, width
+        self.env = task.env(render_mode="rgb_array")
+        self.observation, info = self.env.reset(seed=seed)
+        self.mask: np.ndarray | None = info.get("action_mask")
+        self.steps, self.reward, self.total, self.ending = 0, 0.0, 0.0, ""
+
+    def step(self, action: Any) -> None:
+        discrete = np.ndim(action) == 0
+        self.observation, reward, terminated, truncated, info = self.env.step(int(action) if discrete else action)
+        self.mask = info.get("action_mask")
+        self.steps, self.reward, self.total = self.steps + 1, float(reward), self.total + float(reward)
+        self.ending = "terminated" if terminated else "truncated" if truncated else ""
+
+    def picture(self, action: Any) -> np.ndarray:
+        frame = _picture(self.task, self.env.render())
+        words = self.ending if action is None else _action_text(self.task, action)
+        return _captioned(shrink(frame, self.width), self.steps, words, self.reward, self.total)
+
+
+# ----------------------------------------------------------------------------------------------------------- pictures
+
+
+def _picture(task: Task, frame: Any) -> np.ndarray:
+    """Returns what an environment drew.
+
+    Raises:
+        UsageError: it is no picture `[H, W, 3]`.
+    """
+    if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
+        raise UsageError(
+            f"{task.name} drew {type(frame).__name__}",
+            expected='an environment with render_mode="rgb_array"',
+            hint="evaluate it instead: inscape evaluate",
+        )
+    return frame
+
+
+def _action_text(task: Task, action: Any) -> str:
+    if task.simultaneous and np.ndim(action) == 1 and task.action_names:
+        start = int(getattr(task.action_space, "start", 0))
+        return " + ".join(task.action_names[int(a) - start] for a in action)
+    if np.ndim(action) == 0 and task.action_names:
+        start = int(getattr(task.action_space, "start", 0))
+        return task.action_names[int(action) - start]
+    return " ".join(f"{number:.2f}" for number in np.ravel(action)[:6])
+
+
+def _captioned(frame: np.ndarray, step: int, action: str, reward: Any, total: Any) -> np.ndarray:
+    """Returns the frame above a bar that says: step, action (taken next), reward (just received), return so far.
+
+    Several players' returns stand beside each other, and their rewards are left out.
+    """
+    words = [f"step {step}", action]
+    if np.ndim(total) == 0:
+        words.append(f"reward {reward:.4g}")
+    words.append("return " + " ".join(f"{number:.4g}" for number in np.ravel(total)))
+    width = frame.shape[1]
+    return np.concatenate([frame, render_caption(words, width, max(14, min(28, round(width * 0.06))))])
+
+
+def _grid(tiles: Sequence[np.ndarray], places: int) -> np.ndarray:
+    """Returns tiles in rows, about square, with room for `places`, on a dark ground; smaller tiles are padded."""
+    if places == 1:
+        return tiles[0]
+    columns = math.ceil(math.sqrt(places))
+    rows = math.ceil(places / columns)
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    gap = 4
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 30, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return sheet

@@ -1,0 +1,1 @@
+"""Observers: forward filters over minds."""

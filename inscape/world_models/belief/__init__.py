@@ -1,0 +1,1 @@
+"""Beliefs over states that are not observed."""

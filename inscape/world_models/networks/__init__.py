@@ -1,0 +1,1 @@
+"""Networks, encoders and replay memory, for learned models, searches and agents alike."""

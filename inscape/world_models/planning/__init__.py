@@ -1,0 +1,1 @@
+"""Planners: they take a model, never an environment."""

@@ -1,0 +1,309 @@
+"""Exact planning in tables: value iteration with a certificate, its soft kin, and policy evaluation.
+
+Sources: Bellman (1957), "Dynamic Programming"; evaluating the greedy policy between sweeps: Puterman & Shin (1978),
+"Modified policy iteration algorithms for discounted Markov decision problems", Management Science 24(11);
+Gauss–Seidel sweeps and the weighted sup-norm certificate: Bertsekas (2012), "Dynamic Programming and Optimal Control"
+II, sections 2.2 and 3.3; maximum-entropy backup: Ziebart (2010), "Modeling purposeful adaptive behavior with the
+principle of maximum causal entropy", section 5.2; that the Boltzmann-policy backup need not contract: Asadi & Littman
+(2017), ICML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from inscape.errors import UsageError
+from inscape.world_models.planning.choice import boltzmann_log_probs, check_beta
+from inscape.world_models.tabular.model import TabularModel, as_tabular
+
+Backup = Literal["soft-eval", "maxent", "hard"]
+BACKUPS: tuple[Backup, ...] = ("soft-eval", "maxent", "hard")
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What value iteration found.
+
+    Attributes:
+        values: `[S]` float64, 0 in terminal states.
+        q_values: `[S, A]` float64 one-step look-ahead from `values`; −inf where illegal.
+        error_bound: certifies max |values − V*| ≤ error_bound, rounding included; infinite where nothing is certified
+            (the `"soft-eval"` backup).
+        iterations: sweeps over all states and actions.
+        residual: largest change of a value in the last sweep.
+    """
+
+    values: np.ndarray
+    q_values: np.ndarray
+    error_bound: float
+    iterations: int
+    residual: float
+
+    @property
+    def policy(self) -> np.ndarray:
+        """`[S]` int64 greedy actions, the first among equals."""
+        return np.asarray(self.q_values.argmax(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftSolution(Solution):
+    """What soft value iteration found: a `Solution` with the policy that acts on it.
+
+    Attributes:
+        log_policy: `[S, A]` float64, `boltzmann_log_probs(q_values, beta)`; uniform in terminal states.
+        beta: rationality, per unit of reward.
+        backup: which backup made the values.
+    """
+
+    log_policy: np.ndarray
+    beta: float
+    backup: Backup
+
+
+def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_iterations: int = 1_000_000) -> Solution:
+    """Returns V* = max_a Σ P(s'|s,a) (r + γ·continuation·V*(s')) with a certified bound on its error.
+
+    For γ < 1 the bound is that of a contraction. For γ = 1 it holds where every policy ends with probability one: with
+    h the longest expected duration, max |V − V*| ≤ residual · max h. Stops when the bound is below `tolerance`, or at
+    the limit of double precision, whichever comes first: read `error_bound`.
+
+    Args:
+        model: a `TabularModel`, anything with `tabular()`, or an enumerable `World`.
+        gamma: discount in [0, 1].
+        tolerance: the error bound to reach, in units of reward.
+        max_iterations: sweeps after which to stop; the bound then tells how far it got.
+
+    Raises:
+        UsageError: gamma or tolerance out of range; γ = 1 and some policy can go on for ever (naming a state).
+    """
+    table = as_tabular(model, "value iteration")
+    problem = _Problem.of(table, gamma)
+    height, drop = problem.certificate()
+    return _solve(problem, "hard", 0.0, tolerance, max_iterations, height, drop)
+
+
+def soft_value_iteration(
+    model: Any,
+    gamma: float,
+    beta: float,
+    backup: Backup,
+    tolerance: float = 1e-6,
+    max_iterations: int = 100_000,
+) -> SoftSolution:
+    """Returns the values of a Boltzmann-rational agent, and its policy by the choice rule.
+
+    - `"soft-eval"`: V = Σ_a π(a|s)·Q(s,a) with π the choice rule on Q: the agent's policy, evaluated as it acts. The
+      backup need not contract: the solution is the fixed point reached from V = 0, and `error_bound` is infinite.
+    - `"maxent"`: V = (1/β)·log Σ_a exp(β·Q(s,a)); certified like value iteration.
+    - `"hard"`: V = max_a Q(s,a), scored softly afterwards; certified.
+
+    Args:
+        model, gamma, max_iterations: as in `value_iteration`.
+        beta: rationality, per unit of reward; `"maxent"` needs it positive.
+        backup: which of the three.
+        tolerance: the error bound to reach; for `"soft-eval"`, the largest change of a value in the last sweep.
+
+    Raises:
+        UsageError: as `value_iteration`; unknown backup; beta negative or not finite; `"soft-eval"` does not settle.
+    """
+    if backup not in BACKUPS:
+        raise UsageError(f"backup = {backup!r}", expected="one of " + ", ".join(map(repr, BACKUPS)))
+    check_beta(beta)
+    if backup == "maxent" and beta == 0:
+        raise UsageError(
+            "beta = 0 with backup 'maxent', whose values (1/β)·log Σ exp(β·Q) are infinite",
+            expected="beta > 0",
+            hint='backup "soft-eval" or "hard" for a uniform mind',
+        )
+    table = as_tabular(model, "soft value iteration")
+    problem = _Problem.of(table, gamma)
+    height, drop = (np.inf, 1.0) if backup == "soft-eval" else problem.certificate()
+    found = _solve(problem, backup, beta, tolerance, max_iterations, height, drop)
+    if backup == "soft-eval" and found.residual > tolerance:
+        raise UsageError(
+            f"the values of {table.name} under backup 'soft-eval' with beta = {beta} still change by "
+            f"{found.residual:.3g} after {found.iterations} sweeps",
+            expected=f"changes of at most {tolerance}",
+            hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
+        )
+    legal = np.asarray(table.legal) | np.asarray(table.terminal)[:, None]
+    log_policy = boltzmann_log_probs(np.where(legal, found.q_values, -np.inf), beta, legal)
+    return SoftSolution(
+        found.values, found.q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
+    )
+
+
+def policy_evaluation(
+    model: Any, policy: np.ndarray, gamma: float, tolerance: float = 1e-10, max_iterations: int = 1_000_000
+) -> np.ndarray:
+    """Returns `[S]` values of a policy, to within `tolerance` (or the limit of double precision).
+
+    For γ = 1, states from which the policy never ends have value 0 if they earn nothing.
+
+    Args:
+        model, gamma: as in `value_iteration`.
+        policy: `[S, A]` probabilities of each action; rows of terminal states do not matter.
+        tolerance: largest error, in units of reward.
+        max_iterations: sweeps after which to give up.
+
+    Raises:
+        UsageError: the policy is of another shape, gives an illegal action a probability, or does not sum to one; or
+            γ = 1 and the policy earns reward for ever; or the tolerance was not reached.
+    """
+    table = as_tabular(model, "policy evaluation")
+    policy = _check_policy(table, np.asarray(policy, np.float64))
+    problem = _Problem.of(table, gamma).under(policy)
+    if gamma == 1.0:
+        problem = problem.without_idle_loops()
+    height, drop = problem.certificate()
+    found = _solve(problem, "hard", 0.0, tolerance, max_iterations, height, drop)
+    if found.iterations >= max_iterations and found.error_bound > tolerance:
+        raise UsageError(
+            f"the values of a policy in {table.name} are known to within {found.error_bound:.3g} only, after "
+            f"{found.iterations} sweeps",
+            expected=f"{tolerance}",
+            hint="a larger tolerance or max_iterations",
+        )
+    return found.values
+
+
+# --------------------------------------------------------------------------------------------------- the problem
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Tables folded for sweeps: `weight = γ · probability · continuation` and expected rewards."""
+
+    name: str
+    next_state: np.ndarray  # [S, A, K] int32
+    weight: np.ndarray  # [S, A, K]
+    reward: np.ndarray  # [S, A], −inf where illegal
+    terminal: np.ndarray  # [S]
+    largest_reward: float  # of Σ_k p·|r|, for rounding
+    gamma: float
+
+    @staticmethod
+    def of(table: TabularModel, gamma: float) -> _Problem:
+        if not 0.0 <= gamma <= 1.0:  # also refuses NaN
+            raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+        legal, terminal = np.asarray(table.legal), np.asarray(table.terminal)
+        reward = np.einsum("sak,sak->sa", table.probability, table.reward)
+        largest = float(np.einsum("sak,sak->sa", table.probability, np.abs(table.reward)).max())
+        return _Problem(
+            table.name,
+            np.ascontiguousarray(table.next_state, np.int32),
+            gamma * table.probability * table.continuation,
+            np.where(legal | terminal[:, None], reward, -np.inf),
+            terminal,
+            largest,
+            gamma,
+        )
+
+    def under(self, policy: np.ndarray) -> _Problem:
+        """Returns the chain that a policy makes of the problem: one action, all outcomes."""
+        states = len(policy)
+        weight = (policy[:, :, None] * self.weight).reshape(states, 1, -1)
+        reward = (policy * np.where(policy > 0, self.reward, 0.0)).sum(axis=1, keepdims=True)
+        nexts = self.next_state.reshape(states, 1, -1)
+        return _Problem(self.name, nexts, weight, reward, self.terminal, self.largest_reward, self.gamma)
+
+    def without_idle_loops(self) -> _Problem:
+        """Returns the chain with states that never end and earn nothing counted as terminal."""
+        from inscape.world_models.planning.kernels import sweeps
+
+        forever = sweeps.avoiders(self.next_state, self.weight, np.ones(self.reward.shape, bool), self.terminal)
+        earning = forever & (self.reward[:, 0] != 0)
+        if earning.any():
+            raise UsageError(
+                f"with gamma = 1 the policy earns reward for ever in state {np.flatnonzero(earning)[0]} of {self.name}",
+                expected="a policy that ends, or gamma < 1",
+            )
+        return _Problem(
+            self.name, self.next_state, self.weight, self.reward, self.terminal | forever, self.largest_reward, 1.0
+        )
+
+    def certificate(self) -> tuple[float, float]:
+        """Returns (max h, η) for some h ≥ 0 with max_a Σ weight·h ≤ h − η in every state that is not terminal.
+
+        Then |TV − V| ≤ ε everywhere implies |V* − V| ≤ (ε/η)·h and |V* − TV| ≤ (ε/η)·(h − η).
+        """
+        legal = np.isfinite(self.reward)
+        keep = float(self.weight.sum(axis=2).max(where=legal & ~self.terminal[:, None], initial=0.0))
+        if self.gamma < 1.0 or keep < 1.0 - 1e-9:
+            return 1.0, 1.0 - keep
+        return self._longest_duration(legal)
+
+    def _longest_duration(self, legal: np.ndarray) -> tuple[float, float]:
+        from inscape.world_models.planning.kernels import sweeps
+
+        forever = sweeps.avoiders(self.next_state, self.weight, legal, self.terminal)
+        if forever.any():
+            raise UsageError(
+                f"with gamma = 1 no error bound can be given for {self.name}: from state {np.flatnonzero(forever)[0]} "
+                "some policy goes on for ever",
+                expected="gamma < 1, or a world in which every policy ends",
+                hint="gamma = 0.999 values a reward 100 steps away at nine tenths",
+            )
+        duration = np.zeros(len(self.terminal))
+        cost = np.where(legal, 1.0, -np.inf)
+        sweeps.solve(self.next_state, self.weight, cost, self.terminal, duration, sweeps.HARD, 0.0, 0.25, 10_000_000)
+        ahead = np.einsum("sak,sak->sa", self.weight, duration[self.next_state])
+        fall = duration - np.where(legal, ahead, -np.inf).max(axis=1)
+        drop = float(fall.min(where=~self.terminal, initial=1.0))
+        return float(duration.max(initial=1.0)), drop - 64 * EPSILON * float(duration.max(initial=1.0))
+
+
+def _solve(
+    problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
+) -> Solution:
+    from inscape.world_models.planning.kernels import sweeps
+
+    if not tolerance > 0:
+        raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    mode = {"hard": sweeps.HARD, "maxent": sweeps.MAXENT, "soft-eval": sweeps.SOFT_EVAL}[backup]
+    values = np.zeros(len(problem.terminal))
+    amplified = (height - drop) / drop
+    target = tolerance if not np.isfinite(amplified) else tolerance / max(2.0 * amplified, 1e-300)
+    sweep_count = 0
+    while True:
+        # rounding sets a floor to the residual, known once the size of the values is
+        rounding = problem_rounding(problem, values, beta)
+        done, residual = sweeps.solve(
+            problem.next_state, problem.weight, problem.reward, problem.terminal, values, mode, beta,
+            max(target, 2.0 * rounding), max_iterations - sweep_count,
+        )  # fmt: skip
+        sweep_count += done
+        floor = problem_rounding(problem, values, beta)
+        if residual <= max(target, 2.0 * floor) or sweep_count >= max_iterations:
+            break
+    bound = (residual + floor) * amplified + floor if np.isfinite(amplified) else np.inf
+    q_values = problem.reward + np.einsum("sak,sak->sa", problem.weight, values[problem.next_state])
+    return Solution(values, q_values, float(bound), sweep_count, float(residual))
+
+
+def problem_rounding(problem: _Problem, values: np.ndarray, beta: float) -> float:
+    """Returns a bound on the rounding error of one backup: a sum of K + 1 products, and the soft maximum's."""
+    operations = problem.weight.shape[2] + 8 + (4 * problem.weight.shape[1] if beta > 0 else 0)
+    soft = np.log(problem.weight.shape[1]) / beta if beta > 0 else 0.0
+    largest = float(np.abs(values).max(initial=0.0))
+    return float(operations * EPSILON * (problem.largest_reward + largest + float(soft)))
+
+
+def _check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
+    shape = (table.num_states, table.num_actions)
+    if policy.shape != shape:
+        raise UsageError(f"policy of shape {policy.shape}", expected=f"[S, A] = {shape} probabilities")
+    going = ~np.asarray(table.terminal)
+    bad = going & ((policy < 0).any(axis=1) | ~(np.abs(policy.sum(axis=1) - 1.0) <= 1e-6))
+    if bad.any():
+        s = int(np.flatnonzero(bad)[0])
+        raise UsageError(f"policy[{s}] = {policy[s].tolist()}", expected="probabilities that sum to one")
+    illegal = going[:, None] & (policy > 0) & ~np.asarray(table.legal)
+    if illegal.any():
+        s, a = np.argwhere(illegal)[0]
+        raise UsageError(f"policy[{s}] gives the illegal action {a} probability {policy[s, a]}", expected="0")
+    return np.where(going[:, None], policy, 0.0)

@@ -1,0 +1,416 @@
+"""Kernel template: the whole of a tree search on one world's law. See `inscape.world_models.planning.tree_search.uct`.
+
+`inscape.world_models.planning.tree_search.reference.PythonSearch` is the same search in plain Python on any model; on
+an enumerable law the two agree number for number. `SearchArrays` says what lies where in `G`.
+"""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import math
+
+from inscape.envs.kernels.lookup import slot_of
+from inscape.envs.kernels.names import (
+    NUM_PLAYERS,
+    TRANSITION_SLOTS,
+    action_of_index,
+    branches,
+    jit,
+    legal,
+    load_params,
+    load_purpose,
+    load_state,
+    mover,
+    num_actions,
+    reward,
+    sample_transition,
+    store_state,
+    terminal,
+    transition_outcome,
+    uniform,
+    write_reward,
+)
+from inscape.world_models.planning.kernels.search_arrays import (
+    CHILD,
+    CLOCK,
+    DEPTH,
+    EDGES,
+    FIRST,
+    FRONTIER,
+    HEAD,
+    INTO,
+    KIND,
+    LAST,
+    LEGAL,
+    NEXT,
+    NODES,
+    OUTCOMES,
+    PARENT,
+    PENDING,
+    PLAYER,
+    QUEUED,
+    SEEN,
+    SENSITIVITY,
+    SIBLING,
+    SIMULATIONS,
+    STUCK,
+    TERMINAL,
+    TRIED,
+    UNVISITED,
+    UPDATES,
+    VISITED,
+    VISITS,
+)
+
+# ------------------------------------------------------------------------------------------------ states and edges
+
+
+@jit
+def node_of(P, G, params, purpose, state, depth):
+    """Returns the node of `state`, made if it is new (the caller has seen to room for it)."""
+    fresh = G.counts[NODES]
+    store_state(G.floats, G.ints, fresh, state)
+    slot = slot_of(G.bits, G.ints, fresh, G.slots, G.bits, G.ints)
+    if G.slots[slot] >= 0:
+        return G.slots[slot]
+    G.slots[slot] = fresh
+    G.counts[NODES] = fresh + 1
+    G.node[fresh, DEPTH] = depth
+    if terminal(params, purpose, state):
+        G.node[fresh, KIND] = TERMINAL
+        return fresh
+    G.counts[FRONTIER] += 1
+    G.node[fresh, PLAYER] = mover(params, state)
+    for a in range(num_actions(P)):
+        if legal(params, state, action_of_index(P, a)):
+            G.action[fresh, a, LEGAL] = 1
+    return fresh
+
+
+@jit
+def outcome_to(P, G, params, purpose, node, action, state, following):
+    """Returns the edge of the action to the state `following`, made with weight 0 if it is new."""
+    known = G.counts[NODES]
+    child = node_of(P, G, params, purpose, following, G.node[node, DEPTH] + 1)
+    if child < known:
+        link = G.action[node, action, FIRST]
+        while link > 0:
+            if G.edge[link - 1, CHILD] == child:
+                return link - 1
+            link = G.edge[link - 1, NEXT]
+    fresh = G.counts[EDGES]
+    G.counts[EDGES] = fresh + 1
+    G.edge[fresh, CHILD] = child
+    G.edge[fresh, PARENT] = node
+    G.edge[fresh, SIBLING] = G.node[child, INTO]
+    G.node[child, INTO] = fresh + 1
+    write_reward(G.reward_out, 0, reward(params, purpose, state, action_of_index(P, action), following))
+    for m in range(NUM_PLAYERS):
+        G.edge_reward[fresh, m] = G.reward[m]
+    if G.action[node, action, FIRST] == 0:
+        G.action[node, action, FIRST] = fresh + 1
+    else:
+        G.edge[G.action[node, action, LAST] - 1, NEXT] = fresh + 1
+    G.action[node, action, LAST] = fresh + 1
+    G.action[node, action, OUTCOMES] += 1
+    return fresh
+
+
+@jit
+def add_outcomes(P, G, params, purpose, key, node, action, exact):
+    """Adds every possible outcome of the action (`exact`), or a sampled one; returns the last edge."""
+    state = load_state(G.floats, G.ints, node)
+    chosen = action_of_index(P, action)
+    edge = -1
+    for b in range(branches(params) if exact else 1):
+        if exact:
+            p, following = transition_outcome(params, state, chosen, b)
+        else:
+            p, following = 1.0, sample_transition(params, state, chosen, key, G.counts[CLOCK])
+        if p > 0.0:
+            edge = outcome_to(P, G, params, purpose, node, action, state, following)
+            G.weight[edge] += p
+    return edge
+
+
+@jit
+def total_weight(edges, weight, first):
+    """Returns how often the action whose first edge is given was sampled."""
+    edge = first
+    total = weight[edge]
+    while edges[edge, NEXT] > 0:
+        edge = edges[edge, NEXT] - 1
+        total += weight[edge]
+    return total
+
+
+@jit
+def pick_edge(edges, weight, first, u):
+    """Returns the outcome at which the summed weights pass `u`; the first edge of the action is given."""
+    edge = first
+    total = weight[edge]
+    while u >= total and edges[edge, NEXT] > 0:
+        edge = edges[edge, NEXT] - 1
+        total += weight[edge]
+    return edge
+
+
+# ------------------------------------------------------------------------------------------------ select
+
+
+@jit
+def select(tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
+    """Returns the action to simulate: an untried legal one first, else the highest upper bound (UCB1); −1 if none."""
+    scale = span[1] - span[0]
+    if not scale > 0.0:
+        scale = 1.0
+    limit = tables.shape[1]
+    visits = node_of[node, VISITS]
+    root_log = tables[1, visits] if visits < limit else math.sqrt(math.log(float(visits)))
+    spread = exploration * scale * root_log
+    player = node_of[node, PLAYER]
+    best = -1
+    highest = -math.inf
+    for a in range(action_of.shape[1]):
+        if action_of[node, a, LEGAL] != 0:
+            n = action_of[node, a, TRIED]
+            if n == 0:
+                return a
+            if exact:
+                # as uncertain as the states it may lead to, however often the action itself was taken: a state
+                # seldom seen keeps its share of doubt, an end has none
+                width = 0.0
+                link = action_of[node, a, FIRST]
+                while link > 0:
+                    child = edges[link - 1, CHILD]
+                    if node_of[child, KIND] != TERMINAL:
+                        n = node_of[child, VISITS]
+                        width += weight[link - 1] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
+                    link = edges[link - 1, NEXT]
+            else:
+                width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
+            bound = action_value[node, a, player] + spread * width
+            if bound > highest:
+                highest = bound
+                best = a
+    return best
+
+
+# ------------------------------------------------------------------------------------------------ evaluate
+
+
+@jit
+def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
+    """Sets `total` to the discounted return of uniformly random legal actions, cut after `max_depth` steps.
+
+    Returns False if a state that is not terminal has no legal action.
+    """
+    state = load_state(G.floats, G.ints, node)
+    discount = 1.0
+    for m in range(NUM_PLAYERS):
+        G.total[m] = 0.0
+    for _ in range(max_depth):
+        count = 0
+        for a in range(num_actions(P)):
+            if legal(params, state, action_of_index(P, a)):
+                count += 1
+        if count == 0:
+            return False
+        left = int(uniform(key, G.counts[CLOCK]) * count)
+        chosen = -1
+        while left >= 0:
+            chosen += 1
+            if legal(params, state, action_of_index(P, chosen)):
+                left -= 1
+        action = action_of_index(P, chosen)
+        following = sample_transition(params, state, action, key, G.counts[CLOCK] + 1)
+        G.counts[CLOCK] += 1 + max(1, TRANSITION_SLOTS)
+        write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
+        for m in range(NUM_PLAYERS):
+            G.total[m] += discount * G.reward[m]
+        if terminal(params, purpose, following):
+            break
+        discount *= gamma
+        state = following
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ back up
+
+
+@jit
+def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma):
+    """Sets Q(node, a) of every action tried, and V(node), from the values of the states that follow.
+
+    Q is the mean over outcomes, by probability (or frequency). The value of a terminal state is 0 and was never asked
+    for; a state not visited yet, and an action not tried yet, are taken to be worth what this node was at its first
+    visit. V is a mixture of the value of the best action and the average over all visits; the former outweighs the
+    latter once there are more than `patience` visits.
+
+    Returns:
+        By how much V(node) changed, the most of any player.
+    """
+    player = node_of[node, PLAYER]
+    best = -1
+    untried = False
+    for a in range(action_of.shape[1]):
+        if action_of[node, a, TRIED] > 0:
+            total = 0.0
+            for m in range(NUM_PLAYERS):
+                action_value[node, a, m] = 0.0
+            link = action_of[node, a, FIRST]
+            while link > 0:
+                e = link - 1
+                child = edge[e, CHILD]
+                total += weight[e]
+                for m in range(NUM_PLAYERS):
+                    future = value[child, m] if node_of[child, KIND] != UNVISITED else leaf[node, m]
+                    action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * future)
+                link = edge[e, NEXT]
+            for m in range(NUM_PLAYERS):
+                action_value[node, a, m] /= total
+            q = action_value[node, a, player]
+            if q < span[0]:
+                span[0] = q
+            if q > span[1]:
+                span[1] = q
+            if best < 0 or q > action_value[node, best, player]:
+                best = a
+        elif action_of[node, a, LEGAL] != 0:
+            untried = True
+    visits = 1.0
+    for a in range(action_of.shape[1]):
+        visits += action_of[node, a, TRIED]
+    trust = visits / (visits + patience)
+    hopeful = untried and leaf[node, player] > action_value[node, best, player]
+    change = 0.0
+    for m in range(NUM_PLAYERS):
+        average = leaf[node, m]
+        for a in range(action_of.shape[1]):
+            if action_of[node, a, TRIED] > 0:
+                average += action_of[node, a, TRIED] * action_value[node, a, m]
+        average /= visits
+        chosen = leaf[node, m] if hopeful else action_value[node, best, m]
+        fresh = trust * chosen + (1.0 - trust) * average
+        change = max(change, abs(fresh - value[node, m]))
+        value[node, m] = fresh
+    return change
+
+
+@jit
+def announce(counts, queue, edge, node_of, node):
+    """Puts the states that can lead to `node` in the queue of those to bring up to date."""
+    link = node_of[node, INTO]
+    while link > 0:
+        parent = edge[link - 1, PARENT]
+        if node_of[parent, QUEUED] == 0:
+            node_of[parent, QUEUED] = 1
+            queue[(counts[HEAD] + counts[PENDING]) % queue.shape[0]] = parent
+            counts[PENDING] += 1
+        link = edge[link - 1, SIBLING]
+
+
+@jit
+def update(
+    counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length,
+    patience, gamma,
+):  # fmt: skip
+    """Brings the path up to date, last state first; then states that can lead to those that changed."""
+    for i in range(length + UPDATES):
+        if i < length:
+            if i > 0 and not span[1] > span[0]:
+                return  # every action value is still the same: there is nothing to pass on
+            node = path[length - 1 - i]
+        elif counts[PENDING] == 0:
+            return
+        else:
+            node = queue[counts[HEAD]]
+            node_of[node, QUEUED] = 0
+            counts[HEAD] = (counts[HEAD] + 1) % queue.shape[0]
+            counts[PENDING] -= 1
+        change = back_up(
+            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma
+        )
+        if change > SENSITIVITY * (span[1] - span[0]):
+            announce(counts, queue, edge, node_of, node)
+
+
+# ------------------------------------------------------------------------------------------------ search
+
+
+@jit
+def rehash(G):
+    """Fills an empty table with the nodes there are."""
+    for node in range(G.counts[NODES]):
+        G.slots[slot_of(G.bits, G.ints, node, G.slots, G.bits, G.ints)] = node
+
+
+@jit
+def search(P, G, key, simulations, limits, widths, exact, rolls, patience, gamma, exploration, max_depth):
+    """Simulates until `simulations` are done or there may be no room for another; column 0 is the root.
+
+    Args:
+        G: `SearchArrays`; all counters live there, so the driver may enlarge them and call again.
+        limits: room for (nodes, edges). widths: most new (nodes, edges) one simulation can make.
+        exact: the law is enumerated; else sampled. rolls: value a new node by a roll-out, else by 0.
+        patience: visits after which the best action outweighs the average in a node's value.
+    """
+    params = load_params(P)
+    purpose = load_purpose(P)
+    counts, nodes, actions, edges, path = G.counts, G.node, G.action, G.edge, G.path
+    if counts[NODES] == 0:
+        node_of(P, G, params, purpose, load_state(G.floats, G.ints, 0), counts[NODES])
+    while counts[SIMULATIONS] < simulations:
+        if counts[NODES] + widths[0] > limits[0] or counts[EDGES] + widths[1] > limits[1]:
+            return
+        # Once every state found has been visited, a simulation may come back to states of its own path only so often:
+        # going in circles teaches little. The tail is heavy, so that what lies far is still brought up to date.
+        returns = int(1.0 / (1.0 - uniform(key, counts[CLOCK])))
+        counts[CLOCK] += 1
+        counts[SIMULATIONS] += 1
+        path[0] = 0
+        node = path[0]
+        length = 0
+        while nodes[node, KIND] == VISITED and length < max_depth:
+            if nodes[node, SEEN] == counts[SIMULATIONS] and counts[FRONTIER] == 0:
+                returns -= 1
+                if returns <= 0:
+                    break
+            nodes[node, SEEN] = counts[SIMULATIONS]
+            action = select(G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact, exploration)
+            if action < 0:
+                counts[STUCK] = 1
+                return
+            fresh = actions[node, action, TRIED] == 0
+            # sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth
+            sampled = not exact and actions[node, action, OUTCOMES] ** 2 <= actions[node, action, TRIED]
+            edge = -1
+            if fresh or sampled:
+                edge = add_outcomes(P, G, params, purpose, key, node, action, exact)
+            if not sampled:
+                first = actions[node, action, FIRST] - 1
+                total = 1.0 if exact else total_weight(edges, G.weight, first)
+                edge = pick_edge(edges, G.weight, first, total * uniform(key, counts[CLOCK]))
+            counts[CLOCK] += max(1, TRANSITION_SLOTS)
+            path[length] = node
+            length += 1
+            nodes[node, VISITS] += 1
+            actions[node, action, TRIED] += 1
+            node = edges[edge, CHILD]
+            if exact and fresh:
+                break
+        nodes[node, VISITS] += 1
+        if nodes[node, KIND] == UNVISITED:
+            nodes[node, KIND] = VISITED
+            counts[FRONTIER] -= 1
+            if rolls:
+                if not roll_out(P, G, params, purpose, key, node, gamma, max_depth):
+                    counts[STUCK] = 1
+                    return
+                for m in range(NUM_PLAYERS):
+                    G.leaf[node, m] = G.total[m]
+                    G.value[node, m] = G.total[m]
+        update(
+            counts, path, G.queue, edges, G.weight, G.edge_reward, nodes, G.value, G.leaf, actions, G.action_value,
+            G.span, length, patience, gamma,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Tree search, compiled and as a plain reference."""

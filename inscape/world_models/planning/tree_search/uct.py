@@ -1,0 +1,285 @@
+"""Monte Carlo tree search: UCT over states, on a known law, on tables, or on any world model.
+
+What is searched is a graph: a state reached along several paths is one node. Chance is explicit (closed loop): an
+action's outcomes are nodes of their own, weighted by their exact probabilities where the law can be enumerated and by
+how often they were sampled where it cannot. Where sampled states hardly repeat, an action tried n times keeps about √n
+outcomes and returns to them, else no outcome would ever be searched twice. Each node keeps one value per player, and
+the player to move there maximises its own. The value of a terminal state is never asked for.
+
+One simulation descends from the root by upper confidence bounds to a state or action not tried before, values a new
+state by a roll-out, and brings the values along its path up to date, and then those of a few states that lead to what
+changed. Once every state within reach has been visited, a simulation ends when it has come back to its own path a
+random number of times (usually once), at the value known there.
+
+Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known outcome probabilities (DP-UCT): Keller &
+Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS, section 4; a value that moves from
+the average to the best action as visits grow: Coulom (2006), "Efficient selectivity and backup operators in Monte-Carlo
+tree search", CG, section 3; one node per state, values recomputed from children, visits of the child state in the
+exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for rooted directed acyclic graphs",
+Knowledge-Based Systems 34; telling predecessors of changes: Moore & Atkeson (1993), "Prioritized sweeping", Machine
+Learning 13 (here first come, first served); √n outcomes: Couëtoux et al. (2011), "Continuous upper confidence trees",
+LION 5, section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from inscape.envs.law import streams
+from inscape.errors import UsageError
+from inscape.world_models.known import KnownModel
+from inscape.world_models.planning.interface import Plan, SearchTree
+from inscape.world_models.planning.tree_search.common import (
+    TABLES,
+    ValueFunction,
+    no_legal_action,
+    no_number,
+    plan_from_tree,
+    terminal_root,
+)
+from inscape.world_models.tabular.as_world import world_of
+from inscape.world_models.tabular.counts import LearnedTabularModel
+from inscape.world_models.tabular.model import TabularModel
+
+if TYPE_CHECKING:
+    from inscape.envs.law.states import States
+    from inscape.envs.world import World
+    from inscape.world_models.planning.kernels.search_arrays import SearchArrays
+
+TEMPLATE = "inscape.world_models.planning.kernels.uct"
+BATCH = "inscape.envs.kernels.batch"
+WITHOUT_PAUSE = 100_000
+"""Simulations between two chances for Ctrl-C: a second or two of the slowest laws."""
+
+FIRST_ROOM = 256
+PER_NODE = ("node", "action", "value", "leaf", "action_value")
+PER_EDGE = ("edge", "weight", "edge_reward")
+
+
+@dataclass(frozen=True)
+class UCT:
+    """Settings of the search, and the planner itself: `UCT(num_simulations=1000).plan(model, state, rng)`."""
+
+    num_simulations: int = 1000
+    """Simulations per plan: each descends from the root, adds at most one action's outcomes, and backs up."""
+    gamma: float = 0.99
+    """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
+    exploration: float = 1.0
+    """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
+    rollout: Literal["uniform", "none"] = "uniform"
+    """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
+    patience: float = 5.0
+    """Visits after which a state's value is that of its best action rather than the average over all visits, the weight
+    of the best being N/(N + patience). 0: always the best (for exact laws without roll-outs); larger where roll-outs
+    are noisy and players several. Plain UCT averages without end."""
+    max_depth: int = 200
+    """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
+    max_nodes: int = 1_000_000
+    """Most states kept; the search stops early when they are used up (`Plan.simulations` tells)."""
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def plan(
+        self, model: Any, state: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
+    ) -> Plan:
+        """Returns a plan for one state.
+
+        Args:
+            model: a `World` or `KnownModel` (compiled), a `TabularModel`, known or
+                learned (compiled), or any other `WorldModel` (Python).
+            state: a batch of one model state: `States`, `[1]` state numbers, or what `model.init` returned.
+            rng: gives the search its own random stream; the environment's is never touched.
+            value_function: model states to `[B]` (or `[B, M]`) values, used for new states instead of a roll-out; it
+                is never given a terminal state. With one, the search runs in Python.
+
+        Raises:
+            UsageError: the state is terminal, or not one state; a state that is not terminal has no legal action.
+        """
+        plans = self.plan_batch(model, state, rng, value_function)
+        if len(plans) != 1:
+            raise UsageError(f"a batch of {len(plans)} states", expected="one state", hint="plan_batch")
+        return plans[0]
+
+    def plan_batch(
+        self, model: Any, states: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
+    ) -> list[Plan]:
+        """Returns a plan for each of B states, each searched with a stream of its own (see `plan`)."""
+        keys = streams.random_keys(rng, len(states))
+        if isinstance(model, LearnedTabularModel):
+            model = model.tabular()
+        if value_function is None and (_is_world(model) or isinstance(model, (KnownModel, TabularModel))):
+            return self._plan_compiled(model, states, keys)
+        from inscape.world_models.planning.tree_search.reference import PythonSearch
+
+        model = KnownModel(model) if _is_world(model) else model
+        return [PythonSearch(self, model, value_function, int(key)).run(states[[b]]) for b, key in enumerate(keys)]
+
+    def _plan_compiled(self, model: Any, states: Any, keys: np.ndarray) -> list[Plan]:
+        if isinstance(model, TabularModel):
+            numbers, world = np.asarray(states, np.int64), world_of(model)
+            packed = world.pack([(int(s), False) for s in _checked_numbers(numbers, model)])
+            plans = _search_world(self, world, packed, keys, compiled=True)
+            return [_with_numbers(plan) for plan in plans]
+        known = model if isinstance(model, KnownModel) else KnownModel(model)
+        return _search_world(self, known.world, states, keys, compiled=known.compiled)
+
+
+def _is_world(model: Any) -> bool:
+    return hasattr(model, "kernel") and hasattr(model, "packed")
+
+
+# ------------------------------------------------------------------------------------------- the compiled search
+
+
+def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, *, compiled: bool) -> list[Plan]:
+    """Returns one plan per column of `states`, searched by the kernel bound to the world's law."""
+    over = np.flatnonzero(world.terminal_of(states, compiled=compiled))
+    if len(over):
+        raise terminal_root(world.unpack(states, int(over[0])), world.name)
+    kernels = world.kernel(TEMPLATE, compiled)
+    plans = []
+    for b, key in enumerate(keys):
+        graph = _allocate(world, FIRST_ROOM, options.max_depth)
+        graph.floats[:, 0], graph.ints[:, 0] = states.floats[:, b], states.ints[:, b]
+        plans.append(_run(options, world, kernels, graph, int(key), compiled))
+    return plans
+
+
+def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int, compiled: bool) -> Plan:
+    """Runs the kernel until all is simulated, enlarging its memory when it asks for more.
+
+    Now and then the kernel returns for nothing: while it runs, Ctrl-C waits.
+    """
+    from inscape.world_models.planning.kernels import search_arrays as entries
+
+    exact = world.strength == "enumerate"
+    width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
+    widths = (width, width if exact else options.max_depth)
+    done = 0
+    while True:
+        limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
+        until = min(options.num_simulations, done + WITHOUT_PAUSE)
+        kernels.search(
+            world.packed, graph, key, until, limits, widths, exact, options.rollout == "uniform",
+            options.patience, options.gamma, options.exploration, options.max_depth,
+        )  # fmt: skip
+        if graph.counts[entries.STUCK]:
+            rewards = graph.edge_reward[: graph.counts[entries.EDGES]]
+            raise no_legal_action(world.name) if np.isfinite(rewards).all() else no_number(world.name, rewards)
+        nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
+        full = done < until and nodes > options.max_nodes
+        if done >= options.num_simulations or full:
+            return _plan_of(graph, nodes, done)
+        if done == until:
+            continue
+        graph = _enlarge(world, graph, min(2 * nodes, options.max_nodes) + width + 1, 2 * edges + widths[1])
+        kernels.rehash(graph)
+
+
+def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
+    from inscape.world_models.planning.kernels.search_arrays import SearchArrays
+
+    actions, players, edges = world.num_actions, world.players, 4 * nodes
+    states = world.empty_states(nodes)
+    reward_out = np.zeros(1) if players == 1 else np.zeros((players, 1))
+    return SearchArrays(
+        floats=states.floats,
+        ints=states.ints,
+        bits=states.floats.view(np.int64),
+        slots=np.full(2 * nodes + 1, -1, np.int64),
+        node=np.zeros((nodes, 7), np.int64),
+        action=np.zeros((nodes, actions, 5), np.int64),
+        value=np.zeros((nodes, players)),
+        leaf=np.zeros((nodes, players)),
+        action_value=np.zeros((nodes, actions, players)),
+        edge=np.zeros((edges, 4), np.int64),
+        weight=np.zeros(edges),
+        edge_reward=np.zeros((edges, players)),
+        path=np.zeros(max_depth + 1, np.int64),
+        queue=np.zeros(nodes, np.int64),
+        counts=np.zeros(8, np.int64),
+        span=np.array([np.inf, -np.inf]),
+        tables=TABLES,
+        reward_out=reward_out,
+        reward=reward_out.reshape(-1),
+        total=np.zeros(players),
+    )
+
+
+def _enlarge(world: World, graph: SearchArrays, nodes: int, edges: int) -> SearchArrays:
+    """Returns a graph with more room and the same content; the table of states is left empty."""
+    from inscape.world_models.planning.kernels.search_arrays import HEAD
+
+    old_nodes, old_edges = len(graph.node), len(graph.edge)
+    nodes, edges = max(nodes, old_nodes), max(edges, old_edges)
+
+    def longer(old: np.ndarray, length: int) -> np.ndarray:
+        new = np.zeros((length, *old.shape[1:]), old.dtype)
+        new[: len(old)] = old
+        return new
+
+    states = world.empty_states(nodes)
+    states.floats[:, :old_nodes], states.ints[:, :old_nodes] = graph.floats, graph.ints
+    queue = longer(np.roll(graph.queue, -graph.counts[HEAD]), nodes)
+    graph.counts[HEAD] = 0
+    per_node = {name: longer(getattr(graph, name), nodes) for name in PER_NODE}
+    per_edge = {name: longer(getattr(graph, name), edges) for name in PER_EDGE}
+    slots = np.full(2 * nodes + 1, -1, np.int64)
+    return graph._replace(
+        floats=states.floats, ints=states.ints, bits=states.floats.view(np.int64), slots=slots, queue=queue,
+        **per_node, **per_edge,
+    )  # fmt: skip
+
+
+def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
+    from inscape.envs.law.states import States
+    from inscape.world_models.planning.kernels import search_arrays as columns
+
+    kind, player = graph.node[:nodes, columns.KIND], graph.node[:nodes, columns.PLAYER]
+    values = graph.value[np.arange(nodes), player]
+    action_visits = graph.action[:nodes, :, columns.TRIED].copy()
+    own = graph.action_value[np.arange(nodes), :, player]
+    tree = SearchTree(
+        states=States(graph.floats[:, :nodes].copy(), graph.ints[:, :nodes].copy()),
+        visit_counts=graph.node[:nodes, columns.VISITS].copy(),
+        depth=graph.node[:nodes, columns.DEPTH].copy(),
+        values=np.where(kind == columns.UNVISITED, np.nan, values),
+        terminal=kind == columns.TERMINAL,
+        action_visits=action_visits,
+        action_values=np.where(action_visits > 0, own, -np.inf),
+    )
+    return plan_from_tree(tree, simulations)
+
+
+# ------------------------------------------------------------------------------------------- what can go wrong
+
+
+def _check_settings(options: UCT) -> None:
+    for name in ("num_simulations", "max_depth", "max_nodes"):
+        value = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UsageError(f"{name} = {value!r}", expected="a whole number of at least 1")
+    if not 0.0 <= options.gamma <= 1.0:
+        raise UsageError(f"gamma = {options.gamma}", expected="a discount from 0 to 1")
+    for name in ("exploration", "patience"):
+        if not 0.0 <= getattr(options, name) < np.inf:
+            raise UsageError(f"{name} = {getattr(options, name)}", expected="a finite number of at least 0")
+    if options.rollout not in ("uniform", "none"):
+        raise UsageError(f"rollout = {options.rollout!r}", expected="'uniform' or 'none'")
+
+
+def _checked_numbers(states: np.ndarray, model: TabularModel) -> np.ndarray:
+    wrong = (states < 0) | (states >= model.num_states)
+    if wrong.any():
+        raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
+    return states
+
+
+def _with_numbers(plan: Plan) -> Plan:
+    """Returns the plan with its tree's states as numbers of the tabular model."""
+    assert plan.tree is not None
+    return replace(plan, tree=replace(plan.tree, states=plan.tree.states.ints[0]))

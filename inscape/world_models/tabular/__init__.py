@@ -1,0 +1,1 @@
+"""Tabular models: enumerated, or learned by counting."""

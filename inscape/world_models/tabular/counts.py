@@ -1,0 +1,373 @@
+"""A tabular model learned by counting: Dirichlet over successors, mean rewards, learned endings.
+
+Works for any task with a finite action set and observations that repeat: a world of ours or any Gymnasium environment
+with Discrete or MultiDiscrete observations (it counts what it sees, so a Box works where its values repeat).
+
+Sources: Dirichlet counts as a posterior over transition laws: Strens (2000), "A Bayesian framework for reinforcement
+learning", ICML; the estimator of endings: Krichevsky & Trofimov (1981), IEEE Trans. Inf. Theory 27(2); optimism in
+the face of unknown actions: Brafman & Tennenholtz (2002), "R-max", JMLR 3; code length of what is predicted before it
+is learned: Dawid (1984), JRSS A 147(2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from inscape.errors import UsageError
+from inscape.world_models.interface import FitReport, ModelStep
+from inscape.world_models.tabular.model import ObservationIndex, TabularModel, absorb, observation_keys
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from inscape.envs.data.trajectory import Trajectory
+
+HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How counts become a model."""
+
+    unknown: Literal["pessimistic", "optimistic"] = "pessimistic"
+    """What an action never tried in a state is taken to do: pessimistic, stay there at the lowest reward seen;
+    optimistic (R-max), lead to a place that pays the highest reward seen for ever."""
+    concentration: float = 0.5
+    """Prior mass of the Dirichlet over successors, spread over the observation space. It is what a surprise costs in
+    bits, and how far `sample_model` strays from the counts; planning uses the successors seen, by frequency."""
+
+    def __post_init__(self) -> None:
+        if self.unknown not in ("pessimistic", "optimistic"):
+            raise UsageError(f"unknown = {self.unknown!r}", expected="'pessimistic' or 'optimistic'")
+        if not 0 < self.concentration < math.inf:
+            raise UsageError(f"concentration = {self.concentration}", expected="a positive number")
+
+
+@dataclass
+class _Outcome:
+    """What followed one (state, action), by successor."""
+
+    count: int = 0
+    ended: int = 0
+    reward: float = 0.0  # sum
+
+
+@dataclass(eq=False)
+class LearnedTabularModel:
+    """A `WorldModel` learned from episodes; its states are `[B]` state numbers in the order they were first seen.
+
+    The last state number stands for every observation not seen yet. Until something is fitted there is only that one.
+
+    Args:
+        num_actions: number of actions.
+        settings: how counts become a model.
+        num_observations: size of the observation space where it is finite, for code lengths; None: one more than the
+            observations seen.
+    """
+
+    num_actions: int
+    settings: Settings = field(default_factory=Settings)
+    num_observations: int | None = None
+
+    num_players = 1
+
+    def __post_init__(self) -> None:
+        if self.num_actions < 1:
+            raise UsageError(f"num_actions = {self.num_actions}", expected="at least one action")
+        self._index: dict[bytes, int] = {}
+        self._counts: list[list[dict[int, _Outcome]]] = []  # [state][action] successor -> what happened
+        self._legal: list[np.ndarray] = []
+        self._starts: dict[int, int] = {}
+        self._lowest, self._highest = math.inf, -math.inf
+        self._table: TabularModel | None = None
+
+    @staticmethod
+    def for_task(task: Any, settings: Settings | None = None) -> LearnedTabularModel:
+        """Returns an untrained model for a task (anything with `observation_space` and `action_space`).
+
+        Raises:
+            UsageError: the task's actions are not Discrete, counted from 0.
+        """
+        actions = task.action_space
+        if type(actions).__name__ != "Discrete" or actions.start != 0:
+            raise UsageError(
+                f"the action space {actions}",
+                expected="Discrete actions, counted from 0, for a tabular model",
+                hint="a model-free agent such as ppo",
+            )
+        return LearnedTabularModel(int(actions.n), settings or Settings(), finite_size(task.observation_space))
+
+    # ------------------------------------------------------------------------------------------------ learning
+
+    def fit(self, trajectories: Iterable[Trajectory]) -> FitReport:
+        """Adds episodes to the counts and reports how well they were predicted. Calling again adds more.
+
+        The held-out score codes the last fifth of the new transitions by the model of all before them; then they are
+        counted too.
+
+        Raises:
+            UsageError: an episode's actions are not integers below `num_actions`, or a reward is not finite.
+        """
+        episodes = [self._coded(trajectory) for trajectory in trajectories]
+        total = sum(len(actions) for _, actions, _, _ in episodes)
+        boundary = total - int(HELD_OUT * total)
+        prequential, held_out, held_out_steps, seen = 0.0, 0.0, 0, 0
+        later: list[tuple[int, int, int, float, bool]] = []
+        for states, actions, rewards, terminated in episodes:
+            for t, action in enumerate(actions):
+                ended = terminated and t == len(actions) - 1
+                record = (int(states[t]), int(action), int(states[t + 1]), float(rewards[t]), ended)
+                if seen < boundary:
+                    prequential -= self._log_predictive(*record)
+                    self._count(*record)
+                else:
+                    held_out -= self._log_predictive(*record)
+                    held_out_steps += 1
+                    later.append(record)
+                seen += 1
+        for record in later:
+            prequential -= self._log_predictive(*record)
+            self._count(*record)
+        self._table = None
+        return FitReport(
+            transitions=total,
+            states=len(self._index),
+            state_actions=sum(bool(outcomes) for state in self._counts for outcomes in state),
+            held_out_bits_per_step=held_out / held_out_steps / math.log(2) if held_out_steps else math.nan,
+            prequential_bits_per_step=prequential / total / math.log(2) if total else math.nan,
+        )
+
+    def _coded(self, trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        actions = np.asarray(trajectory.actions)
+        if actions.ndim != 1 or actions.dtype.kind not in "iu":
+            raise UsageError(
+                f"actions of shape {actions.shape} and dtype {actions.dtype}",
+                expected="[T] integers, for a tabular model",
+            )
+        if ((actions < 0) | (actions >= self.num_actions)).any():
+            raise UsageError(f"action {actions.max()}", expected=f"actions from 0 to {self.num_actions - 1}")
+        rewards = np.asarray(trajectory.rewards, np.float64)
+        if rewards.shape != actions.shape or not np.isfinite(rewards).all():
+            raise UsageError(f"rewards {rewards.tolist()[:5]}… of an episode", expected="one finite reward per step")
+        states = np.array([self._number(key) for key in observation_keys(trajectory.observations)], np.int64)
+        if len(actions):
+            self._starts[int(states[0])] = self._starts.get(int(states[0]), 0) + 1
+        if trajectory.action_masks is not None:
+            for state, mask in zip(states, trajectory.action_masks):
+                self._legal[state] = np.asarray(mask, bool)
+        return states, actions, rewards, bool(trajectory.terminated)
+
+    def _number(self, key: bytes) -> int:
+        state = self._index.setdefault(key, len(self._index))
+        if state == len(self._counts):
+            self._counts.append([{} for _ in range(self.num_actions)])
+            self._legal.append(np.ones(self.num_actions, bool))
+        return state
+
+    def _count(self, state: int, action: int, following: int, reward: float, ended: bool) -> None:
+        outcome = self._counts[state][action].setdefault(following, _Outcome())
+        outcome.count += 1
+        outcome.ended += ended
+        outcome.reward += reward
+        self._lowest, self._highest = min(self._lowest, reward), max(self._highest, reward)
+
+    # ------------------------------------------------------------------------------------------------ prediction
+
+    def _log_predictive(self, state: int, action: int, following: int, _: float, ended: bool) -> float:
+        """Returns log P(following, ended | state, action), in nats.
+
+        P(s'|s,a) = (n(s,a,s') + c/O) / (n(s,a) + c) with concentration c over O observations; an end is predicted by
+        (ends + ½)/(n + 1) of that successor.
+        """
+        outcomes = self._counts[state][action] if state < len(self._counts) else {}
+        prior = self.settings.concentration
+        size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
+        total = sum(outcome.count for outcome in outcomes.values())
+        known = outcomes.get(following, _Outcome())
+        successor = math.log((known.count + prior / size) / (total + prior))
+        happened = known.ended if ended else known.count - known.ended
+        return successor + math.log((happened + 0.5) / (known.count + 1.0))
+
+    def log_prob(self, trajectory: Trajectory) -> float:
+        """Returns Σ_t log P(next observation, terminated | observation, action), in nats; nothing is learned.
+
+        An observation never seen costs what the prior reserves for one.
+        """
+        unseen = len(self._index)
+        states = [self._index.get(key, unseen) for key in observation_keys(trajectory.observations)]
+        total, last = 0.0, len(trajectory.actions) - 1
+        for t, action in enumerate(trajectory.actions):
+            ended = bool(trajectory.terminated) and t == last
+            total += self._log_predictive(states[t], int(action), states[t + 1], 0.0, ended)
+        return total
+
+    # ------------------------------------------------------------------------------------------------ as tables
+
+    def tabular(self) -> TabularModel:
+        """Returns the model of the observed frequencies (kept until `fit` is called again)."""
+        if self._table is None:
+            self._table = self._tables(None)
+        return self._table
+
+    def sample_model(self, rng: np.random.Generator) -> TabularModel:
+        """Returns a draw from the posterior over models: what Thompson sampling plans in.
+
+        The probabilities of the successors seen are Dirichlet with their counts plus the concentration shared among
+        them; each successor's probability of ending is Beta with its counts plus ½ where both were seen.
+        """
+        return self._tables(rng)
+
+    def _tables(self, rng: np.random.Generator | None) -> TabularModel:
+        states, actions = len(self._index) + 1, self.num_actions
+        rows = [outcomes for state in self._counts for outcomes in state]
+        width = max([1, *(len(outcomes) for outcomes in rows)])
+        next_state = np.zeros((states, actions, width), np.int32)
+        probability = np.zeros((states, actions, width))
+        reward = np.zeros((states, actions, width))
+        continuation = np.ones((states, actions, width))
+        self._fill_unknown(next_state, probability, reward)
+        arrivals, endings = np.zeros(states), np.zeros(states)
+        for row, outcomes in enumerate(rows):
+            if not outcomes:
+                continue
+            at = divmod(row, actions)
+            count = np.array([outcome.count for outcome in outcomes.values()], np.float64)
+            ended = np.array([outcome.ended for outcome in outcomes.values()], np.float64)
+            k = slice(0, len(count))
+            next_state[at][k] = list(outcomes)
+            next_state[at][len(count) :] = 0
+            probability[at] = 0.0
+            probability[at][k] = self._probabilities(count, rng)
+            reward[at][k] = np.array([outcome.reward for outcome in outcomes.values()]) / count
+            continuation[at][k] = 1.0 - _frequency(ended, count, rng)
+            np.add.at(arrivals, list(outcomes), count)
+            np.add.at(endings, list(outcomes), ended)
+        # a state is terminal if every arrival there ended the task and nothing was ever done in it
+        idle = np.array([not any(outcomes for outcomes in state) for state in self._counts] + [False])
+        terminal = idle & (arrivals > 0) & (endings == arrivals)
+        tables = absorb(next_state, probability, reward, continuation, terminal)
+        legal = np.stack([*self._legal, np.ones(actions, bool)])
+        index = ObservationIndex(list(self._index), "the learned model", default=states - 1)
+        return TabularModel(*tables, legal, self._initial(states), terminal, index, "the learned tabular model")
+
+    def _fill_unknown(self, next_state: np.ndarray, probability: np.ndarray, reward: np.ndarray) -> None:
+        """Writes what untried actions are taken to do; the last state stands for the unseen and does so for ever."""
+        optimistic = self.settings.unknown == "optimistic"
+        probability[:, :, 0] = 1.0
+        if self._starts:
+            reward[:, :, 0] = self._highest if optimistic else self._lowest
+        stay = np.arange(len(next_state))
+        next_state[:, :, 0] = len(next_state) - 1 if optimistic else stay[:, None]
+
+    def _probabilities(self, count: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        if rng is None:
+            return np.asarray(count / count.sum())
+        return np.asarray(rng.dirichlet(count + self.settings.concentration / len(count)))
+
+    def _initial(self, states: int) -> np.ndarray:
+        initial = np.zeros(states)
+        for state, count in self._starts.items():
+            initial[state] = count
+        if not self._starts:
+            initial[-1] = 1.0
+        return np.asarray(initial / initial.sum())
+
+    def tried(self) -> np.ndarray:
+        """Returns `[S, A]` how often each action was seen taken in each state (never in the last, the unseen one)."""
+        counts = np.zeros((len(self._index) + 1, self.num_actions), np.int64)
+        for state, actions in enumerate(self._counts):
+            counts[state] = [sum(outcome.count for outcome in outcomes.values()) for outcomes in actions]
+        return counts
+
+    def observations_of(self, states: np.ndarray, space: gym.Space[Any]) -> np.ndarray:
+        """Returns `[B, ...]` observations of `[B]` state numbers; the unseen state looks like the first one seen."""
+        keys = list(self._index)
+        dtype = np.int64 if space.dtype is None or space.dtype.kind in "iub" else np.float32
+        rows = [np.frombuffer(keys[s if s < len(keys) else 0], dtype) for s in np.asarray(states).tolist()]
+        return np.stack(rows).reshape(len(rows), *(space.shape or ()))
+
+    # ------------------------------------------------------------------------------------------------ as a WorldModel
+
+    def init(self, observations: np.ndarray) -> np.ndarray:
+        """Returns `[B]` state numbers; observations never seen share the last one."""
+        return self.tabular().init(observations)
+
+    def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
+        return self.tabular().step(states, actions, rng)
+
+    def legal(self, states: np.ndarray) -> np.ndarray:
+        return np.asarray(self.tabular().legal(states))
+
+    def terminal(self, states: np.ndarray) -> np.ndarray:
+        return np.asarray(self.tabular().terminal(states))
+
+    def outcomes(
+        self, states: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.tabular().outcomes(states, actions)
+
+    def keys(self, states: np.ndarray) -> list[bytes]:
+        return self.tabular().keys(states)
+
+    # ------------------------------------------------------------------------------------------------ storage
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything learned, as arrays: what `load_state_dict` takes."""
+        rows = [
+            (state, action, following, outcome.count, outcome.ended, outcome.reward)
+            for state, actions in enumerate(self._counts)
+            for action, outcomes in enumerate(actions)
+            for following, outcome in outcomes.items()
+        ]
+        return {
+            "observations": _as_bytes(list(self._index)),
+            "counts": np.array([row[:5] for row in rows], np.int64).reshape(-1, 5),
+            "rewards": np.array([row[5] for row in rows], np.float64),
+            "legal": np.array(self._legal, bool).reshape(-1, self.num_actions),
+            "starts": np.array(list(self._starts.items()), np.int64).reshape(-1, 2),
+            "reward_range": np.array([self._lowest, self._highest]),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replaces everything learned by what `state_dict` returned."""
+        self.__post_init__()
+        for key in np.asarray(state["observations"], np.uint8):
+            self._number(key.tobytes())
+        self._legal = [np.array(row, bool) for row in state["legal"]]
+        for row, reward in zip(
+            np.asarray(state["counts"]).tolist(), np.asarray(state["rewards"]).tolist(), strict=True
+        ):
+            self._counts[row[0]][row[1]][row[2]] = _Outcome(row[3], row[4], reward)
+        self._starts = {int(s): int(n) for s, n in state["starts"]}
+        self._lowest, self._highest = (float(bound) for bound in state["reward_range"])
+
+
+def _frequency(ended: np.ndarray, count: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """Returns how often each successor ended the task; a posterior draw where it did both."""
+    if rng is None:
+        return np.asarray(ended / count)
+    draw = rng.beta(ended + 0.5, count - ended + 0.5)
+    return np.where((ended == 0) | (ended == count), ended / count, draw)
+
+
+def _as_bytes(keys: Sequence[bytes]) -> np.ndarray:
+    """Returns `[n, width]` uint8; the keys of one task all have the same width."""
+    width = len(keys[0]) if keys else 0
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), width).copy()
+
+
+def finite_size(space: gym.Space[Any]) -> int | None:
+    """Returns how many observations a space holds, or None if they cannot be counted."""
+    kind = type(space).__name__
+    if kind == "Discrete":
+        return int(space.n)  # type: ignore[attr-defined]
+    if kind == "MultiDiscrete":
+        return int(np.prod(space.nvec, dtype=np.float64))  # type: ignore[attr-defined]
+    if kind == "MultiBinary":
+        return int(2 ** np.prod(space.n))  # type: ignore[attr-defined]
+    return None

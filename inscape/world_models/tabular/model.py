@@ -1,0 +1,330 @@
+"""A model as tables: what dynamic programming sweeps over and exact observers read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.errors import MissingLawError, PartialObservationError, UsageError
+from inscape.world_models.interface import ModelStep, require
+
+if TYPE_CHECKING:
+    from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.world import World
+
+SUM_TOLERANCE = 1e-9
+
+
+def observation_keys(observations: np.ndarray) -> list[bytes]:
+    """Returns one hashable key per row of `[B, ...]` observations.
+
+    Integers compare as int64 and floating-point numbers as float32 (what most `Box` spaces hold), −0.0 equal to 0.0,
+    so that the same observation has the same key whichever reader made it.
+
+    Raises:
+        UsageError: observations are not numbers (dictionaries, text).
+    """
+    array = np.asarray(observations)
+    if array.dtype.kind in "iub":
+        rows: np.ndarray = array.astype(np.int64)
+    elif array.dtype.kind == "f":
+        rows = array.astype(np.float32) + np.float32(0)
+    else:
+        raise UsageError(
+            f"observations of dtype {array.dtype}",
+            expected="numbers: a Discrete, MultiDiscrete, MultiBinary or Box observation space",
+            hint="wrap the environment in gymnasium.wrappers.FlattenObservation",
+        )
+    rows = np.ascontiguousarray(rows.reshape(len(rows), -1))
+    return [row.tobytes() for row in rows]
+
+
+class ObservationIndex:
+    """Maps observations to state numbers.
+
+    Args:
+        keys: one key per state, as `observation_keys` gives them.
+        owner: whose observations these are, for messages.
+        default: state number for observations that are not known; None refuses them.
+        ambiguous: two states look the same: every lookup is refused.
+    """
+
+    def __init__(self, keys: Sequence[bytes], owner: str, default: int | None = None) -> None:
+        self._index: dict[bytes, int] = {}
+        self._owner, self._default = owner, default
+        self._twins: tuple[int, int] | None = None
+        for state, key in enumerate(keys):
+            first = self._index.setdefault(key, state)
+            if first != state:
+                self._twins = (first, state)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Returns `[B]` int64 state numbers of `[B, ...]` observations.
+
+        Raises:
+            PartialObservationError: two states give the same observation.
+            UsageError: an observation belongs to no known state, and there is no default.
+        """
+        if self._twins is not None:
+            raise PartialObservationError(
+                f"states {self._twins[0]} and {self._twins[1]} of {self._owner} give the same observation",
+                expected="a world whose observation determines its state",
+                hint="hand the model state numbers instead of observations, or plan on a belief",
+            )
+        found = np.empty(len(observations), np.int64)
+        for row, key in enumerate(observation_keys(observations)):
+            state = self._index.get(key, self._default)
+            if state is None:
+                raise UsageError(
+                    f"observation {np.asarray(observations)[row].tolist()} (row {row}) is not one {self._owner} gives",
+                    expected=f"an observation of one of its {len(self._index)} states",
+                )
+            found[row] = state
+        return found
+
+
+class Lookup(np.ndarray):
+    """A table over states that can also be asked as a `WorldModel` is: `model.legal[s]` and `model.legal(states)`."""
+
+    def __call__(self, states: np.ndarray) -> np.ndarray:
+        """Returns the rows of `[B]` state numbers, as a plain array."""
+        return np.asarray(np.asarray(self)[states])
+
+
+@dataclass(frozen=True, eq=False)
+class TabularModel:
+    """Dynamics and purpose as tables in gather form; a `WorldModel` whose states are `[B]` state numbers.
+
+    Terminal states absorb: every action stays, with reward 0 and continuation 0.
+
+    Attributes:
+        next_state: `[S, A, K]` int32 successors; entries of probability 0 may hold any state number.
+        probability: `[S, A, K]` float64 P(next_state | s, a), summing to one over K.
+        reward: `[S, A, K]` float64.
+        continuation: `[S, A, K]` float64 probability that the task goes on after this transition.
+        legal: `[S, A]` bool; also called as `legal(states)`.
+        initial: `[S]` float64 probabilities of starting there.
+        terminal: `[S]` bool; also called as `terminal(states)`.
+        observations: maps `[B, ...]` observations to `[B]` state numbers; None where only numbers are known.
+        name: what the tables are of, for messages.
+
+    Raises:
+        UsageError: shapes disagree; a probability is negative or does not sum to one (the message names state, action
+            and sum); a successor is out of range; a non-terminal state has no legal action.
+    """
+
+    next_state: np.ndarray
+    probability: np.ndarray
+    reward: np.ndarray
+    continuation: np.ndarray
+    legal: Any
+    initial: np.ndarray
+    terminal: Any
+    observations: ObservationIndex | None = None
+    name: str = "the tabular model"
+
+    num_players = 1
+
+    def __post_init__(self) -> None:
+        for name in ("legal", "terminal"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), bool).view(Lookup))
+        _check_tables(self)
+
+    @staticmethod
+    def from_world(world: World, purpose: Any = None) -> TabularModel:
+        """Returns a known world as tables, under `purpose` (a value or a name) if one is given.
+
+        Raises:
+            MissingLawError: the law can only be sampled, or the world has several players.
+            UsageError: the law is broken (see `World.dynamics`).
+        """
+        if world.players > 1:
+            raise MissingLawError(
+                f"{world.name} has {world.players} players, and a table of one reward cannot hold their purposes",
+                expected="a world with one player",
+                hint="tree search (UCT) keeps a value per player",
+            )
+        if purpose is not None:
+            world = world.with_purpose(purpose)
+        law = world.dynamics()
+        size, actions, width = law.next_state.shape
+        terminal = world.terminal_of(law.states)
+        sources = np.repeat(np.arange(size), actions * width)
+        choices = np.tile(np.repeat(np.arange(actions), width), size)
+        reward = world.reward_of(law.states[sources], choices, law.states[law.next_state.reshape(-1)])
+        reward = np.where(law.probability > 0, reward.reshape(law.next_state.shape), 0.0)
+        tables = absorb(law.next_state, law.probability, reward, 1.0 - terminal[law.next_state], terminal)
+        keys = observation_keys(world.observe(law.states))
+        index = ObservationIndex(keys, world.name)
+        return TabularModel(*tables, law.legal, law.initial, terminal, index, repr(world))
+
+    # ------------------------------------------------------------------------------------------- as a WorldModel
+
+    @property
+    def num_states(self) -> int:
+        return int(self.next_state.shape[0])
+
+    @property
+    def num_actions(self) -> int:
+        return int(self.next_state.shape[1])
+
+    def __len__(self) -> int:
+        return self.num_states
+
+    def init(self, observations: np.ndarray) -> np.ndarray:
+        """Returns `[B]` state numbers of `[B, ...]` observations."""
+        if self.observations is None:
+            raise PartialObservationError(
+                f"{self.name} does not know how its states look", expected="a model made from a world or from episodes"
+            )
+        return self.observations(observations)
+
+    def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
+        """Draws a successor per row (see `WorldModel.step`)."""
+        draw = rng.random(len(states))
+        cumulative = np.cumsum(self.probability[states, actions], axis=1)
+        cumulative /= cumulative[:, -1:]  # a draw of 0.999… must not fall off the end
+        outcome = (draw[:, None] >= cumulative).sum(axis=1)
+        at = (states, actions, outcome)
+        following = self.next_state[at].astype(np.int64)
+        return ModelStep(following, self.reward[at], self.continuation[at], self.legal(following))
+
+    def outcomes(
+        self, states: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Returns `(probability [B, K], states [B·K], reward [B, K], continuation [B, K])`."""
+        at = (states, actions)
+        return (
+            self.probability[at],
+            self.next_state[at].reshape(-1).astype(np.int64),
+            self.reward[at],
+            self.continuation[at],
+        )
+
+    def tabular(self) -> TabularModel:
+        return self
+
+    def keys(self, states: np.ndarray) -> list[bytes]:
+        """Returns one hashable key per state."""
+        return [int(state).to_bytes(8, "little") for state in states]
+
+    def log_prob(self, trajectory: Trajectory) -> float:
+        """Returns Σ_t log P(next observation, terminated | observation, action), in nats; −inf if impossible."""
+        states = self.init(trajectory.observations)
+        ended = np.zeros(len(trajectory.actions), bool)
+        ended[-1:] = trajectory.terminated
+        probability = self.transition_probability(states[:-1], trajectory.actions, states[1:], ended)
+        with np.errstate(divide="ignore"):
+            return float(np.log(probability).sum())
+
+    def transition_probability(
+        self, states: np.ndarray, actions: np.ndarray, next_states: np.ndarray, terminated: np.ndarray
+    ) -> np.ndarray:
+        """Returns `[B]` probabilities of the given successors and of `terminated` being what it was."""
+        at = (states, actions)
+        goes_on = self.continuation[at]
+        ending = np.where(terminated[:, None], 1.0 - goes_on, goes_on)
+        here = self.next_state[at] == next_states[:, None]
+        return np.asarray((here * self.probability[at] * ending).sum(axis=1))
+
+    def expected_reward(self) -> np.ndarray:
+        """Returns `[S, A]` expected rewards."""
+        return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def absorb(
+    next_state: np.ndarray,
+    probability: np.ndarray,
+    reward: np.ndarray,
+    continuation: np.ndarray,
+    terminal: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns copies of the four tables in which terminal states stay where they are, reward 0, continuation 0."""
+    tables = next_state.astype(np.int32), probability.astype(float), reward.astype(float), continuation.astype(float)
+    over = np.flatnonzero(terminal)
+    tables[0][over] = over[:, None, None]
+    tables[1][over] = 0.0
+    tables[1][over, :, 0] = 1.0
+    tables[2][over] = 0.0
+    tables[3][over] = 0.0
+    return tables
+
+
+def _check_tables(model: TabularModel) -> None:
+    shape = model.next_state.shape
+    if len(shape) != 3 or 0 in shape:
+        raise UsageError(f"next_state of shape {shape} for {model.name}", expected="[S, A, K], none of them 0")
+    states, actions, _ = shape
+    wanted: dict[str, tuple[int, ...]] = {"probability": shape, "reward": shape, "continuation": shape}
+    wanted |= {"legal": (states, actions), "initial": (states,), "terminal": (states,)}
+    for name, expected in wanted.items():
+        found = getattr(model, name).shape
+        if found != expected:
+            raise UsageError(f"{name} of shape {found} for {model.name}", expected=f"{expected}")
+    _check_probabilities(model)
+    used = model.probability > 0
+    if np.any(used & ((model.next_state < 0) | (model.next_state >= states))):
+        s, a, k = np.argwhere(used & ((model.next_state < 0) | (model.next_state >= states)))[0]
+        raise UsageError(
+            f"state {s}, action {a} of {model.name} leads to state {model.next_state[s, a, k]}",
+            expected=f"a state from 0 to {states - 1}",
+        )
+    if not np.isfinite(model.reward[used]).all():
+        s, a, k = np.argwhere(used & ~np.isfinite(model.reward))[0]
+        raise UsageError(f"state {s}, action {a} of {model.name} has reward {model.reward[s, a, k]}")
+    if np.any((model.continuation < 0) | (model.continuation > 1) | np.isnan(model.continuation)):
+        raise UsageError(f"a continuation of {model.name} lies outside [0, 1]")
+    stuck = ~np.asarray(model.legal).any(axis=1) & ~np.asarray(model.terminal)
+    if stuck.any():
+        raise UsageError(
+            f"state {np.flatnonzero(stuck)[0]} of {model.name} is not terminal and has no legal action",
+            expected="at least one legal action, or a terminal state",
+        )
+    moving = (
+        np.asarray(model.terminal)[:, None, None]
+        & used
+        & ((model.next_state != np.arange(states)[:, None, None]) | (model.reward != 0) | (model.continuation != 0))
+    )
+    if moving.any():
+        raise UsageError(
+            f"terminal state {np.argwhere(moving)[0][0]} of {model.name} does not absorb",
+            expected="every action to stay, with reward 0 and continuation 0",
+        )
+
+
+def _check_probabilities(model: TabularModel) -> None:
+    total = model.probability.sum(axis=2)
+    wrong = (np.abs(total - 1.0) > SUM_TOLERANCE) | np.isnan(total) | (model.probability < 0).any(axis=2)
+    if wrong.any():
+        s, a = np.argwhere(wrong)[0]
+        raise UsageError(
+            f"the outcomes of state {s} under action {a} of {model.name} have probabilities "
+            f"{model.probability[s, a].tolist()} summing to {total[s, a]:.9g}",
+            expected="non-negative probabilities that sum to 1",
+        )
+    if abs(model.initial.sum() - 1.0) > SUM_TOLERANCE or (model.initial < 0).any():
+        raise UsageError(
+            f"the initial probabilities of {model.name} sum to {model.initial.sum():.9g}",
+            expected="non-negative probabilities that sum to 1",
+        )
+
+
+def as_tabular(model: Any, reader: str) -> TabularModel:
+    """Returns `model` as tables: itself, its `tabular()`, or those of a known `World`.
+
+    Raises:
+        UsageError: there is no way to tabulate it.
+    """
+    if isinstance(model, TabularModel):
+        return model
+    if hasattr(model, "dynamics"):
+        return TabularModel.from_world(model)
+    made = require(model, "tabular", reader)()
+    assert isinstance(made, TabularModel)
+    return made

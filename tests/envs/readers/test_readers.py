@@ -1,0 +1,303 @@
+"""Every registered world through every reader: two routes to one number."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from inscape.envs.kernels.stepping import TILE
+from inscape.envs.law.states import States
+from inscape.envs.readers.enumeration import enumerate_dynamics
+from inscape.envs.registry import make_world, world_specs
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.errors import MissingLawError, UsageError
+from tests.conftest import EXAMPLES, one_of_each_kind
+
+NAMES = [spec.name for spec in world_specs()] + [f"{EXAMPLES / 'elevator.py'}:Elevator"]
+LIMIT = 12
+
+
+def some_states(world, count=40, seed=0):
+    """States met by acting at random."""
+    rng = np.random.default_rng(seed)
+    states = world.sample_initial(count, rng)
+    for _ in range(6):
+        following, _, ended = world.step(states, world.random_actions(states, rng), rng)
+        keep = ended | ~world.legal_actions(following).any(-1).reshape(count, -1).all(1)
+        states = States(np.where(keep, states.floats, following.floats), np.where(keep, states.ints, following.ints))
+    return states
+
+
+def same(a, b):
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in ((a.floats, b.floats), (a.ints, b.ints)))
+
+
+@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
+def test_every_reader_tells_the_same_story(name):
+    """One test per world, so that each is compiled by one process."""
+    world = resolve_task(name).world
+    plain_equals_compiled(world)
+    the_same_life_whatever_the_company(world)
+    autoreset_modes_agree(world)
+    resume_is_exact(world)
+
+
+def plain_equals_compiled(world):
+    states = some_states(world)
+    actions = world.random_actions(states, np.random.default_rng(1))
+    keys = np.arange(len(states)) * 7919
+    plain = world.step_with_keys(states, actions, keys, compiled=False)
+    fast = world.step_with_keys(states, actions, keys)
+    assert same(plain[0], fast[0])
+    assert np.array_equal(plain[1], fast[1])
+    assert np.array_equal(plain[2], fast[2])
+    readers = ("observe", "terminal_of", "mover_of") if world.continuous else READERS
+    for reader in readers:
+        assert np.array_equal(getattr(world, reader)(states, compiled=False), getattr(world, reader)(states)), reader
+    for player in range(world.players):
+        assert np.array_equal(world.observe(states, player, compiled=False), world.observe(states, player)), player
+    if not world.noise:
+        p, q = world.outcomes(states, actions, compiled=False), world.outcomes(states, actions)
+        assert np.array_equal(p[0], q[0])
+        assert same(p[1], q[1])
+
+
+READERS = ("observe", "terminal_of", "legal_actions", "mover_of")
+
+
+def life(world, count, steps, seed=11):
+    """What copies 0 and 7 live through among `count`, acting on what their own state allows."""
+    venv = world.vector_env(count, autoreset="same-step", max_episode_steps=LIMIT)
+    obs, _ = venv.reset(seed=seed)
+    told = [obs[:8]]
+    for t in range(steps):
+        actions = np.concatenate(
+            [
+                world.random_actions(venv.states[i], np.random.default_rng(1000 * t + i % 8))
+                for i in range(min(count, 8))
+            ]
+        )
+        actions = np.resize(actions, (count, *actions.shape[1:]))
+        if count > 8 and world.law_function("legal") is not None:
+            actions = world.random_actions(venv.states, np.random.default_rng(t))
+            actions[:8] = np.concatenate(
+                [world.random_actions(venv.states[i], np.random.default_rng(1000 * t + i)) for i in range(8)]
+            )
+        obs, rewards, terminated, truncated, _ = venv.step(actions)
+        told += [obs[:8], rewards[:8], terminated[:8], truncated[:8]]
+    return told
+
+
+def the_same_life_whatever_the_company(world):
+    """Copy i of seed s: alone, among 8, among 600; and in a single environment for copy 0."""
+    among_8, among_600 = life(world, 8, 30), life(world, 600, 30)
+    for a, b in zip(among_8, among_600):
+        assert np.array_equal(a, b)
+    for a, b in zip(life(world, 1, 30), among_8):
+        assert np.array_equal(a[0], b[0])
+    if world.players > 1:
+        return
+    env = world.env(max_episode_steps=LIMIT)
+    obs, _ = env.reset(seed=11)
+    venv = world.vector_env(1, autoreset="disabled", max_episode_steps=LIMIT)
+    vobs, _ = venv.reset(seed=11)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        assert np.array_equal(obs, vobs[0])
+        actions = world.random_actions(venv.states, rng)
+        obs, reward, terminated, truncated, _ = env.step(actions[0])
+        vobs, rewards, ends, cuts, _ = venv.step(actions)
+        assert (reward, terminated, truncated) == (rewards[0], ends[0], cuts[0])
+        if terminated or truncated:
+            obs, _ = env.reset()
+            vobs, _ = venv.reset(options={"reset_mask": np.array([True])})
+
+
+def autoreset_modes_agree(world):
+    """Next-step spends one call on the reset; otherwise both modes give the same transitions and final observations."""
+    next_step, same_step = (
+        world.vector_env(1, autoreset=mode, max_episode_steps=LIMIT) for mode in ("next-step", "same-step")
+    )
+    a, _ = next_step.reset(seed=5)
+    b, _ = same_step.reset(seed=5)
+    rng = np.random.default_rng(0)
+    ended = 0
+    for _ in range(60):
+        assert np.array_equal(a, b)
+        actions = world.random_actions(same_step.states, rng)
+        a, reward_a, term_a, trunc_a, infos_a = next_step.step(actions)
+        b, reward_b, term_b, trunc_b, infos_b = same_step.step(actions)
+        assert np.array_equal(reward_a, reward_b)
+        assert term_a == term_b
+        assert trunc_a == trunc_b
+        if term_a[0] or trunc_a[0]:
+            ended += 1
+            assert np.array_equal(a, infos_b["final_obs"])
+            assert infos_b["_final_obs"].tolist() == [True]
+            assert "final_obs" not in infos_a
+            # the reset of next-step mode comes one tick of the clock later: put both lives at one tick
+            state = next_step.state_dict()
+            state["ints"][-2] -= 1
+            next_step.load_state_dict(state)
+            a, reward_a, term_a, trunc_a, _ = next_step.step(actions)
+            assert (reward_a == 0).all()
+            assert not (term_a[0] or trunc_a[0])
+    assert ended >= 3
+
+
+def resume_is_exact(world):
+    rng = np.random.default_rng(0)
+    one = world.vector_env(16, autoreset="same-step", max_episode_steps=LIMIT)
+    one.reset(seed=3)
+    for _ in range(20):
+        one.step(world.random_actions(one.states, rng))
+    kept = one.state_dict()
+    other = world.vector_env(16, autoreset="same-step", max_episode_steps=LIMIT)
+    other.load_state_dict(kept)
+    for _ in range(20):
+        actions = world.random_actions(one.states, rng)
+        a, b = one.step(actions), other.step(actions)
+        for x, y in zip(a[:4], b[:4]):
+            assert np.array_equal(x, y)
+    with pytest.raises(UsageError, match="16 copies|expected"):
+        world.vector_env(4).load_state_dict(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "autoreset"),
+    [("CartPole", "same-step"), ("CartPole", "next-step"), ("EmptyRoom", "next-step"), ("TicTacToe", "same-step")],
+)
+def test_more_copies_than_a_round_of_passes_holds(name, autoreset):
+    """Copies of the second round live as they would in the first one: alone, with their own streams."""
+    world = make_world(name)
+    count = TILE + 40
+    many, few = (world.vector_env(n, autoreset, max_episode_steps=LIMIT, threads=1) for n in (count, 40))
+    many.reset(seed=5)
+    few.reset(seed=5, options={"first_copy": TILE})
+    for t in range(30):
+        actions = world.random_actions(many.states, np.random.default_rng(t))
+        (obs, *rest, _), (few_obs, *few_rest, _) = many.step(actions), few.step(actions[TILE:])
+        assert np.array_equal(obs[TILE:], few_obs)
+        assert all(np.array_equal(x[TILE:], y) for x, y in zip(rest, few_rest))
+
+
+@pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals"])
+def test_two_threads_live_the_same_life_as_one(name):
+    world = resolve_task(name).world
+    one, two = (world.vector_env(8192, "same-step", max_episode_steps=25, threads=threads) for threads in (1, 2))
+    a, b = one.reset(seed=0)[0], two.reset(seed=0)[0]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        assert np.array_equal(a, b)
+        actions = rng.integers(0, world.num_actions, 8192)
+        (a, *rest_a, _), (b, *rest_b, _) = one.step(actions), two.step(actions)
+        assert all(np.array_equal(x, y) for x, y in zip(rest_a, rest_b))
+
+
+@pytest.mark.parametrize("name", ["FrozenLake8x8", "FourGoals", NAMES[-1]])
+def test_sampled_frequencies_match_the_enumerated_law(name):
+    world = resolve_task(name).world
+    law = world.dynamics()
+    rng = np.random.default_rng(0)
+    assert np.allclose(law.probability.sum(2), 1)
+    draws = 4000
+    alive = np.flatnonzero(~world.terminal_of(law.states))
+    for s in rng.choice(alive, 4, replace=False):
+        a = int(rng.integers(world.num_actions))
+        after, _, _ = world.step(law.states[np.full(draws, s)], np.full(draws, a), rng)
+        counts = np.bincount(law.index_of(after), minlength=len(law))
+        expected = np.zeros(len(law))
+        np.add.at(expected, law.next_state[s, a], law.probability[s, a] * draws)
+        assert (counts[expected == 0] == 0).all()
+        kept = expected > 0
+        chi_square = ((counts - expected)[kept] ** 2 / expected[kept]).sum()
+        assert chi_square < kept.sum() - 1 + 5 * np.sqrt(2 * max(1, kept.sum() - 1)) + 6
+
+
+def test_enumeration_plain_equals_compiled(elevator_file):
+    world = resolve_task(elevator_file, {"floors": 3}).world
+    plain, fast = enumerate_dynamics(world, compiled=False), world.dynamics()
+    assert np.array_equal(plain.states.ints, fast.states.ints)
+    assert np.array_equal(plain.next_state, fast.next_state)
+    assert np.array_equal(plain.probability, fast.probability)
+
+
+def test_enumeration_refuses_what_it_cannot_hold(elevator_file):
+    with pytest.raises(MissingLawError, match="can only be sampled"):
+        make_world("CartPole").dynamics()
+    with pytest.raises(UsageError, match="more than 50 states"):
+        resolve_task(elevator_file).world.dynamics(max_states=50)
+
+
+@pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals", NAMES[-1]])
+def test_observations_determine_states(name):
+    world = resolve_task(name).world
+    states = some_states(world)
+    back = world.states_of(world.observe(states))
+    assert np.array_equal(back.ints, states.ints)
+    assert np.allclose(back.floats, states.floats, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", one_of_each_kind(spec.id for spec in world_specs() if spec.players == 1))
+def test_gymnasiums_checker_is_content(name):
+    check_env(gym.make(name, render_mode="rgb_array").unwrapped)
+    venv = gym.make_vec(name, num_envs=3, vectorization_mode="vector_entry_point")
+    obs, _ = venv.reset(seed=0)
+    assert venv.observation_space.contains(np.ascontiguousarray(obs))
+    assert venv.spec.max_episode_steps == gym.spec(name).max_episode_steps
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [(4, "from 0 to 3"), (-1, "from 0 to 3"), (1.0, "dtype float64"), (True, "dtype bool"), ([1, 2], "shape")],
+)
+def test_bad_actions_are_refused(action, message):
+    env = make_world("FrozenLake").env()
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=message):
+        env.step(action)
+    venv = make_world("FrozenLake").vector_env(3)
+    venv.reset(seed=0)
+    with pytest.raises(UsageError, match="copy 2|dtype|shape"):
+        venv.step(np.array([0, 1, 9]))
+
+
+def test_misuse_is_refused():
+    env = make_world("FrozenLake").env(max_episode_steps=1)
+    with pytest.raises(UsageError, match="before the first reset"):
+        env.step(0)
+    env.reset(seed=0)
+    env.step(0)
+    with pytest.raises(UsageError, match="after the episode's end"):
+        env.step(0)
+    with pytest.raises(UsageError, match="without a render mode"):
+        env.render()
+    with pytest.raises(UsageError, match="render_mode 'video'"):
+        make_world("FrozenLake").env(render_mode="video")
+    with pytest.raises(UsageError, match="num_envs = 0"):
+        make_world("FrozenLake").vector_env(0)
+    with pytest.raises(UsageError, match="before the first reset"):
+        make_world("FrozenLake").vector_env(2).step(np.array([0, 0]))
+
+
+def test_what_a_step_returns_is_never_written_again():
+    """Large outputs are used again once nobody holds them, and only then."""
+    env = make_world("CartPole").vector_env(20_000, "same-step")
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    kept, copies, seen = [], [], set()
+    for t in range(12):
+        obs, rewards, _, _, infos = env.step(rng.integers(0, 2, 20_000))
+        if t % 2 == 0:
+            kept.append((obs[5:9], rewards, infos.get("final_obs", obs)[:7]))  # views hold the whole
+            copies.append(tuple(part.copy() for part in kept[-1]))
+    for before, after in zip(copies, kept):
+        assert all(np.array_equal(a, b) for a, b in zip(before, after))
+    del kept, obs, rewards, infos
+    for _ in range(8):
+        obs, *_ = env.step(rng.integers(0, 2, 20_000))
+        seen.add(obs.base.ctypes.data if obs.base is not None else obs.ctypes.data)
+    assert len(seen) <= 4

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inscape.envs.law import streams
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.errors import UsageError
+from inscape.world_models import UCT, KnownModel, LearnedTabularModel, ModelStep, Plan, TabularModel, value_iteration
+from inscape.world_models.planning.tree_search.reference import PythonSearch
+from tests.world_models.games import Board, CoinGame, TicTacToe
+from tests.world_models.helpers import random_episodes, random_model
+
+
+@pytest.fixture(scope="module")
+def lake() -> Any:
+    return resolve_task("FrozenLake").world
+
+
+def start(world: Any) -> Any:
+    return world.sample_initial(1, np.random.default_rng(0))
+
+
+def in_python(options: UCT, model: Any, states: Any, seed: int) -> Plan:
+    """The same search in Python, with the random stream that `plan` would draw from `seed`."""
+    key = int(streams.random_keys(np.random.default_rng(seed), 1)[0])
+    return PythonSearch(options, model, None, key).run(states)
+
+
+def assert_same(first: Plan, second: Plan) -> None:
+    assert first.action == second.action
+    assert first.value == second.value
+    np.testing.assert_array_equal(first.action_values, second.action_values)
+    assert first.tree is not None
+    assert second.tree is not None
+    for name in ("visit_counts", "depth", "values", "terminal", "action_visits", "action_values"):
+        np.testing.assert_array_equal(getattr(first.tree, name), getattr(second.tree, name))
+
+
+# ------------------------------------------------------------------------------------------ against the exact optimum
+
+
+@pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8"])
+def test_value_at_the_start_is_within_two_hundredths(name: str) -> None:
+    world = resolve_task(name).world
+    model = TabularModel.from_world(world)
+    exact = value_iteration(model, 0.99, 1e-8)
+    root = model.init(world.observe(start(world)))[0]
+    for seed in range(20):
+        plan = UCT(num_simulations=10_000, gamma=0.99).plan(world, start(world), np.random.default_rng(seed))
+        assert abs(plan.value - exact.values[root]) < 0.02, seed
+        assert exact.q_values[root, plan.action] > exact.values[root] - 1e-6, seed
+
+
+def test_random_tables_are_solved() -> None:
+    for seed in range(5):
+        model = random_model(seed, states=12, ending=0.3)
+        exact = value_iteration(model, 0.9, 1e-8)
+        plan = UCT(num_simulations=5000, gamma=0.9).plan(model, np.array([3]), np.random.default_rng(seed))
+        assert plan.value == pytest.approx(exact.values[3], abs=0.02)
+        assert exact.q_values[3, plan.action] == pytest.approx(exact.values[3], abs=0.02)
+
+
+def test_a_sampled_law_is_learned_by_frequency() -> None:
+    world = CoinGame()
+    model = KnownModel(world, compiled=False)  # the same source, uncompiled
+    for options, planned in ((model, 0), (KnownModel(world, compiled=False), 1)):
+        plan = UCT(num_simulations=2000, gamma=1.0).plan(options, start(world), np.random.default_rng(planned))
+        assert plan.action == 1
+        assert plan.value == pytest.approx(1.2, abs=0.15)
+        assert plan.tree is not None
+        assert len(plan.tree) == 1 + 3 + 5 + 7
+
+
+def test_planning_in_a_learned_model() -> None:
+    task = resolve_task("FrozenLake", {"slip": 0.0})
+    model = LearnedTabularModel.for_task(task)
+    model.fit(random_episodes(task.env(), 3000, 0))
+    plan = UCT(num_simulations=2000, gamma=0.9).plan(model, model.init(np.array([0])), np.random.default_rng(0))
+    assert plan.value == pytest.approx(0.9**5, abs=0.01)
+    assert plan.tree is not None
+    assert plan.tree.states.tolist()[0] == model.init(np.array([0]))[0]
+
+
+# ------------------------------------------------------------------------------------------ routes agree
+
+
+@pytest.mark.parametrize("options", [UCT(300, gamma=0.95), UCT(300, rollout="none", patience=0.0, max_depth=7)])
+def test_compiled_plain_and_python_agree_number_for_number(lake: Any, options: UCT) -> None:
+    compiled = options.plan(lake, start(lake), np.random.default_rng(5))
+    plain = options.plan(KnownModel(lake, compiled=False), start(lake), np.random.default_rng(5))
+    assert_same(compiled, plain)
+    assert_same(compiled, in_python(options, KnownModel(lake), start(lake), 5))
+
+
+def test_tables_and_law_agree(lake: Any) -> None:
+    model = TabularModel.from_world(lake)
+    root = model.init(lake.observe(start(lake)))
+    options = UCT(2000)
+    on_tables = options.plan(model, root, np.random.default_rng(2))
+    assert_same(on_tables, in_python(options, model, root, 2))
+    # the law's branches come in another order than its merged outcomes: roll-outs differ, what is found does not
+    on_law = options.plan(lake, start(lake), np.random.default_rng(2))
+    assert on_law.value == pytest.approx(on_tables.value, abs=0.02)
+    assert_same(UCT(2000, rollout="none").plan(lake, start(lake), np.random.default_rng(2)),
+                UCT(2000, rollout="none").plan(model, root, np.random.default_rng(2)))  # fmt: skip
+
+
+def test_fractional_endings_and_masks_agree() -> None:
+    model = random_model(9, states=10, ending=0.8)
+    options = UCT(400, gamma=0.9)
+    assert_same(
+        options.plan(model, np.array([4]), np.random.default_rng(1)), in_python(options, model, np.array([4]), 1)
+    )
+
+
+def test_growth_of_memory_changes_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = TicTacToe()
+    options = UCT(2000, gamma=1.0)
+    expected = options.plan(world, start(world), np.random.default_rng(0))
+    for room in (40, 5000):
+        monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.FIRST_ROOM", room)
+        assert_same(expected, options.plan(world, start(world), np.random.default_rng(0)))
+
+
+def test_a_batch_is_its_rows_and_repeats(lake: Any) -> None:
+    model = KnownModel(lake)
+    states = model.init(np.array([0, 14, 6]))
+    options = UCT(200)
+    batch = options.plan_batch(model, states, np.random.default_rng(3))
+    keys = streams.random_keys(np.random.default_rng(3), 3)
+    for b, plan in enumerate(batch):
+        assert_same(plan, PythonSearch(options, model, None, int(keys[b])).run(states[b]))
+    again = options.plan_batch(model, states, np.random.default_rng(3))
+    assert_same(batch[1], again[1])
+    other = options.plan_batch(model, states, np.random.default_rng(4))
+    assert not np.array_equal(batch[0].visit_counts, other[0].visit_counts)
+
+
+# ------------------------------------------------------------------------------------------ two players in turn
+
+
+@lru_cache(None)
+def minimax(board: Board, action: int) -> float:
+    """Value of an action for the player who takes it."""
+    after = TicTacToe.transition((), board, action, 0)[1]
+    if TicTacToe.terminal((), (), after):
+        return float(TicTacToe.reward((), (), board, action, after)[board.turn])
+    return -max(minimax(after, a) for a in moves(after))
+
+
+def moves(board: Board) -> list[int]:
+    return [a for a in range(9) if TicTacToe.legal((), board, a)]
+
+
+def tactical_positions(count: int) -> list[Board]:
+    """Positions from random play in which some move is worse than another."""
+    rng, found = np.random.default_rng(0), list[Board]()
+    while len(found) < count:
+        board = Board(0, 0, 0)
+        for _ in range(rng.integers(0, 7)):
+            if not TicTacToe.terminal((), (), board):
+                board = TicTacToe.transition((), board, int(rng.choice(moves(board))), 0)[1]
+        if not TicTacToe.terminal((), (), board) and len({minimax(board, a) for a in moves(board)}) > 1:
+            found.append(board)
+    return found
+
+
+def test_tic_tac_toe_is_played_perfectly() -> None:
+    world, positions = TicTacToe(), tactical_positions(60)
+    plans = UCT(5000, gamma=1.0).plan_batch(world, world.pack(positions), np.random.default_rng(0))
+    for board, plan in zip(positions, plans, strict=True):
+        best = max(minimax(board, a) for a in moves(board))
+        assert minimax(board, plan.action) == best, board
+        assert plan.value == pytest.approx(best, abs=0.1)  # for the player to move, crosses and noughts alike
+
+
+def test_masks_are_respected_at_every_node() -> None:
+    world = TicTacToe()
+    plan = UCT(3000, gamma=1.0).plan(world, world.pack([Board(0b1, 0b10, 0)]), np.random.default_rng(0))
+    tree = plan.tree
+    assert tree is not None
+    assert np.isneginf(plan.action_values[:2]).all()
+    legal = world.legal_actions(tree.states)
+    assert (tree.action_visits[~legal] == 0).all()
+    assert np.isneginf(tree.action_values[~legal]).all()
+    np.testing.assert_array_equal(tree.terminal, world.terminal_of(tree.states))
+    assert (tree.action_visits[tree.terminal] == 0).all()
+    assert (tree.values[tree.terminal] == 0).all()
+
+
+def test_the_search_in_python_plays_too() -> None:
+    world = TicTacToe()
+    win_or_lose = Board(0b000000011, 0b000011000, 0)
+    plan = in_python(UCT(150, gamma=1.0), KnownModel(world), world.pack([win_or_lose]), 0)
+    assert plan.action == 2
+    assert plan.value == pytest.approx(1.0, abs=0.15)
+
+
+# ------------------------------------------------------------------------------------------ any world model
+
+
+class Corridor:
+    """A model with nothing but `init`, `step` and `legal`: walk 0 … 4 to the right, +1 and the end at 4."""
+
+    num_actions, num_players = 2, 1
+
+    def init(self, observations: np.ndarray) -> np.ndarray:
+        return np.asarray(observations)
+
+    def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
+        following = np.clip(states + np.where(actions == 1, 1, -1), 0, 4)
+        done = following == 4
+        return ModelStep(following, done.astype(float), 1.0 - done, self.legal(following))
+
+    def legal(self, states: np.ndarray) -> np.ndarray:
+        return np.ones((len(states), 2), bool)
+
+
+class KeyedCorridor(Corridor):
+    def keys(self, states: np.ndarray) -> list[bytes]:
+        return [bytes([int(state)]) for state in states]
+
+
+@pytest.mark.parametrize("model", [Corridor(), KeyedCorridor()])
+def test_a_model_that_only_steps(model: Corridor) -> None:
+    plan = UCT(400, gamma=0.9, max_depth=30).plan(model, model.init(np.array([1])), np.random.default_rng(0))
+    assert plan.action == 1
+    assert plan.tree is not None
+    if isinstance(model, KeyedCorridor):
+        assert len(plan.tree) == 5
+        assert plan.value == pytest.approx(0.9**2, abs=0.02)
+    else:  # every sample is a state of its own: the same search, in a tree that grows
+        assert len(plan.tree) > 100
+        assert 0.4 < plan.value < 0.9**2
+
+
+def test_the_value_of_a_terminal_state_is_never_asked_for() -> None:
+    asked: list[int] = []
+
+    def value(states: np.ndarray) -> np.ndarray:
+        asked.extend(states.tolist())
+        return np.where(states == 4, 1000.0, 0.0)
+
+    plan = UCT(200, gamma=0.9).plan(KeyedCorridor(), np.array([2]), np.random.default_rng(0), value_function=value)
+    assert asked
+    assert 4 not in asked
+    assert plan.value == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_value_function_guides_a_search_on_a_known_law(lake: Any) -> None:
+    model = TabularModel.from_world(lake)
+    exact = value_iteration(model, 0.99, 1e-9).values
+    root = model.init(lake.observe(start(lake)))
+    guided = UCT(100).plan(model, root, np.random.default_rng(0), value_function=lambda s: exact[s])
+    alone = UCT(100, rollout="none").plan(model, root, np.random.default_rng(0))
+    assert abs(guided.value - exact[root[0]]) < 0.2 < abs(alone.value - exact[root[0]])
+
+
+# ------------------------------------------------------------------------------------------ limits and refusals
+
+
+def test_max_nodes_stops_the_search_early() -> None:
+    world = TicTacToe()
+    plan = UCT(5000, gamma=1.0, max_nodes=300).plan(world, start(world), np.random.default_rng(0))
+    assert plan.tree is not None
+    assert 300 < len(plan.tree) <= 302
+    assert plan.simulations < 5000
+    assert plan.visit_counts.sum() == plan.simulations - 1  # the first simulation values the root itself
+
+
+def test_a_terminal_state_is_refused(lake: Any) -> None:
+    model = TabularModel.from_world(lake)
+    with pytest.raises(UsageError, match="terminal"):
+        UCT(10).plan(lake, lake.states_of(np.array([5])), np.random.default_rng(0))
+    with pytest.raises(UsageError, match="terminal"):
+        UCT(10).plan(model, model.init(np.array([5])), np.random.default_rng(0))
+    with pytest.raises(UsageError, match="state 99"):
+        UCT(10).plan(model, np.array([99]), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_simulations": 0}, "num_simulations = 0"),
+        ({"num_simulations": 2.5}, "num_simulations = 2.5"),
+        ({"gamma": float("nan")}, "gamma"),
+        ({"exploration": -1.0}, "exploration"),
+        ({"patience": float("inf")}, "patience"),
+        ({"rollout": "clever"}, "rollout"),
+    ],
+)
+def test_settings_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        UCT(**options)
+
+
+def test_a_value_function_of_the_wrong_shape_is_refused() -> None:
+    with pytest.raises(UsageError, match="value function"):
+        UCT(5).plan(KeyedCorridor(), np.array([1]), np.random.default_rng(0), value_function=lambda s: np.zeros((1, 3)))
+
+
+def test_the_pauses_in_which_ctrl_c_is_heard_change_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = UCT(num_simulations=3000)
+    whole = options.plan(lake, start(lake), np.random.default_rng(0))
+    monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.WITHOUT_PAUSE", 7)
+    assert_same(whole, options.plan(lake, start(lake), np.random.default_rng(0)))

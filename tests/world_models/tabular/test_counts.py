@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from inscape.envs.data.trajectory import Trajectory
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.errors import UsageError
+from inscape.world_models import KnownModel, LearnedTabularModel, TabularModel, WorldModel, value_iteration
+from inscape.world_models.interface import total_log_prob
+from inscape.world_models.tabular.counts import Settings
+from tests.world_models.helpers import random_episodes
+
+
+@pytest.fixture(scope="module")
+def lake() -> Any:
+    """A lake without pits: random episodes see all of it."""
+    return resolve_task("GridWorld", {"map": "SFF/FFF/FFG", "slip": 0.5, "ice": "SF", "step_cost": 0.1})
+
+
+@pytest.fixture(scope="module")
+def episodes(lake: Any) -> list[Trajectory]:
+    return random_episodes(lake.env(), 30_000, 0)
+
+
+@pytest.fixture(scope="module")
+def learned(lake: Any, episodes: list[Trajectory]) -> LearnedTabularModel:
+    model = LearnedTabularModel.for_task(lake)
+    model.fit(episodes)
+    return model
+
+
+def test_learned_tables_approach_the_known(lake: Any, learned: LearnedTabularModel) -> None:
+    assert isinstance(learned, WorldModel)
+    known, found = TabularModel.from_world(lake.world), learned.tabular()
+    cells = np.arange(9)
+    here, there = known.init(cells), found.init(cells)
+    np.testing.assert_array_equal(known.terminal(here), found.terminal(there))
+    for s, t in zip(here[:-1], there[:-1]):
+        for a in range(4):
+            law = {int(cells[here == n][0]): p for n, p in zip(known.next_state[s, a], known.probability[s, a]) if p}
+            seen = {int(cells[there == n][0]): p for n, p in zip(found.next_state[t, a], found.probability[t, a]) if p}
+            assert law.keys() == seen.keys()
+            assert all(abs(law[cell] - seen[cell]) < 0.07 for cell in law)
+            assert found.expected_reward()[t, a] == pytest.approx(known.expected_reward()[s, a], abs=0.07)
+    best, guess = value_iteration(known, 0.95).values[here], value_iteration(learned, 0.95).values[there]
+    np.testing.assert_allclose(guess, best, atol=0.06)
+
+
+def test_held_out_bits_approach_the_entropy_of_the_law(lake: Any, episodes: list[Trajectory]) -> None:
+    model = LearnedTabularModel.for_task(lake)
+    report = model.fit(episodes)
+    steps = sum(map(len, episodes))
+    entropy = -total_log_prob(KnownModel(lake.world), episodes) / steps / np.log(2)
+    assert entropy > 0.5
+    assert report.held_out_bits_per_step == pytest.approx(entropy, abs=0.02)
+    assert entropy < report.prequential_bits_per_step < entropy + 0.05
+    assert report.transitions == steps
+    assert (report.states, report.state_actions) == (9, 32)
+    early = LearnedTabularModel.for_task(lake).fit(episodes[:5])
+    assert early.held_out_bits_per_step > report.held_out_bits_per_step + 0.3
+
+
+def test_fitting_in_parts_is_fitting_at_once(
+    lake: Any, episodes: list[Trajectory], learned: LearnedTabularModel
+) -> None:
+    parts = LearnedTabularModel.for_task(lake)
+    for low in range(0, len(episodes), 400):
+        parts.fit(episodes[low : low + 400])
+    np.testing.assert_array_equal(parts.tabular().probability, learned.tabular().probability)
+    assert parts.log_prob(episodes[3]) == learned.log_prob(episodes[3])
+
+
+def test_predictive_probabilities_sum_to_one(learned: LearnedTabularModel) -> None:
+    total = 0.0
+    for following in range(9):
+        for terminated in (False, True):
+            step = Trajectory(np.array([4, following]), np.array([1]), np.zeros(1), terminated, not terminated)
+            total += np.exp(learned.log_prob(step))
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_posterior_draws_surround_the_mean(lake: Any, episodes: list[Trajectory]) -> None:
+    model = LearnedTabularModel.for_task(lake)
+    model.fit(episodes[:30])
+    start = model.init(np.array([0]))[0]
+    rng = np.random.default_rng(0)
+    draws = np.array([model.sample_model(rng).probability[start, 1] for _ in range(400)])
+    np.testing.assert_allclose(draws.mean(axis=0), model.tabular().probability[start, 1], atol=0.03)
+    assert draws.std(axis=0).max() > 0.02
+    same = [model.sample_model(np.random.default_rng(7)).probability for _ in range(2)]
+    np.testing.assert_array_equal(same[0], same[1])
+
+
+@pytest.mark.parametrize(("unknown", "better"), [("optimistic", True), ("pessimistic", False)])
+def test_untried_actions(unknown: Any, better: bool) -> None:
+    step = Trajectory(np.array([0, 1]), np.array([0]), np.array([0.0]), False, True)
+    back = Trajectory(np.array([1, 0]), np.array([0]), np.array([1.0]), False, True)
+    model = LearnedTabularModel(2, Settings(unknown=unknown))
+    model.fit([step, back])
+    q = value_iteration(model, 0.9).q_values[model.init(np.array([0]))[0]]
+    assert (q[1] > q[0]) == better
+    unseen = model.init(np.array([77]))[0]
+    expected = (1.0 if better else 0.0) / (1 - 0.9)
+    assert value_iteration(model, 0.9).values[unseen] == pytest.approx(expected, abs=1e-4)
+
+
+def test_any_gymnasium_environment_with_discrete_observations() -> None:
+    env = gym.make("Blackjack-v1")  # Tuple of Discrete: flattened to numbers it repeats
+    env = gym.wrappers.TransformObservation(env, lambda o: np.array(o, np.int64), gym.spaces.MultiDiscrete([32, 11, 2]))
+    model = LearnedTabularModel.for_task(env)
+    report = model.fit(random_episodes(env, 3000, 1))
+    assert report.held_out_bits_per_step < 7
+    values = value_iteration(model, 1.0 - 1e-9, 1e-4).values
+    strong, weak = model.init(np.array([[20, 5, 0], [15, 10, 0]]))
+    assert values[strong] > values[weak]
+
+
+def test_masks_are_remembered() -> None:
+    masks = np.array([[True, False, True]])
+    step = Trajectory(np.array([0, 1]), np.array([0]), np.ones(1), True, False, action_masks=masks)
+    model = LearnedTabularModel(3)
+    model.fit([step])
+    np.testing.assert_array_equal(model.legal(model.init(np.array([0]))), masks)
+    assert model.terminal(model.init(np.array([1])))[0]
+
+
+def test_state_dict_restores_everything(learned: LearnedTabularModel, episodes: list[Trajectory]) -> None:
+    other = LearnedTabularModel(learned.num_actions, num_observations=learned.num_observations)
+    other.load_state_dict(learned.state_dict())
+    for name in ("next_state", "probability", "reward", "continuation", "legal", "initial", "terminal"):
+        np.testing.assert_array_equal(getattr(other.tabular(), name), getattr(learned.tabular(), name))
+    assert other.log_prob(episodes[0]) == learned.log_prob(episodes[0])
+    np.testing.assert_array_equal(other.init(np.arange(9)), learned.init(np.arange(9)))
+
+
+def test_refusals() -> None:
+    with pytest.raises(UsageError, match="Discrete actions"):
+        LearnedTabularModel.for_task(resolve_task("Pendulum-v1"))
+    model = LearnedTabularModel(2)
+    with pytest.raises(UsageError, match="action 2"):
+        model.fit([Trajectory(np.array([0, 1]), np.array([2]), np.zeros(1), False, True)])
+    with pytest.raises(UsageError, match="finite reward"):
+        model.fit([Trajectory(np.array([0, 1]), np.array([1]), np.array([np.nan]), False, True)])
+    with pytest.raises(UsageError, match="unknown"):
+        Settings(unknown="hopeful")  # type: ignore[arg-type]
