@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inscape.agents.adapters import as_agent
 from inscape.agents.batches import count_of, rows_of
 from inscape.agents.interface import Agent
-from inscape.agents.vector_actor import AgentInCopies, check_actions
+from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
@@ -260,7 +260,7 @@ def _play(
     _require_counts(episodes, max_copies)
     copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)
     env = task.vector_env(copies, autoreset="next-step")
-    players = [AgentInCopies(one, copies) for one in seats]
+    players = [VectorActor(one, copies) for one in seats]
     remembering = [(k, player) for k, player in enumerate(players) if player.remembers]
     try:
         owed = np.array([len(range(i, episodes, copies)) for i in range(copies)])
@@ -304,7 +304,7 @@ def _play(
 
 
 def _actions(
-    players: Sequence[AgentInCopies],
+    players: Sequence[VectorActor],
     task: Task,
     observation: Array,
     mask: Array | None,

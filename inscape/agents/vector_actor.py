@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     pass
 
 
-class AgentInCopies:
+class VectorActor:
     """An agent acting in several copies, asked for some of them at a time; keeps for it what it remembers in each.
 
     What everybody uses who lets agents act: agents without memory are asked as ever.
 
-        acting = AgentInCopies(agent, 8)
+        acting = VectorActor(agent, 8)
         actions = acting.act(observation[rows], None, rows)
         acting.earned(reward)
         acting.begin(np.flatnonzero(ended))

@@ -15,7 +15,7 @@ from inscape.envs.loading import load_class, load_file, load_module
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
-    from inscape.envs.readers.pettingzoo_env import LawAECEnv, LawParallelEnv
+    from inscape.envs.readers.pettingzoo_env import WorldAECEnv, WorldParallelEnv
     from inscape.envs.world import World
 
 PETTINGZOO_PREFIX = "pettingzoo:"
@@ -86,12 +86,12 @@ def make_vector_env(
     return make_world(world, **settings).vector_env(num_envs, autoreset, max_episode_steps)
 
 
-def aec_env(name: str, render_mode: str | None = None, max_cycles: int | None = None, **settings: Any) -> LawAECEnv:
+def aec_env(name: str, render_mode: str | None = None, max_cycles: int | None = None, **settings: Any) -> WorldAECEnv:
     """Returns a registered world (or `file.py:Class`) as an AEC environment.
 
     Args:
         name: the world.
-        render_mode: see `LawAECEnv`.
+        render_mode: see `WorldAECEnv`.
         max_cycles: the time limit in steps of the law; None for the world's own.
         settings: of the world.
 
@@ -103,7 +103,7 @@ def aec_env(name: str, render_mode: str | None = None, max_cycles: int | None = 
 
 def parallel_env(
     name: str, render_mode: str | None = None, max_cycles: int | None = None, **settings: Any
-) -> LawParallelEnv:
+) -> WorldParallelEnv:
     """Returns a registered world (or `file.py:Class`) as a Parallel environment; arguments as `aec_env`'s.
 
     Raises:

@@ -15,10 +15,10 @@ from inscape.errors import PartialObservationError, UsageError, closest
 if TYPE_CHECKING:
     from inscape.envs.readers.cuda_env import CudaVectorEnv
     from inscape.envs.readers.enumeration import Enumeration
-    from inscape.envs.readers.gym_env import LawEnv
-    from inscape.envs.readers.pettingzoo_env import LawAECEnv, LawParallelEnv
+    from inscape.envs.readers.gym_env import WorldEnv
+    from inscape.envs.readers.pettingzoo_env import WorldAECEnv, WorldParallelEnv
     from inscape.envs.readers.random_play import RandomPlay
-    from inscape.envs.readers.vector_env import LawVectorEnv
+    from inscape.envs.readers.vector_env import WorldVectorEnv
 
 Autoreset = Literal["next-step", "same-step", "disabled"]
 
@@ -71,12 +71,12 @@ class World(BatchedLaw):
 
     def env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawEnv:
+    ) -> WorldEnv:
         """Returns this world as a `gymnasium.Env` with its own time limit (None: without one)."""
-        from inscape.envs.readers.gym_env import LawEnv
+        from inscape.envs.readers.gym_env import WorldEnv
 
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawEnv(self, render_mode=render_mode, max_episode_steps=limit)
+        return WorldEnv(self, render_mode=render_mode, max_episode_steps=limit)
 
     @overload
     def vector_env(
@@ -87,7 +87,7 @@ class World(BatchedLaw):
         *,
         device: Literal["cpu"] = "cpu",
         **options: Any,
-    ) -> LawVectorEnv: ...
+    ) -> WorldVectorEnv: ...
 
     @overload
     def vector_env(
@@ -98,7 +98,7 @@ class World(BatchedLaw):
         *,
         device: str,
         **options: Any,
-    ) -> LawVectorEnv | CudaVectorEnv: ...
+    ) -> WorldVectorEnv | CudaVectorEnv: ...
 
     def vector_env(
         self,
@@ -108,7 +108,7 @@ class World(BatchedLaw):
         *,
         device: str = "cpu",
         **options: Any,
-    ) -> LawVectorEnv | CudaVectorEnv:
+    ) -> WorldVectorEnv | CudaVectorEnv:
         """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`.
 
         `device`: `"cpu"`: NumPy arrays; `"cuda"`: torch tensors that stay on the card (`CudaVectorEnv`); `"auto"`:
@@ -122,30 +122,30 @@ class World(BatchedLaw):
 
             device = "cuda" if has_card() else "cpu"
         if device == "cpu":
-            from inscape.envs.readers.vector_env import LawVectorEnv
+            from inscape.envs.readers.vector_env import WorldVectorEnv
 
-            return LawVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
+            return WorldVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, **options)
         from inscape.envs.readers.cuda_env import CudaVectorEnv
 
         return CudaVectorEnv(self, num_envs, autoreset=autoreset, max_episode_steps=limit, device=device, **options)
 
     def aec_env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawAECEnv:
+    ) -> WorldAECEnv:
         """Returns this world as a PettingZoo AEC environment: players act one after another."""
-        from inscape.envs.readers.pettingzoo_env import LawAECEnv
+        from inscape.envs.readers.pettingzoo_env import WorldAECEnv
 
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawAECEnv(self, render_mode=render_mode, max_episode_steps=limit)
+        return WorldAECEnv(self, render_mode=render_mode, max_episode_steps=limit)
 
     def parallel_env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
-    ) -> LawParallelEnv:
+    ) -> WorldParallelEnv:
         """Returns this world as a PettingZoo Parallel environment: all players act at once."""
-        from inscape.envs.readers.pettingzoo_env import LawParallelEnv
+        from inscape.envs.readers.pettingzoo_env import WorldParallelEnv
 
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
-        return LawParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
+        return WorldParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
 
     def random_play(
         self,

@@ -73,7 +73,7 @@ def score_predictions(observer: Observer, trajectories: Sequence[Trajectory]) ->
     """
     bits, uniform, per_mind = [], [], []
     for trajectory in trajectories:
-        numbers, actions = observer.numbered(trajectory)
+        numbers, actions = observer.state_indices(trajectory)
         bits.append(observer.bits(trajectory))
         uniform.append(np.log2(observer.dynamics.legal[numbers].sum(axis=1)))
         per_mind.append(-observer.plans.log_probs[:, numbers, actions].T / math.log(2))

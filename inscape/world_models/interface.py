@@ -95,7 +95,7 @@ def require(model: Any, strength: str, reader: str) -> Any:
     """
     method = getattr(model, strength, None)
     if not callable(method):
-        have = [name for name in OPTIONAL_STRENGTHS if callable(getattr(model, name, None))]
+        have = [name for name in CAPABILITIES if callable(getattr(model, name, None))]
         raise UsageError(
             f"{reader} needs a model with {strength}(), and {type(model).__name__} has none",
             expected=f"a model with {strength}(); this one has: init, step, legal"
@@ -105,7 +105,7 @@ def require(model: Any, strength: str, reader: str) -> Any:
     return method
 
 
-OPTIONAL_STRENGTHS = ("outcomes", "tabular", "terminal", "mover", "keys", "fit", "log_prob", "sample_model")
+CAPABILITIES = ("outcomes", "tabular", "terminal", "mover", "keys", "fit", "log_prob", "sample_model")
 
 
 def total_log_prob(model: Any, trajectories: Sequence[Trajectory]) -> float:

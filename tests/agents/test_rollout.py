@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import inscape.agents.rollout as rollout_module
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.registry import make_agent
 from inscape.agents.rollout import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
 from inscape.envs.tasks.resolve import resolve_task
@@ -124,7 +124,7 @@ def test_neighbouring_seeds_share_no_episode_of_an_ordinary_environment():
     task = resolve_task("CartPole-v1")
     firsts = [e.observations[0] for seed in range(3) for e in rollout(make_agent("random", task), task, 4, seed=seed)]
     assert len(np.unique(firsts, axis=0)) == 12
-    begun = [Copies(task, 4, seed, first=first, steps=steps).observation
+    begun = [EnvRunner(task, 4, seed, first=first, steps=steps).observation
              for seed in range(3) for first in (0, 4) for steps in (0, 1)]  # fmt: skip
     assert len(np.unique(np.concatenate(begun), axis=0)) == 48
 

@@ -332,5 +332,5 @@ def require_good_checkpoint(run: Path) -> None:
     agent, task = load_agent(run)
     shape = task.observation_space.shape
     assert shape is not None
-    cast: Any = agent.for_player(0) if hasattr(agent, "for_player") else agent
-    assert len(cast.act(np.zeros((2, *shape), task.observation_space.dtype))) == 2
+    agents_by_player: Any = agent.for_player(0) if hasattr(agent, "for_player") else agent
+    assert len(agents_by_player.act(np.zeros((2, *shape), task.observation_space.dtype))) == 2

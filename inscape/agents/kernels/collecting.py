@@ -88,7 +88,7 @@ encode = encode_players if MASK_PLAYERS > 1 else encode_rows
 
 
 @jit
-def look(P, F, I, obs):
+def observe_all(P, F, I, obs):
     """Writes what is observed in every copy."""
     params = load_params(P)
     for i in range(I.shape[1]):
@@ -191,7 +191,7 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
     keys, scaling, taken = acting
     X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = rows
     last = np.empty((MASK_PLAYERS, X.shape[2]), np.float32)
-    look(P, F, I, obs)
+    observe_all(P, F, I, obs)
     encode(table, reading, X[0])
     if first_not_finite(X[0]) >= 0:
         return BAD_OBSERVATION, 0, first_not_finite(X[0])

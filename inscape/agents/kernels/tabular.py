@@ -439,7 +439,7 @@ def move(params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, to
 
 
 @inline
-def begin_again(
+def reset_finished(
     params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, low, high
 ):  # fmt: skip
     """Begins the next episode of learners that finished one; returns −1, or who sees what has no row."""
@@ -463,7 +463,7 @@ def begin_again(
 
 
 @inline
-def lost(params, F, I, obs, start, strides, numbers, mask, num_rows, low, high):
+def first_unindexed(params, F, I, obs, start, strides, numbers, mask, num_rows, low, high):
     """Returns the first learner that sees what has no row, and leaves that in `obs`."""
     for i in range(low, high):
         if arrive(params, load_state(F, I, i), obs, start, strides, numbers, mask, num_rows, i) < 0:
@@ -472,7 +472,7 @@ def lost(params, F, I, obs, start, strides, numbers, mask, num_rows, low, high):
 
 
 @inline
-def spoilt(gains, count):
+def first_nonfinite(gains, count):
     """Returns the first of so many rewards that is not finite; −1 if all are."""
     for k in range(count):
         if not np.isfinite(gains[k]):
@@ -481,7 +481,7 @@ def spoilt(gains, count):
 
 
 @jit
-def look(P, E):
+def observe_all(P, E):
     """Finds the row of every learner; returns −1, or who sees what has none."""
     params = load_params(P)
     F, I, obs, start, strides, numbers, mask, (current, num_rows), _, _, _ = E
@@ -539,9 +539,9 @@ def learn(P, E, T, S, rates, done, steps, low, high):
                 least = min(least, rows[k])
                 sound &= np.isfinite(gains[k])
             if least < 0:
-                return lost(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last), -1
+                return first_unindexed(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last), -1
             if not sound:
-                return first + spoilt(gains, last - first), t
+                return first + first_nonfinite(gains, last - first), t
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
                 totals[i, ERRORS] += update(
@@ -549,7 +549,7 @@ def learn(P, E, T, S, rates, done, steps, low, high):
                     ends[k], lengths[k], rows[k] & NATURAL, t, epsilon, S, rates,
                 )  # fmt: skip
                 current[i] = rows[k]
-            wrong = begin_again(
+            wrong = reset_finished(
                 params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
             )  # fmt: skip
             if wrong >= 0:

@@ -5,7 +5,7 @@ gathered by all, gradients are added up over the processes, and random numbers a
 so the weights are those of one process with all the copies, but for the order in which the same numbers are added.
 
 Process 0 drives: it has the run folder, says when a round begins and asks for the state of the others' copies when it
-saves. The others follow (`Team.orders`). Nothing is pickled on the way: states travel as JSON and raw arrays.
+saves. The others follow (`ProcessGroup.orders`). Nothing is pickled on the way: states travel as JSON and raw arrays.
 
 Source: synchronous data parallelism, Chen et al. (2016), "Revisiting Distributed Synchronous SGD", arXiv 1604.00981.
 """
@@ -39,7 +39,7 @@ def process_number() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def team_device(device: torch.device) -> torch.device:
+def group_device(device: torch.device) -> torch.device:
     """Returns the card of this process where each has its own; any other device as it is."""
     import torch
 
@@ -72,16 +72,16 @@ def mean_of(parts: Sequence[Mapping[str, Any]]) -> Metrics:
     return {name: sum(part["count"] * part[name] for part in parts if name in part) / total for name in names}
 
 
-_met: list[Team] = []
+_met: list[ProcessGroup] = []
 _parted = False
 
 
-def team(device: str) -> Team | None:
+def process_group(device: str) -> ProcessGroup | None:
     """Returns the processes that learn together, met on the first call; None where this one is alone, or so again."""
     if process_count() == 1 or _parted:
         return None
     if not _met:
-        _met.append(Team(device))
+        _met.append(ProcessGroup(device))
     return _met[0]
 
 
@@ -93,7 +93,7 @@ def dismiss() -> None:
     _parted = process_count() > 1
 
 
-class Team:
+class ProcessGroup:
     """The processes of one run. Every method but `share` is called by all of them, in the same order.
 
     Attributes:
@@ -164,7 +164,7 @@ class Team:
         sums = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [total.view_as(tensor) for total, tensor in zip(sums, tensors, strict=True)]
 
-    def told(self, message: State | None = None) -> State:
+    def broadcast(self, message: State | None = None) -> State:
         """Returns what process 0 tells all; the others give nothing."""
         return self._exchanged(message, only_first=True)[0]
 

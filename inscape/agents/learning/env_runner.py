@@ -1,6 +1,6 @@
 """The environment copies a learner acts in: where they are, what ended, and how to go on after a kill.
 
-copies = Copies(task, 16, seed)
+copies = EnvRunner(task, 16, seed)
 happened = copies.step(actions_for(copies.observation, copies.action_mask))
 happened.reward, happened.terminated, happened.next_observation      # the true successors, before any reset
 copies.observation                                                   # what to act on next, after resets
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
-class Copies:
+class EnvRunner:
     """`count` copies of a task, reset in the same step in which they end.
 
     Worlds of ours go on exactly from `state_dict`; other environments begin new episodes, not the first ones again.

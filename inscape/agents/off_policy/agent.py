@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from inscape.agents.interface import Agent, Metrics, learning_task
-from inscape.agents.learning.distributed import mean_of, part_of, team, team_device
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.distributed import group_device, mean_of, part_of, process_group
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares, require_updates
 from inscape.envs.data.transition import Transition
 from inscape.errors import PartialObservationError, UsageError
@@ -105,14 +105,14 @@ class OffPolicyAgent(Agent):
 
     def _prepare(self, seed: int, device: str, settings: OffPolicySettings) -> None:
         self.settings, self.seed, self.steps = settings, seed, 0
-        self.device = team_device(resolve_device(device))
-        self._team = team(str(self.device))
-        count = settings.num_envs if self._team is None else self._team.copies(settings.num_envs)
-        first = 0 if self._team is None else self._team.number * count
+        self.device = group_device(resolve_device(device))
+        self._group = process_group(str(self.device))
+        count = settings.num_envs if self._group is None else self._group.copies(settings.num_envs)
+        first = 0 if self._group is None else self._group.number * count
         self._own = slice(first, first + count)
         """Which of the copies are this process's."""
         self._task: Task | None = None
-        self._copies: Copies | None = None
+        self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
 
     def _compiles(self, backend: str, pictures: bool = False) -> bool:
@@ -124,7 +124,7 @@ class OffPolicyAgent(Agent):
         obstacles = {
             "pictures": pictures,
             f"numbers on {self.device}": self.device.type != "cpu",
-            "several processes": self._team is not None,
+            "several processes": self._group is not None,
         }
         found = [name for name, there in obstacles.items() if there]
         if backend == "compiled" and found:
@@ -170,9 +170,11 @@ class OffPolicyAgent(Agent):
         s = self.settings
         self._task = learning_task(self, self._task, task)
         if self._copies is None:
-            copies = part_of(self._pending, 0, 1 if self._team is None else self._team.count) if self._pending else None
-            if self._team is not None:  # the others begin with what process 0 has loaded
-                self._team.told({"do": "begin", "agent": self.state_dict()})
+            copies = (
+                part_of(self._pending, 0, 1 if self._group is None else self._group.count) if self._pending else None
+            )
+            if self._group is not None:  # the others begin with what process 0 has loaded
+                self._group.broadcast({"do": "begin", "agent": self.state_dict()})
             self._begin(task, copies)
         size = s.num_envs * s.train_freq
         if self.steps < steps and math.ceil(steps / size) * size <= s.learning_starts:
@@ -181,19 +183,21 @@ class OffPolicyAgent(Agent):
                 self.name, steps, s.learning_starts,
             )  # fmt: skip
         while self.steps < steps:
-            if self._team is not None:
-                self._team.told({"do": "learn", "steps": steps})
+            if self._group is not None:
+                self._group.broadcast({"do": "learn", "steps": steps})
             yield self._learn_until_report(task, steps)
 
-    def follow(self, task: Task) -> None:
+    def run_worker(self, task: Task) -> None:
         """Learns along with process 0 of several (`inscape.agents.learning.distributed`), until that one is done."""
-        assert self._team is not None and self._team.number > 0
-        for order in self._team.orders():
+        assert self._group is not None and self._group.number > 0
+        for order in self._group.orders():
             match order["do"]:
                 case "begin":
                     self.load_state_dict(order["agent"])
                     copies = self._pending
-                    self._begin(task, None if copies is None else part_of(copies, self._team.number, self._team.count))
+                    self._begin(
+                        task, None if copies is None else part_of(copies, self._group.number, self._group.count)
+                    )
                 case "learn":
                     self._learn_until_report(task, order["steps"])
                 case "state":
@@ -201,7 +205,7 @@ class OffPolicyAgent(Agent):
 
     def _begin(self, task: Task, copies: State | None) -> None:
         first, taken = self._own.start, self.steps // self.settings.num_envs
-        self._copies = Copies(task, self._own.stop - first, self.seed, first=first, steps=taken, state=copies)
+        self._copies = EnvRunner(task, self._own.stop - first, self.seed, first=first, steps=taken, state=copies)
         self._pending = None
 
     def _learn_until_report(self, task: Task, steps: int) -> Metrics:
@@ -221,22 +225,22 @@ class OffPolicyAgent(Agent):
                 if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
                     break
         episodes = copies.episodes()
-        if self._team is not None:
-            episodes = mean_of(self._team.gathered({"count": over, **episodes}))
+        if self._group is not None:
+            episodes = mean_of(self._group.gathered({"count": over, **episodes}))
         means = {name: _mean([part[name] for part in parts]) for name in (parts[0] if parts else ())}
         return {"steps": float(self.steps), **episodes, **means, "updates": float(len(parts))}
 
-    def _collect(self, task: Task, copies: Copies, steps: int) -> list[Step]:
+    def _collect(self, task: Task, copies: EnvRunner, steps: int) -> list[Step]:
         """Acts for train_freq steps in this process's copies; remembers the steps of all, and returns its own."""
         lived = [self._step(copies, steps) for _ in range(self.settings.train_freq)]
-        of_all = lived if self._team is None else joined_steps(self._team.gathered(steps_message(lived)))
+        of_all = lived if self._group is None else joined_steps(self._group.gathered(steps_message(lived)))
         for observation, action, happened, action_mask in of_all:
             last_mask = None if action_mask is None else _last_mask(task, happened)
             self.memory.add(observation, action, happened, action_mask, last_mask)
         self._seen([step.observation for step in of_all])
         return lived
 
-    def _step(self, copies: Copies, steps: int) -> Step:
+    def _step(self, copies: EnvRunner, steps: int) -> Step:
         observation, mask = copies.observation, copies.action_mask
         chosen = self._explore(observation, mask, steps)
         happened = copies.step(self._to_environment(chosen))
@@ -273,11 +277,11 @@ class OffPolicyAgent(Agent):
     def _copies_state(self) -> State | None:
         if self._copies is None:
             return self._pending
-        if self._team is None:
+        if self._group is None:
             return self._copies.state_dict()
-        if self._team.number == 0:
-            self._team.told({"do": "state"})
-        return {"parts": self._team.gathered(self._copies.state_dict())}
+        if self._group.number == 0:
+            self._group.broadcast({"do": "state"})
+        return {"parts": self._group.gathered(self._copies.state_dict())}
 
 
 def steps_message(steps: Sequence[Step]) -> State:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Metrics
-from inscape.agents.learning.distributed import Team
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.distributed import ProcessGroup
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
@@ -320,7 +320,7 @@ class DQN(OffPolicyAgent):
     def _to_environment(self, actions: Array) -> Array:
         return actions + self._first
 
-    def _step(self, copies: Copies, steps: int) -> Step:
+    def _step(self, copies: EnvRunner, steps: int) -> Step:
         s = self.settings
         step = super()._step(copies, steps)
         if copies.steps % max(s.target_update_interval // s.num_envs, 1) == 0:
@@ -358,7 +358,7 @@ class DQN(OffPolicyAgent):
 
     def _own_rows(self) -> slice:
         """Returns which rows of a batch this process computes; at least one."""
-        return slice(None) if self._team is None else self._team.share(self.settings.batch_size)[0]
+        return slice(None) if self._group is None else self._group.share(self.settings.batch_size)[0]
 
     def _gradient_steps(self, batch: ReplayBatch, places: Array | None, rate: float) -> tuple[Array, float, float]:
         """Learns from one batch, or from several that lie one behind the other: row i of them is row `places[i]`.
@@ -394,8 +394,8 @@ class DQN(OffPolicyAgent):
         self._gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
         loss, value = loss.detach(), (errors + target).mean()
-        if self._team is not None:
-            errors, loss, value = self._added_up(self._team, errors, loss, value)
+        if self._group is not None:
+            errors, loss, value = self._added_up(self._group, errors, loss, value)
         norm = torch.linalg.vector_norm(self._gradient)
         if not bool(torch.isfinite(norm) & torch.isfinite(loss)):
             raise self._divergence(float(loss))
@@ -404,13 +404,15 @@ class DQN(OffPolicyAgent):
         self.optimizer.step()
         return errors.cpu().numpy(), float(loss), float(value)
 
-    def _added_up(self, team: Team, errors: Tensor, loss: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _added_up(
+        self, group: ProcessGroup, errors: Tensor, loss: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Makes the gradient, the errors and the means, of this process's rows, those of the whole batch."""
-        rows, weight = team.share(self.settings.batch_size)
+        rows, weight = group.share(self.settings.batch_size)
         of_all = errors.new_zeros(self.settings.batch_size)
         if weight:
             of_all[rows] = errors
-        gradient, loss, value, of_all = team.add_up([self._gradient * weight, loss * weight, value * weight, of_all])
+        gradient, loss, value, of_all = group.add_up([self._gradient * weight, loss * weight, value * weight, of_all])
         self._gradient.copy_(gradient)
         return of_all, loss, value
 

@@ -351,8 +351,8 @@ class SAC(OffPolicyAgent):
         size = self.settings.batch_size
         index = self.memory.draw(count * size).reshape(count, size)
         noise = torch.randn((count, 2, size, self._size), generator=self._exploring, device=self.device)
-        if self._team is not None:
-            rows, _ = self._team.share(size)
+        if self._group is not None:
+            rows, _ = self._group.share(size)
             index, noise = index[:, rows], noise[:, :, rows]
         return self._gradient_steps(self.memory.take(index.reshape(-1)), noise)
 
@@ -441,9 +441,9 @@ class SAC(OffPolicyAgent):
         # of these parameters, and computed in no others
         gradients = torch.autograd.grad(loss, trained.parameters)
         means = [mean.detach() for mean in (loss, *told)]
-        if self._team is not None:
-            _, weight = self._team.share(self.settings.batch_size)
-            sums = self._team.add_up([tensor * weight for tensor in (*gradients, *means)])
+        if self._group is not None:
+            _, weight = self._group.share(self.settings.batch_size)
+            sums = self._group.add_up([tensor * weight for tensor in (*gradients, *means)])
             gradients, means = tuple(sums[: len(gradients)]), sums[len(gradients) :]
         trained.step(gradients, means[0], self.steps, self.name)
         return means

@@ -3,8 +3,8 @@
 An agent has the algorithm (schedule, loss), a learner runs it. PPO and A2C have three, with the same weights in the
 same places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in
 worlds of ours: no Python between environment steps, nor between gradient steps.
-`resident_actor_critic` is torch with the world's copies on the card too. They agree to 1e-6 on the same batch
-(tests/agents/test_on_policy.py, test_resident.py). This module imports none of them.
+`cuda_learner` is torch with the world's copies on the card too. They agree to 1e-6 on the same batch
+(tests/agents/on_policy). This module imports none of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
-from inscape.agents.learning.distributed import process_count, team, team_device
+from inscape.agents.learning.distributed import group_device, process_count, process_group
 from inscape.agents.on_policy.base import MOMENTS, Learner, LossTerms, Schedule, law_of
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import has_cuda, resolve_device
@@ -135,12 +135,12 @@ class ActorCriticAgent(OnPolicyAgent):
         UsageError: unsupported spaces, CUDA where there is none, or a backend where it cannot serve.
     """
 
-    def follow(self, task: Task) -> None:
+    def run_worker(self, task: Task) -> None:
         """Learns along with process 0 of several (`inscape.agents.learning.distributed`), until that one is done."""
-        from inscape.agents.on_policy.distributed_learner import TeamLearner
+        from inscape.agents.on_policy.distributed_learner import DistributedLearner
 
-        assert isinstance(self.learner, TeamLearner), "several processes learn in torch"
-        self.learner.follow(task)
+        assert isinstance(self.learner, DistributedLearner), "several processes learn in torch"
+        self.learner.run_worker(task)
 
     # ------------------------------------------------------------------------------------------- backends
 
@@ -169,18 +169,18 @@ class ActorCriticAgent(OnPolicyAgent):
 
             return CompiledLearner(self, task)
         if wanted == "resident":
-            from inscape.agents.on_policy.cuda_learner import ResidentLearner
+            from inscape.agents.on_policy.cuda_learner import CudaLearner
 
-            return ResidentLearner(self, task, device)
+            return CudaLearner(self, task, device)
         from inscape.agents.on_policy.torch_learner import ActorCritic, TorchLearner
 
-        where = team_device(resolve_device(device))
-        network, members = ActorCritic(task, self.settings, self.seed), team(str(where))
+        where = group_device(resolve_device(device))
+        network, members = ActorCritic(task, self.settings, self.seed), process_group(str(where))
         if members is None:
             return TorchLearner(self, network, where)
-        from inscape.agents.on_policy.distributed_learner import TeamLearner
+        from inscape.agents.on_policy.distributed_learner import DistributedLearner
 
-        return TeamLearner(self, network, where, members)
+        return DistributedLearner(self, network, where, members)
 
     def _obstacle(self, task: Task, lacks: Literal["pictures", "normalised"]) -> str:
         """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""

@@ -20,7 +20,7 @@ from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.features import FeatureReader
 from inscape.world_models.networks.finite_checks import DivergenceError, divergence
 from inscape.world_models.networks.kernels import perceptron
-from inscape.world_models.networks.numpy_distributions import head_of
+from inscape.world_models.networks.numpy_distributions import numpy_distribution
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class CompiledLearner:
         self.agent, self.settings = agent, agent.settings
         s, seed = agent.settings, agent.seed
         self.reader = FeatureReader(task.observation_space, s.normalize_observations)
-        self.head = head_of(task.action_space)
+        self.head = numpy_distribution(task.action_space)
         self.actor_sizes = np.array([self.reader.width, *s.hidden, self.head.outputs], np.int64)
         self.critic_sizes = np.array([self.reader.width, *s.hidden, 1], np.int64)
         self._activation = ACTIVATIONS[s.activation]

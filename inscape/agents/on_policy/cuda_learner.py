@@ -3,7 +3,7 @@
 On a card the world's copies are a `CudaVectorEnv`; nothing is copied to the processor and Python waits for the card
 once a round, to read the metrics. From the second round on, the steps of a round are one CUDA graph and a gradient step
 is another, so that a round costs a launch or two for each, however many kernels it runs. On the processor the same code
-runs with the same tensors, without graphs: that is what the tests run (tests/agents/test_resident.py).
+runs with the same tensors, without graphs: that is what the tests run (tests/agents/on_policy/test_cuda_learner.py).
 
 Source of the technique: NVIDIA (2021), "Accelerating PyTorch with CUDA Graphs", pytorch.org/blog.
 """
@@ -72,7 +72,7 @@ class HostCopies:
         self._env.load_state_dict(state)
 
 
-class ResidentLearner(TorchPolicy):
+class CudaLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, on the device."""
 
     backend = "resident"
@@ -348,7 +348,7 @@ class ResidentLearner(TorchPolicy):
         return {
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
-            **self.chance(),
+            **self.rng_state(),
             "reward_scale": None,
             "copies": self._pending if self._env is None else self._copies_state(),
         }
@@ -366,7 +366,7 @@ class ResidentLearner(TorchPolicy):
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
-        self.load_chance(state)
+        self.load_rng_state(state)
         self._env, self._pending = None, state["copies"]
         self._graphs.clear()
         self._warm.clear()

@@ -35,7 +35,7 @@ from inscape.agents.on_policy.agent import OnPolicyAgent
 from inscape.agents.on_policy.base import LossTerms, Schedule
 from inscape.agents.on_policy.gru import GRU
 from inscape.agents.on_policy.ppo import ppo_loss
-from inscape.agents.on_policy.torch_learner import Batch, TorchLearner, whole_masks
+from inscape.agents.on_policy.torch_learner import RolloutBatch, TorchLearner, whole_masks
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.device import resolve_device
@@ -173,7 +173,7 @@ class RecurrentActorCritic(PolicyNetwork):
 
 
 @dataclass(frozen=True)
-class Sequences(Batch):
+class Sequences(RolloutBatch):
     """What is learned from: T steps of B copies, time first. Its rows are the copies.
 
     `features` are `[T, B, D]`, what the memory takes in; all else is `[T, B, ...]` too.
@@ -312,7 +312,7 @@ class RecurrentLearner(TorchLearner):
             self._memory[:, self.settings.memory :] = self.network.action_features(actions)
         self._reward[:] = torch.as_tensor(reward, device=self.device)
 
-    def _learned_features(self, part: Batch) -> Tensor:
+    def _learned_features(self, part: RolloutBatch) -> Tensor:
         assert isinstance(part, Sequences)
         return self.network.remember(part.features, part.first, part.starts)
 

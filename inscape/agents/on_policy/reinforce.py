@@ -21,7 +21,7 @@ from torch.nn.functional import mse_loss
 
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import discounted_returns
 from inscape.agents.learning.settings_checks import (
     require_counts,
@@ -205,7 +205,7 @@ class Reinforce(PolicyAgent):
         self.policy: TorchPolicy = TorchPolicy(self.network, self.device, seed, self.name)
         self.steps = 0
         self._task: Task | None = None  # which it has begun in
-        self._copies: Copies | None = None
+        self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the environment's part of a loaded state, until `learn` has a task
 
     def state_values(self, observation: Array) -> Array:
@@ -233,7 +233,7 @@ class Reinforce(PolicyAgent):
         """
         if self._copies is None:
             count = self.settings.num_envs
-            self._copies = Copies(task, count, self.seed, steps=self.steps // count, state=self._pending)
+            self._copies = EnvRunner(task, count, self.seed, steps=self.steps // count, state=self._pending)
             self._pending = None
         self._task = learning_task(self, self._task, task)
         while self.steps < steps:
@@ -243,7 +243,7 @@ class Reinforce(PolicyAgent):
             self.steps += episodes.taken
             yield {"steps": float(self.steps), **episodes.metrics, **parts}
 
-    def _play(self, copies: Copies) -> Episodes:
+    def _play(self, copies: EnvRunner) -> Episodes:
         """Plays one episode in every copy."""
         s, network = self.settings, self.network
         copies.restart()
@@ -351,7 +351,7 @@ class Reinforce(PolicyAgent):
             "optimizer": optimizer_arrays(self.optimizer),
             "value_optimizer": None if self.value_optimizer is None else optimizer_arrays(self.value_optimizer),
             "steps": self.steps,
-            **self.policy.chance(),
+            **self.policy.rng_state(),
             "copies": self._pending if self._copies is None else self._copies.state_dict(),
         }
 
@@ -361,5 +361,5 @@ class Reinforce(PolicyAgent):
         if self.value_optimizer is not None:
             load_optimizer(self.value_optimizer, state["value_optimizer"])
         self.steps, self._task = int(state["steps"]), None
-        self.policy.load_chance(state)
+        self.policy.load_rng_state(state)
         self._copies, self._pending = None, state["copies"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from inscape.agents.interface import Metrics
 from inscape.agents.learning.distributed import part_of
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.normalization import ReturnNormalizer
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule, explained_variance, first_weights
@@ -70,7 +70,7 @@ def _set_weights(network: nn.Sequential, layers: list[tuple[Array, Array]]) -> N
 
 
 @dataclass(frozen=True)
-class Batch:
+class RolloutBatch:
     """What is learned from: N rows, after a round those of all steps and copies, time first.
 
     Attributes:
@@ -92,7 +92,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def of(self, rows: Any) -> Batch:
+    def of(self, rows: Any) -> RolloutBatch:
         """Returns some of the rows, chosen by index, slice or mask."""
         return self._each(lambda column: column[rows])
 
@@ -125,12 +125,12 @@ def standardized(advantages: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Round:
+class Rollout:
     """What T steps of B copies led to, `[T, B, ...]` each.
 
     Attributes:
         observations: what was acted on.
-        features, action_masks, actions, old_log_probs: as in `Batch`.
+        features, action_masks, actions, old_log_probs: as in `RolloutBatch`.
         rewards, terminated, truncated: of each step.
         values: V(s_t).
         next_values: V of the state reached, which at an episode's end is not the next one seen.
@@ -176,7 +176,7 @@ class TorchLearner(TorchPolicy):
         s = self.settings
         self.optimizer = make_optimizer(agent, list(network.parameters()), device)
         self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None
-        self._copies: Copies | None = None
+        self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the environments' part of a loaded state, until `begin` has a task
 
     # ------------------------------------------------------------------------------------------- learning
@@ -189,7 +189,7 @@ class TorchLearner(TorchPolicy):
         s, state = self.settings, self._pending
         state = None if state is None else part_of(state, number, processes)
         own = s.num_envs // processes
-        self._copies = Copies(task, own, self.agent.seed, first=number * own, steps=steps // s.num_envs, state=state)
+        self._copies = EnvRunner(task, own, self.agent.seed, first=number * own, steps=steps // s.num_envs, state=state)
         self._pending = None
         if state is not None and state["env"] is None:
             self._begin_episodes()
@@ -204,7 +204,7 @@ class TorchLearner(TorchPolicy):
             batch = self.collect()
             return {**batch.metrics, **self.update(batch, schedule, steps)}
 
-    def collect(self) -> Batch:
+    def collect(self) -> RolloutBatch:
         """Acts for num_steps in every copy and turns what happened into a batch to learn from."""
         done = self._act()
         advantages, returns, metrics = self._targets(
@@ -212,7 +212,7 @@ class TorchLearner(TorchPolicy):
         )
         self.network.encoder.update(done.observations.reshape(-1, *done.observations.shape[2:]))
         masks = done.action_masks
-        return Batch(
+        return RolloutBatch(
             done.features.flatten(0, 1).clone(),
             None if masks is None else masks.flatten(0, 1).clone(),
             done.actions.flatten(0, 1).clone(),
@@ -222,7 +222,7 @@ class TorchLearner(TorchPolicy):
             {**metrics, **done.episodes},
         )
 
-    def _act(self) -> Round:
+    def _act(self) -> Rollout:
         """Acts for num_steps in every copy of this process."""
         network, copies, time = self.network, self._copies, self.settings.num_steps
         assert copies is not None
@@ -254,7 +254,7 @@ class TorchLearner(TorchPolicy):
             chosen = torch.stack(actions)
             old_log_probs = network.distribution.log_prob(torch.stack(outputs), chosen)
         legal = whole_masks(masks)
-        return Round(
+        return Rollout(
             seen[:-1],
             features.reshape(time + 1, count, -1)[:-1],
             None if legal is None else torch.stack(legal),
@@ -282,7 +282,7 @@ class TorchLearner(TorchPolicy):
     def _floats(self, array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32, device=self.device)
 
-    def update(self, batch: Batch, schedule: Schedule, steps: int) -> Metrics:
+    def update(self, batch: RolloutBatch, schedule: Schedule, steps: int) -> Metrics:
         """Runs the epochs of minibatch gradient steps; returns the means of the loss's parts over the last epoch."""
         for group in self.optimizer.param_groups:
             group["lr"] = schedule.rate
@@ -303,7 +303,7 @@ class TorchLearner(TorchPolicy):
         means = {name: float(torch.stack([part[name] for part in parts]).mean()) for name in parts[0]}
         return {**means, "updates": float(updates)}
 
-    def gradient_step(self, part: Batch, clip: float, steps: int) -> dict[str, Tensor]:
+    def gradient_step(self, part: RolloutBatch, clip: float, steps: int) -> dict[str, Tensor]:
         """Takes one gradient step on a minibatch; returns the parts of the loss."""
         s = self.settings
         if s.normalize_advantages:
@@ -312,7 +312,7 @@ class TorchLearner(TorchPolicy):
         step_if_finite(self.optimizer, self.network, s.max_grad_norm, float(loss), steps, self.agent.name)
         return parts
 
-    def _backward(self, part: Batch, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def _backward(self, part: RolloutBatch, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Leaves the loss's gradients in `.grad`; returns the loss and its parts."""
         network, features = self.network, self._learned_features(part)
         outputs = network.outputs(features, part.action_masks)
@@ -329,7 +329,7 @@ class TorchLearner(TorchPolicy):
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), parts
 
-    def _learned_features(self, part: Batch) -> Tensor:
+    def _learned_features(self, part: RolloutBatch) -> Tensor:
         """Returns what policy and value are computed from, with gradients."""
         return part.features
 
@@ -339,18 +339,18 @@ class TorchLearner(TorchPolicy):
         return {
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
-            **self.chance(),
+            **self.rng_state(),
             "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
             "copies": self._pending if self._copies is None else self._copies_state(self._copies),
         }
 
-    def _copies_state(self, copies: Copies) -> State:
+    def _copies_state(self, copies: EnvRunner) -> State:
         return copies.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
-        self.load_chance(state)
+        self.load_rng_state(state)
         if self._rewards is not None:
             self._rewards.load_state_dict(state["reward_scale"])
         self._copies, self._pending = None, state["copies"]

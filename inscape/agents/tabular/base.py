@@ -273,7 +273,7 @@ class TabularAgent(Agent):
         # what is legal is noted on arrival: of a resumed learner, in all that it has seen
         if mask is not None and "legal" in copies:
             mask[:] = copies["legal"]
-        if kernels.look(world.packed, around) >= 0:
+        if kernels.observe_all(world.packed, around) >= 0:
             raise self._no_row(around[2][1])
         if mask is not None:
             copies["legal"] = mask

@@ -63,7 +63,7 @@ def act(P, F, I, gained, limit, first, last):
 
 
 @jit
-def begin_again(P, F, I, gained, returns, fresh, first, last):
+def reset_finished(P, F, I, gained, returns, fresh, first, last):
     """Begins the next episode of finished copies, adds what they earned to `returns`; returns how many they were."""
     params = load_params(P)
     count = first
@@ -87,7 +87,7 @@ def play_range(P, F, I, gained, returns, fresh, limit, steps, low, high):
         last = min(high, first + TILE)
         for _ in range(steps):
             act(P, F, I, gained, limit, first, last)
-            episodes += begin_again(P, F, I, gained, returns, fresh, first, last)
+            episodes += reset_finished(P, F, I, gained, returns, fresh, first, last)
     return episodes
 
 

@@ -106,7 +106,7 @@ def step_range(
         if autoreset == NEXT_STEP:
             ended -= undo(P, F, I, obs, rewards, terminated, truncated, work, start, count)
         elif autoreset == SAME_STEP:
-            begin_again(P, F, I, obs, final_obs, work, start, stop)
+            reset_finished(P, F, I, obs, final_obs, work, start, stop)
         if HAS_LEGAL:
             fill_masks(P, F, I, mask, start, stop)
         if TAKES_TURNS:
@@ -219,7 +219,7 @@ def undo(P, F, I, obs, rewards, terminated, truncated, work, start, count):
 
 
 @jit
-def begin_again(P, F, I, obs, final_obs, work, start, stop):
+def reset_finished(P, F, I, obs, final_obs, work, start, stop):
     """Keeps the final observation of each finished copy and begins its next episode."""
     params = load_params(P)
     fresh = work[0]

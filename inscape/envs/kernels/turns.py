@@ -59,7 +59,7 @@ def begin(P, F, I, obs, masks):
 
 
 @jit
-def look(P, F, I, obs, masks):
+def observe_all(P, F, I, obs, masks):
     """Fills what is observed and legal in the present state; returns who moves."""
     params = load_params(P)
     return show(P, params, load_state(F, I, 0), obs, masks)

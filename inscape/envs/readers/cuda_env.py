@@ -47,7 +47,7 @@ class StepTensors:
 
 
 class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """`num_envs` copies of a world on a CUDA card, stepped together: `LawVectorEnv` in torch tensors.
+    """`num_envs` copies of a world on a CUDA card, stepped together: `WorldVectorEnv` in torch tensors.
 
     Copy i of seed s lives the life it lives on the processor: integers, uniform random numbers and the order of
     operations are the same. Under `arithmetic="exact"` sums, products, quotients and square roots are too, bit for bit;
@@ -63,12 +63,12 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     check; call it where you synchronise anyway. Shapes and dtypes are checked at once.
 
     Same-step autoreset: `infos["final_obs"]` and `infos["_final_obs"]` are always there; rows are valid where the
-    latter is True. Several players: as in `LawVectorEnv`.
+    latter is True. Several players: as in `WorldVectorEnv`.
 
     Args:
         world: the law.
         num_envs: B.
-        autoreset: `"same-step"`, `"next-step"` or `"disabled"`, as in `LawVectorEnv`.
+        autoreset: `"same-step"`, `"next-step"` or `"disabled"`, as in `WorldVectorEnv`.
         max_episode_steps: the time limit, or None.
         arithmetic: `"exact"`, or `"fast"`: fused products and sums, and polynomials for sine and cosine.
         device: a CUDA device of torch. In numba-cuda's simulator the tensors are on the processor instead.
@@ -214,7 +214,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Starts new episodes.
 
         Args:
-            seed: as in `LawVectorEnv`: s gives copy i the stream (s, i), a list gives copy i the stream (seed[i], 0).
+            seed: as in `WorldVectorEnv`: s gives copy i the stream (s, i), a list gives copy i the stream (seed[i], 0).
             options: `"reset_mask"` `[B]` bool (a tensor on the device costs no transfer): only these copies;
                 `"state"`: one start state for all of them.
         """
@@ -365,14 +365,14 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._ints[:-3] = torch.where(chosen, self._tensor(states.ints), self._ints[:-3])
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything the copies' future depends on, but the actions; `LawVectorEnv` takes it too, and back."""
+        """Returns everything the copies' future depends on, but the actions; `WorldVectorEnv` takes it too."""
         floats = self._floats[:, : self.num_envs].double().cpu().numpy().copy()
         if not self._num_floats:
             floats = np.zeros((0, self.num_envs))
         return {"floats": floats, "ints": self._ints.cpu().numpy().copy(), "keyed": self._keyed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from `state_dict()`, of this class or of `LawVectorEnv`.
+        """Goes on from `state_dict()`, of this class or of `WorldVectorEnv`.
 
         Raises:
             UsageError: the state is of another number of copies or of another world.

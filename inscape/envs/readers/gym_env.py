@@ -75,7 +75,7 @@ class LegalDiscrete(gym.spaces.Discrete):
         return super().sample(mask=mask, probability=probability)
 
 
-class LawEnv(gym.Env[Any, Any]):
+class WorldEnv(gym.Env[Any, Any]):
     """One copy of a world as a Gymnasium environment.
 
     Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.

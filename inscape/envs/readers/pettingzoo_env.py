@@ -67,7 +67,7 @@ class _Table:
         kernels = world.kernel(TURNS)
         state = self.packed, self.floats, self.ints
         self.begin = entry_point(kernels.begin, *state, like, self.masks)
-        self.look = kernels.look  # for starts given by a user: compiled when there is one
+        self.observe_all = kernels.observe_all  # for starts given by a user: compiled when there is one
         if world.simultaneous:
             self.step = entry_point(kernels.step_at_once, *state, self.actions, like, self.masks, 0)
         else:
@@ -99,7 +99,7 @@ class _Table:
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
             self.floats[:], self.ints[:-3] = states.floats, states.ints
-            mover = self.look(self.packed, self.floats, self.ints, obs, self.masks)
+            mover = self.observe_all(self.packed, self.floats, self.ints, obs, self.masks)
         return mover
 
     def advance(self, action: Any) -> tuple[int, tuple[float, ...], bool, bool]:
@@ -224,7 +224,7 @@ def _listed(names: Any) -> str:
     return ", ".join(few) + (", …" if len(names) > len(few) else "") if few else "none"
 
 
-class LawAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
+class WorldAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
     """A world of several players, acting one after another, as a PettingZoo AEC environment.
 
     Where the law has all players act at once, their actions are collected and the law steps at the last one's; until
@@ -382,7 +382,7 @@ class LawAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
         self._table.close()
 
 
-class LawParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
+class WorldParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
     """A world whose players act all at once, as a PettingZoo Parallel environment.
 
     Observations are `{"observation", "action_mask"}` where the world restricts actions (mask `[A]` int8), and the plain

@@ -65,7 +65,7 @@ def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
     return space
 
 
-class LawVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """`num_envs` copies of a world, stepped together.
 
     Several players: rewards are `[B, M]`. In turn, actions `[B]` are those of the players `infos["mover"]` `[B]`, who

@@ -3,7 +3,7 @@
     task = OpponentsTask.against(resolve_task("TicTacToe"), opponents)
     task.vector_env(64)          # 64 games; what is observed, legal and gained is the learner's
 
-In PettingZoo environments it is `pettingzoo_opponents.ForeignOpponentsVectorEnv` that does it.
+In PettingZoo environments it is `pettingzoo_opponents.PettingZooOpponentsVectorEnv` that does it.
 
 Who the others are is asked of `Opponents`: past selves (`agents.self_play`) or other learners (`agents.independent`).
 """

@@ -76,9 +76,9 @@ class OpponentsTask(Task):
         if autoreset != "same-step":
             raise UsageError(f"autoreset {autoreset!r} against opponents", expected="same-step")
         if isinstance(self.whole, PettingZooTask):
-            from inscape.envs.tasks.pettingzoo_opponents import ForeignOpponentsVectorEnv
+            from inscape.envs.tasks.pettingzoo_opponents import PettingZooOpponentsVectorEnv
 
-            return ForeignOpponentsVectorEnv(self.whole, num_envs, self.opponents, self.seat)
+            return PettingZooOpponentsVectorEnv(self.whole, num_envs, self.opponents, self.seat)
         assert self.whole.world is not None
         return OpponentsVectorEnv(self.whole.world, num_envs, self.opponents, self.seat, self.max_episode_steps)
 

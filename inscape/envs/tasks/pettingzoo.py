@@ -134,7 +134,7 @@ class PettingZooTask(Task):
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 
 
-class ForeignVectorEnv(VectorEnv[Any, Any, Any], ABC):
+class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
     """Copies of a PettingZoo environment: what is the same for Parallel and AEC environments.
 
     Args:
@@ -212,7 +212,7 @@ class ForeignVectorEnv(VectorEnv[Any, Any, Any], ABC):
         return {"action_mask": self._mask.copy()} if self._restricts else {}
 
 
-class ParallelVectorEnv(ForeignVectorEnv):
+class ParallelVectorEnv(PettingZooVectorEnv):
     """Copies of a PettingZoo Parallel environment: observations `[B, M, ...]`, rewards `[B, M]`, masks `[B, M, A]`.
 
     Who leaves early observes zeros, gets nothing and is not asked, until the episode ends for all; it ends by time
@@ -256,7 +256,7 @@ class ParallelVectorEnv(ForeignVectorEnv):
             env.close()
 
 
-class TurnsVectorEnv(ForeignVectorEnv):
+class TurnsVectorEnv(PettingZooVectorEnv):
     """Copies of a PettingZoo AEC environment: observations `[B, ...]`, masks `[B, A]` and actions `[B, ...]` of who is
     to move (`infos["mover"]` `[B]`), rewards `[B, M]`.
 

@@ -18,7 +18,7 @@ MOST_MOVES = 100_000
 """Moves of others, one after another, after which the learner's turn is no longer waited for."""
 
 
-class ForeignOpponentsVectorEnv(SeatVectorEnv):
+class PettingZooOpponentsVectorEnv(SeatVectorEnv):
     """`num_envs` copies of a PettingZoo environment, as one of its players meets it; reset in the same step.
 
     An episode begins with a seat for the learner, opponents for the other seats, and their moves until it is the

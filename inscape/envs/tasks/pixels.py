@@ -26,7 +26,7 @@ from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import PartialObservationError, UsageError
 
 if TYPE_CHECKING:
-    from inscape.envs.readers.vector_env import LawVectorEnv
+    from inscape.envs.readers.vector_env import WorldVectorEnv
     from inscape.envs.world import World
 
 Array = np.ndarray
@@ -161,10 +161,10 @@ class PixelVectorEnv(VectorEnv[Any, Any, Any]):
         pictures: Pictures,
         frames: int,
     ) -> None:
-        self.env: LawVectorEnv = world.vector_env(num_envs, autoreset, max_episode_steps)
+        self.env: WorldVectorEnv = world.vector_env(num_envs, autoreset, max_episode_steps)
         self._same_step = autoreset == "same-step"
         # the last state of an episode is gone with the step that resets: it is stepped to once more
-        self._ending: LawVectorEnv = world.vector_env(num_envs, "disabled", max_episode_steps)
+        self._ending: WorldVectorEnv = world.vector_env(num_envs, "disabled", max_episode_steps)
         self.num_envs, self._pictures = num_envs, pictures
         self.metadata = self.env.metadata
         self.single_observation_space = picture_space(pictures.size, frames)

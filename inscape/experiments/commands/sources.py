@@ -85,10 +85,12 @@ def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
 def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
     """Returns the agents of a world of several players, from their names with commas between, and the task."""
     from inscape.envs.tasks.resolve import resolve_task
-    from inscape.experiments.viewing.stage import cast
+    from inscape.experiments.viewing.stage import agents_by_player
 
     task = resolve_task(given.task, args.changed_world_settings(given))
-    return cast(args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)), task
+    return agents_by_player(
+        args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)
+    ), task
 
 
 def _same_spaces(trained: Task, given: Any) -> Task:

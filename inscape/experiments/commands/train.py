@@ -109,15 +109,15 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed
     returns = []
-    for number, (cast, own) in enumerate(evaluated_casts(agent, task, seed)):
-        found = evaluate_players(cast, task, episodes, seed)
+    for number, (agents_by_player, own) in enumerate(evaluated_casts(agent, task, seed)):
+        found = evaluate_players(agents_by_player, task, episodes, seed)
         returns += [found[player].returns for player in own]
         if task.players == 1:
             console.print(evaluation_line(run.settings.agent, task, found[0]), soft_wrap=True)
         else:
-            print_players(console, cast, task, found)
+            print_players(console, agents_by_player, task, found)
         if number == 0:
-            run.save_episodes("final", rollout(cast, task, min(RECORDED_EPISODES, episodes), seed))
+            run.save_episodes("final", rollout(agents_by_player, task, min(RECORDED_EPISODES, episodes), seed))
     everything = np.concatenate(returns)
     low, high = bootstrap_interval(everything, np.random.default_rng(seed))
     document: dict[str, Any] = {

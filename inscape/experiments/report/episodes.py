@@ -175,7 +175,7 @@ def posterior_overlays(observer: Observer, trajectory: Trajectory) -> list[Poste
     Hypotheses are the minds' goals where there are several (summed over rationality and the rest), else the minds.
     Each action is predicted before it is seen, by the posterior then held; the observer itself stays as it is.
     """
-    numbers, actions = observer.numbered(trajectory)
+    numbers, actions = observer.state_indices(trajectory)
     beliefs = observer.posterior_over(trajectory)
     chosen = np.exp(observer.plans.log_probs[:, numbers])  # [G, T, A]
     predicted = np.einsum("tg,gta->ta", beliefs[:-1], chosen)

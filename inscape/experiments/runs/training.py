@@ -420,14 +420,14 @@ def _require_learning(agent: Any, spec: str) -> None:
 
 def _learn_along(agent: Any, spec: str, task: Task) -> None:
     """Under torchrun: refuses agents that learn in one process; in all but the first, does not return."""
-    if not callable(getattr(agent, "follow", None)):
+    if not callable(getattr(agent, "run_worker", None)):
         raise UsageError(
             f"{spec} in {process_count()} processes",
             expected="an agent that can share its learning: ppo, a2c, dqn, sac", hint="leave out torchrun",
         )  # fmt: skip
     if process_number() > 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the first decides
-        agent.follow(task)
+        agent.run_worker(task)
         dismiss()
         raise SystemExit(0)
 

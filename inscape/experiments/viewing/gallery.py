@@ -23,7 +23,7 @@ from inscape.envs.tasks.resolve import world_settings
 from inscape.envs.tasks.task import Task
 from inscape.errors import TooManyStatesError, UsageError
 from inscape.experiments.runs.run import write_text
-from inscape.experiments.viewing.stage import LawStage
+from inscape.experiments.viewing.stage import WorldSession
 
 if TYPE_CHECKING:
     from inscape.envs.rendering.scene import Scene
@@ -116,7 +116,7 @@ def sample_scene(world: World, name: str) -> Scene:
     The last state before any end; or the end, where everything is over in one step (what has been played is seen then).
     """
     seed = zlib.crc32(name.encode())
-    stage = LawStage(Task(name, world, {}, None), world)
+    stage = WorldSession(Task(name, world, {}, None), world)
     stage.reset(seed)
     rng, scene = np.random.default_rng(seed), stage.picture()
     for _ in range(RANDOM_STEPS):

@@ -14,13 +14,13 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.adapters import as_agent
-from inscape.agents.vector_actor import AgentInCopies
+from inscape.agents.vector_actor import VectorActor
 from inscape.envs.rendering.scene import player_color
 from inscape.envs.rendering.window import Line, PlayWindow
 from inscape.errors import UsageError
 from inscape.experiments.runs.evaluation import looks_alike
 from inscape.experiments.runs.run import save_trajectories
-from inscape.experiments.viewing.stage import Stage, cast, choose, make_stage, words_scene
+from inscape.experiments.viewing.stage import EpisodeSession, agents_by_player, choose, make_session, words_scene
 from inscape.experiments.viewing.watch import natural_fps
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def play(
     Raises:
         UsageError: no display, a task that cannot be played by hand, or players that do not fit.
     """
-    agents = cast(players, task, seed, humans=True)
+    agents = agents_by_player(players, task, seed, humans=True)
     if None not in agents:
         raise UsageError(
             f"nobody among {', '.join(players)} is human",
@@ -249,7 +249,7 @@ class Session:
         self, task: Task, agents: Sequence[Any], seed: int, reveal: bool = False, realtime: bool | None = None
     ) -> None:
         self.task, self.agents, self.reveal = task, list(agents), reveal
-        self.stage: Stage = make_stage(task)
+        self.stage: EpisodeSession = make_session(task)
         self.humans = [player for player, agent in enumerate(agents) if agent is None]
         self._space = task.action_space
         self.continuous = isinstance(self._space, gymnasium.spaces.Box)
@@ -301,7 +301,7 @@ class Session:
         self._last: dict[int, Any] = {}
         self._page = 0
         self._picture: Any = None
-        self._acting = {k: AgentInCopies(as_agent(a), 1) for k, a in enumerate(self.agents) if a is not None}
+        self._acting = {k: VectorActor(as_agent(a), 1) for k, a in enumerate(self.agents) if a is not None}
         self._waiting = self.realtime  # for the first key
         self._acted = time.monotonic()
 

@@ -25,14 +25,14 @@ from inscape.errors import MissingLawError, UsageError
 from inscape.experiments.runs.evaluation import looks_alike
 
 if TYPE_CHECKING:
-    from inscape.agents.vector_actor import AgentInCopies
+    from inscape.agents.vector_actor import VectorActor
     from inscape.envs.tasks.task import Task
 
 
 """Copies and steps of the random play that tells whether states look alike."""
 
 
-class Stage(ABC):
+class EpisodeSession(ABC):
     """One episode in progress, and its record.
 
     Attributes:
@@ -92,12 +92,12 @@ class Stage(ABC):
         """Returns the record. An episode that was left is truncated: it was cut from outside."""
 
 
-def make_stage(task: Task) -> Stage:
+def make_session(task: Task) -> EpisodeSession:
     """Returns a stage for a task, before its first `reset`."""
-    return LawStage(task, task.world) if task.world is not None else SoloStage(task)
+    return WorldSession(task, task.world) if task.world is not None else SoloStage(task)
 
 
-class LawStage(Stage):
+class WorldSession(EpisodeSession):
     """A world of ours, run as plain Python."""
 
     def __init__(self, task: Task, world: World) -> None:
@@ -178,7 +178,7 @@ class LawStage(Stage):
         )
 
 
-class SoloStage(Stage):
+class SoloStage(EpisodeSession):
     """An ordinary Gymnasium environment."""
 
     def __init__(self, task: Task) -> None:
@@ -265,7 +265,7 @@ def words_scene(text: str) -> Scene:
     return Scene(12.0, height, (Rect(0, 0, 12.0, height, fill="paper"), *shapes))
 
 
-def cast(specs: Sequence[str], task: Task, seed: int, humans: bool, settings: Any = None) -> list[Any]:
+def agents_by_player(specs: Sequence[str], task: Task, seed: int, humans: bool, settings: Any = None) -> list[Any]:
     """Returns who plays each part: an agent, or None for a human, from specs such as `["human", "mcts"]`.
 
     Args:
@@ -315,7 +315,7 @@ def _agent(spec: str, task: Task, seed: int, settings: Any) -> Any:
     return agent
 
 
-def choose(acting: AgentInCopies, stage: Stage, player: int) -> Any:
+def choose(acting: VectorActor, stage: EpisodeSession, player: int) -> Any:
     """Returns the action an agent takes for a player, checked.
 
     Args:

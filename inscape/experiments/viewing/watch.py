@@ -278,9 +278,9 @@ class _Film:
 
     def _play(self, seats: Sequence[_Seat]) -> Iterator[list[np.ndarray]]:
         from inscape.agents.batches import stacked
-        from inscape.agents.vector_actor import AgentInCopies, check_actions
+        from inscape.agents.vector_actor import VectorActor, check_actions
 
-        player = AgentInCopies(self.agent, len(seats))
+        player = VectorActor(self.agent, len(seats))
         for step in itertools.count():
             acting = [i for i, seat in enumerate(seats) if not seat.ending]
             if not acting:

@@ -125,7 +125,7 @@ class Observer:
         Raises:
             ImpossibleEvidenceError: as `update`; or a step the dynamics do not allow.
         """
-        numbers, actions = self.numbered(trajectory)
+        numbers, actions = self.state_indices(trajectory)
         return _normalise(self._log_joint_after(numbers, actions, 0))
 
     # ------------------------------------------------------------------------------------------------- prediction
@@ -169,7 +169,7 @@ class Observer:
 
         The observer itself stays as it is. The sum is −log₂ of the evidence of the whole trajectory.
         """
-        numbers, actions = self.numbered(trajectory)
+        numbers, actions = self.state_indices(trajectory)
         joint = self._log_joint_after(numbers, actions, 0)
         weights = joint - _log_sum(joint, axis=1)[:, None]
         predicted = _log_sum(weights[:-1] + self.plans.log_probs[:, numbers, actions].T, axis=1)
@@ -202,7 +202,7 @@ class Observer:
         summed = {label: weights[..., members].sum(axis=-1) for label, members in groups.items()}
         return summed if weights.ndim > 1 else {label: float(value) for label, value in summed.items()}
 
-    def numbered(self, trajectory: Trajectory) -> tuple[Array, Array]:
+    def state_indices(self, trajectory: Trajectory) -> tuple[Array, Array]:
         """Returns `([T] state numbers, [T] actions)` of a trajectory, states read off the observations where need be.
 
         Raises:
@@ -357,7 +357,7 @@ def observe(observer: Observer, trajectory: Trajectory) -> Array:
         ImpossibleEvidenceError: as `Observer.posterior_over`; the observer is left as it was.
     """
     path = observer.posterior_over(trajectory)
-    observer.update_batch(*observer.numbered(trajectory))
+    observer.update_batch(*observer.state_indices(trajectory))
     return path
 
 

@@ -15,7 +15,7 @@ UNBOUNDED = 1e19
 the square of such a range, nor the range of the largest."""
 
 
-class Head(Protocol):
+class NumpyDistribution(Protocol):
     """A family of distributions over actions.
 
     Attributes:
@@ -47,7 +47,7 @@ class Head(Protocol):
         """
 
 
-class CategoricalHead:
+class NumpyCategorical:
     """One of n actions; outputs are their logits."""
 
     free = 0
@@ -78,7 +78,7 @@ class CategoricalHead:
         return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
 
 
-class GaussianHead:
+class NumpyGaussian:
     """Independent normals; outputs are their means, free parameters their log standard deviations.
 
     Both in units of half the range, as in `distributions.GaussianActions`: what falls outside is clipped only on its
@@ -120,9 +120,9 @@ def half_range(space: gymnasium.spaces.Box) -> tuple[Array, Array]:
     return (low + high) / 2, (high - low) / 2
 
 
-def head_of(space: gymnasium.Space[Any]) -> Head:
+def numpy_distribution(space: gymnasium.Space[Any]) -> NumpyDistribution:
     """Returns the head for an action space, Discrete or Box."""
     if isinstance(space, gymnasium.spaces.Box):
-        return GaussianHead(space)
+        return NumpyGaussian(space)
     assert isinstance(space, gymnasium.spaces.Discrete)
-    return CategoricalHead(space)
+    return NumpyCategorical(space)

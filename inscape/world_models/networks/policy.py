@@ -130,11 +130,11 @@ class TorchPolicy:
         """Returns the array as a tensor where the network is."""
         return None if array is None else torch.as_tensor(array, device=self.device)
 
-    def chance(self) -> State:
+    def rng_state(self) -> State:
         """Returns where both streams of chance are."""
         return {"acting": to_arrays(self._acting.get_state()), "exploring": to_arrays(self.exploring.get_state())}
 
-    def load_chance(self, state: State) -> None:
+    def load_rng_state(self, state: State) -> None:
         """Goes on from `chance()`; a stream given as None stays where it is."""
         for name, generator in (("acting", self._acting), ("exploring", self.exploring)):
             if state[name] is not None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inscape.agents.learning.distributed import Team, from_bytes, to_bytes
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.distributed import ProcessGroup, from_bytes, to_bytes
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.off_policy.agent import Step, joined_steps, steps_message
 from inscape.agents.registry import make_agent
 from inscape.envs.data.transition import Transition
@@ -167,7 +167,7 @@ def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path, agent: st
 )
 def test_copies_shared_out_live_as_they_do_together(name: str) -> None:
     task = learning_task("ppo", resolve_task(name))
-    together, *apart = (Copies(task, count, 7, first=first) for count, first in ((12, 0), (6, 0), (6, 6)))
+    together, *apart = (EnvRunner(task, count, 7, first=first) for count, first in ((12, 0), (6, 0), (6, 6)))
     for t in range(15):
         assert len(np.unique(together.observation.reshape(12, -1), axis=0)) > 3
         np.testing.assert_array_equal(together.observation, np.concatenate([part.observation for part in apart]))
@@ -185,7 +185,7 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_off_policy_agents_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    one_of_two = object.__new__(Team)
+    one_of_two = object.__new__(ProcessGroup)
     one_of_two.count, one_of_two.number = 2, 0
     monkeypatch.setattr("inscape.agents.off_policy.agent.team", lambda device: one_of_two)
     task = resolve_task("CartPole")
@@ -256,7 +256,7 @@ def test_shares_of_rows_are_all_of_them_and_their_weights_add_up() -> None:
     for rows in (1, 2, 5, 12):
         seen, weights = [], []
         for number in range(3):
-            member = object.__new__(Team)
+            member = object.__new__(ProcessGroup)
             member.count, member.number = 3, number
             part, weight = member.share(rows)
             assert len(range(rows)[part]) >= 1

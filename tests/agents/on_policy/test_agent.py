@@ -16,14 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stable_baselines3 import A2C as TheirA2C
 
 from inscape.agents.kernels import policy_gradient
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.a2c import A2C, A2CSettings
 from inscape.agents.on_policy.base import Schedule
 from inscape.agents.on_policy.compiled_learner import CompiledLearner
-from inscape.agents.on_policy.distributed_learner import TeamLearner
+from inscape.agents.on_policy.distributed_learner import DistributedLearner
 from inscape.agents.on_policy.ppo import PPO, PPOSettings
-from inscape.agents.on_policy.torch_learner import Batch, load_moments
+from inscape.agents.on_policy.torch_learner import RolloutBatch, load_moments
 from inscape.agents.registry import default_steps, make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
@@ -48,7 +48,7 @@ def pair(spec, task, **settings):
 def as_tensors(batch):
     """Returns a batch of the compiled learner as the other one has it."""
     features, masks, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
-    return Batch(
+    return RolloutBatch(
         features, masks if masks.shape[1] else None, actions, log_probs.float(), advantages.float(), returns.float(), {}
     )
 
@@ -78,7 +78,7 @@ def test_a_process_that_was_told_no_mask_shares_those_of_the_others(gates):
     agent = make_agent(
         "ppo", task, settings={"num_envs": 2 * b, "num_steps": steps, "minibatches": 2, "backend": "torch"}
     )
-    learner = TeamLearner(agent, agent.learner.network, torch.device("cpu"), others)
+    learner = DistributedLearner(agent, agent.learner.network, torch.device("cpu"), others)
     learner.begin(task, 0)
     assert learner._act().action_masks.shape == (steps, 2 * b, 4)
     assert learner._act().action_masks.all()
@@ -136,7 +136,7 @@ def test_compiled_copies_live_as_in_the_vector_environment(world, request):
     advantages are those of `returns`."""
     task = request.getfixturevalue(world)
     agent, _ = pair("ppo", task, num_steps=70)
-    learner, copies = agent.learner, Copies(task, 4, seed=3)
+    learner, copies = agent.learner, EnvRunner(task, 4, seed=3)
     learner.begin(task, 0)
     for _ in range(2):
         batch, metrics = learner.collect(0)

@@ -16,14 +16,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from inscape.agents.kernels import policy_gradient
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.normalization import ReturnNormalizer
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.a2c import A2C, A2CSettings
 from inscape.agents.on_policy.base import Schedule
 from inscape.agents.on_policy.compiled_learner import COLLECTING, CompiledLearner
 from inscape.agents.on_policy.ppo import PPO, PPOSettings
-from inscape.agents.on_policy.torch_learner import Batch
+from inscape.agents.on_policy.torch_learner import RolloutBatch
 from inscape.agents.registry import default_steps, make_agent
 from inscape.agents.rollout import evaluate, evaluate_players
 from inscape.envs.law.streams import uniform
@@ -37,7 +37,7 @@ from inscape.world_models.networks.encoder import ObservationEncoder
 from inscape.world_models.networks.features import FeatureReader
 from inscape.world_models.networks.finite_checks import DivergenceError
 from inscape.world_models.networks.kernels import perceptron
-from inscape.world_models.networks.numpy_distributions import GaussianHead
+from inscape.world_models.networks.numpy_distributions import NumpyGaussian
 from tests.agents.exactness import assert_resuming_is_exact
 
 WORLDS = Path(__file__).parents[1] / "continuous_worlds.py"
@@ -60,7 +60,7 @@ def make(task, backend="compiled", spec="ppo", seed=3, **settings):
 def as_tensors(batch):
     features, masks, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
     masks = masks if masks.numel() else None
-    return Batch(features, masks, actions, log_probs.float(), advantages.float(), returns.float(), {})
+    return RolloutBatch(features, masks, actions, log_probs.float(), advantages.float(), returns.float(), {})
 
 
 def assert_equal_states(one, other, tolerance=0.0):
@@ -138,7 +138,7 @@ def test_it_lives_as_in_the_vector_environment(homing):
     observations, rewards and ends; and torch's log-probabilities, statistics, normalised rewards and advantages."""
     agent = make(homing, num_steps=25, **NORMALISED)
     other = make(homing, "torch", num_steps=25, **NORMALISED)
-    learner, copies = agent.learner, Copies(homing, 4, seed=3)
+    learner, copies = agent.learner, EnvRunner(homing, 4, seed=3)
     network, rewards_normalised = other.learner.network, ReturnNormalizer(4, 0.99)
     learner.begin(homing, 0)
     clipped = 0
@@ -224,7 +224,7 @@ def test_ranges_are_torchs():
     """Unequal, unbounded and clipped."""
     space = gymnasium.spaces.Box(np.array([-1, 0, -np.inf], np.float32), np.array([3, 10, 1], np.float32))
     outputs = np.random.default_rng(0).normal(0.0, 2.0, (50, 3)).astype(np.float32)
-    found = GaussianHead(space).act(outputs, np.zeros(3, np.float32), None, True, np.random.default_rng(0))
+    found = NumpyGaussian(space).act(outputs, np.zeros(3, np.float32), None, True, np.random.default_rng(0))
     assert_array_equal(found, GaussianActions(space).to_environment(torch.from_numpy(outputs)))
 
 
@@ -234,7 +234,7 @@ def test_bounds_as_large_as_numbers_get_are_none(dtype):
     largest, outputs = np.finfo(dtype).max, np.array([[0.5, -0.25, 3.0, 3.0]], np.float32)
     ends = np.array([[-largest, 0, -1e18, -2], [largest, largest, 1e18, 2]], dtype)
     space = gymnasium.spaces.Box(*ends, dtype=dtype)
-    found = GaussianHead(space).act(outputs, np.zeros(4, np.float32), None, True, np.random.default_rng(0))
+    found = NumpyGaussian(space).act(outputs, np.zeros(4, np.float32), None, True, np.random.default_rng(0))
     assert_allclose(found, [[0.5, 0.0, 1e18, 2.0]], rtol=1e-6)
     assert_allclose(GaussianActions(space).to_environment(torch.from_numpy(outputs)), found, rtol=1e-6)
 
@@ -295,7 +295,7 @@ def test_every_player_of_a_copy_is_a_row(name, settings, limit, normalised, comp
     task = players_task(name, settings, limit)
     count, steps = 5 * task.whole.players, 12 if limit or settings else 70
     learner = make(task, num_envs=count, num_steps=steps, **normalised).learner
-    copies, rewards_normalised = Copies(task, count, seed=3), ReturnNormalizer(count, 0.99)
+    copies, rewards_normalised = EnvRunner(task, count, seed=3), ReturnNormalizer(count, 0.99)
     learner.begin(task, 0)
     if not compiled:
         constants = {"GAUSSIAN": False, "STANDARDISED": bool(normalised)}

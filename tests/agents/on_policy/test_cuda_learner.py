@@ -8,9 +8,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import generalized_advantages
-from inscape.agents.on_policy.torch_learner import Batch
+from inscape.agents.on_policy.torch_learner import RolloutBatch
 from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
@@ -38,7 +38,7 @@ def test_what_it_collects_happened(world, request):
     """Its actions, taken again in the environment everybody sees; advantages as in `returns`."""
     task = request.getfixturevalue(world)
     agent, t = filled(task)
-    copies = Copies(task, 4, seed=3)
+    copies = EnvRunner(task, 4, seed=3)
     values, next_values = np.empty((40, 4)), np.empty((40, 4))
     for step in range(40):
         values[step] = agent.state_values(copies.observation)
@@ -69,7 +69,7 @@ def test_its_gradient_step_is_the_other_learners(world, corridor):
         name: t[name].reshape(160, *t[name].shape[2:]) for name in ("actions", "log_probs", "advantages", "returns")
     }
     masks = t["masks"].reshape(160, -1) if "masks" in t else None
-    batch = Batch(
+    batch = RolloutBatch(
         t["features"][:-1].reshape(160, -1), masks, rows["actions"], rows["log_probs"], rows["advantages"],
         rows["returns"], {},
     )  # fmt: skip

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inscape.agents.learning.env_runner import Copies
+from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.rendering.rasterizer import render_scene
@@ -160,7 +160,7 @@ def test_a_task_is_remembered_by_its_name_and_settings():
 
 
 def test_going_on_is_exact(lake, tmp_path):
-    whole, half = Copies(lake, 4, 0), Copies(lake, 4, 0)
+    whole, half = EnvRunner(lake, 4, 0), EnvRunner(lake, 4, 0)
     rng = np.random.default_rng(0)
     actions = rng.integers(0, 4, (40, 4))
     for action in actions[:20]:
@@ -168,7 +168,7 @@ def test_going_on_is_exact(lake, tmp_path):
         half.step(action)
     half.episodes()
     save_checkpoint(tmp_path / "step", half.state_dict())
-    resumed = Copies(lake, 4, 0, steps=20, state=load_checkpoint(tmp_path / "step")[0])
+    resumed = EnvRunner(lake, 4, 0, steps=20, state=load_checkpoint(tmp_path / "step")[0])
     for action in actions[20:]:
         one, other = whole.step(action), resumed.step(action)
         assert np.array_equal(one.next_observation, other.next_observation)

@@ -18,7 +18,7 @@ from inscape.experiments.cli import main
 from inscape.experiments.runs.run import load_trajectories
 from inscape.experiments.viewing import play as playing
 from inscape.experiments.viewing.play import Session, direction_of, idle_action, keys_for, play, push_of
-from inscape.experiments.viewing.stage import cast, hides, make_stage, perceived_scene
+from inscape.experiments.viewing.stage import agents_by_player, hides, make_session, perceived_scene
 from tests.world_models.games import TicTacToe
 
 
@@ -340,7 +340,7 @@ def test_a_human_against_agents(tmp_path, hurried):
 
 
 def test_agents_wait_while_paused():
-    session = Session(task_of(TicTacToe), cast(["human", "random"], task_of(TicTacToe), 0, humans=True), 0)
+    session = Session(task_of(TicTacToe), agents_by_player(["human", "random"], task_of(TicTacToe), 0, humans=True), 0)
     session._acted = -np.inf
     session.press("p")
     session.press("0")
@@ -353,15 +353,15 @@ def test_agents_wait_while_paused():
 
 def test_a_searching_opponent_takes_its_win():
     task = task_of(TicTacToe)
-    agents = cast(["mcts", "random"], task, 1, humans=True)
-    stage = make_stage(task)
+    agents = agents_by_player(["mcts", "random"], task, 1, humans=True)
+    stage = make_session(task)
     stage.reset(0)
     for action in (0, 3, 1, 4):  # crosses to move, the line 0 1 2 open
         stage.step({stage.movers[0]: action})
-    from inscape.agents.vector_actor import AgentInCopies
+    from inscape.agents.vector_actor import VectorActor
     from inscape.experiments.viewing.stage import choose
 
-    assert choose(AgentInCopies(agents[0], 1), stage, 0) == 2
+    assert choose(VectorActor(agents[0], 1), stage, 0) == 2
 
 
 def test_two_humans_at_once(tmp_path):
@@ -377,8 +377,10 @@ def test_two_humans_at_once(tmp_path):
 
 def test_agents_play_out_and_are_watched(tmp_path):
     task = task_of(Rocks)
-    agents = cast(["random"], task, 7, humans=False)
-    first, second = (rollout(agents, task, 2, seed=3) for agents in (agents, cast(["random"], task, 7, humans=False)))
+    agents = agents_by_player(["random"], task, 7, humans=False)
+    first, second = (
+        rollout(agents, task, 2, seed=3) for agents in (agents, agents_by_player(["random"], task, 7, humans=False))
+    )
     assert [t.actions.tolist() for t in first] == [t.actions.tolist() for t in second]
     assert all(t.terminated and len(t) == 3 for t in first)
     from inscape.experiments.viewing.watch import watch
@@ -389,15 +391,15 @@ def test_agents_play_out_and_are_watched(tmp_path):
 
 def test_players_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match=r"3 players[\s\S]*expected: 2[\s\S]*try: human,mcts"):
-        cast(["human", "mcts", "random"], task_of(TicTacToe), 0, humans=True)
+        agents_by_player(["human", "mcts", "random"], task_of(TicTacToe), 0, humans=True)
     with pytest.raises(UsageError, match="nobody among random,random is human|nobody among random, random is human"):
         play(task_of(TicTacToe), ["random", "random"])
     with pytest.raises(UsageError, match="no agent 'mtcs'"):
-        cast(["human", "mtcs"], task_of(TicTacToe), 0, humans=True)
+        agents_by_player(["human", "mtcs"], task_of(TicTacToe), 0, humans=True)
     with pytest.raises(UsageError, match="act at once"):
-        cast(["mcts", "human"], task_of(Rocks), 0, humans=True)
+        agents_by_player(["mcts", "human"], task_of(Rocks), 0, humans=True)
     with pytest.raises(UsageError, match="no agent 'human'"):
-        cast(["human", "random"], task_of(TicTacToe), 0, humans=False)
+        agents_by_player(["human", "random"], task_of(TicTacToe), 0, humans=False)
 
 
 # -------------------------------------------------------------------------------------------------- what is perceived
@@ -426,7 +428,7 @@ def test_an_agents_card_stays_covered():
         draw_view = None
 
     task = task_of(Undrawn)
-    agents = cast(["human", "random"], task, 0, humans=True)
+    agents = agents_by_player(["human", "random"], task, 0, humans=True)
     session, open_session = (Session(task, agents, 0, reveal=reveal) for reveal in (False, True))
     mine = session.picture()
     for s in (session, open_session):
@@ -442,7 +444,7 @@ def test_an_agents_card_stays_covered():
 def test_a_player_sees_their_own_card_and_no_other():
     task = resolve_task("KuhnPoker")
     for seat in (0, 1):
-        agents = cast(["human", "random"], task, 0, humans=True)
+        agents = agents_by_player(["human", "random"], task, 0, humans=True)
         session = Session(task, agents if seat == 0 else agents[::-1], 0)
         state = task.world.unpack(session.stage.state)
         own, other = (state.first, state.second) if seat == 0 else (state.second, state.first)

@@ -12,7 +12,7 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, ren
 from pettingzoo.test.state_test import test_state as state_dtype_test
 from pettingzoo.test.state_test import test_state_space as state_space_test
 
-from inscape.envs.readers.pettingzoo_env import LawAECEnv, LawParallelEnv
+from inscape.envs.readers.pettingzoo_env import WorldAECEnv, WorldParallelEnv
 from inscape.envs.registry import aec_env, make_world, parallel_env, world_specs
 from inscape.envs.world import World
 from inscape.errors import UsageError
@@ -229,7 +229,7 @@ def test_misuse_is_refused_in_words():
         make_world("ConnectFour").aec_env(render_mode="video")
     with pytest.raises(UsageError, match=r"act in turn(.|\n)*aec_env"):
         parallel_env("ConnectFour")
-    for reader in (LawAECEnv, LawParallelEnv):
+    for reader in (WorldAECEnv, WorldParallelEnv):
         with pytest.raises(UsageError, match=r"one player(.|\n)*world.env"):
             reader(make_world("FrozenLake"))
     with pytest.raises(UsageError, match="did you mean 'ConnectFour'"):
