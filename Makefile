@@ -15,7 +15,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"
 
 lint: $(STAMP)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 # benchmarks/README.md; peers on JAX have an environment of their own
 JAX    := $(VENV)/jax
