@@ -183,7 +183,7 @@ def _flat_rows(block: bytes) -> list[Row] | None:
         return None
     try:
         rows: list[Any] = json.loads("[" + body.replace(b"\n", b",").decode() + "]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return rows if len(rows) == count and set(map(type, rows)) == {dict} else None
 
