@@ -30,11 +30,12 @@ import numpy as np
 from inscape.errors import UsageError, closest
 from inscape.experiments import checkpoints
 from inscape.experiments.metrics import MetricColumns, as_number, read_columns, read_rows
+from inscape.experiments.statistics import Interval
 
 if TYPE_CHECKING:
     from inscape.envs.trajectory import Trajectory
 
-SETTINGS, METRICS, EPISODES = "settings.json", "metrics.jsonl", "episodes"
+SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
 DEFAULT_ROOT = Path("runs")
 EVENTS_SECONDS = 5.0
 """TensorBoard events reach the disk this often; rows of metrics, which resuming reads, at once."""
@@ -189,6 +190,24 @@ class Run:
                 file.writelines(line + b"\n" for line in lines)
         self.close()
         self._open_events().restart(steps + 1)
+
+    def evaluation(self) -> tuple[Interval, int] | None:
+        """Returns the mean return after training with its interval, and the number of episodes; None before.
+
+        Raises:
+            UsageError: the file cannot be read, or something else is in it.
+        """
+        path = self.path / EVALUATION
+        if not path.is_file():
+            return None
+        try:
+            document = json.loads(path.read_text())
+            returns = Interval(*(float(document[key]) for key in ("mean", "low", "high")))
+            return returns, int(document.get("episodes", 0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
+            ) from error
 
     def _log_events(self, row: dict[str, Any]) -> None:
         values = {tag: value for tag, value in row.items() if tag != "steps" and isinstance(value, int | float)}

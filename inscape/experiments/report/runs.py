@@ -138,15 +138,9 @@ def _runs_table(groups: Groups) -> TableSection:
 
 def _final_evaluation(logged: _LoggedRun) -> Interval | float | None:
     """Returns how well a run's agent ended up: its evaluation after training, else its last logged return."""
-    path = logged.run.path / "evaluation.json"
-    if path.is_file():
-        try:
-            document = json.loads(path.read_text())
-            return Interval(*(float(document[key]) for key in ("mean", "low", "high")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
-            ) from error
+    evaluation = logged.run.evaluation()
+    if evaluation is not None:
+        return evaluation[0]
     for key in ("evaluation/return_mean", "episode_return"):
         _, values, _ = _column(logged.metrics, key)
         if len(values):
