@@ -123,7 +123,8 @@ def test_a_damaged_file_is_read_or_refused_as_line_by_line(tmp_path: Path, monke
     [
         '{"a":[{}\n{}]}\n{},{}\n',  # joined by commas, three objects
         '{"a":"}\n{","b":1},{"c":2}\n',  # two
-        '{"a":1},{"b":2}\n{"c":[\n3]}\n',
+        '{"a":"}\n{","b":1}\n',  # one
+        '{"a":1},{"b":[1\n2]}\n',  # two, as many as lines, but not one a line
         '{"a":1}{"b":2}\n',
         '{"a":\n1}\n{}\n{},{}\n',
     ],
