@@ -181,11 +181,12 @@ def _refuse_unseen_state(
     look = _looks(world)
     if look is None:
         return
-    twin = np.array([np.argmax(look == group) for group in range(look.max() + 1)])[look]  # the first that looks alike
+    twin = np.unique(look, return_index=True)[1][look]  # the first state that looks alike
     for g, mind in enumerate(minds):
         if getattr(mind, "sees", False):
             continue
-        rows = np.flatnonzero(policies.mind_of == g)
+        first_row = int(policies.first_row[g])
+        rows = slice(first_row, first_row + (custom[g].num_memories if g in custom else 1))
         for tables, what in ((policies.log_probs[rows], "acts"), (_started(policies, rows), "begins")):
             probs = np.exp(tables)
             differs = (np.abs(probs - probs[:, twin]) > SAME).any(axis=(0, 2))
@@ -202,7 +203,7 @@ def _refuse_unseen_state(
         _, first, group = np.unique(seen, axis=0, return_index=True, return_inverse=True)
         following, log_probability = step.at(before, action, outcome)
         # distributions over M are compared by their mean of M random values: equal iff they are, but for a null set
-        value = np.random.default_rng(0).random(following.shape[1])
+        value = np.random.default_rng(0).random(size=(following.shape[1],))
         mean = (np.exp(log_probability) * value[following]).sum(axis=-1)
         differs = (np.abs(mean - mean[first[group.ravel()]]) > SAME).any(axis=1)
         if differs.any():
@@ -219,9 +220,9 @@ def _looks(world: World) -> Array | None:
     return None if len(number) == len(keys) else np.array([number[key] for key in keys])
 
 
-def _started(policies: MindPolicies, rows: Array) -> Array:
+def _started(policies: MindPolicies, rows: slice) -> Array:
     if policies.log_start is None:
-        return np.zeros((len(rows), policies.log_probs.shape[1], 1))
+        return np.zeros((1, policies.log_probs.shape[1], 1))
     return policies.log_start[rows][:, :, None]
 
 

@@ -175,9 +175,9 @@ def _print_observation(
             table.add_row(str(step), action, f"{bits[step - 1]:.2f}", *cells)
     print_table(console, title, table)
     log_evidence = -float(bits.sum()) * float(np.log(2))
-    best = name_of(observer.minds[int(posteriors[-1].argmax())])
+    most_probable = name_of(observer.minds[int(posteriors[-1].argmax())])
     console.print(
         f"Actions predicted at {bits.mean():.3f} bits each (a uniform guess: {np.log2(len(task.action_names)):.3f}); "
-        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(best)}",
+        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(most_probable)}",
         soft_wrap=True,
     )
