@@ -89,9 +89,19 @@ class Controller(NamedTuple):
         Args:
             log_probs: `[S, A]` log π(a | s).
             arrived: `[S]` bool, or None.
+
+        Raises:
+            UsageError: other numbers of axes.
         """
         table = np.asarray(log_probs, np.float64)
-        over = None if arrived is None else np.asarray(arrived, np.bool_)[:, None]
+        over = None if arrived is None else np.asarray(arrived, np.bool_)
+        if table.ndim != 2 or (over is not None and over.ndim != 1):
+            shapes = f"{table.shape}" if over is None else f"{table.shape} and {over.shape}"
+            raise UsageError(
+                f"a controller without memory of tables of shapes {shapes}",
+                expected="log_probs [S, A], and arrived [S] or None",
+            )
+        over = None if over is None else over[:, None]
         return Controller(table[:, None], np.ones((len(table), 1)), Step.stay, over)
 
     @property

@@ -26,6 +26,13 @@ def test_a_memoryless_controller_has_one_memory_state():
     assert controller.arrived.tolist() == [[False]] * 4 + [[True]]
 
 
+def test_a_memoryless_controller_takes_tables_without_a_memory_axis():
+    with pytest.raises(UsageError, match=r"shapes \(5,\)"):
+        Controller.memoryless(EVEN[:, 0])
+    with pytest.raises(UsageError, match=r"shapes \(5, 2\) and \(\)"):
+        Controller.memoryless(EVEN, arrived=True)
+
+
 def test_a_planning_mind_returns_what_the_observer_holds():
     mind = PlanningMind("right end", 3.0, "soft-eval")
     controller = check_controller(mind.controller(WORLD), WORLD, mind.name)

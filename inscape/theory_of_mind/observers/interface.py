@@ -40,7 +40,7 @@ class ObserverProtocol(Protocol):
     """Beliefs about which of G minds acts, updated by what the agent is seen to do.
 
     `ExactObserver`, which users import as `Observer`, is the one that enumerates. Another one (particles, a network)
-    has the same methods, and whatever reports or scores an observer calls no others.
+    has the same methods.
 
     Attributes:
         minds: the G hypotheses.

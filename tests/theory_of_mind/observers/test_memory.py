@@ -167,10 +167,10 @@ def test_actions_that_were_not_seen_are_summed_over(hypotheses, unseen):
         observer.update(s, a)
     assert observer.posterior() == pytest.approx(joint / joint.sum(), abs=1e-10)
     assert observer.log_evidence() == pytest.approx(math.log(joint.sum()), abs=1e-10)
-    told = Observer(WORLD, hypotheses)
+    following_given = Observer(WORLD, hypotheses)
     for s, a, following in zip(STATES, actions, STATES[1:]):
-        told.update(s, a, next_state=following)
-    assert told.posterior() == pytest.approx(joint / joint.sum(), abs=1e-10)
+        following_given.update(s, a, next_state=following)
+    assert following_given.posterior() == pytest.approx(joint / joint.sum(), abs=1e-10)
 
 
 def test_prediction_after_an_unseen_action_is_by_where_it_led():
@@ -220,6 +220,15 @@ def test_prediction_equals_walking_every_future_and_memory(hypotheses, horizon):
     assert predicted.action_probs == pytest.approx(chosen, abs=1e-10)
     assert predicted.state_probs[horizon] == pytest.approx(walked, abs=1e-10)
     assert predicted.state_probs.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_a_state_the_last_step_cannot_lead_to_is_predicted_from_as_a_first_state(hypotheses):
+    observer = Observer(WORLD, hypotheses)
+    posterior = observer.update(0, RIGHT)  # to cell 1, or slipping to the wall in cell 0
+    controllers = [mind.controller(WORLD) for mind in hypotheses]
+    by_hand = sum(p * c.start[4] @ np.exp(c.log_probs[4]) for p, c in zip(posterior, controllers))
+    assert observer.predict(4).action_probs == pytest.approx(by_hand, abs=1e-12)
+    assert np.exp(observer.action_log_probs([4, 4])) == pytest.approx(np.tile(by_hand, (2, 1)), abs=1e-12)
 
 
 def test_a_memory_of_tiny_mass_is_not_lost():
