@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
-from inscape.experiments.runs import metrics
 from inscape.experiments.cli import main
 from inscape.experiments.report import report_for_runs
 from inscape.experiments.report.packing import MAX_CURVE_POINTS
+from inscape.experiments.runs import metrics
 from inscape.experiments.runs.metrics import read_columns, read_rows
 from inscape.experiments.runs.run import METRICS, Run, RunSettings, create_run
 
