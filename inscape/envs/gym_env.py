@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs import streams
-from inscape.envs.compile import entry_point
+from inscape.envs.kernel_cache import entry_point
 from inscape.envs.law import States
 from inscape.errors import UsageError
 

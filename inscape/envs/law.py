@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.batched import BatchedLaw
+from inscape.envs.digest import ABSENT, Reached, static_attribute
 from inscape.envs.layout import Layout, coerced
 from inscape.envs.readers import LawReaders
 from inscape.envs.scene import Scene
@@ -160,25 +161,19 @@ class World(LawReaders, BatchedLaw):
     @classmethod
     def law_function(cls, name: str) -> Callable[..., Any] | None:
         """Returns a law function as written, or None if the world leaves it out."""
-        member = inspect.getattr_static(cls, name, None)
+        member = static_attribute(cls, name)
         if isinstance(member, staticmethod):
             member = member.__func__
         elif isinstance(member, classmethod):  # a reader's helper of several worlds
             member = member.__get__(None, cls)
-        return member if callable(member) and not isinstance(member, type) else None
+        return member if member is not ABSENT and callable(member) and not isinstance(member, type) else None
 
     @classmethod
-    @cache
     def layouts(cls) -> tuple[Layout, Layout, Layout]:
         """Returns the layouts of State, Params and Purpose."""
-        owner = cls.__name__
         if not hasattr(cls, "State"):
-            raise UsageError(f"world {owner} has no State", expected="State = a typing.NamedTuple class")
-        return (
-            Layout.of(cls.State, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Params, tables=True, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Purpose, tables=True, owner=owner, lengths=cls.lengths),
-        )
+            raise UsageError(f"world {cls.__name__} has no State", expected="State = a typing.NamedTuple class")
+        return _layouts(cls.State, cls.Params, cls.Purpose, cls.__name__, tuple(cls.lengths.items()))
 
     @classmethod
     def setting_parameters(cls) -> dict[str, inspect.Parameter]:
@@ -212,7 +207,6 @@ class World(LawReaders, BatchedLaw):
         return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
 
     @classmethod
-    @cache
     def is_wide(cls) -> bool:
         """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
         return cls.law_function("observation_entry") is not None
@@ -367,9 +361,29 @@ class World(LawReaders, BatchedLaw):
         Raises:
             UsageError: they do not, naming state, action and sum. (`inscape check` looks at many states.)
         """
-        if "probabilities" not in self._shared:
-            self._shared["probabilities"] = True
+        law = self.law_digest()
+        if self._shared.get("probabilities") != law:
             require_probabilities(self)
+            self._shared["probabilities"] = law
+
+    def law_digest(self) -> str:
+        """Returns a digest of the law as it is now: its functions, and everything they reach."""
+        from inscape.envs import compile as compiler
+
+        _ = self.packed
+        return compiler.fingerprint(type(self))
+
+
+@lru_cache(maxsize=1024)
+def _layouts(
+    state: type, params: type, purpose: type, owner: str, lengths: tuple[tuple[str, int], ...]
+) -> tuple[Layout, Layout, Layout]:
+    sizes = dict(lengths)
+    return (
+        Layout.of(state, owner=owner, lengths=sizes),
+        Layout.of(params, tables=True, owner=owner, lengths=sizes),
+        Layout.of(purpose, tables=True, owner=owner, lengths=sizes),
+    )
 
 
 def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
@@ -377,7 +391,7 @@ def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
     variants = cls.__dict__.get("_variants")
     if variants is None:
         variants = cls._variants = {}  # type: ignore[attr-defined]
-    key = repr(sorted(attributes.items()))
+    key = Reached([dict(sorted(attributes.items()))]).digest
     if key not in variants:
         variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
     made: type[World] = variants[key]

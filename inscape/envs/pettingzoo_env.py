@@ -14,8 +14,8 @@ import pettingzoo
 from pettingzoo import AECEnv, ParallelEnv
 
 from inscape.envs import streams
-from inscape.envs.compile import entry_point
 from inscape.envs.gym_env import initial_of
+from inscape.envs.kernel_cache import entry_point
 from inscape.envs.law import States
 from inscape.errors import UsageError
 

@@ -148,10 +148,12 @@ class LawReaders:
         """Returns the enumerated dynamics (kept for the next call)."""
         from inscape.envs.enumeration import enumerate_dynamics
 
-        if "dynamics" not in self._shared:
-            self._shared["dynamics"] = enumerate_dynamics(self._world, max_states=max_states)
-        kept: Enumeration = self._shared["dynamics"]
-        return kept
+        law = self._world.law_digest()
+        known, kept = self._shared.get("dynamics", ("", None))
+        if known != law:  # not enumerated yet, or the law was defined again
+            kept = enumerate_dynamics(self._world, max_states=max_states)
+            self._shared["dynamics"] = law, kept
+        return cast("Enumeration", kept)
 
     def describe_state(self, states: States, index: int = 0) -> str:
         """Returns state number `index` in words."""

@@ -12,8 +12,8 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs import streams
 from inscape.envs.adapter import view_layout
-from inscape.envs.compile import entry_point
 from inscape.envs.gym_env import STEPPING, initial_of
+from inscape.envs.kernel_cache import entry_point
 from inscape.envs.law import States
 from inscape.errors import UsageError
 

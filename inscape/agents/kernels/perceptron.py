@@ -14,12 +14,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from inscape.envs.kernel_cache import cached_jit
+
 TANH, RELU = 0, 1
 # sums in any order; NaN and infinity mean what they mean
 FASTER = {"reassoc", "contract", "arcp", "nsz"}
 FLOAT = np.float32
 
-jit = njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTER)
+jit = cached_jit(nogil=True, error_model="numpy", fastmath=FASTER)
 inline = njit(nogil=True, error_model="numpy", fastmath=FASTER, forceinline=True)
 
 # tanh y = y·(1 + z·(…))/(1 + z·(…)) with z = y²: Lambert's continued fraction, cut after the seventh term
