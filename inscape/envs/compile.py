@@ -23,6 +23,7 @@ import re
 import sys
 import threading
 import types
+import typing
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -117,7 +118,7 @@ def _take(world: type[World]) -> _Law:
 
 
 def _fields(cls: Any) -> tuple[str, ...]:
-    hints = getattr(cls, "__annotations__", {})
+    hints = typing.get_type_hints(cls)
     return tuple(f"{name}: {getattr(hints.get(name), '__name__', hints.get(name))}" for name in cls._fields)
 
 
@@ -191,8 +192,10 @@ def world_folder(world: type[World], suffix: str = "") -> Path:
 
 def _compile_law(function: Callable[..., Any], module: str, options: dict[str, Any], done: dict[int, Any]) -> Any:
     """Compiles a law function together with the plain Python helpers it calls by name."""
-    from numba import njit
+    from numba import config, njit
 
+    if config.DISABLE_JIT:  # the law as it is written, its tools too
+        return function
     # a helper that is compiled already keeps its options, but not its module: a cached kernel would name that, and a
     # world's file is loaded under a name that changes with its text
     own: Any = None
