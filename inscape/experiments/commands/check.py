@@ -33,7 +33,7 @@ class CheckArguments:
     """The world to check an agent in; without it, one that it can act in."""
 
     show_law: bool = False
-    """Print the code that is generated between a world's law and the kernels, and where it lies, instead of checking."""
+    """Print the code generated between a world's law and the kernels, and where it lies; check nothing."""
 
 
 def check_command(argv: Sequence[str]) -> int:
