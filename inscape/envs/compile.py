@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from inscape.envs import fast_math, kernel_cache, lawtools, streams
 from inscape.envs.adapter import adapter_source, view_layout
 from inscape.envs.digest import Reached, attributes_read, is_library, module_code_digest
-from inscape.envs.kernel_cache import REACHED, cache_folder, cached_jit, copied, wrap_compiling
+from inscape.envs.kernel_cache import REACHED, cache_folder, cached_jit, copied, helper_jit, wrap_compiling
 from inscape.envs.layout import AS_STORED, Numbers
 from inscape.errors import UsageError
 
@@ -157,14 +157,14 @@ def law_module(world: type[World], compiled: bool, arithmetic: Arithmetic = "exa
         module = kernel_cache.load_source(name, path, law_text(world), names)
         scope = vars(module)
         if compiled:
-            from numba import njit, prange
+            from numba import prange
 
             for key in [key for key in scope if key not in names]:
                 if isinstance(scope[key], types.FunctionType):
-                    scope[key] = njit(forceinline=True, **options)(scope[key])
+                    scope[key] = helper_jit(forceinline=True, **options)(scope[key])
             scope["jit"] = cached_jit(nogil=True, **options)
             scope["parallel_jit"] = cached_jit(parallel=True, **options)
-            scope["inner"] = njit(nogil=True, **options)
+            scope["inner"] = helper_jit(nogil=True, **options)
             scope["prange"] = prange
         else:
             scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
@@ -192,7 +192,7 @@ def world_folder(world: type[World], suffix: str = "") -> Path:
 
 def _compile_law(function: Callable[..., Any], module: str, options: dict[str, Any], done: dict[int, Any]) -> Any:
     """Compiles a law function together with the plain Python helpers it calls by name."""
-    from numba import config, njit
+    from numba import config
 
     if config.DISABLE_JIT:  # the law as it is written, its tools too
         return function
@@ -212,7 +212,7 @@ def _compile_law(function: Callable[..., Any], module: str, options: dict[str, A
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__module__ = module  # importable when a cached kernel is loaded, wherever the user's file lies
-    compiled = done[id(function)] = copied(own, copy) if own is not None else njit(forceinline=True, **options)(copy)
+    compiled = done[id(function)] = copied(own, copy) if own is not None else helper_jit(forceinline=True, **options)(copy)
     for name in _global_names(function.__code__):
         helper: Any = scope.get(name)
         if hasattr(helper, "py_func") or (isinstance(helper, types.FunctionType) and not hasattr(builtins, name)):

@@ -14,7 +14,7 @@ import numpy as np
 
 from inscape.agents.features import LIMIT
 from inscape.agents.kernels.gaussian import log_density, standard_normal
-from inscape.agents.kernels.perceptron import forward
+from inscape.agents.kernels.perceptron import copy_rows, forward
 from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
@@ -199,7 +199,7 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
             if MASK_PLAYERS > 1:
                 by_player(seen[t])[:] = table
             else:
-                seen[t] = table
+                copy_rows(table, seen[t])
         outputs = forward(actor, actor_sizes, activation, X[t], H)
         for i in range(I.shape[1]):
             state = load_state(F, I, i)

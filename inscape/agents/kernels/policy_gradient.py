@@ -38,7 +38,9 @@ def values_of(critic, sizes, activation, X, H, values):
     piece = len(H) // sizes[1:].sum()
     for start in range(0, X.shape[0], piece):
         stop = min(X.shape[0], start + piece)
-        values[start:stop] = forward(critic, sizes, activation, X[start:stop], H)[:, 0]
+        outputs = forward(critic, sizes, activation, X[start:stop], H)
+        for k in range(stop - start):
+            values[start + k] = outputs[k, 0]
 
 
 @jit
@@ -193,7 +195,9 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
     n = len(picked)
     x, a = features[:n], A[:n]
     for k in range(n):
-        x[k] = batch[0][picked[k]]
+        row = picked[k]
+        for j in range(x.shape[1]):
+            x[k, j] = batch[0][row, j]
     if normalize:
         standardise(batch[4], picked, a)
     else:

@@ -118,7 +118,8 @@ def solve(next_state, weight, reward, terminal, values, mode, beta, target, max_
                 residual = max(residual, abs(backed_up[s] - values[s]))
             else:
                 backed_up[s] = values[s]
-        values[:] = backed_up
+        for s in range(states):  # assigning a slice would compile the text of an error first, for 1.4 s
+            values[s] = backed_up[s]
         sweeps += 1
         if residual <= target or sweeps >= max_sweeps:
             return sweeps, residual
