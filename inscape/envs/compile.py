@@ -212,7 +212,9 @@ def _compile_law(function: Callable[..., Any], module: str, options: dict[str, A
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__module__ = module  # importable when a cached kernel is loaded, wherever the user's file lies
-    compiled = done[id(function)] = copied(own, copy) if own is not None else helper_jit(forceinline=True, **options)(copy)
+    compiled = done[id(function)] = (
+        copied(own, copy) if own is not None else helper_jit(forceinline=True, **options)(copy)
+    )
     for name in _global_names(function.__code__):
         helper: Any = scope.get(name)
         if hasattr(helper, "py_func") or (isinstance(helper, types.FunctionType) and not hasattr(builtins, name)):

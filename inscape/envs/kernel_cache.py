@@ -70,7 +70,7 @@ def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def helper_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Returns a decorator like `cached_jit` for what kernels call: nothing is kept on disk, the callers hold the code."""
+    """Returns a decorator like `cached_jit` for what kernels call: nothing is kept on disk, callers hold the code."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         from numba import njit

@@ -16,9 +16,10 @@ import pytest
 from numba import njit
 from numba.core import caching
 from numba.core.compiler import CompileResult
+from numba.core.options import DefaultOptions
 
 from inscape.envs import kernel_cache
-from inscape.envs.kernel_cache import cached_jit
+from inscape.envs.kernel_cache import cached_jit, helper_jit
 from inscape.errors import UsageError
 
 LOW = """
@@ -75,7 +76,7 @@ def test_a_callee_edited_in_another_file_is_compiled_anew(tmp_path):
     assert first.startswith("21.0")
     assert not is_hit(first)
     kept = sorted((tmp_path / "cache").rglob("*.nbc"))
-    assert len(kept) == 3
+    assert len(kept) == 1  # what Python calls
 
     (package / "low.py").write_text("# a comment\n\n" + LOW.replace("def scale(x):", 'def scale(x):\n    """Doc."""'))
     again = answer(tmp_path)
@@ -167,6 +168,23 @@ def test_a_change_while_compiling_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled._cache, "load_overload", load_and_edit)
     assert compiled(0) == 2.0
     assert not list(tmp_path.rglob("*.nbc"))  # named after the array as it was
+
+
+def test_what_kernels_call_can_be_called_from_python_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel_cache, "cache_folder", lambda: tmp_path)
+    names: dict[str, object] = {"__name__": "stale_called", "jit": cached_jit(), "helper": helper_jit(forceinline=True)}
+    exec(
+        "@helper\ndef twice(x):\n    return 2 * x\n\n"
+        "@jit\ndef inside(x, n):\n    return twice(x) if n == 0 else inside(x, n - 1) + 1\n\n"
+        "@jit\ndef outside(x):\n    return inside(x, 3)\n",
+        names,
+    )
+    assert names["outside"](2) == 7
+    files = [path.name.split("-")[0] for path in tmp_path.rglob("*.nbc")]
+    assert files == ([] if not hasattr(names["outside"], "py_func") else ["stale_called.outside"])
+    assert names["inside"](5, 1) == 11
+    assert names["twice"](4) == 8
+    assert names["outside"](2.5) == 8.0
 
 
 # ---------------------------------------------------------------------------------------------- what is removed
@@ -267,6 +285,9 @@ def test_the_private_handles_of_numba_are_there():
     assert compiled._can_compile is True
     assert isinstance(compiled._cache, caching._Cache)
     assert compiled.targetoptions["nopython"] is True
+    assert callable(compiled.get_call_template)
+    assert callable(compiled.get_overload)
+    assert {"no_cpython_wrapper", "no_cfunc_wrapper"} <= set(dir(DefaultOptions))
     assert hasattr(compiled, "locals")
     assert set(caching._Cache.__abstractmethods__) == {
         "cache_path", "load_overload", "save_overload", "enable", "disable", "flush",

@@ -20,6 +20,7 @@ from inscape.agents.kernels.perceptron import (
     inline,
     jit,
     norm,
+    only_inside,
     parameter_count,
     rmsprop,
 )
@@ -179,7 +180,7 @@ def value_gradient(values, returns, picked, value_coef, by_values, parts):
         parts[VALUE_LOSS] += weight * error * error
 
 
-@jit
+@only_inside
 def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef, memory, G, parts):
     """Fills `G` with the gradient of the loss over the rows `picked` of the batch, unclipped, and `parts`.
 
