@@ -92,6 +92,7 @@ def _call_without_wrappers(compiled: Any, function: Callable[..., Any], options:
         return
     inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
     compiled.get_call_template, compiled.get_overload = inner.get_call_template, inner.get_overload
+    compiled._compiling_counter = inner._compiling_counter  # by which Numba knows that a function calls itself
 
 
 def entry_point(kernel: Any, *arguments: Any) -> Callable[..., Any]:

@@ -287,6 +287,7 @@ def test_the_private_handles_of_numba_are_there():
     assert compiled.targetoptions["nopython"] is True
     assert callable(compiled.get_call_template)
     assert callable(compiled.get_overload)
+    assert not compiled._compiling_counter
     assert {"no_cpython_wrapper", "no_cfunc_wrapper"} <= set(dir(DefaultOptions))
     assert hasattr(compiled, "locals")
     assert set(caching._Cache.__abstractmethods__) == {
