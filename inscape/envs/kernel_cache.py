@@ -83,7 +83,7 @@ def helper_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-def _call_without_wrappers(compiled: Any, function: Callable[..., Any], options: dict[str, Any]) -> None:
+def _call_without_wrappers(compiled: Any, function: Any, options: dict[str, Any]) -> None:
     """Lets other compiled functions call a form of this one that Python cannot: what unpacks Python's arguments is not
     compiled then, some 15 % of the time it takes, and only what Python calls is kept on disk."""
     from numba import njit
@@ -91,8 +91,34 @@ def _call_without_wrappers(compiled: Any, function: Callable[..., Any], options:
     if options.get("parallel") or options.get("inline", "never") != "never":
         return
     inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
-    compiled.get_call_template, compiled.get_overload = inner.get_call_template, inner.get_overload
-    compiled._compiling_counter = inner._compiling_counter  # by which Numba knows that a function calls itself
+    of_both = {"get_call_template": compiled.get_call_template, "get_overload": compiled.get_overload}
+
+    def by_form(method: str) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            # Numba looks for a function that calls itself among the forms that Python can call
+            found = of_both[method] if _calls_itself(function) else getattr(inner, method)
+            return found(*arguments)
+
+        return called
+
+    compiled.get_call_template, compiled.get_overload = by_form("get_call_template"), by_form("get_overload")
+
+
+@lru_cache(maxsize=4096)
+def _calls_itself(function: types.FunctionType) -> bool:
+    """Returns whether a function reaches itself through the compiled functions that it names."""
+    met: set[types.FunctionType] = set()
+    waiting = [function]
+    while waiting:
+        current = waiting.pop()
+        for name in current.__code__.co_names:
+            callee = getattr(current.__globals__.get(name), "py_func", None)
+            if callee is function:
+                return True
+            if callee is not None and callee not in met:
+                met.add(callee)
+                waiting.append(callee)
+    return False
 
 
 def entry_point(kernel: Any, *arguments: Any) -> Callable[..., Any]:
