@@ -172,14 +172,14 @@ def test_a_change_while_compiling_is_not_kept(tmp_path, monkeypatch):
 
 def test_what_kernels_call_can_be_called_from_python_too(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel_cache, "cache_folder", lambda: tmp_path)
-    names: dict[str, object] = {"__name__": "stale_called", "jit": cached_jit(), "helper": helper_jit(forceinline=True)}
-    exec(
+    source = (
         "@helper\ndef twice(x):\n    return 2 * x\n\n"
-        "@jit\ndef inside(x, n):\n    return twice(x) if n == 0 else inside(x, n - 1) + 1\n\n"
+        "@jit\ndef inside(x, n):\n    if n == 0:\n        return twice(x)\n    return inside(x, n - 1) + 1\n\n"
         "@jit\ndef outside(x):\n    return plain(x) + inside(x, 3)\n\n"
-        "@jit\ndef plain(x):\n    return 0 * x\n",
-        names,
+        "@jit\ndef plain(x):\n    return 0 * x\n"
     )
+    decorators = {"jit": cached_jit(), "helper": helper_jit(forceinline=True)}
+    names = vars(kernel_cache.load_source("stale_called", tmp_path / "stale_called.py", source, decorators))
     assert names["outside"](2) == 7
     files = {path.name.split("-")[0] for path in tmp_path.rglob("*.nbc")}
     if hasattr(names["outside"], "py_func"):  # one that calls itself has one form only
@@ -188,6 +188,7 @@ def test_what_kernels_call_can_be_called_from_python_too(tmp_path, monkeypatch):
     assert names["inside"](5, 1) == 11
     assert names["twice"](4) == 8
     assert names["outside"](2.5) == 8.0
+    del sys.modules["stale_called"]
 
 
 # ---------------------------------------------------------------------------------------------- what is removed
