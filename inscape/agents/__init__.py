@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inscape.agents.interface import RememberingAgent as RememberingAgent
     from inscape.agents.interface import ResumableAgent as ResumableAgent
     from inscape.agents.interface import ScoringAgent as ScoringAgent
+    from inscape.agents.learning.env_runner import EnvRunner as EnvRunner
     from inscape.agents.registry import agent_names as agent_names
     from inscape.agents.registry import make_agent as make_agent
     from inscape.agents.rollout import Evaluation as Evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from inscape.agents.rollout import rollout as rollout
 
 _HOMES = {
+    "learning.env_runner": ("EnvRunner",),
     "interface": (
         "Agent",
         "LearningAgent",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
-from inscape.envs.compile.digest import Reached
+from inscape.envs.law.digest import Reached
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw

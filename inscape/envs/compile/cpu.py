@@ -6,7 +6,7 @@ law. Numba caches a function whose callees are module globals, but not one that 
 function (numba issue 6264); hence one file per world and template.
 
 What a kernel depends on is the law's fingerprint, which covers everything the law's functions reach, and the digest of
-the template's code and of everything it imports (`envs.compile.digest`). Both are looked at again whenever a kernel is
+the template's code and of everything it imports (`envs.law.digest`). Both are looked at again whenever a kernel is
 asked for, so that a law defined anew in a running process gets kernels of its own; environments made before keep
 theirs.
 """
@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inscape.envs.compile import fast_math, kernel_cache
 from inscape.envs.compile.adapter import adapter_source, view_layout
-from inscape.envs.compile.digest import Reached, attributes_read, is_library, module_code_digest
 from inscape.envs.compile.kernel_cache import REACHED, cache_folder, cached_jit, copied, helper_jit, wrap_compiling
 from inscape.envs.law import streams
 from inscape.envs.law import tools as lawtools
+from inscape.envs.law.digest import Reached, attributes_read, is_library, module_code_digest
 from inscape.envs.law.layout import AS_STORED, Numbers
 from inscape.errors import UsageError
 

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 from inscape.envs.compile import cpu as compiler
 from inscape.envs.compile import fast_math
-from inscape.envs.compile.digest import module_code_digest
 from inscape.envs.compile.kernel_cache import REACHED, load_source
 from inscape.envs.law import streams
 from inscape.envs.law import tools as lawtools
+from inscape.envs.law.digest import module_code_digest
 from inscape.envs.law.layout import Numbers
 from inscape.errors import UsageError
 

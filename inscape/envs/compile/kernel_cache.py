@@ -2,7 +2,7 @@
 
 `cached_jit` stands for Numba's `njit(cache=True)`. Numba keys a cached function by the text of its own file, so it goes
 on running old machine code when a callee in another file changes; and an index file cut short stops every later run.
-Here each compiled signature is one file, named by a digest of everything the function reaches (`envs.compile.digest`),
+Here each compiled signature is one file, named by a digest of everything the function reaches (`envs.law.digest`),
 its types, the processor and the versions, and checked by a checksum: what does not match is compiled anew.
 
 The folder is `$INSCAPE_CACHE/kernels`, else one in the user's cache folder, else (unwritable) a temporary one. What was
@@ -33,7 +33,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from inscape.envs.compile.digest import Reached
+from inscape.envs.law.digest import Reached
 from inscape.errors import UsageError
 
 REACHED = "__reached__"

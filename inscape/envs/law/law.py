@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.compile.digest import ABSENT, static_attribute
+from inscape.envs.law.digest import ABSENT, static_attribute
 from inscape.envs.law.layout import Layout, coerced
 from inscape.envs.law.states import States as States  # a part of what a law is
 from inscape.errors import UsageError, closest

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from inscape.envs.compile import cpu as compiler
-from inscape.envs.compile.digest import Reached, code_digest, module_code_digest
 from inscape.envs.law import tools as lawtools
+from inscape.envs.law.digest import Reached, code_digest, module_code_digest
 from inscape.envs.readers import enumeration
 from inscape.envs.world import World
 from inscape.errors import UsageError
