@@ -43,6 +43,12 @@ class Renamed:
 RENAMED = (
     Renamed("BackendSettings", "backend", "backend", (("resident", "cuda"),)),
     Renamed("TabularSettings", "steps_per_report", "report_every"),
+    Renamed("LanguageModelSettings", "horizon", "num_steps"),
+    Renamed("LanguageModelSettings", "entropy", "entropy_coef"),
+    Renamed("LanguageModelSettings", "value_weight", "value_coef"),
+    Renamed("LanguageModelSettings", "kl_weight", "kl_coef"),
+    Renamed("LanguageModelSettings", "max_gradient_norm", "max_grad_norm"),
+    Renamed("LanguageModelSettings", "anneal", "anneal", ((True, "linear"), (False, "constant"))),
     Renamed("SB3Settings", "n_envs", "num_envs"),
     Renamed("SB3Settings", "n_steps", "num_steps"),
     Renamed("SB3Settings", "n_epochs", "epochs"),

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from inscape.agents.llm.model import LanguageModel, encode
 from inscape.agents.llm.scoring import Tokens, answer_tree, full_scores, tree_scores
+from inscape.agents.llm.settings import Scoring
 from inscape.agents.llm.text import MEMORY, format_answer
 from inscape.errors import UsageError
 
-Scoring = Literal["auto", "tree", "full"]
 TOLERANCE = 1e-3
 """How far, in nats, the two ways of scoring may differ on a loaded model."""
 

@@ -71,7 +71,7 @@ def test_what_is_legal_may_be_said_at_some_steps_only(gates, told, hushed):
 def test_a_process_that_was_told_no_mask_shares_those_of_the_others(gates):
     task, b, steps = resolve_task("Gate-v0"), 2, 3
     others = SimpleNamespace(
-        number=0, count=2, device="cpu", copies=lambda count: count // 2, told=lambda order: None,
+        number=0, count=2, device="cpu", copies=lambda count: count // 2, broadcast=lambda order: None,
         joined=lambda part: torch.cat([part, part], dim=1), joined_array=lambda part: np.concatenate([part, part], 1),
         gathered=lambda message: [message, {**message, "masked": True}],
     )  # fmt: skip
