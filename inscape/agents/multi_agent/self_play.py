@@ -267,7 +267,12 @@ class Pool:
             for member in self.members:
                 if member.number >= number:
                     return member.agent
-        assert self.present is not None
+        if self.present is None:
+            raise UsageError(
+                "a learner of self-play that plays while it is made, when it has no opponent yet",
+                expected="a learner that first acts in its task when it learns",
+                hint="--learner ppo or dqn",
+            )
         return self.present
 
 
