@@ -237,6 +237,70 @@ def test_a_large_penalty_holds_the_policy_at_the_clone(lake: Task) -> None:
     assert moved[1] < 0.5 * moved[0]
 
 
+@pytest.mark.parametrize("size", [3, 64])
+def test_no_batch_has_more_distinct_prompts_than_asked_for(
+    lake: Task, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    agent, sizes, gradient_steps = made(lake, prompts_per_batch=size, clone_steps=0, epochs=1), [], []
+    forward, descend = agent.policy.forward, agent.learner.descend
+
+    def noted(prompts: Any, values: bool = True) -> Any:
+        sizes.append(len(set(prompts)))
+        return forward(prompts, values)
+
+    monkeypatch.setattr(agent.policy, "forward", noted)
+    monkeypatch.setattr(agent.learner, "descend", lambda loss: gradient_steps.append(0) or descend(loss))
+    exhaust(agent, lake, 8 * 16)
+    assert max(sizes) <= size
+    assert (len(gradient_steps) > 1) == (size == 3)
+    observations = np.arange(16)
+    agent.action_log_probs(observations)
+    assert max(sizes) == min(size, 16)  # all 16 cells at once, where they fit
+
+
+@pytest.mark.parametrize("value_coef", [0.0, 0.5])
+def test_value_coef_weighs_the_value_loss(lake: Task, value_coef: float) -> None:
+    agent = made(lake, clone_steps=0, value_coef=value_coef)
+    before = [p.detach().clone() for p in agent.policy.value_head.parameters()]
+    exhaust(agent, lake, 256)
+    same_as_before = [torch.equal(p, q) for p, q in zip(agent.policy.value_head.parameters(), before, strict=True)]
+    assert all(same_as_before) if value_coef == 0 else not any(same_as_before)
+
+
+def test_max_grad_norm_limits_gradients_in_both_stages(lake: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    agent = made(lake, max_grad_norm=1e-3, clone_steps=5)
+    step = torch.optim.Adam.step
+
+    def noted(optimizer: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.linalg.vector_norm(torch.cat([g.ravel() for g in gradients]))))
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    exhaust(agent, lake, 128)
+    assert len(norms) > 5
+    assert norms == pytest.approx([1e-3] * len(norms), rel=1e-2)
+
+
+def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
+    lake: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A longer search demonstrates better decisions, by the exact action values."""
+    assert lake.world is not None
+    solved = demonstrations.exact_values(lake.world)
+    assert solved is not None
+    monkeypatch.setattr(demonstrations, "exact_values", lambda world: None)
+    lost = []
+    for simulations in (5, 500):
+        agent = made(lake, clone_simulations=simulations, clone_episodes=2, clone_beta=float("inf"))
+        shown = agent._cloning._demonstrations(lake)
+        assert shown is not None
+        values = solved(lake.world.states_of(shown.observations))
+        lost.append((values.max(1) - (shown.targets * values).sum(1)).mean())
+    assert lost[1] < 0.5 * lost[0]
+
+
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 

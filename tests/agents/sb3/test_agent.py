@@ -497,3 +497,30 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match="do not fit"):
         narrow.load_state_dict(wide.state_dict())
     assert {"ppo", "dqn", "sac", "a2c"} <= set(SB3_ALGORITHMS)
+
+
+@pytest.mark.parametrize("value_coef", [0.0, 0.5])
+def test_value_coef_weighs_the_value_loss(value_coef):
+    """Without any weight the value network, which shares nothing with the policy's, stays as it was."""
+    task = resolve_task("CartPole")
+    agent = make_agent("sb3:ppo", task, settings={**SMALL_PPO, "anneal": "constant", "value_coef": value_coef})
+    before = {name: p.detach().clone() for name, p in agent.model.policy.named_parameters()}
+    list(agent.learn(task, 64))
+    changed = {name for name, p in agent.model.policy.named_parameters() if not torch.equal(p, before[name])}
+    of_value = {name for name in before if "value" in name}
+    assert of_value & changed == (of_value if value_coef else set())
+    assert changed - of_value == set(before) - of_value
+
+
+def test_every_setting_reaches_the_algorithm_under_its_own_name():
+    settings = {
+        **SMALL_PPO, "entropy_coef": 0.03, "value_coef": 0.4, "clip": 0.1, "max_grad_norm": 0.3, "gae_lambda": 0.8,
+        "gamma": 0.9,
+    }  # fmt: skip
+    model = make_agent("sb3:ppo", resolve_task("CartPole"), settings=settings).model
+    assert (model.n_envs, model.n_steps, model.n_epochs, model.batch_size) == (4, 16, 2, 32)
+    assert (model.ent_coef, model.vf_coef, model.clip_range(1.0), model.max_grad_norm) == (0.03, 0.4, 0.1, 0.3)
+    assert (model.gae_lambda, model.gamma, model.policy_kwargs["net_arch"]) == (0.8, 0.9, [16])
+    dqn = {**SMALL_DQN, "epsilon_fraction": 0.3, "epsilon_end": 0.02}
+    model = make_agent("sb3:dqn", resolve_task("CartPole"), settings=dqn).model
+    assert (model.exploration_fraction, model.exploration_final_eps) == (0.3, 0.02)

@@ -371,3 +371,14 @@ def test_what_makes_no_sense_is_refused():
         TDLambda(task, policy=np.ones((3, 4)))
     with pytest.raises(UsageError, match="no distribution"):
         TDLambda(task, policy=np.ones((16, 4)))
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+def test_the_step_size_never_falls_below_its_floor(forever, floor):
+    """Reward 1 without a future: after n updates with step sizes α_k = max(floor, ½/k), 1 − Q = Π(1 − α_k)."""
+    agent = learnt("q-learning", forever, 60, gamma=0.0, learning_rate=0.5, learning_rate_power=1.0,
+                   learning_rate_floor=floor, epsilon_end=1.0)  # fmt: skip
+    counts, values = agent.counts.ravel(), agent.q_values.ravel()
+    assert counts.max() > 5
+    left = [np.prod(1 - np.maximum(floor, 0.5 / np.arange(1, n + 1))) for n in counts]
+    assert values == pytest.approx(1 - np.array(left), abs=1e-12)
