@@ -25,7 +25,7 @@ State = dict[str, Any]
 class Agent(ABC):
     """Something that acts. Batches first: row `i` of the answer belongs to row `i` of the observations.
 
-    A class of your own need not inherit from this: `as_agent` takes any object with an `act`. The abilities an agent
+    A custom class need not inherit from this: `as_agent` takes any object with an `act`. The abilities an agent
     may add, each found by `hasattr`:
 
     - `action_log_probs(observation, action_mask=None) -> [B, A]`: log-probabilities of the actions *as it acts*.
@@ -33,7 +33,7 @@ class Agent(ABC):
       where `state_dict` is whole; it ends when `steps` environment steps in total have been taken.
     - `state_dict() -> dict`, `load_state_dict(state)`: nested dict of arrays and JSON values, all that resuming needs.
     - `plan_for(observation) -> Plan | None`: the search behind the last choice made at this observation.
-    - `for_player(player) -> Agent`: with several players, who acts for that one, where it is not the agent itself.
+    - `for_player(player) -> Agent`: with several players, the agent of that one, where it is not this agent itself.
     - `initial_memory(count) -> [count, ...]` and `act_with_memory(observation, memory, reward, action_mask=None) ->
       (actions, memory)`: an agent that remembers, see `RememberingAgent`. Its `act` answers as at the first step of
       an episode.
@@ -119,7 +119,7 @@ class ResumableAgent(Protocol):
 
 
 def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
-    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has begun in or was made for.
+    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has learned in or was made for.
 
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 

@@ -1,6 +1,6 @@
 """Settings that are known to work, per agent and world: data, in one place.
 
-`steps` is how long to train when nobody says; `settings` replace the agent's defaults. A world is known by its name
+`steps` is how long to train by default; `settings` replace the agent's defaults. A world is known by its name
 here, by its Gymnasium id, or both.
 """
 
@@ -136,7 +136,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "recurrent-ppo": {
         "tmaze": Preset(80_000, {"learning_rate": 5e-3, "gamma": 0.98}),
-        # rewards of −100 to 10; many copies, because what opening a door brings is mostly chance
+        # rewards of −100 to 10; many copies, because the outcome of opening a door is mostly random
         "tiger": Preset(
             300_000,
             {"learning_rate": 3e-3, "gamma": 0.95, "normalize_rewards": True, "num_envs": 64, "num_steps": 32},

@@ -5,7 +5,7 @@
     make_agent("independent:ppo", task)             one such learner for each player
     make_agent("my_agent.py:MyAgent", task)         a class in a file
     make_agent("my_package.agents:MyAgent", task)   a class in an installed package
-    make_agent("theirs", task)                      an entry point of the group `inscape.agents`
+    make_agent("name", task)                        an entry point of the group `inscape.agents`
 
 The table of built-in agents is text: nothing heavy is imported until an agent is made.
 """
@@ -145,7 +145,7 @@ def default_steps(spec: str, task: Task) -> int:
 def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
     """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
 
-    Where each of several players is a row of its own, `num_envs` is the nearest multiple of their number.
+    Where each of several players is a separate row, `num_envs` is the nearest multiple of their number.
     """
     cls, preset = settings_class(spec), preset_for(spec, task.name)
     if cls is None:
@@ -153,7 +153,7 @@ def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
     settings = build_settings(cls, preset.settings if preset else {})
     rows, num_envs = _rows_of_a_copy(spec, task), getattr(settings, "num_envs", None)
     if isinstance(num_envs, int) and num_envs % rows:
-        with suppress(UsageError):  # such as for minibatches that do not divide it: learning says it in words
+        with suppress(UsageError):  # such as for minibatches that do not divide it: learning raises UsageError
             settings = dataclasses.replace(settings, num_envs=max(1, round(num_envs / rows)) * rows)
     return settings, preset
 
@@ -228,7 +228,8 @@ def current_agent_settings(spec: str, values: Mapping[str, Any]) -> dict[str, An
     """Returns stored settings of an agent by their present names; those of a custom agent as they are.
 
     Imports the agent's settings only where a name or value may be an old one. A custom agent's settings, which may
-    inherit from a built-in agent's, are brought up to date when the agent is made: opening a run runs nobody's code.
+    inherit from a built-in agent's, are brought up to date when the agent is made: opening a run must not run a
+    user's code.
     """
     if not may_be_old(values):
         return dict(values)
@@ -272,7 +273,7 @@ def _construct(cls: Any, spec: str, available: dict[str, Any]) -> Any:
     except UsageError:
         raise
     except Exception as error:
-        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: an accident of ours
+        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: a defect to be seen whole
             raise
         from inscape.envs.loading import line_of
 

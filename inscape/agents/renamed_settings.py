@@ -67,7 +67,7 @@ def renamed_settings(cls: type) -> dict[str, Renamed]:
     """Returns the rows that concern a settings class, by old name."""
     classes = {base.__name__ for base in cls.__mro__ if base.__module__.startswith("inscape.")}
     own = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
-    # a class of a user's that inherits may have a setting of its own under what is an old name here
+    # a custom class that inherits may define a setting under what is an old name here
     return {row.old: row for row in RENAMED if row.settings in classes and (row.old == row.new or row.old not in own)}
 
 

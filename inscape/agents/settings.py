@@ -33,7 +33,7 @@ def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> An
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Returns `value` as the annotation wants it: what JSON and dictionaries blur is told apart again."""
+    """Returns `value` as the annotation wants it: restores types that JSON and dictionaries lose."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if value is None and type(None) in options:
         return None

@@ -72,7 +72,7 @@ def from_trajectories(trajectories: Sequence[Trajectory], num_actions: int, firs
 def planner_demonstrations(
     task: Task, episodes: int, beta: float, simulations: int, rng: np.random.Generator
 ) -> Demonstrations:
-    """Returns what a planner of rationality `beta` does in `episodes` episodes of a world of ours.
+    """Returns what a planner of rationality `beta` does in `episodes` episodes of a world with a law.
 
     It chooses by the choice rule, P(a|s) ∝ exp(β·Q(s,a)), and that distribution is what is imitated. Q is that of value
     iteration where the world can be enumerated, else UCT's estimate.

@@ -150,7 +150,8 @@ def full_scores(
 ) -> tuple[Tensor, Tensor]:
     """Returns what `tree_scores` returns, by the plain route: every prompt encoded anew with every answer.
 
-    For models whose attention takes no mask of ours (recurrent ones, say); the yardstick in tests and benchmarks.
+    For models whose attention does not take the tree's mask, such as recurrent ones; the reference in tests and
+    benchmarks.
     """
     device = next(model.parameters()).device
     longest = max(map(len, answers))

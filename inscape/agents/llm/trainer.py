@@ -38,7 +38,7 @@ class Trainer(Protocol):
         """Trains until its part is done, `steps` being the environment steps of the whole training.
 
         Yields where its state is complete: a training that is saved there and goes on ends with the same weights. Each
-        metric but `steps` has a name of its own among the trainers, such as `ppo/entropy`.
+        metric but `steps` has a name no other trainer uses, such as `ppo/entropy`.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Self-play: one policy learns in every seat, against itself and against a pool of its past selves.
 
-Any learner that says its probabilities will do (`ppo`, `dqn`); it sees a task of one player (`OpponentsTask`), in
+Any learner with action probabilities will do (`ppo`, `dqn`); it learns in a task of one player (`OpponentsTask`), in
 which the others' moves happen inside a step. Every `add_every` steps a frozen copy of it joins the pool and plays
 everybody in it and a random player, which gives the curves: share of games won and drawn, Elo.
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PRESENT = -1
 """Number of the learner as it is now, among opponents."""
 MATCH_COPIES = 32
-"""Games side by side in environments that are not ours."""
+"""Games side by side in environments without a law."""
 LEARNING_ONLY = ("copies", "memory")
 """Parts of a learner's state that acting does not need, and that a past self goes without."""
 
@@ -48,7 +48,7 @@ class SelfPlaySettings:
     """Settings of self-play."""
 
     learner: str = "ppo"
-    """Who learns: an agent that learns and says its probabilities, `ppo` or `dqn`."""
+    """Name of the learner: an agent that learns and has action probabilities, `ppo` or `dqn`."""
     learner_settings: dict[str, int | float | bool | str] = field(default_factory=dict)
     """The learner's settings by name and value, over its preset in this world."""
     pool_size: int = 16
@@ -77,7 +77,7 @@ class SelfPlay(Agent):
     of them.
 
     Args:
-        task: a world of several players, ours or a PettingZoo environment.
+        task: a world of several players or a PettingZoo environment.
         seed: seed of everything random.
         device: `"auto"`, `"cpu"` or `"cuda"`, for the learner.
         settings: see `SelfPlaySettings`.
@@ -312,7 +312,7 @@ def require_opponent(learner: Agent, spec: str) -> None:
     if not (can_learn(learner) and can_resume(learner) and says):
         raise UsageError(
             f"{spec} as an opponent of itself",
-            expected="an agent that learns, has state_dict and load_state_dict, and says its action_log_probs",
+            expected="an agent that learns, has state_dict and load_state_dict, and action_log_probs",
             hint="ppo or dqn",
         )
 
@@ -392,7 +392,7 @@ def _returns_by_law(world: World, one: Agent, other: Agent | None, seat: Array, 
 
 
 def _returns_elsewhere(task: Task, one: Agent, other: Agent | None, seat: Array, rng: np.random.Generator) -> Array:
-    """Returns `[G, M]` what the players gain in an environment that is not ours, in a few copies at a time."""
+    """Returns `[G, M]` what the players gain in an environment without a law, in a few copies at a time."""
     returns = np.zeros((len(seat), task.players))
     for place in range(task.players):
         rows = np.flatnonzero(seat == place)

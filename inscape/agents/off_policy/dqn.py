@@ -1,8 +1,8 @@
 """Deep Q-learning from a replay memory: double, dueling, n-step and prioritised as settings, from numbers or pictures.
 
 The file reads top to bottom: settings, target and loss, network, agent (act, explore, update, save). What other agents
-share is elsewhere: the rounds of learning in `off_policy`, the memory in `replay`, features in `observations`, the
-compiled update in `kernels.q_network`.
+share is elsewhere: the rounds of learning in `agent`, the memory, features and encoders in
+`world_models.networks`, the compiled update in `kernels.q_network`.
 
 Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518.
 """
@@ -77,7 +77,7 @@ class DQNSettings(OffPolicySettings):
     prioritized: bool = False
     """Whether transitions with larger errors are drawn more often (Schaul et al. 2016)."""
     priority_alpha: float = 0.6
-    """How much errors count for the chance of being drawn; 0 not at all."""
+    """How strongly the probability of being drawn grows with the error, as |δ|^α; 0 not at all."""
     priority_beta: float = 0.4
     """How far the weights correct for that at the start; rises linearly to 1 over the training."""
     huber: bool = True
@@ -238,7 +238,7 @@ class DQN(OffPolicyAgent):
         settings: see `DQNSettings`.
 
     Raises:
-        UsageError: unsupported spaces, CUDA where there is none, or a compiled update of what only torch computes.
+        UsageError: unsupported spaces, CUDA is not available, or a compiled update of what only torch computes.
     """
 
     name = "dqn"
@@ -274,7 +274,7 @@ class DQN(OffPolicyAgent):
             gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
             stack=task.frames if isinstance(task, PixelTask) else 1,
         )  # fmt: skip
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = np.random.default_rng([seed, 0])
         self._exploring = np.random.default_rng([seed, 1])
 

@@ -67,8 +67,8 @@ class BackendSettings(OnPolicySettings):
     """Settings of the on-policy agents that several learners can run (`ActorCriticAgent`)."""
 
     backend: Backend = "auto"
-    """What runs it: "torch"; "compiled" (Numba, on the CPU); "cuda" (torch, built-in and custom worlds stepped on the
-    GPU); "auto": compiled or cuda wherever that can be."""
+    """What runs it: "torch"; "compiled" (Numba, on the CPU); "cuda" (torch, worlds with a law stepped on the GPU);
+    "auto": compiled or cuda wherever that can be."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Learner(Policy, Protocol):
 
 
 def law_of(task: Task) -> World | None:
-    """Returns the law behind a task, that of all players where the task is one player's part; None if there is none."""
+    """Returns the law behind a task, that of all players where the task is one player's part; None if it has none."""
     return task.whole.world if isinstance(task, PlayersTask) else task.world
 
 

@@ -1,7 +1,7 @@
 """Proximal policy optimisation.
 
-The algorithm is here: settings, schedule, loss. What it shares with other actor-critics is in `on_policy`; advantages
-are in `returns`, networks in `actor_critic` (torch) and `compiled_actor_critic`.
+The algorithm is here: settings, schedule, loss. What it shares with other actor-critics is in `agent` and `base`;
+advantages are in `learning.returns`, networks in `torch_learner` and `compiled_learner`.
 
 Source: Schulman, Wolski, Dhariwal, Radford & Klimov (2017), "Proximal Policy Optimization Algorithms",
 arXiv:1707.06347; initialisation and annealing as recommended by Andrychowicz et al. (2021), "What Matters In On-Policy

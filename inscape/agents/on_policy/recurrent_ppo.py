@@ -1,4 +1,4 @@
-"""Proximal policy optimisation with a memory: for worlds whose observations do not tell the state.
+"""Proximal policy optimisation with a memory: for worlds whose observations do not determine the state.
 
 A gated recurrent unit stands between what is observed and the heads for policy and value. Each copy's steps are learned
 from as one sequence: it begins with what was remembered when it was collected, and memory begins anew inside it
@@ -62,7 +62,7 @@ class RecurrentPPOSettings(ClipSettings):
     hidden: tuple[int, ...] = ()
     """Widths of the layers between observation and memory."""
     previous_action: bool = True
-    """Whether the last action is seen beside the observation."""
+    """Whether the last action is an input beside the observation."""
     previous_reward: bool = False
     """Whether the last reward is, as sign(r)·log(1 + |r|)."""
 
@@ -141,7 +141,7 @@ class Sequences(RolloutBatch):
 
     Attributes:
         first: `[B, memory]`, remembered before the first step.
-        starts: `[T, B]` bool, steps with which an episode begins (at the first step `first` says it).
+        starts: `[T, B]` bool, steps with which an episode begins (for the first step see `first`).
     """
 
     first: Tensor
@@ -212,7 +212,7 @@ class RecurrentLearner(TorchLearner):
         self._reward.zero_()
 
     def collect(self) -> Sequences:
-        """Acts for num_steps in every copy and turns what happened into sequences to learn from."""
+        """Acts for num_steps in every copy and turns the steps into sequences to learn from."""
         s, network, copies = self.settings, self.network, self._copies
         assert copies is not None
         time, count, width = s.num_steps, s.num_envs, s.memory
@@ -232,16 +232,16 @@ class RecurrentLearner(TorchLearner):
                 outputs.append(network.outputs(hidden[-1], mask))
                 actions.append(self._sampled(outputs[-1]))
                 masks.append(mask)
-                happened = copies.step(network.distribution.to_environment(actions[-1]))
-                rewards[t], terminated[t], truncated[t] = happened.reward, happened.terminated, happened.truncated
-                self._remember(hidden[-1], actions[-1], happened.reward)
-                if len(happened.ended):
+                transition = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards[t], terminated[t], truncated[t] = transition.reward, transition.terminated, transition.truncated
+                self._remember(hidden[-1], actions[-1], transition.reward)
+                if len(transition.ended):
                     if truncated[t].any():
-                        over = torch.as_tensor(happened.ended, device=self.device)
+                        over = torch.as_tensor(transition.ended, device=self.device)
                         known = self._memory[over], self._reward[over]
-                        cut.append((t, happened.ended, self.features(happened.last_observation, *known)))
-                    self._memory[happened.ended] = 0.0
-                    self._reward[happened.ended] = 0.0
+                        cut.append((t, transition.ended, self.features(transition.last_observation, *known)))
+                    self._memory[transition.ended] = 0.0
+                    self._reward[transition.ended] = 0.0
             values = self.values_of(torch.stack(hidden))
             after = self.features(copies.observation, self._memory, self._reward)
             next_values = np.concatenate([values[1:], self.values_of(after)[None]])

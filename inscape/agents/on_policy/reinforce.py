@@ -156,9 +156,9 @@ def mean_of_others(returns: Array, step: Array, copy: Array) -> Array:
 class Reinforce(PolicyAgent):
     """REINFORCE with or without a baseline: discrete, multi-discrete and continuous actions, action masks.
 
-    Every copy plays one episode, with the policy as it was at the beginning. Copies that are done before the last one
-    is wait for it: their further steps are not learned from, since of episodes begun later only the short ones would
-    be over in time.
+    Every copy plays one episode, with the policy as it was at the beginning. Copies that are done before the last
+    one wait for it: their further steps are not learned from, since of episodes started later only the short ones
+    would end in time.
 
     An episode cut by a time limit goes on, in its returns, with V of its last observation where a value is learned.
     Without one there is nothing to go on with: the rewards that would have followed count as 0, and what is learned is
@@ -171,7 +171,7 @@ class Reinforce(PolicyAgent):
         settings: see `ReinforceSettings`.
 
     Raises:
-        UsageError: unsupported spaces, or CUDA where there is none.
+        UsageError: unsupported spaces, or CUDA is not available.
     """
 
     name = "reinforce"
@@ -190,7 +190,7 @@ class Reinforce(PolicyAgent):
         )
         self.policy: TorchPolicy = TorchPolicy(self.network, self.device, seed, self.name)
         self.steps = 0
-        self._task: Task | None = None  # which it has begun in
+        self._task: Task | None = None  # which it learns in
         self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the environment's part of a loaded state, until `learn` has a task
 
@@ -211,10 +211,10 @@ class Reinforce(PolicyAgent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total; yields after each round of episodes.
 
-        Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
+        Resuming is exact in worlds with a law; in other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+            UsageError: it has learned in another task; or an observation, a reward or a gradient is not finite (naming
                 step, and copy or tensor).
         """
         if self._copies is None:
@@ -243,15 +243,15 @@ class Reinforce(PolicyAgent):
                 outputs = network.outputs(network.encoder(copies.observation), mask)
                 masks.append(mask)
                 actions.append(network.distribution.sample(outputs, self.policy.exploring))
-                happened = copies.step(network.distribution.to_environment(actions[-1]))
-                rewards.append(happened.reward)
+                transition = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards.append(transition.reward)
                 lengths += running
-                late = happened.truncated | (lengths >= s.longest_episode)
-                ends_terminated |= running & happened.terminated
-                cut = np.flatnonzero(running & late & ~happened.terminated)
+                late = transition.truncated | (lengths >= s.longest_episode)
+                ends_terminated |= running & transition.terminated
+                cut = np.flatnonzero(running & late & ~transition.terminated)
                 if len(cut) and network.baseline is not None:
-                    beyond[cut] = self.policy.values(happened.next_observation[cut])
-                running &= ~(happened.terminated | late)
+                    beyond[cut] = self.policy.values(transition.next_observation[cut])
+                running &= ~(transition.terminated | late)
         shape = (s.num_envs, len(seen))
         last = (np.arange(s.num_envs), lengths - 1)
         next_values, terminated, truncated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
@@ -265,8 +265,8 @@ class Reinforce(PolicyAgent):
         with torch.inference_mode():
             features = network.encoder(observations)
             flat = torch.cat(actions)[rows]
-            told = whole_masks(masks)
-            legal = None if told is None else torch.cat(told)[rows]
+            every_mask = whole_masks(masks)
+            legal = None if every_mask is None else torch.cat(every_mask)[rows]
         network.encoder.update(observations)
         metrics = {
             "episode_return": float((gained * own).sum(axis=1).mean()),

@@ -1,7 +1,8 @@
 """The agent that plans: tree search over a model, known or learned, at every decision.
 
-With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its chance). With
-`model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is known.
+With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its random numbers).
+With `model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is
+known.
 
 Sources: search: see `inscape.world_models.planning.tree_search.uct`; learning by rounds of acting, fitting and
 planning: Sutton (1991), "Dyna", SIGART Bulletin 2(4); the bonus b/√n that draws it to rare actions: Strehl & Littman

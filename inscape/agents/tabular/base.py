@@ -1,7 +1,7 @@
 """What the tabular learners share: tables over observations, several seeds at once, learning compiled or in Python.
 
 An algorithm is a name in the kernel template `inscape.agents.kernels.tabular`, the tables it keeps, and settings. In a
-world of ours environment and update run in one compiled loop; in any other Gymnasium environment with finite
+world with a law environment and update run in one compiled loop; in any other Gymnasium environment with finite
 observations and actions the same update runs in Python.
 
 Source: Sutton & Barto (2018), Reinforcement Learning, second edition, part I.
@@ -114,7 +114,7 @@ class TabularAgent(Agent):
         self.steps = 0
         self._totals: Array = np.zeros((self._seeds, 5))
         self._acting = np.random.default_rng([seed, 0])
-        self._task: Task | None = None  # which it has begun in
+        self._task: Task | None = None  # which it learns in
         self._copies: dict[str, Array] | None = None
 
     # ------------------------------------------------------------------------------------------- what algorithms say
@@ -180,10 +180,10 @@ class TabularAgent(Agent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until each learner has taken `steps` environment steps; yields every `report_every`.
 
-        Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
+        Resuming is exact in worlds with a law; in other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; a reward is not finite (naming step and copy); or an observation
+            UsageError: it has learned in another task; a reward is not finite (naming step and copy); or an observation
                 has no row in the table.
         """
         self._task = learning_task(self, self._task, task)
@@ -224,7 +224,7 @@ class TabularAgent(Agent):
         return metrics
 
     def _stream_keys(self) -> Array:
-        """Returns `[N, 2]` keys of exploration and planning: streams apart from the environments' chance."""
+        """Returns `[N, 2]` keys of exploration and planning: streams separate from the environments'."""
         from inscape.envs.law.streams import stream_key
 
         return np.array([[stream_key(self.seed + i, -1 - k) for k in range(2)] for i in range(self._seeds)])
@@ -250,7 +250,7 @@ class TabularAgent(Agent):
             )  # fmt: skip
 
         def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
-            around = surroundings()  # with working memory of its own
+            around = surroundings()  # working memory of this block alone
             wrong, step = kernels.learn(
                 world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
@@ -281,8 +281,8 @@ class TabularAgent(Agent):
     def _begin(self, world: World) -> dict[str, Array]:
         copies = world.vector_env(self._seeds)
         copies.reset(seed=[self.seed + i for i in range(self._seeds)])
-        begun = copies.state_dict()
-        return {"floats": begun["floats"], "ints": begun["ints"], "rows": np.zeros(self._seeds, np.int64)}
+        state = copies.state_dict()
+        return {"floats": state["floats"], "ints": state["ints"], "rows": np.zeros(self._seeds, np.int64)}
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
@@ -303,7 +303,7 @@ class TabularAgent(Agent):
                 mask[i, row] = np.asarray(info["action_mask"], np.bool_)
             return row
 
-        for i, env in enumerate(envs):  # a resumed run begins an episode of its own, not the first one again
+        for i, env in enumerate(envs):  # a resumed run begins a new episode, not the first one again
             rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
 
         def advance(count: int, schedule: tuple[float, ...]) -> None:

@@ -22,7 +22,7 @@ class DynaQSettings(TabularSettings):
     planning_steps: int = 10
     """Updates from the model after each step in the world."""
     outcomes: int = 16
-    """What followed a pair is drawn from its last so many outcomes; 1 suits worlds without chance."""
+    """What followed a pair is drawn from its last so many outcomes; 1 suits deterministic worlds."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

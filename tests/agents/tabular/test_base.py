@@ -369,7 +369,7 @@ def test_what_makes_no_sense_is_refused():
         make_agent("td-lambda", task, settings={"trace_decay": 2.0})
     with pytest.raises(UsageError, match="policy of shape"):
         TDLambda(task, policy=np.ones((3, 4)))
-    with pytest.raises(UsageError, match="no distribution"):
+    with pytest.raises(UsageError, match="not a distribution"):
         TDLambda(task, policy=np.ones((16, 4)))
 
 
