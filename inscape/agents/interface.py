@@ -78,7 +78,7 @@ class ScoringAgent(Protocol):
 class RememberingAgent(Protocol):
     """An agent whose actions depend on more than the present observation.
 
-    What it remembers is an array with a row per copy, kept by whoever asks: a row is `initial_memory`'s when an episode
+    What it remembers is an array with a row per copy, kept by the caller: a row is `initial_memory`'s when an episode
     begins there, and afterwards what the last answer for that copy returned. So the agent holds nothing between calls,
     may be asked for any copies in any order, and nothing passes from one episode to the next.
     """
@@ -118,7 +118,7 @@ class ResumableAgent(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
-def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
+def learning_task(agent: Agent, before: Task | None, task: Task) -> Task:
     """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has learned in or was made for.
 
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
@@ -126,15 +126,15 @@ def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
     Raises:
         UsageError: that one has another name, other settings or another time limit.
     """
-    if begun is None or begun is task:
+    if before is None or before is task:
         return task
-    if (begun.to_json(), begun.max_episode_steps) != (task.to_json(), task.max_episode_steps):
+    if (before.to_json(), before.max_episode_steps) != (task.to_json(), task.max_episode_steps):
         raise UsageError(
-            f"{agent.name} learns in {_described(begun)}, and is to go on in {_described(task)}",
+            f"{agent.name} learns in {_described(before)}, and is to continue in {_described(task)}",
             expected="the same task",
             hint="make a new agent for the other task",
         )
-    return begun
+    return before
 
 
 def _described(task: Task) -> str:

@@ -35,7 +35,7 @@ _PPO_CARTPOLE = {
     "num_envs": 8, "num_steps": 128, "epochs": 6, "minibatches": 8, "learning_rate": 2.5e-3, "gamma": 0.98,
 }  # fmt: skip
 # Observations are one-hot and reward is rare: many copies, so that the first batches hold some; a wide step; entropy,
-# because on ice the first way found is seldom the safest.
+# because on ice the first path found is rarely the safest.
 _PPO_GRID = {
     "num_envs": 64, "num_steps": 64, "epochs": 4, "minibatches": 4, "learning_rate": 1e-2, "entropy_coef": 0.01,
     "hidden": (64,),
@@ -168,7 +168,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "mcts": {"frozenlake8x8": Preset(30_000)},
     "sac": {
         "pendulum": Preset(10_000, _SAC_SMALL),
-        # the goal is seldom reached by actions drawn anew at each step; 4 of 4 seeds end above 93
+        # the goal is rarely reached by actions drawn independently at each step; 4 of 4 seeds end above 93
         "mountaincarcontinuous": Preset(
             15_000, {**_SAC_SMALL, "gamma": 0.99, "learning_starts": 4000, "hold_random": 30}
         ),

@@ -173,8 +173,8 @@ def for_player(agent: Any, player: int) -> Agent:
         player: from 0.
     """
     agent = as_agent(agent)
-    theirs = getattr(agent, "for_player", None)
-    return as_agent(theirs(player)) if callable(theirs) else agent
+    for_player = getattr(agent, "for_player", None)
+    return as_agent(for_player(player)) if callable(for_player) else agent
 
 
 def bootstrap_interval(
@@ -255,7 +255,7 @@ def _play(
 
     The environment resets in a separate step ("next-step"), so that the last observation and state of an episode are
     seen like any other. An agent is asked only for copies that still owe an episode and are inside one; what it
-    remembers is kept per player, so that one agent may play them all, and begins anew with each episode.
+    remembers is kept per player, so that one agent may play them all, and reset with each episode.
     """
     _require_counts(episodes, max_copies)
     copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)

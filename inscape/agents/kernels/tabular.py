@@ -263,7 +263,7 @@ def monte_carlo_update(
     if not over:
         return 0.0
     total = 0.0
-    if not terminated:  # cut by a time limit: the return goes on with what the last state is thought to be worth
+    if not terminated:  # cut by a time limit: the return bootstraps from the estimated value of the last state
         if kind == OFF_POLICY:
             total = best_value(q, i, mask, i, next_row, numbers)
         else:

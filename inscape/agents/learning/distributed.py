@@ -57,7 +57,7 @@ def part_of(state: State, number: int, count: int) -> State:
     parts = state.get("parts", [state])
     if len(parts) != count:
         raise UsageError(
-            f"the copies of {len(parts)} processes, to be gone on with by {count}",
+            f"the copies of {len(parts)} processes, to be resumed by {count}",
             expected="as many processes as the run was started with",
             hint=f"torchrun --nproc-per-node {len(parts)} -m inscape train --resume RUN",
         )

@@ -1,4 +1,4 @@
-"""The environment copies a learner acts in: where they are, what ended, and how to go on after a kill.
+"""The environment copies a learner acts in: where they are, what ended, and how to resume after a kill.
 
 copies = EnvRunner(task, 16, seed)
 transition = copies.step(actions_for(copies.observation, copies.action_mask))
@@ -35,7 +35,7 @@ class EnvRunner:
         count: B.
         seed: copy i uses the random stream (seed, first + i); for environments without a law see `streams.copy_seeds`.
         first: number of the first copy; other processes have the ones before.
-        steps: steps each copy has taken already, where a run goes on.
+        steps: steps each copy has taken already, where a run is resumed.
         state: `state_dict()` of an earlier life, or None.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A causal language model that acts: it reads the state in words and answers with the name of an action.
+"""A causal language model that acts: it reads a text that describes the state and answers with the name of an action.
 
 The policy. With the prompt p(s) of a state (`text.format_prompt`) and the tokens t_1 … t_n of " name\\n",
 
@@ -142,7 +142,7 @@ class LanguageModelAgent(Agent):
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from `state_dict()`.
+        """Resumes from `state_dict()`.
 
         Raises:
             UsageError: the state is of another model.

@@ -71,7 +71,7 @@ class Cloning:
                 count += len(samples)
                 self.gradient_steps += 1
                 if self._reports(total):
-                    break  # a point where nothing is half done: what is left of the pass is drawn anew
+                    break  # a point where nothing is half done: the rest of the pass is drawn again
             if self._reports(total):
                 yield {
                     "steps": 0.0,

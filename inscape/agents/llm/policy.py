@@ -28,9 +28,9 @@ class LanguagePolicy(nn.Module):
     Args:
         language: the model and its tokenizer.
         actions: the answers' names.
-        scoring: `"tree"` (one pass), `"full"` (a pass per answer), or `"auto"`: tree, unless the model does not heed
+        scoring: `"tree"` (one pass), `"full"` (a pass per answer), or `"auto"`: tree, unless the model ignores
             the mask that needs, which is tried once.
-        device: where it lives.
+        device: where its weights are.
         seed: of the value head's first weights.
         threads: CPU threads to compute with; None leaves torch's setting alone.
     """

@@ -57,7 +57,7 @@ class Rollouts:
         self._gamma = own if learner.settings.gamma is None else learner.settings.gamma
 
     def start(self, state: State | None) -> None:
-        """Goes on from `state_dict()`; starts new episodes without one, or where environments cannot be stored."""
+        """Resumes from `state_dict()`; starts new episodes without one, or where environments cannot be stored."""
         self._observation, infos = self._envs.reset(seed=self._learner.seed + self._learner.steps)
         self._mask = self._legal(infos)
         self._returns = np.zeros(self._count)

@@ -134,7 +134,7 @@ def _attention(width: int, lengths: Tensor, tree: AnswerTree, dtype: torch.dtype
     sees[width:, :width] = True
     sees[width:, width:] = tree.sees
     real = torch.arange(total, device=device) >= (width - lengths)[:, None]
-    # padding sees itself, lest its softmax be over nothing
+    # padding sees itself, because a softmax over nothing is not a number
     allowed = (sees & real[:, None, :]) | torch.eye(total, dtype=torch.bool, device=device)
     bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
     return bias.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]
@@ -148,7 +148,7 @@ def _keeps_logits(model_class: Any) -> bool:
 def full_scores(
     model: Any, prompts: Sequence[Tokens], answers: Sequence[Tokens], states: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Returns what `tree_scores` returns, by the plain route: every prompt encoded anew with every answer.
+    """Returns what `tree_scores` returns, by the plain route: every prompt encoded again with every answer.
 
     For models whose attention does not take the tree's mask, such as recurrent ones; the reference in tests and
     benchmarks.

@@ -30,7 +30,7 @@ def format_prompt(description: str, actions: Sequence[str] = ()) -> str:
     """Returns the prompt for a state.
 
     Args:
-        description: the state in words.
+        description: text that describes the state.
         actions: names to list, for a model that was not trained on this world; none leaves the line out.
     """
     listed = f"actions: {', '.join(actions)}\n" if actions else ""
@@ -43,7 +43,7 @@ def format_answer(action: str) -> str:
 
 
 def observation_text(observation: NDArray[Any]) -> str:
-    """Returns an observation in words, number by number: `"observation 0.12 -3"` (three significant digits).
+    """Returns an observation as text, number by number: `"observation 0.12 -3"` (three significant digits).
 
     Raises:
         UsageError: it has too many numbers to read, or is made of something else.

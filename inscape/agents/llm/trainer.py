@@ -37,17 +37,17 @@ class Trainer(Protocol):
     def train(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Trains until its part is done, `steps` being the environment steps of the whole training.
 
-        Yields where its state is complete: a training that is saved there and goes on ends with the same weights. Each
+        Yields where its state is complete: a training saved there and resumed ends with the same weights. Each
         metric but `steps` has a name no other trainer uses, such as `ppo/entropy`.
         """
         ...
 
     def state_dict(self) -> State:
-        """Returns what it needs to go on, under names that no other trainer uses."""
+        """Returns what resuming needs, under names that no other trainer uses."""
         ...
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from the agent's state, in which its own is; the learner's has been loaded."""
+        """Resumes from the agent's state, of which its own is a part; the learner has loaded its part already."""
         ...
 
 
@@ -139,7 +139,7 @@ class LanguageLearner:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from `state_dict()`.
+        """Resumes from `state_dict()`.
 
         Raises:
             UsageError: the state is of another model.

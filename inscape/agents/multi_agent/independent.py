@@ -1,6 +1,6 @@
 """Independent learners: one for each player, for which the others are part of the world.
 
-`independent:ppo` makes a PPO for each player. They take turns: whoever has taken the fewest steps collects in copies of
+`independent:ppo` makes a PPO for each player. They take turns: the one with the fewest steps collects in copies of
 its own, in which the others act by their present policies, and updates; so everybody learns against everybody's newest
 policy, and all of it is saved and resumed as one agent. Nothing promises that they converge: each one's world changes
 while the others learn.

@@ -226,8 +226,8 @@ class Pool:
         self.present: Agent | None = None
 
     def add(self, member: Member, size: int) -> None:
-        """Takes a member in; if there are more than `size` then, leaves out whoever has the closest neighbours in time,
-        but never the first and the newest."""
+        """Adds a member; if there are more than `size` then, removes the one with the closest neighbours in time, but
+        never the first and the newest."""
         self.members.append(member)
         if len(self.members) <= size:
             return
@@ -352,7 +352,7 @@ def match(task: Task, one: Agent, other: Agent | None, games: int, rng: np.rando
     """Returns `[3]` how many games `one` won, drew and lost; from each seat about as many.
 
     Both play as they learn (`policy_log_probs`), the other seats all as `other`; None plays at random. A game is won by
-    whoever has the higher return than the best of the others.
+    the player whose return exceeds the best of the others.
 
     Args:
         task: of several players, with Discrete actions.

@@ -156,8 +156,8 @@ class OffPolicyAgent(Agent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
 
-        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
-        resumed run begins new episodes.
+        Yields every `report_every` steps and at the end. Resuming is exact in worlds with a law; in other environments
+        a resumed run begins new episodes.
 
         Raises:
             UsageError: it has learned in another task; or an observation, a reward or a gradient is not finite (naming
@@ -254,7 +254,7 @@ class OffPolicyAgent(Agent):
 
     @abstractmethod
     def _load_own_state(self, state: State) -> None:
-        """Goes on from what `_own_state` returned."""
+        """Resumes from what `_own_state` returned."""
 
     def state_dict(self) -> State:
         return {

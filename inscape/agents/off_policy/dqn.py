@@ -229,7 +229,7 @@ class DQN(OffPolicyAgent):
 
     Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
     the rest. The compiled update and torch's work on the same parameters and moments, so that what one has learned the
-    other goes on with.
+    other resumes.
 
     Args:
         task: what to act in; actions `Discrete`.

@@ -106,7 +106,7 @@ class OnPolicyAgent(PolicyAgent):
         return {"steps": self.steps, "backend": self.learner.backend, **self.learner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from `state_dict()`, of any backend.
+        """Resumes from `state_dict()`, of any backend.
 
         Raises:
             UsageError: the state is of another kind of agent, or its weights or copies do not fit. Copies are checked

@@ -114,8 +114,8 @@ class CudaLearner(TorchPolicy):
             kept = {"observation": "observation", "running": "returns", "lengths": "lengths"}
             if "mask" in self._t:
                 kept["mask"] = "action_mask"
-            for ours, theirs in kept.items():
-                self._t[ours].copy_(torch.as_tensor(np.asarray(stored[theirs])))
+            for name, stored_name in kept.items():
+                self._t[name].copy_(torch.as_tensor(np.asarray(stored[stored_name])))
         self._pending = None
 
     def _make_tensors(self, observation: Tensor, mask: Tensor | None) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Proximal policy optimisation with a memory: for worlds whose observations do not determine the state.
 
 A gated recurrent unit stands between what is observed and the heads for policy and value. Each copy's steps are learned
-from as one sequence: it begins with what was remembered when it was collected, and memory begins anew inside it
-wherever an episode does. Minibatches are whole copies. Gradients run back through a sequence, not beyond its start.
+from as one sequence: it begins with what was remembered when it was collected, and memory is reset inside it
+wherever an episode begins. Minibatches are whole copies. Gradients run back through a sequence, not beyond its start.
 
 Source: Schulman et al. (2017), arXiv:1707.06347; a recurrent policy learned from sequences with their stored first
 memory as in Mnih et al. (2016), arXiv:1602.01783, section 5.2, and Kapturowski et al. (2019), "Recurrent Experience

@@ -160,9 +160,9 @@ class Reinforce(PolicyAgent):
     one wait for it: their further steps are not learned from, since of episodes started later only the short ones
     would end in time.
 
-    An episode cut by a time limit goes on, in its returns, with V of its last observation where a value is learned.
-    Without one there is nothing to go on with: the rewards that would have followed count as 0, and what is learned is
-    to earn much within the limit.
+    The returns of an episode cut by a time limit bootstrap from V of its last observation where a value is learned.
+    Without one there is nothing to bootstrap from: the rewards that would have followed count as 0, and the agent
+    learns to earn much within the limit.
 
     Args:
         task: what to act in.

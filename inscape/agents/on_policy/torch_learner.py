@@ -373,9 +373,9 @@ def named_moments(optimizer: torch.optim.Optimizer, network: nn.Module) -> State
     states = {name: optimizer.state.get(parameter, {}) for name, parameter in network.named_parameters()}
     steps = [int(state["step"]) for state in states.values() if "step" in state]
     found: State = {"steps": max(steps, default=0)}
-    for ours, theirs in TORCH_MOMENTS.items():
-        if any(theirs in state for state in states.values()):
-            found[ours] = {name: to_arrays(state[theirs]) for name, state in states.items()}
+    for moment, torch_name in TORCH_MOMENTS.items():
+        if any(torch_name in state for state in states.values()):
+            found[moment] = {name: to_arrays(state[torch_name]) for name, state in states.items()}
     return found
 
 
@@ -389,7 +389,7 @@ def load_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: 
     for name, parameter in network.named_parameters():
         where = parameter.device if with_weights else None
         state: dict[str, Tensor] = {"step": torch.tensor(float(moments["steps"]), device=where)}
-        for ours, theirs in TORCH_MOMENTS.items():
-            if ours in moments:
-                state[theirs] = torch.from_numpy(np.array(moments[ours][name])).to(parameter.device)
+        for moment, torch_name in TORCH_MOMENTS.items():
+            if moment in moments:
+                state[torch_name] = torch.from_numpy(np.array(moments[moment][name])).to(parameter.device)
         optimizer.state[parameter] = state

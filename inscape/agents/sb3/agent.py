@@ -352,7 +352,7 @@ class RecurrentSB3Agent(SB3Agent):
 
 
 def _adopt(agent: SB3Agent, model: Any, task: Task) -> None:
-    """Lets the agent go on with a loaded model."""
+    """Makes the agent continue with a loaded model."""
     for what in ("observation_space", "action_space"):
         if getattr(model, what) != getattr(agent.model, what):
             raise UsageError(

@@ -209,7 +209,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from `state_dict()`."""
+        """Resumes from `state_dict()`."""
         self.venv.load_state_dict(state["env"])
         self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
         self.steps = int(state["steps"])

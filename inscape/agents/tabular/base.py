@@ -131,7 +131,7 @@ class TabularAgent(Agent):
         return 0.0
 
     def _begin_episode(self) -> None:
-        """Forgets what belongs to an episode that will not go on."""
+        """Resets what belongs to an episode that will not continue."""
 
     # ------------------------------------------------------------------------------------------- acting
 
