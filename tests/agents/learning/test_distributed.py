@@ -187,7 +187,7 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 def test_what_off_policy_agents_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     one_of_two = object.__new__(ProcessGroup)
     one_of_two.count, one_of_two.number = 2, 0
-    monkeypatch.setattr("inscape.agents.off_policy.agent.team", lambda device: one_of_two)
+    monkeypatch.setattr("inscape.agents.off_policy.agent.process_group", lambda device: one_of_two)
     task = resolve_task("CartPole")
     with pytest.raises(UsageError, match=r"num_envs = 1 for 2 processes(.|\n)*--num-envs 2"):
         make_agent("dqn", task, settings={"num_envs": 1})
