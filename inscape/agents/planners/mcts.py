@@ -1,7 +1,8 @@
 """The agent that plans: tree search over a model, known or learned, at every decision.
 
-With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its chance). With
-`model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is known.
+With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its random numbers).
+With `model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is
+known.
 
 Sources: search: see `inscape.world_models.planning.tree_search.uct`; learning by rounds of acting, fitting and
 planning: Sutton (1991), "Dyna", SIGART Bulletin 2(4); the bonus b/√n that draws it to rare actions: Strehl & Littman
@@ -22,6 +23,7 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.planners.value_iteration import ONE_OF_YOUR_OWN, known_law, unseen_state
 from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import PartialObservationError, UsageError
@@ -77,13 +79,9 @@ class MCTSSettings:
     """Learning the model: weight of the reward b/√n for what was tried n times, in units of the range of rewards."""
 
     def __post_init__(self) -> None:
-        for name in ("cache", "episodes_per_round"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if not 0 <= self.epsilon <= 1:
-            raise UsageError(f"epsilon = {self.epsilon!r}", expected="a probability")
-        if not 0 <= self.bonus < np.inf:
-            raise UsageError(f"bonus = {self.bonus!r}", expected="a number of at least 0")
+        require_counts(self, "cache", "episodes_per_round")
+        require_shares(self, "epsilon")
+        require_weights(self, "bonus")
 
 
 class MCTS(Agent):

@@ -89,7 +89,7 @@ def test_who_needs_the_state_says_what_to_use_where_it_is_hidden():
     with pytest.raises(PartialObservationError, match=r"value-iteration needs to see the state[\s\S]*try: q-learning"):
         make_agent("value-iteration", tiger)
     poker = resolve_task("KuhnPoker")
-    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or an agent of"):
+    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or a custom agent"):
         rollout(make_agent("mcts", poker), poker, 1, seed=0)
 
 
@@ -101,7 +101,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("mcts", board, settings={"model": "tabular"})
     with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random; or mcts"):
         make_agent("value-iteration", board)
-    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random, or an agent"):
+    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random, or a custom agent"):
         make_agent("value-iteration", rocks)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -147,3 +148,20 @@ def test_refusals() -> None:
         model.fit([Trajectory(np.array([0, 1]), np.array([1]), np.array([np.nan]), False, True)])
     with pytest.raises(UsageError, match="unknown"):
         Settings(unknown="hopeful")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("concentration", [0.5, 8.0])
+def test_concentration_says_how_far_the_prior_outweighs_counts(lake: Any, concentration: float) -> None:
+    """P(s'|s,a) = (n(s,a,s') + c/O) / (n(s,a) + c): of what was seen 10 times in 10, and of what never was."""
+    model = LearnedTabularModel.for_task(lake)
+    model.settings = dataclasses.replace(model.settings, concentration=concentration)
+    seen = Trajectory(np.array([0, 1]), np.array([2]), np.zeros(1), False, True)
+    model.fit([seen] * 10)
+    size = lake.observation_space.n
+    usual = (
+        (10 + concentration / size) / (10 + concentration) * (10.5 / 11)
+    )  # ½ stands for an end: 10 times it was none
+    surprise = concentration / size / (10 + concentration) * 0.5
+    assert model.log_prob(seen) == pytest.approx(np.log(usual))
+    elsewhere = Trajectory(np.array([0, 3]), np.array([2]), np.zeros(1), False, True)
+    assert model.log_prob(elsewhere) == pytest.approx(np.log(surprise))
