@@ -98,7 +98,7 @@ class _Expectation:
         believed = beliefs[key]
         model = TabularModel.from_world(believed, purpose=_purpose_of(believed, mind))
         rows = np.arange(len(world.dynamics())) if believed is world else _rows_in(world, believed, mind)
-        return _Expectation(model, rows, np.asarray(model.terminal)[rows])
+        return _Expectation(model, rows, model.terminal[rows])
 
     def solve(self, world: World, mind: Mind, gamma: float) -> Array:
         """Returns `[S, A]` Q over the true world's states."""

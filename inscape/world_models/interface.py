@@ -65,8 +65,8 @@ class WorldModel(Protocol):
     - `outcomes(states, actions) -> (probability [B, K], states of B·K rows, row b·K + k, reward [B, K] or [B, K, M],
       continuation [B, K])`: the exact law. A model with the method but not the means says so: `exact = False`.
     - `tabular() -> TabularModel`.
-    - `terminal(states) -> [B] bool`.
-    - `mover(states) -> [B] int`: whose turn it is, for several players.
+    - `terminal_of(states) -> [B] bool`.
+    - `mover_of(states) -> [B] int`: whose turn it is, for several players.
     - `keys(states) -> list[bytes]`: equal states have equal keys; without it a search cannot share nodes.
     - `fit(trajectories) -> FitReport`; `log_prob(trajectory) -> float` in nats; `sample_model(rng)`.
     """
@@ -82,7 +82,7 @@ class WorldModel(Protocol):
         """Returns a sampled successor for each of B states under `[B]` actions."""
         ...
 
-    def legal(self, states: Any) -> np.ndarray:
+    def legal_of(self, states: Any) -> np.ndarray:
         """Returns `[B, A]` bool, True where the action is legal."""
         ...
 
@@ -98,14 +98,14 @@ def require(model: Any, strength: str, reader: str) -> Any:
         have = [name for name in CAPABILITIES if callable(getattr(model, name, None))]
         raise UsageError(
             f"{reader} needs a model with {strength}(), and {type(model).__name__} has none",
-            expected=f"a model with {strength}(); this one has: init, step, legal"
+            expected=f"a model with {strength}(); this one has: init, step, legal_of"
             + "".join(f", {name}" for name in have),
             hint="the known model of a world, or a learned tabular one, has every strength",
         )
     return method
 
 
-CAPABILITIES = ("outcomes", "tabular", "terminal", "mover", "keys", "fit", "log_prob", "sample_model")
+CAPABILITIES = ("outcomes", "tabular", "terminal_of", "mover_of", "keys", "fit", "log_prob", "sample_model")
 
 
 def total_log_prob(model: Any, trajectories: Sequence[Trajectory]) -> float:

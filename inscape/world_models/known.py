@@ -39,7 +39,7 @@ class KnownModel:
     @property
     def exact(self) -> bool:
         """Whether `outcomes` can be had: the law can be enumerated, not only sampled."""
-        return self.world.strength == "enumerate"
+        return self.world.is_enumerable
 
     def init(self, observations: np.ndarray) -> States:
         """Returns the states that `[B, ...]` observations determine.
@@ -52,15 +52,15 @@ class KnownModel:
     def step(self, states: States, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         """Draws a successor per row; terminal states absorb with reward 0."""
         following, reward, ended = self.world.step(states, actions, rng, compiled=self.compiled)
-        return ModelStep(following, reward, np.where(ended, 0.0, 1.0), self.legal(following))
+        return ModelStep(following, reward, np.where(ended, 0.0, 1.0), self.legal_of(following))
 
-    def legal(self, states: States) -> np.ndarray:
+    def legal_of(self, states: States) -> np.ndarray:
         return self.world.legal_actions(states, compiled=self.compiled)
 
-    def terminal(self, states: States) -> np.ndarray:
+    def terminal_of(self, states: States) -> np.ndarray:
         return self.world.terminal_of(states, compiled=self.compiled)
 
-    def mover(self, states: States) -> np.ndarray:
+    def mover_of(self, states: States) -> np.ndarray:
         return self.world.mover_of(states, compiled=self.compiled)
 
     def keys(self, states: States) -> list[bytes]:
@@ -79,7 +79,7 @@ class KnownModel:
         sources = np.repeat(np.arange(count), width)
         reward = self.world.reward_of(states[sources], np.asarray(actions)[sources], following, compiled=self.compiled)
         shape = (count, width) if self.num_players == 1 else (count, width, self.num_players)
-        ended = self.terminal(following).reshape(count, width)
+        ended = self.terminal_of(following).reshape(count, width)
         return probability, following, reward.reshape(shape), np.where(ended, 0.0, 1.0)
 
     def tabular(self) -> TabularModel:
@@ -103,6 +103,6 @@ class KnownModel:
         same = np.array([key == wanted[row // width] for row, key in enumerate(keys)], bool).reshape(length, width)
         ended = np.zeros(length, bool)
         ended[-1:] = trajectory.terminated
-        consistent = self.terminal(states[1:]) == ended
+        consistent = self.terminal_of(states[1:]) == ended
         with np.errstate(divide="ignore"):
             return float(np.log((same * probability).sum(axis=1) * consistent).sum())

@@ -115,7 +115,7 @@ def demonstrated_log_probs(q_values: NDArray[np.float64], beta: float, legal: ND
 
 def exact_values(world: World) -> ActionValues | None:
     """Returns Q* of an enumerable world; None where it cannot be enumerated."""
-    if world.players > 1 or world.strength != "enumerate":
+    if world.players > 1 or not world.is_enumerable:
         return None
     try:
         dynamics = world.dynamics(max_states=MAX_STATES)

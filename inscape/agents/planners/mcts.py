@@ -289,7 +289,7 @@ def with_bonus(table: TabularModel, counts: Array, weight: float) -> TabularMode
     """
     spread = float(np.ptp(table.reward)) or 1.0
     bonus = weight * spread / np.sqrt(np.maximum(counts, 0.5))
-    bonus = np.where(np.asarray(table.terminal)[:, None], 0.0, bonus)
+    bonus = np.where(table.terminal[:, None], 0.0, bonus)
     return dataclasses.replace(table, reward=table.reward + bonus[:, :, None])
 
 
@@ -321,5 +321,5 @@ def _require_turns(world: World, model: str) -> None:
 
 
 def _ends(model: Any, states: Any) -> bool:
-    terminal = getattr(model, "terminal", None)
+    terminal = getattr(model, "terminal_of", None)
     return terminal is not None and bool(np.asarray(terminal(states))[0])

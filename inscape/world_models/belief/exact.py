@@ -100,8 +100,9 @@ class BeliefFilter:
         seen = np.asarray(observations)
         if seen.ndim < 1 or len(seen) != model.num_states:
             raise UsageError(f"observations of shape {seen.shape}", expected=f"[{model.num_states}, ...]")
-        legal, terminal = np.asarray(model.legal), np.asarray(model.terminal)
-        return BeliefFilter(model.next_state, model.probability, legal, model.initial, terminal, seen, model.name)
+        return BeliefFilter(
+            model.next_state, model.probability, model.legal, model.initial, model.terminal, seen, model.name
+        )
 
     # ------------------------------------------------------------------------------------------- what can be seen
 

@@ -31,7 +31,7 @@ HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
-class Settings:
+class TabularModelSettings:
     """How counts become a model."""
 
     unknown: Literal["pessimistic", "optimistic"] = "pessimistic"
@@ -71,7 +71,7 @@ class LearnedTabularModel:
     """
 
     num_actions: int
-    settings: Settings = field(default_factory=Settings)
+    settings: TabularModelSettings = field(default_factory=TabularModelSettings)
     num_observations: int | None = None
 
     num_players = 1
@@ -87,7 +87,7 @@ class LearnedTabularModel:
         self._table: TabularModel | None = None
 
     @staticmethod
-    def for_task(task: Any, settings: Settings | None = None) -> LearnedTabularModel:
+    def for_task(task: Any, settings: TabularModelSettings | None = None) -> LearnedTabularModel:
         """Returns an untrained model for a task (anything with `observation_space` and `action_space`).
 
         Raises:
@@ -100,7 +100,9 @@ class LearnedTabularModel:
                 expected="Discrete actions, counted from 0, for a tabular model",
                 hint="a model-free agent such as ppo",
             )
-        return LearnedTabularModel(int(actions.n), settings or Settings(), finite_size(task.observation_space))
+        return LearnedTabularModel(
+            int(actions.n), settings or TabularModelSettings(), finite_size(task.observation_space)
+        )
 
     # ------------------------------------------------------------------------------------------------ learning
 
@@ -300,11 +302,11 @@ class LearnedTabularModel:
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         return self.tabular().step(states, actions, rng)
 
-    def legal(self, states: np.ndarray) -> np.ndarray:
-        return np.asarray(self.tabular().legal(states))
+    def legal_of(self, states: np.ndarray) -> np.ndarray:
+        return self.tabular().legal_of(states)
 
-    def terminal(self, states: np.ndarray) -> np.ndarray:
-        return np.asarray(self.tabular().terminal(states))
+    def terminal_of(self, states: np.ndarray) -> np.ndarray:
+        return self.tabular().terminal_of(states)
 
     def outcomes(
         self, states: np.ndarray, actions: np.ndarray

@@ -89,14 +89,6 @@ class ObservationIndex:
         return found
 
 
-class Lookup(np.ndarray):
-    """A table over states that can also be asked as a `WorldModel` is: `model.legal[s]` and `model.legal(states)`."""
-
-    def __call__(self, states: np.ndarray) -> np.ndarray:
-        """Returns the rows of `[B]` state numbers, as a plain array."""
-        return np.asarray(np.asarray(self)[states])
-
-
 @dataclass(frozen=True, eq=False)
 class TabularModel:
     """Dynamics and purpose as tables in gather form; a `WorldModel` whose states are `[B]` state numbers.
@@ -108,9 +100,9 @@ class TabularModel:
         probability: `[S, A, K]` float64 P(next_state | s, a), summing to one over K.
         reward: `[S, A, K]` float64.
         continuation: `[S, A, K]` float64 probability that the task goes on after this transition.
-        legal: `[S, A]` bool; also called as `legal(states)`.
+        legal: `[S, A]` bool.
         initial: `[S]` float64 probabilities of starting there.
-        terminal: `[S]` bool; also called as `terminal(states)`.
+        terminal: `[S]` bool.
         observations: maps `[B, ...]` observations to `[B]` state numbers; None where only numbers are known.
         name: what the tables are of, for messages.
 
@@ -123,9 +115,9 @@ class TabularModel:
     probability: np.ndarray
     reward: np.ndarray
     continuation: np.ndarray
-    legal: Any
+    legal: np.ndarray
     initial: np.ndarray
-    terminal: Any
+    terminal: np.ndarray
     observations: ObservationIndex | None = None
     name: str = "the tabular model"
 
@@ -133,7 +125,7 @@ class TabularModel:
 
     def __post_init__(self) -> None:
         for name in ("legal", "terminal"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), bool).view(Lookup))
+            object.__setattr__(self, name, np.asarray(getattr(self, name), bool))
         _check_tables(self)
 
     @staticmethod
@@ -193,7 +185,7 @@ class TabularModel:
         outcome = (draw[:, None] >= cumulative).sum(axis=1)
         at = (states, actions, outcome)
         following = self.next_state[at].astype(np.int64)
-        return ModelStep(following, self.reward[at], self.continuation[at], self.legal(following))
+        return ModelStep(following, self.reward[at], self.continuation[at], self.legal[following])
 
     def outcomes(
         self, states: np.ndarray, actions: np.ndarray
@@ -206,6 +198,14 @@ class TabularModel:
             self.reward[at],
             self.continuation[at],
         )
+
+    def legal_of(self, states: np.ndarray) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal."""
+        return np.asarray(self.legal[states])
+
+    def terminal_of(self, states: np.ndarray) -> np.ndarray:
+        """Returns `[B]` bool."""
+        return np.asarray(self.terminal[states])
 
     def tabular(self) -> TabularModel:
         return self
@@ -280,14 +280,14 @@ def _check_tables(model: TabularModel) -> None:
         raise UsageError(f"state {s}, action {a} of {model.name} has reward {model.reward[s, a, k]}")
     if np.any((model.continuation < 0) | (model.continuation > 1) | np.isnan(model.continuation)):
         raise UsageError(f"a continuation of {model.name} lies outside [0, 1]")
-    stuck = ~np.asarray(model.legal).any(axis=1) & ~np.asarray(model.terminal)
+    stuck = ~model.legal.any(axis=1) & ~model.terminal
     if stuck.any():
         raise UsageError(
             f"state {np.flatnonzero(stuck)[0]} of {model.name} is not terminal and has no legal action",
             expected="at least one legal action, or a terminal state",
         )
     moving = (
-        np.asarray(model.terminal)[:, None, None]
+        model.terminal[:, None, None]
         & used
         & ((model.next_state != np.arange(states)[:, None, None]) | (model.reward != 0) | (model.continuation != 0))
     )

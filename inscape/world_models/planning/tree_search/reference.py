@@ -61,7 +61,7 @@ class PythonSearch:
         self.options, self.model, self.value_function, self.key = options, model, value_function, key
         self.actions, self.players = model.num_actions, getattr(model, "num_players", 1)
         if self.players > 1:
-            require(model, "mover", "a search with several players")
+            require(model, "mover_of", "a search with several players")
         self.exact = callable(getattr(model, "outcomes", None)) and bool(getattr(model, "exact", True))
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
         self.clock = self.frontier = 0
@@ -72,7 +72,7 @@ class PythonSearch:
 
     def run(self, states: Any) -> Plan:
         """Returns the plan for a batch of one state."""
-        if callable(getattr(self.model, "terminal", None)) and self.model.terminal(states)[0]:
+        if callable(getattr(self.model, "terminal_of", None)) and self.model.terminal_of(states)[0]:
             raise terminal_root(states, type(self.model).__name__)
         root = self.node_of(states, ended=False, depth=0)
         done = 0
@@ -93,8 +93,8 @@ class PythonSearch:
         if key is not None and key in self.index:
             return self.index[key]
         zeros, size = np.zeros(self.players), (self.actions, self.players)
-        player = int(self.model.mover(states)[0]) if self.players > 1 and not ended else 0
-        legal = np.zeros(self.actions, bool) if ended else np.asarray(self.model.legal(states)[0])
+        player = int(self.model.mover_of(states)[0]) if self.players > 1 and not ended else 0
+        legal = np.zeros(self.actions, bool) if ended else np.asarray(self.model.legal_of(states)[0])
         node = Node(
             states, TERMINAL if ended else UNVISITED, depth, player, legal, zeros, zeros.copy(), np.zeros(size),
             np.zeros(self.actions, np.int64), [[] for _ in range(self.actions)],
@@ -238,7 +238,7 @@ class PythonSearch:
         if self.options.rollout == "none":
             return total
         for _ in range(self.options.max_depth):
-            legal = np.flatnonzero(self.model.legal(states)[0])
+            legal = np.flatnonzero(self.model.legal_of(states)[0])
             if not len(legal):
                 raise no_legal_action(type(self.model).__name__)
             action = int(legal[int(self.draw() * len(legal))])

@@ -156,7 +156,7 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
     """
     from inscape.world_models.planning.kernels import search_arrays as entries
 
-    exact = world.strength == "enumerate"
+    exact = world.is_enumerable
     width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
     widths = (width, width if exact else options.max_depth)
     done = 0

@@ -214,9 +214,9 @@ class Corridor:
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         following = np.clip(states + np.where(actions == 1, 1, -1), 0, 4)
         done = following == 4
-        return ModelStep(following, done.astype(float), 1.0 - done, self.legal(following))
+        return ModelStep(following, done.astype(float), 1.0 - done, self.legal_of(following))
 
-    def legal(self, states: np.ndarray) -> np.ndarray:
+    def legal_of(self, states: np.ndarray) -> np.ndarray:
         return np.ones((len(states), 2), bool)
 
 
