@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
+    from inscape.world_models.interface import fit_model as fit_model
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
+    from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
@@ -34,6 +36,7 @@ _HOMES = {
         "FitReport",
         "ModelStep",
         "WorldModel",
+        "fit_model",
     ),
     "known": ("KnownModel",),
     "tabular.model": (
@@ -60,6 +63,7 @@ _HOMES = {
     "planning.interface": (
         "Plan",
         "Planner",
+        "Plans",
         "SearchTree",
     ),
     "planning.tree_search.uct": ("UCT",),

@@ -128,4 +128,4 @@ def exact_values(world: World) -> ActionValues | None:
 def searched_values(world: World, simulations: int, rng: np.random.Generator) -> ActionValues:
     """Returns what UCT thinks of the actions, searching anew in every state it is asked about."""
     planner = UCT(num_simulations=simulations, gamma=world.gamma)
-    return lambda states: np.stack([plan.action_values for plan in planner.plan_batch(world, states, rng)])
+    return lambda states: planner.plan(world, states, rng).action_values

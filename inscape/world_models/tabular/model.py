@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
-from inscape.world_models.interface import ModelStep, require
+from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load, require
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -75,7 +76,7 @@ class ObservationIndex:
             raise PartialObservationError(
                 f"states {self._twins[0]} and {self._twins[1]} of {self._owner} give the same observation",
                 expected="a world whose observation determines its state",
-                hint="hand the model state numbers instead of observations, or plan on a belief",
+                hint="state numbers instead of observations, or a BeliefModel, whose states are beliefs",
             )
         found = np.empty(len(observations), np.int64)
         for row, key in enumerate(observation_keys(observations)):
@@ -166,16 +167,35 @@ class TabularModel:
     def num_actions(self) -> int:
         return int(self.next_state.shape[1])
 
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(self.num_actions)
+
     def __len__(self) -> int:
         return self.num_states
 
-    def init(self, observations: np.ndarray) -> np.ndarray:
-        """Returns `[B]` state numbers of `[B, ...]` observations."""
+    def init(self, observations: Batch) -> np.ndarray:
+        """Returns `[B]` state numbers of `[B, ...]` observations.
+
+        Raises:
+            PartialObservationError: two states give the same observation, or it is not known what they give.
+            UsageError: an observation belongs to no state.
+        """
         if self.observations is None:
             raise PartialObservationError(
                 f"{self.name} does not know how its states look", expected="a model made from a world or from episodes"
             )
-        return self.observations(observations)
+        return self.observations(as_numpy(observations))
+
+    def update(self, states: np.ndarray, actions: Batch, observations: Batch) -> np.ndarray:
+        """Returns `[B]` state numbers of the observations: what was before adds nothing to them (see `init`).
+
+        Raises:
+            PartialObservationError: as `init`; filter with a `BeliefModel`.
+            UsageError: not one observation per state; or as `init`.
+        """
+        check_rows(states, observations)
+        return self.init(observations)
 
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         """Draws a successor per row (see `WorldModel.step`)."""
@@ -198,6 +218,13 @@ class TabularModel:
             self.reward[at],
             self.continuation[at],
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns {}: the tables are what the model is made of; nothing is learned (`LearnedTabularModel` learns)."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        nothing_to_load(state, self.name)
 
     def legal_of(self, states: np.ndarray) -> np.ndarray:
         """Returns `[B, A]` bool, True where the action is legal."""
@@ -236,6 +263,21 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def check_rows(states: Any, observations: Any) -> None:
+    """Raises UsageError unless there is one observation for each state."""
+    if len(states) != len(observations):
+        raise UsageError(f"{len(observations)} observations for {len(states)} states", expected="one for each")
+
+
+def on_a_belief(error: PartialObservationError) -> PartialObservationError:
+    """Returns the error with the model to use where observations do not determine the state."""
+    return PartialObservationError(
+        error.found,
+        expected=error.expected or "a world whose observation determines its state",
+        hint="a model whose states are beliefs: BeliefModel.from_world(world)",
+    )
 
 
 def absorb(

@@ -59,7 +59,7 @@ def test_held_out_bits_approach_the_entropy_of_the_law(lake: Any, episodes: list
     assert report.held_out_bits_per_step == pytest.approx(entropy, abs=0.02)
     assert entropy < report.prequential_bits_per_step < entropy + 0.05
     assert report.transitions == steps
-    assert (report.states, report.state_actions) == (9, 32)
+    assert report.metrics == {"states": 9.0, "state_actions": 32.0}
     early = LearnedTabularModel.for_task(lake).fit(episodes[:5])
     assert early.held_out_bits_per_step > report.held_out_bits_per_step + 0.3
 
