@@ -42,18 +42,18 @@ _PPO_GRID = {
 }  # fmt: skip
 _PPO_LAKE = {**_PPO_GRID, "num_envs": 256, "entropy_coef": 0.03}
 _SB3_CARTPOLE = {
-    "n_envs": 32, "n_steps": 64, "batch_size": 512, "n_epochs": 10, "learning_rate": 3e-3, "schedule": "linear",
+    "num_envs": 32, "num_steps": 64, "batch_size": 512, "epochs": 10, "learning_rate": 3e-3, "anneal": "linear",
 }  # fmt: skip
 _SB3_GRID = {
-    "n_envs": 64, "n_steps": 64, "batch_size": 1024, "n_epochs": 4, "learning_rate": 1e-2, "schedule": "linear",
-    "ent_coef": 0.01, "net_arch": (64,),
+    "num_envs": 64, "num_steps": 64, "batch_size": 1024, "epochs": 4, "learning_rate": 1e-2, "anneal": "linear",
+    "entropy_coef": 0.01, "hidden": (64,),
 }  # fmt: skip
-_SB3_LAKE = {**_SB3_GRID, "n_envs": 256, "batch_size": 4096, "ent_coef": 0.03, "clip_range": 0.3}
+_SB3_LAKE = {**_SB3_GRID, "num_envs": 256, "batch_size": 4096, "entropy_coef": 0.03, "clip": 0.3}
 # as tuned in Stable-Baselines3's zoo
 _DQN_CARTPOLE = {
     "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1000, "gamma": 0.99,
-    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.16,
-    "exploration_final_eps": 0.04, "net_arch": (256, 256),
+    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "epsilon_fraction": 0.16,
+    "epsilon_end": 0.04, "hidden": (256, 256),
 }  # fmt: skip
 
 # late steps of long episodes matter as much as early ones

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from inscape.agents.adapters import as_agent
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry
 from inscape.agents.interface import Agent
 from inscape.agents.presets import Preset, preset_for
+from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.errors import UsageError, closest
 
@@ -42,7 +44,7 @@ def _sb3_entry(algorithm: str) -> AgentEntry:
         SB3_PREFIX + algorithm,
         "Stable-Baselines3: " + SB3_ALGORITHMS[algorithm][1],
         "inscape.agents.sb3.agent:" + ("RecurrentSB3Agent" if algorithm == "recurrent-ppo" else "SB3Agent"),
-        "inscape.agents.sb3.agent:SB3Settings",
+        "inscape.agents.sb3.settings:SB3Settings",
         learns=True,
         steps=100_000,
     )
@@ -213,7 +215,30 @@ def _settings_for(spec: str, task: Task, settings: Any) -> Any:
                 expected="a dataclass `Settings` in the agent's class",
             )
         return None
-    return build_settings(type(default), settings or {}, base=default)
+    settings = settings or {}
+    current = current_settings(type(default), settings)
+    if changed := [name for name in settings if name not in current]:
+        rows = renamed_settings(type(default))
+        renamed = ", ".join(f"{name!r} is now {rows[name].new!r}" for name in changed)
+        warnings.warn(f"settings of {spec}: {renamed}; old names work until the next release", FutureWarning, 3)
+    return build_settings(type(default), current, base=default)
+
+
+def current_agent_settings(spec: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns stored settings of an agent by their present names; those of a custom agent as they are.
+
+    Imports the agent's settings only where a name or value may be an old one. A custom agent's settings, which may
+    inherit from a built-in agent's, are brought up to date when the agent is made: opening a run runs nobody's code.
+    """
+    if not may_be_old(values):
+        return dict(values)
+    try:
+        entry = find_entry(spec)
+    except UsageError:  # an agent that is not installed here: its run can be read all the same
+        entry = None
+    if entry is None or not entry.settings_path:
+        return dict(values)
+    return current_settings(_load(entry.settings_path), values)
 
 
 def _own_settings_class(cls: type) -> type | None:

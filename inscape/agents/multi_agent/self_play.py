@@ -23,6 +23,7 @@ import numpy as np
 
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, Metrics, can_learn, can_remember, can_resume, learning_task
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.multi_agent.ratings import fitted
 from inscape.agents.rollout import evaluate_players
 from inscape.envs.law.states import States
@@ -64,12 +65,9 @@ class SelfPlaySettings:
     curves."""
 
     def __post_init__(self) -> None:
-        for name, least in (("pool_size", 1), ("add_every", 1), ("games", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected=f"an integer of at least {least}")
-        for name in ("present", "random_moves"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
+        require_counts(self, "pool_size", "add_every")
+        require_weights(self, "games")
+        require_shares(self, "present", "random_moves")
 
 
 class SelfPlay(Agent):

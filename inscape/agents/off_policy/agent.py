@@ -15,7 +15,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from torch import Tensor
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, mean_of, part_of, process_group
 from inscape.agents.learning.env_runner import EnvRunner
-from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares, require_updates
+from inscape.agents.learning.settings import LearnerSettings
+from inscape.agents.learning.settings_checks import require_counts, require_updates
 from inscape.envs.data.transition import Transition
 from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.networks.device import resolve_device
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OffPolicySettings:
+class OffPolicySettings(LearnerSettings):
     """Settings of the agents that learn from a replay memory."""
 
     num_envs: int = 1
@@ -54,23 +55,18 @@ class OffPolicySettings:
     """Steps of every copy between rounds of gradient steps."""
     gradient_steps: int = 1
     """Gradient steps in each round; −1 for as many as environment steps were taken since the last."""
-    learning_rate: float = 3e-4
-    """Adam's step size at the beginning."""
-    gamma: float = 0.99
-    """Discount per step."""
     tau: float = 0.005
     """Share of the network that the target network takes over at each of its updates; 1 copies it."""
     n_step: int = 1
     """Rewards summed before the value of what follows."""
     report_every: int = 1_000
     """Environment steps between two reports, which are the points where it can be saved."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
+    backend: Literal["auto", "torch", "compiled"] = "auto"
+    """What computes updates: compiled code (numbers on the CPU, one process), torch (anything), or whichever fits."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "buffer_size", "batch_size", "train_freq", "n_step", "report_every", "threads")
-        require_shares(self, "gamma")
-        require_positive(self, "learning_rate")
+        super().__post_init__()
+        require_counts(self, "buffer_size", "batch_size", "train_freq", "n_step", "report_every")
         require_updates(self)
 
 

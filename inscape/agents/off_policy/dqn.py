@@ -27,7 +27,7 @@ from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
     require_shares,
-    require_weights,
+    require_weights_if_any,
     require_widths,
 )
 from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings, Step
@@ -96,8 +96,6 @@ class DQNSettings(OffPolicySettings):
     """Nonlinearity of the hidden layers (of pictures always relu)."""
     beta: float | None = None
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
-    backend: Literal["auto", "torch", "compiled"] = "auto"
-    """What computes updates: compiled code (numbers on the CPU), torch (also pictures and CUDA), or whichever fits."""
     threads: int = 1
     """CPU threads for torch, and in the compiled update for the target network's values of many rows at once; more than
     one only pays for pictures and large networks, on a machine with nothing else to do."""
@@ -107,8 +105,7 @@ class DQNSettings(OffPolicySettings):
         require_counts(self, "target_update_interval")
         require_shares(self, "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction")
         require_positive(self, "max_grad_norm")
-        if self.beta is not None:
-            require_weights(self, "beta")
+        require_weights_if_any(self, "beta")
         if self.hidden is not None:
             require_widths(self)
 

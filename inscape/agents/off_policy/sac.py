@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from inscape.agents.learning.settings_checks import require_counts, require_positive, require_weights, require_widths
+from inscape.agents.learning.settings_checks import (
+    require_counts,
+    require_positive,
+    require_weights_if_any,
+    require_widths,
+)
 from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
@@ -70,16 +75,13 @@ class SACSettings(OffPolicySettings):
     """Widths of the hidden layers, of the policy and of each critic."""
     greedy: bool = True
     """How it acts outside `learn`: True takes the centre of the policy, False draws from it."""
-    backend: Literal["auto", "torch", "compiled"] = "auto"
-    """What computes updates: compiled code (on the CPU, in one process, by one thread), torch, or whichever fits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "hold_random")
         require_positive(self, "initial_entropy_coef")
         require_widths(self)
-        if self.entropy_coef is not None:
-            require_weights(self, "entropy_coef")
+        require_weights_if_any(self, "entropy_coef")
         if self.target_entropy is not None and not math.isfinite(self.target_entropy):
             raise UsageError(f"target_entropy = {self.target_entropy!r}", expected="a finite number, or None")
 

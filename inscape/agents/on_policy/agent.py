@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, process_count, process_group
-from inscape.agents.on_policy.base import MOMENTS, Learner, LossTerms, Schedule, law_of
+from inscape.agents.on_policy.base import MOMENTS, BackendSettings, Learner, LossTerms, Schedule, law_of
+from inscape.agents.renamed_settings import current_settings
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import has_cuda, resolve_device
 from inscape.world_models.networks.features import picture_layout
@@ -122,7 +123,7 @@ class OnPolicyAgent(PolicyAgent):
                 expected=f"{', '.join(sorted(MOMENTS[self.optimizer]))}: {self.optimizer}, of {self.name}",
             )
         self.steps, self._task = int(state["steps"]), None
-        if state["backend"] != self.learner.backend:
+        if current_settings(BackendSettings, {"backend": state["backend"]})["backend"] != self.learner.backend:
             # weights, moments and environments mean the same; the streams of exploration do not
             state = {**state, "acting": None, "exploring": None}
         self.learner.load_state_dict(state)
@@ -145,30 +146,30 @@ class ActorCriticAgent(OnPolicyAgent):
     # ------------------------------------------------------------------------------------------- backends
 
     def _make_learner(self, task: Task, device: str) -> Learner:
-        on_card = device.startswith("cuda") or (device == "auto" and has_cuda())
+        on_gpu = device.startswith("cuda") or (device == "auto" and has_cuda())
         obstacles = {
             "torch": "",
-            "compiled": f"the device is {device}" if on_card else self._obstacle(task, "pictures"),
-            "resident": self._obstacle(task, "normalised"),
+            "compiled": f"the device is {device}" if on_gpu else self._obstacle(task, "pictures"),
+            "cuda": self._obstacle(task, "normalised"),
         }
         wanted = self.settings.backend
         if wanted == "auto":
             from inscape.envs.compile.cuda import has_card
 
-            wanted = "resident" if on_card and has_card() else "compiled"
+            wanted = "cuda" if on_gpu and has_card() else "compiled"
             wanted = "torch" if obstacles[wanted] else wanted
         if obstacles[wanted]:
             raise UsageError(
                 f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
                 expected="a world of ours; compiled: the CPU, no pictures, one player, or several who act at once; "
-                "resident: one player, nothing normalised",
+                "cuda: one player, nothing normalised",
                 hint='backend "auto" takes torch where it must',
             )
         if wanted == "compiled":
             from inscape.agents.on_policy.compiled_learner import CompiledLearner
 
             return CompiledLearner(self, task)
-        if wanted == "resident":
+        if wanted == "cuda":
             from inscape.agents.on_policy.cuda_learner import CudaLearner
 
             return CudaLearner(self, task, device)

@@ -75,7 +75,7 @@ class HostCopies:
 class CudaLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, on the device."""
 
-    backend = "resident"
+    backend = "cuda"
     network: ActorCritic
 
     def __init__(self, agent: Algorithm, task: Task, device: str) -> None:

@@ -15,26 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from inscape.agents.learning.settings_checks import (
-    require_counts,
-    require_minibatches,
-    require_positive,
-    require_positive_if_any,
-    require_shares,
-    require_weights,
-    require_widths,
-)
+from inscape.agents.learning.settings_checks import require_counts
 from inscape.agents.on_policy.agent import OnPolicyAgent
 from inscape.agents.on_policy.base import LossTerms, Schedule
 from inscape.agents.on_policy.gru import GRU
-from inscape.agents.on_policy.ppo import ppo_loss
+from inscape.agents.on_policy.ppo import ClipSettings, ppo_loss
 from inscape.agents.on_policy.torch_learner import RolloutBatch, TorchLearner, whole_masks
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
@@ -50,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RecurrentPPOSettings:
+class RecurrentPPOSettings(ClipSettings):
     """Settings of recurrent proximal policy optimisation."""
 
     num_envs: int = 32
@@ -63,56 +55,25 @@ class RecurrentPPOSettings:
     """Parts the copies are split into at each pass; one gradient step each."""
     learning_rate: float = 1e-3
     """Adam's step size at the beginning."""
-    anneal: Literal["linear", "constant"] = "linear"
-    """Whether the learning rate falls linearly to zero over the training."""
-    gamma: float = 0.99
-    """Discount per step."""
-    gae_lambda: float = 0.95
-    """λ of generalised advantage estimation."""
-    clip: float = 0.2
-    """How far the probability ratio may leave 1 before it stops paying."""
-    value_coef: float = 0.5
-    """Weight of the value loss."""
     entropy_coef: float = 0.01
     """Weight of the entropy bonus."""
-    max_grad_norm: float = 0.5
-    """Gradients are scaled down to this norm."""
-    normalize_advantages: bool = True
-    """Whether advantages are shifted and scaled to mean 0, deviation 1 in each minibatch."""
-    normalize_observations: bool = False
-    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
-    normalize_rewards: bool = False
-    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent."""
-    target_kl: float | None = None
-    """Stop the passes of an update when the policy has moved this far (mean KL, nats); None never stops."""
     memory: int = 64
     """Numbers remembered: the width of the gated recurrent unit."""
     hidden: tuple[int, ...] = ()
     """Widths of the layers between observation and memory."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Nonlinearity of those layers."""
     previous_action: bool = True
     """Whether the last action is seen beside the observation."""
     previous_reward: bool = False
     """Whether the last reward is, as sign(r)·log(1 + |r|)."""
-    greedy: bool = True
-    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
-    threads: int = 1
-    """CPU threads used while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "num_steps", "epochs", "minibatches", "memory", "threads")
-        require_shares(self, "gamma", "gae_lambda")
-        require_positive(self, "learning_rate", "clip", "max_grad_norm")
-        require_positive_if_any(self, "target_kl")
-        require_weights(self, "value_coef", "entropy_coef")
-        require_widths(self)
+        super().__post_init__()
+        require_counts(self, "memory")
         if self.minibatches > self.num_envs:
             raise UsageError(
                 f"{self.num_envs} copies in {self.minibatches} minibatches",
                 expected="at least a copy in each: a minibatch is whole sequences",
             )
-        require_minibatches(self)
 
 
 class RecurrentActorCritic(PolicyNetwork):
@@ -200,7 +161,7 @@ class RecurrentLearner(TorchLearner):
     """Collects and learns with a memory for each copy."""
 
     network: RecurrentActorCritic
-    settings: RecurrentPPOSettings  # type: ignore[assignment]
+    settings: RecurrentPPOSettings
 
     def __init__(self, agent: OnPolicyAgent, network: RecurrentActorCritic, device: torch.device) -> None:
         super().__init__(agent, network, device)

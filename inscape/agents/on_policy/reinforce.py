@@ -23,13 +23,12 @@ from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import discounted_returns
+from inscape.agents.learning.settings import PolicySettings
 from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
     require_positive_if_any,
-    require_shares,
     require_weights,
-    require_widths,
 )
 from inscape.agents.on_policy.base import explained_variance
 from inscape.agents.on_policy.torch_learner import whole_masks
@@ -54,48 +53,35 @@ BASELINES = ("none", "mean", "value")
 
 
 @dataclass(frozen=True)
-class ReinforceSettings:
+class ReinforceSettings(PolicySettings):
     """Settings of REINFORCE."""
 
     num_envs: int = 16
     """Copies of the environment; each plays one whole episode between two updates."""
-    baseline: Literal["none", "mean", "value"] = "value"
-    """What is taken off the returns: nothing; the mean return of the other copies at the same step; V(s), learned."""
-    gamma: float = 0.99
-    """Discount per step."""
-    discount_states: bool = True
-    """Whether step t weighs γ^t, as the gradient of the discounted return has it. False weighs all steps alike: another
-    aim, which many prefer where episodes are long."""
     learning_rate: float = 3e-3
     """Adam's step size of the policy."""
+    baseline: Literal["none", "mean", "value"] = "value"
+    """What is taken off the returns: nothing; the mean return of the other copies at the same step; V(s), learned."""
     value_learning_rate: float = 1e-2
     """Adam's step size of the value network."""
     value_steps: int = 10
     """Gradient steps of the value network after each round, on all of its returns."""
+    discount_states: bool = True
+    """Whether step t weighs γ^t, as the gradient of the discounted return has it. False weighs all steps alike: another
+    aim, which many prefer where episodes are long."""
     entropy_coef: float = 0.0
     """Weight of the entropy bonus."""
     max_grad_norm: float | None = None
     """Gradients are scaled down to this norm, which biases them; None leaves them."""
-    normalize_observations: bool = False
-    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers, of the policy and of the value network each."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Nonlinearity of the hidden layers."""
     longest_episode: int = 10_000
     """Episodes are cut after so many steps where the task has no shorter limit."""
-    greedy: bool = True
-    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "value_steps", "longest_episode", "threads")
-        require_positive(self, "learning_rate", "value_learning_rate")
+        super().__post_init__()
+        require_counts(self, "value_steps", "longest_episode")
+        require_positive(self, "value_learning_rate")
         require_positive_if_any(self, "max_grad_norm")
-        require_shares(self, "gamma")
         require_weights(self, "entropy_coef")
-        require_widths(self)
         if self.baseline not in BASELINES:
             raise UsageError(f"baseline = {self.baseline!r}", expected=", ".join(BASELINES))
         if self.baseline == "mean" and self.num_envs < 2:

@@ -22,6 +22,7 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.planners.value_iteration import ONE_OF_YOUR_OWN, known_law, unseen_state
 from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import PartialObservationError, UsageError
@@ -70,13 +71,9 @@ class MCTSSettings(TreeSearchSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("cache", "episodes_per_round"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if not 0 <= self.epsilon <= 1:
-            raise UsageError(f"epsilon = {self.epsilon!r}", expected="a probability")
-        if not 0 <= self.bonus < np.inf:
-            raise UsageError(f"bonus = {self.bonus!r}", expected="a number of at least 0")
+        require_counts(self, "cache", "episodes_per_round")
+        require_shares(self, "epsilon")
+        require_weights(self, "bonus")
 
 
 class MCTS(Agent):

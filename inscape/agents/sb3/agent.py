@@ -100,7 +100,7 @@ class SB3Agent(Agent):
     def _make(self, task: Task) -> tuple[Any, Any]:
         s, cls = self.settings, algorithm_class(self.algorithm)
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
-        n_envs = s.n_envs or (8 if on_policy else 1)
+        n_envs = s.num_envs or (8 if on_policy else 1)
         env = gymnasium_copies(task, n_envs, self.seed) if task.world is None else LawVecEnv(task, n_envs, self.seed)
         policy = s.policy or usual_policy(self.algorithm, task)
         arguments = constructor_arguments(s, cls, self.name)
@@ -179,7 +179,7 @@ class SB3Agent(Agent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total; yields after each rollout and its update.
 
-        Off-policy algorithms are reported every `steps_per_report` steps.
+        Off-policy algorithms are reported every `report_every` steps.
 
         Raises:
             UsageError: it was made for another task, in which its environments are.
@@ -220,7 +220,7 @@ class SB3Agent(Agent):
             model._update_current_progress_remaining(model.num_timesteps, total)
             model.train()
         elif isinstance(model, OffPolicyAlgorithm):
-            until = min(total, model.num_timesteps + self.settings.steps_per_report)
+            until = min(total, model.num_timesteps + self.settings.report_every)
             while model.num_timesteps < until:
                 self._replay_round(callback)
         else:  # augmented random search

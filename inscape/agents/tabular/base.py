@@ -21,6 +21,7 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights_if_any
 from inscape.envs.law.streams import later_seed
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
@@ -65,24 +66,14 @@ class TabularSettings:
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     seeds: int = 1
     """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
-    steps_per_report: int = 50_000
+    report_every: int = 50_000
     """Environment steps, of each learner, between two reports of `learn`."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("gamma", 0.0, 1.0), ("learning_rate", 0.0, 1.0), ("learning_rate_power", 0.0, 1.0),
-            ("learning_rate_floor", 0.0, 1.0), ("epsilon_start", 0.0, 1.0), ("epsilon_end", 0.0, 1.0),
-            ("epsilon_fraction", 0.0, 1.0), ("seeds", 1, 10**6), ("steps_per_report", 1, 10**12), *self._ranges(),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"{name} = {value!r}", expected=f"a number from {low} to {high}")
-        if self.beta is not None and not 0 <= self.beta < np.inf:
-            raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
-
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        """Returns (name, least, greatest) of the settings an algorithm adds."""
-        return ()
+        require_counts(self, "seeds", "report_every")
+        require_shares(self, "gamma", "learning_rate", "learning_rate_power", "learning_rate_floor")
+        require_shares(self, "epsilon_start", "epsilon_end", "epsilon_fraction")
+        require_weights_if_any(self, "beta")
 
 
 class TabularAgent(Agent):
@@ -187,7 +178,7 @@ class TabularAgent(Agent):
     # ------------------------------------------------------------------------------------------- learning
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
-        """Learns until each learner has taken `steps` environment steps; yields every `steps_per_report`.
+        """Learns until each learner has taken `steps` environment steps; yields every `report_every`.
 
         Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
 
@@ -199,7 +190,7 @@ class TabularAgent(Agent):
         advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
         while self.steps < steps:
             before = self._totals.sum(axis=0)
-            chunk = min(self.settings.steps_per_report, steps - self.steps)
+            chunk = min(self.settings.report_every, steps - self.steps)
             advance(chunk, self._schedule(steps))
             self.steps += chunk
             yield self._metrics(before, chunk * self._seeds, steps)

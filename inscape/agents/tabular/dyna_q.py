@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_range
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.world_models.networks.types import Array
 
@@ -23,8 +24,10 @@ class DynaQSettings(TabularSettings):
     outcomes: int = 16
     """What followed a pair is drawn from its last so many outcomes; 1 suits worlds without chance."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("planning_steps", 0, 10_000), ("outcomes", 1, 10_000))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, 0, 10_000, "planning_steps")
+        require_range(self, 1, 10_000, "outcomes")
 
 
 class DynaQ(TabularAgent):

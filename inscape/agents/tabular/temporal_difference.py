@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_shares
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
@@ -29,8 +30,9 @@ class TDLambdaSettings(TabularSettings):
     traces: Literal["accumulating", "replacing", "dutch"] = "dutch"
     """What a visit does to a trace; Dutch traces equal the online λ-return."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("trace_decay", 0.0, 1.0),)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_shares(self, "trace_decay")
 
 
 class TDLambda(TabularAgent):

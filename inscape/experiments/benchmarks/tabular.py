@@ -78,7 +78,7 @@ def _compare(task: Task, steps: int, seeds: int, seed: int) -> dict[str, Any]:
     random_values = policy_evaluation(model, random_policy, gamma)
     solution = value_iteration(model, gamma, 1e-8)
     observed = world.observe(states)
-    common = {"gamma": gamma, "seeds": seeds, "steps_per_report": max(1, steps // 10)}
+    common = {"gamma": gamma, "seeds": seeds, "report_every": max(1, steps // 10)}
 
     prediction = []
     for title, name, own in PREDICTION:

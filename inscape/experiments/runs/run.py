@@ -20,7 +20,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +75,21 @@ class RunSettings:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RunSettings:
-        """Returns the settings stored by `to_json`; missing or unknown keys raise `UsageError`."""
+        """Returns the settings stored by `to_json`, the agent's by their present names where some were renamed since.
+
+        Raises:
+            UsageError: a key is missing or unknown.
+        """
+        from inscape.agents.registry import current_agent_settings
+
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(document) - known):
             raise UsageError(f"unknown run setting {unknown[0]!r}", expected=", ".join(sorted(known)))
         try:
-            return cls(**document)
+            settings = cls(**document)
         except TypeError as error:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
+        return replace(settings, agent_settings=current_agent_settings(settings.agent, settings.agent_settings))
 
     def differences(self, other: RunSettings) -> list[str]:
         """Returns one line per setting that differs (`name: mine -> theirs`), versions aside."""

@@ -101,7 +101,7 @@ def test_off_policy_walks_the_edge_and_on_policy_the_safe_way():
     settings = {**constant, "gamma": 1.0, "learning_rate": 0.5, "learning_rate_power": 0.0, "seeds": 10}
     online, lengths = {}, {}
     for name in ("q-learning", "sarsa"):
-        agent = make_agent(name, task, settings={**settings, "steps_per_report": 20_000})
+        agent = make_agent(name, task, settings={**settings, "report_every": 20_000})
         rows = list(agent.learn(task, 60_000))
         online[name] = rows[-1]["episode_return"]
         if name == "q-learning":
@@ -310,12 +310,12 @@ def test_seeds_at_once_equal_seeds_alone(name):
 @pytest.mark.parametrize("name", a_few(ALL))
 def test_resuming_is_exact(name, corridor):
     for task in (resolve_task("FrozenLake"), *([corridor] if name in ("dyna-q", "monte-carlo") else [])):
-        whole = learnt(name, task, 5000, steps_per_report=777, seeds=2)
-        half = make_agent(name, task, settings={"steps_per_report": 777, "seeds": 2})
+        whole = learnt(name, task, 5000, report_every=777, seeds=2)
+        half = make_agent(name, task, settings={"report_every": 777, "seeds": 2})
         learning = half.learn(task, 5000)
         for _ in range(3):
             next(learning)
-        resumed = make_agent(name, task, seed=0, settings={"steps_per_report": 777, "seeds": 2})
+        resumed = make_agent(name, task, seed=0, settings={"report_every": 777, "seeds": 2})
         resumed.load_state_dict(half.state_dict())
         list(resumed.learn(task, 5000))
         for table in whole.tables:

@@ -34,7 +34,7 @@ def run_of(folder: Path, agent: str, world: str, settings: Any, of_world: Any, *
         ("q-learning", "FrozenLake", {}, {"pit_reward": -1.0}, "--world.pit-reward=-1.0"),
         ("q-learning", "Taxi", {}, {"is_rainy": True}, "--world.is-rainy"),
         ("self-play", "TicTacToe", {"learner_settings": {"num_envs": 16}}, {}, "--learner-settings num_envs 16"),
-        ("sb3:dqn", "CartPole", {"net_arch": (), "policy": "MlpPolicy"}, {}, "--policy MlpPolicy --net-arch"),
+        ("sb3:dqn", "CartPole", {"hidden": (), "policy": "MlpPolicy"}, {}, "--policy MlpPolicy --hidden"),
     ],
 )  # fmt: skip
 def test_a_line_says_what_differs_and_no_more(tmp_path, agent, world, settings, of_world, said):
