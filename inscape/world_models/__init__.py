@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.exact import BeliefFilter as BeliefFilter
     from inscape.world_models.belief.exact import FilteredEpisode as FilteredEpisode
     from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
+    from inscape.world_models.belief.model import BeliefModel as BeliefModel
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
@@ -49,6 +50,7 @@ _HOMES = {
         "FilteredEpisode",
         "ImpossiblePerceptError",
     ),
+    "belief.model": ("BeliefModel",),
     "planning.choice": (
         "boltzmann_log_probs",
         "boltzmann_value",

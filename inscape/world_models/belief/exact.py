@@ -91,8 +91,10 @@ class BeliefFilter:
         )  # fmt: skip
 
     @staticmethod
-    def from_tabular(model: TabularModel, observations: np.ndarray) -> BeliefFilter:
+    def from_tabular(model: TabularModel, observations: np.ndarray, world: World | None = None) -> BeliefFilter:
         """Returns the filter of a tabular model whose state s gives `observations[s]` (`[S, ...]`).
+
+        `world` is the one the tables are of, if any.
 
         Raises:
             UsageError: not one observation per state.
@@ -101,7 +103,7 @@ class BeliefFilter:
         if seen.ndim < 1 or len(seen) != model.num_states:
             raise UsageError(f"observations of shape {seen.shape}", expected=f"[{model.num_states}, ...]")
         return BeliefFilter(
-            model.next_state, model.probability, model.legal, model.initial, model.terminal, seen, model.name
+            model.next_state, model.probability, model.legal, model.initial, model.terminal, seen, model.name, world
         )
 
     # ------------------------------------------------------------------------------------------- what can be seen
