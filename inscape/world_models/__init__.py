@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
     from inscape.world_models.interface import fit_model as fit_model
+    from inscape.world_models.interface import legal_actions as legal_actions
+    from inscape.world_models.interface import num_actions as num_actions
+    from inscape.world_models.interface import require as require
+    from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
+    from inscape.world_models.known import as_model as as_model
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
@@ -23,12 +28,14 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
     from inscape.world_models.planning.dynamic_programming import soft_value_iteration as soft_value_iteration
     from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
+    from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
     from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
+    from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
     from inscape.world_models.tabular.model import absorb as absorb
 
@@ -38,13 +45,23 @@ _HOMES = {
         "ModelStep",
         "WorldModel",
         "fit_model",
+        "legal_actions",
+        "num_actions",
+        "require",
+        "total_log_prob",
     ),
-    "known": ("KnownModel",),
+    "known": (
+        "KnownModel",
+        "as_model",
+    ),
     "tabular.model": (
         "TabularModel",
         "absorb",
     ),
-    "tabular.counts": ("LearnedTabularModel",),
+    "tabular.counts": (
+        "LearnedTabularModel",
+        "TabularModelSettings",
+    ),
     "belief.exact": (
         "BeliefFilter",
         "FilteredEpisode",
@@ -63,6 +80,7 @@ _HOMES = {
         "value_iteration",
     ),
     "planning.interface": (
+        "Evaluate",
         "Plan",
         "Planner",
         "Plans",
