@@ -3,7 +3,7 @@
 import numpy as np
 from gymnasium import spaces
 
-from inscape.world_models import Plans, as_model, legal_actions
+from inscape.world_models import Plans, as_model, as_numpy, legal_actions
 
 
 class RandomShooting:
@@ -21,13 +21,13 @@ class RandomShooting:
         first = actions = self.random_actions(model, imagined, rng)
         for _ in range(self.horizon):
             step = model.step(imagined, actions, rng)
-            returns += weight * step.reward
-            weight = weight * self.gamma * step.continuation
+            returns += weight * as_numpy(step.reward)  # a model of networks may answer in torch tensors
+            weight = weight * self.gamma * as_numpy(step.continuation)
             imagined = step.states
             actions = self.random_actions(model, imagined, rng)
         going = weight > 0
         if evaluate is not None and going.any():
-            returns[going] += weight[going] * evaluate(imagined[going])[0]
+            returns[going] += weight[going] * as_numpy(evaluate(imagined[going])[0])
         returns = returns.reshape(batch, self.samples)
         best = np.arange(batch) * self.samples + returns.argmax(axis=1)
         return Plans(actions=first[best], values=returns.max(axis=1), metrics={"mean_return": returns.mean(axis=1)})

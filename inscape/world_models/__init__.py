@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
+    from inscape.world_models.interface import as_numpy as as_numpy
     from inscape.world_models.interface import fit_model as fit_model
     from inscape.world_models.interface import legal_actions as legal_actions
     from inscape.world_models.interface import num_actions as num_actions
@@ -44,6 +45,7 @@ _HOMES = {
         "FitReport",
         "ModelStep",
         "WorldModel",
+        "as_numpy",
         "fit_model",
         "legal_actions",
         "num_actions",

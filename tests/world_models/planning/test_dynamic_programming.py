@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models import (
+    BeliefModel,
     TabularModel,
     boltzmann_log_probs,
     boltzmann_value,
@@ -173,3 +174,16 @@ def test_the_backups_approach_the_optimum_as_beta_grows() -> None:
 def test_soft_value_iteration_refuses(beta: float, backup: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         soft_value_iteration(random_model(0), 0.9, beta, backup)  # type: ignore[arg-type]
+
+
+def test_it_takes_tables_and_refuses_what_has_none() -> None:
+    task = resolve_task("FrozenLake")
+    values = value_iteration(task.world, 0.9).values
+    for model in (TabularModel.from_world(task.world), task.world):
+        np.testing.assert_array_equal(value_iteration(model, 0.9).values, values)
+    with pytest.raises(UsageError, match=r"value iteration was given an environment[\s\S]*env.unwrapped.world"):
+        value_iteration(task.env(), 0.9)
+    with pytest.raises(UsageError, match=r"value iteration was given a task[\s\S]*task.world"):
+        value_iteration(task, 0.9)
+    with pytest.raises(UsageError, match=r"needs a model with tabular\(\), and BeliefModel has none"):
+        value_iteration(BeliefModel.from_world(resolve_task("Tiger").world), 0.9)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from inscape.envs.law import streams
@@ -225,6 +226,39 @@ class KeyedCorridor(Corridor):
         return [bytes([int(state)]) for state in states]
 
 
+class TorchCorridor(KeyedCorridor):
+    """The same in tensors that carry gradients, as a network's would."""
+
+    def init(self, observations: Any) -> Any:
+        return torch.as_tensor(observations)
+
+    def step(self, states: Any, actions: Any, rng: np.random.Generator) -> ModelStep:
+        following = torch.clamp(states + torch.where(torch.as_tensor(actions) == 1, 1, -1), 0, 4)
+        reward = (following == 4).double().requires_grad_()
+        return ModelStep(following, reward, 1 - reward)
+
+    def legal_of(self, states: Any) -> Any:
+        return torch.ones((len(states), 2), dtype=torch.bool)
+
+
+def test_a_model_in_torch_is_searched_alike() -> None:
+    options = UCT(100, gamma=0.9, max_depth=30)
+    plans = [
+        options.plan(model, model.init(np.array([1, 2])), np.random.default_rng(0))
+        for model in (KeyedCorridor(), TorchCorridor())
+    ]
+    for first, second in zip(*plans, strict=True):
+        assert_same(first, second)
+
+
+def test_several_players_need_to_know_who_moves() -> None:
+    class Rivals(KeyedCorridor):
+        num_players = 2
+
+    with pytest.raises(UsageError, match=r"needs a model with mover_of\(\), and Rivals has none[\s\S]*: keys"):
+        UCT(5).plan(Rivals(), np.array([1]), np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("model", [Corridor(), KeyedCorridor()])
 def test_a_model_that_only_steps(model: Corridor) -> None:
     plan = UCT(400, gamma=0.9, max_depth=30).plan(model, model.init(np.array([1])), np.random.default_rng(0))[0]
@@ -314,8 +348,6 @@ def test_evaluations_it_cannot_use_are_refused(answer: Any, message: str) -> Non
 
 
 def test_values_in_torch_will_do() -> None:
-    import torch
-
     def value(states: np.ndarray) -> Any:
         return torch.full((len(states),), 0.5, requires_grad=True), None
 
