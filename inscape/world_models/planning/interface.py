@@ -43,6 +43,7 @@ class SearchTree:
 
 
 _NONE = np.empty((0, 0))
+_COUNTED = ("visit_counts", "simulations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +105,13 @@ class Plans(Sequence[Plan]):
 
     def __post_init__(self) -> None:
         count = len(self.actions)
-        for name, empty in (
-            ("action_values", np.empty((count, 0))),
-            ("visit_counts", np.empty((count, 0), np.int64)),
-            ("action_probs", np.empty((count, 0))),
-            ("simulations", np.zeros(count, np.int64)),
-        ):
-            if getattr(self, name) is _NONE:
-                object.__setattr__(self, name, empty)
         for name in ("values", "action_values", "visit_counts", "action_probs", "simulations"):
-            if len(getattr(self, name)) != count:
-                raise UsageError(f"plans with {name} of shape {getattr(self, name).shape}", expected=f"{count} rows")
+            column = getattr(self, name)
+            if column is _NONE:
+                shape = (count,) if name == "simulations" else (count, 0)
+                object.__setattr__(self, name, np.zeros(shape, np.int64 if name in _COUNTED else np.float64))
+            elif len(column) != count:
+                raise UsageError(f"plans with {name} of shape {column.shape}", expected=f"{count} rows")
         for name, column in self.metrics.items():
             if np.shape(column) != (count,):
                 raise UsageError(f"plans with {name} of shape {np.shape(column)}", expected=f"[{count}]")
@@ -130,9 +127,9 @@ class Plans(Sequence[Plan]):
         return Plans(
             actions=np.array([plan.action for plan in plans]),
             values=np.array([plan.value for plan in plans], np.float64),
-            action_values=np.stack([plan.action_values for plan in plans]),
-            visit_counts=np.stack([plan.visit_counts for plan in plans]),
-            action_probs=np.stack([plan.action_probs for plan in plans]),
+            action_values=_rows([plan.action_values for plan in plans]),
+            visit_counts=_rows([plan.visit_counts for plan in plans]),
+            action_probs=_rows([plan.action_probs for plan in plans]),
             simulations=np.array([plan.simulations for plan in plans], np.int64),
             trees=trees if len(trees) == len(plans) else (),
             metrics={name: np.array([plan.metrics[name] for plan in plans]) for name in plans[0].metrics},
@@ -171,6 +168,11 @@ class Plans(Sequence[Plan]):
             action_probs=self.action_probs[index],
             metrics={name: float(column[index]) for name, column in self.metrics.items()},
         )
+
+
+def _rows(rows: list[np.ndarray]) -> np.ndarray:
+    """Returns `[B, A]`; a batch of one, of which agents ask the most, without copying."""
+    return rows[0][None] if len(rows) == 1 else np.array(rows)
 
 
 class Planner(Protocol):

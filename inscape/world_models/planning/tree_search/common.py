@@ -20,8 +20,9 @@ def plan_from_tree(tree: SearchTree, simulations: int) -> Plan:
     values, visits = tree.action_values[0], tree.action_visits[0]
     best = np.flatnonzero(values == values.max())
     action = int(best[visits[best].argmax()])
+    total = int(visits.sum())
     # a search of one simulation values the root and tries nothing
-    probs = visits / visits.sum() if visits.any() else np.where(np.arange(len(visits)) == action, 1.0, 0.0)
+    probs = visits / total if total else np.where(np.arange(len(visits)) == action, 1.0, 0.0)
     return Plan(action, values, visits, float(values[action]), tree, simulations, probs)
 
 
