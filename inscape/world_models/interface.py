@@ -67,7 +67,8 @@ class WorldModel(Protocol):
 
     Model states are opaque: `len(states)` is B and `states[index]` selects, as with arrays. A state is what the model
     knows after everything it was shown: a row of the world's state where that is seen, a belief or a latent vector
-    where it is not. What a model can do beyond this is a *strength*, found by the name of its method (`STRENGTHS`).
+    where it is not (such a model says `filters = True`: a state cannot be made of one observation in mid-episode).
+    What a model can do beyond this is a *strength*, found by the name of its method (`STRENGTHS`).
 
     Attributes:
         action_space: `Discrete`, counted from 0 (actions are `[B]` integers), or `Box` (actions are `[B, D]` floats).

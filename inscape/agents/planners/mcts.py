@@ -87,7 +87,8 @@ class MCTS(Agent):
 
     Raises:
         MissingLawError: `model="known"` and the task has no law.
-        UsageError: the actions are not finite, all players act at once, or a setting is out of range.
+        UsageError: the actions are not finite, all players act at once, or a setting is out of range; the model
+            filters, so that its states cannot be made of one observation.
     """
 
     name = "mcts"
@@ -105,6 +106,12 @@ class MCTS(Agent):
             raise _plays_at_once(task.whole.name)
         if model is None and task.world is not None and task.world.players > 1:
             _require_turns(task.world, s.model)
+        if getattr(model, "filters", False):
+            raise UsageError(
+                f"mcts with {type(model).__name__}, whose states hold more than the last observation tells",
+                expected="a model that takes an observation for the state: each search begins at one",
+                hint="UCT(...).plan(model, states, rng), with states from model.init and model.update",
+            )
         self.seed, self.steps = seed, 0
         gamma = s.gamma if s.gamma is not None else (task.world.gamma if task.world is not None else 0.99)
         self.planner = UCT.from_settings(s, gamma)

@@ -74,6 +74,7 @@ class BeliefModel:
     """
 
     num_players = 1
+    filters = True
 
     def __init__(self, tables: TabularModel, observations: np.ndarray, world: World | None = None) -> None:
         self.tables = tables

@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from inscape.agents.planners.mcts import MCTSSettings
+from inscape.agents.planners.mcts import MCTS, MCTSSettings
 from inscape.agents.registry import current_agent_settings, make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.runs.evaluation import exact_value
 from inscape.experiments.runs.training import load_agent, train
+from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.planning.choice import boltzmann_log_probs
 from inscape.world_models.planning.dynamic_programming import value_iteration
 from inscape.world_models.planning.tree_search.settings import TreeSearchSettings
@@ -98,6 +99,12 @@ def test_who_needs_the_state_says_what_to_use_where_it_is_hidden():
     poker = resolve_task("KuhnPoker")
     with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or an agent of"):
         rollout(make_agent("mcts", poker), poker, 1, seed=0)
+
+
+def test_a_model_that_filters_is_refused():
+    tiger = resolve_task("Tiger")
+    with pytest.raises(UsageError, match=r"BeliefModel, whose states hold more[\s\S]*try: UCT"):
+        MCTS(tiger, model=BeliefModel.from_world(tiger.world))
 
 
 def test_who_cannot_plan_for_several_players_says_so():
