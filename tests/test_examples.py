@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +22,7 @@ from inscape.experiments.arguments import parsing as arguments
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.theory_of_mind import Observer, PlanningMind
 from inscape.world_models import (
     UCT,
     BeliefModel,
@@ -50,6 +53,24 @@ def test_they_are_as_short_as_promised() -> None:
     assert len((EXAMPLES / "my_agent.py").read_text().splitlines()) <= 15
     assert len((EXAMPLES / "elevator.py").read_text().splitlines()) <= 40
     assert sum(bool(line.strip()) for line in (EXAMPLES / "my_model.py").read_text().splitlines()) <= 40
+
+
+def test_a_mind_takes_fifteen_lines() -> None:
+    mind, _ = (EXAMPLES / "my_mind.py").read_text().split("if __name__ ==")
+    assert len([line for line in mind.splitlines() if line.strip() and not line.lstrip().startswith("#")]) <= 15
+
+
+def test_a_mind_of_ones_own_is_observed_beside_built_in_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "my_mind.py"), run_name="__main__")
+    goals, kinds = (ast.literal_eval(line) for line in capsys.readouterr().out.splitlines())
+    assert list(goals) == ["A", "B", "C", "D"] and goals["D"] > 0.99
+    assert kinds["MyMind"] > 0.9  # at β = 8 the agent errs more often than minds of β = 25 without lapses would
+
+    mind = runpy.run_path(str(EXAMPLES / "my_mind.py"))["MyMind"](PlanningMind("D", 5.0, "hard"))
+    world = resolve_task("FourGoals").world
+    assert world is not None
+    mixed = 0.8 * np.exp(mind.mind.controller(world).log_probs) + 0.2 / 4
+    assert np.exp(Observer(world, [mind]).policies.log_probs[0]) == pytest.approx(mixed[:, 0], abs=1e-12)
 
 
 def test_an_agent_of_ones_own_is_checked_evaluated_watched_and_observed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ principle of maximum causal entropy", section 5.2; that the Boltzmann-policy bac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ class Solution:
         q_values: `[S, A]` float64 one-step look-ahead from `values`; −inf where illegal.
         error_bound: certifies max |values − V*| ≤ error_bound, rounding included; infinite where nothing is certified
             (the `"soft-eval"` backup).
-        iterations: sweeps over all states and actions.
+        iterations: sweeps over all states and actions (in small tables, Newton steps count one each).
         residual: largest change of a value in the last sweep.
     """
 
@@ -213,8 +214,7 @@ class _Problem:
 
     def without_idle_loops(self) -> _Problem:
         """Returns the chain with states that never end and earn nothing counted as terminal."""
-        from inscape.world_models.planning.kernels import sweeps
-
+        sweeps = _sweeps(self.weight)
         forever = sweeps.avoiders(self.next_state, self.weight, np.ones(self.reward.shape, bool), self.terminal)
         earning = forever & (self.reward[:, 0] != 0)
         if earning.any():
@@ -238,8 +238,7 @@ class _Problem:
         return self._longest_duration(legal)
 
     def _longest_duration(self, legal: np.ndarray) -> tuple[float, float]:
-        from inscape.world_models.planning.kernels import sweeps
-
+        sweeps = _sweeps(self.weight)
         forever = sweeps.avoiders(self.next_state, self.weight, legal, self.terminal)
         if forever.any():
             raise UsageError(
@@ -260,10 +259,9 @@ class _Problem:
 def _solve(
     problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
 ) -> Solution:
-    from inscape.world_models.planning.kernels import sweeps
-
     if not tolerance > 0:
         raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    sweeps = _sweeps(problem.weight)
     mode = {"hard": sweeps.HARD, "maxent": sweeps.MAXENT, "soft-eval": sweeps.SOFT_EVAL}[backup]
     values = np.zeros(len(problem.terminal))
     amplified = (height - drop) / drop
@@ -283,6 +281,17 @@ def _solve(
     bound = (residual + floor) * amplified + floor if np.isfinite(amplified) else np.inf
     q_values = problem.reward + np.einsum("sak,sak->sa", problem.weight, values[problem.next_state])
     return Solution(values, q_values, float(bound), sweep_count, float(residual))
+
+
+def _sweeps(weight: np.ndarray) -> ModuleType:
+    """Returns what solves tables of this size: compiled sweeps, or NumPy where compiling them would take longer."""
+    from inscape.world_models.planning import small_tables
+
+    if small_tables.is_small(weight):
+        return small_tables
+    from inscape.world_models.planning.kernels import sweeps
+
+    return sweeps
 
 
 def problem_rounding(problem: _Problem, values: np.ndarray, beta: float) -> float:
