@@ -26,7 +26,7 @@ def write_run(folder: Path, rows: int) -> None:
     """Writes a run's settings and its metrics."""
     import numpy as np
 
-    from inscape.envs.registry import resolve_task
+    from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.run import METRICS, RunSettings, create_run
 
     task = resolve_task("CartPole").to_json()

@@ -41,7 +41,8 @@ _HOMES = {
         "rollout",
     ),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)
 
 # Intel's MKL, under torch, rounds a product of small matrices differently by where its operands happen to lie in
 # memory, so that a resumed run would drift from one never killed by the last bit. This asks it not to, at no cost that

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
+from inscape.envs.compile.digest import Reached
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
@@ -169,10 +170,12 @@ class World(BatchedLaw):
         """Returns the enumerated dynamics (kept for the next call)."""
         from inscape.envs.readers.enumeration import enumerate_dynamics
 
-        if "dynamics" not in self._shared:
-            self._shared["dynamics"] = enumerate_dynamics(self, max_states=max_states)
-        kept: Enumeration = self._shared["dynamics"]
-        return kept
+        law = self.law_digest()
+        known, kept = self._shared.get("dynamics", ("", None))
+        if known != law:  # not enumerated yet, or the law was defined again
+            kept = enumerate_dynamics(self, max_states=max_states)
+            self._shared["dynamics"] = law, kept
+        return cast("Enumeration", kept)
 
     def describe_seen(self, observations: np.ndarray) -> list[str] | None:
         """Returns what is perceived, in words, for each of `[B, ...]` observations; None where the world has no
@@ -236,7 +239,7 @@ def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
     variants = cls.__dict__.get("_variants")
     if variants is None:
         variants = cls._variants = {}  # type: ignore[attr-defined]
-    key = repr(sorted(attributes.items()))
+    key = Reached([dict(sorted(attributes.items()))]).digest
     if key not in variants:
         variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
     made: type[World] = variants[key]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.compile.digest import ABSENT, static_attribute
 from inscape.envs.law.layout import Layout, coerced
+from inscape.envs.law.states import States as States  # a part of what a law is
 from inscape.errors import UsageError, closest
 
 
@@ -127,25 +129,19 @@ class Law:
     @classmethod
     def law_function(cls, name: str) -> Callable[..., Any] | None:
         """Returns a law function as written, or None if the world leaves it out."""
-        member = inspect.getattr_static(cls, name, None)
+        member = static_attribute(cls, name)
         if isinstance(member, staticmethod):
             member = member.__func__
         elif isinstance(member, classmethod):  # a reader's helper of several worlds
             member = member.__get__(None, cls)
-        return member if callable(member) and not isinstance(member, type) else None
+        return member if member is not ABSENT and callable(member) and not isinstance(member, type) else None
 
     @classmethod
-    @cache
     def layouts(cls) -> tuple[Layout, Layout, Layout]:
         """Returns the layouts of State, Params and Purpose."""
-        owner = cls.__name__
         if not hasattr(cls, "State"):
-            raise UsageError(f"world {owner} has no State", expected="State = a typing.NamedTuple class")
-        return (
-            Layout.of(cls.State, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Params, tables=True, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Purpose, tables=True, owner=owner, lengths=cls.lengths),
-        )
+            raise UsageError(f"world {cls.__name__} has no State", expected="State = a typing.NamedTuple class")
+        return _layouts(cls.State, cls.Params, cls.Purpose, cls.__name__, tuple(cls.lengths.items()))
 
     @classmethod
     def setting_parameters(cls) -> dict[str, inspect.Parameter]:
@@ -179,7 +175,6 @@ class Law:
         return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
 
     @classmethod
-    @cache
     def is_wide(cls) -> bool:
         """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
         return cls.law_function("observation_entry") is not None
@@ -280,3 +275,15 @@ class Law:
         if self.continuous:
             return gym.spaces.Box(np.array(self.action_low, np.float32), np.array(self.action_high, np.float32))
         return gym.spaces.Discrete(self.num_actions)
+
+
+@lru_cache(maxsize=1024)
+def _layouts(
+    state: type, params: type, purpose: type, owner: str, lengths: tuple[tuple[str, int], ...]
+) -> tuple[Layout, Layout, Layout]:
+    sizes = dict(lengths)
+    return (
+        Layout.of(state, owner=owner, lengths=sizes),
+        Layout.of(params, tables=True, owner=owner, lengths=sizes),
+        Layout.of(purpose, tables=True, owner=owner, lengths=sizes),
+    )

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs.compile.adapter import view_layout
-from inscape.envs.compile.cpu import entry_point
+from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.envs.readers.gym_env import STEPPING, initial_of

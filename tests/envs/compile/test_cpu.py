@@ -116,10 +116,10 @@ def test_an_edited_world_is_compiled_anew_and_an_unwritable_cache_only_costs_tim
     target = f"{path}:Growth"
     write_world(path, 2)
     assert run(target, INSCAPE_CACHE=str(cache)) == "2.0"
-    kept = sorted(cache.rglob("*.nbi"))
+    kept = sorted(cache.rglob("*.nbc"))
     assert kept
     assert run(target, INSCAPE_CACHE=str(cache)) == "2.0"  # from the cache
-    assert sorted(cache.rglob("*.nbi")) == kept
+    assert sorted(cache.rglob("*.nbc")) == kept
     write_world(path, 5)
     assert run(target, INSCAPE_CACHE=str(cache)) == "5.0"
     nowhere = tmp_path / "file"
