@@ -42,6 +42,7 @@ class Renamed:
 
 RENAMED = (
     Renamed("BackendSettings", "backend", "backend", (("resident", "cuda"),)),
+    Renamed("TreeSearchSettings", "patience", "averaging_visits"),
     Renamed("TabularSettings", "steps_per_report", "report_every"),
     Renamed("LanguageModelSettings", "horizon", "num_steps"),
     Renamed("LanguageModelSettings", "entropy", "entropy_coef"),

@@ -146,7 +146,7 @@ class PlanningProblem:
         believed = beliefs[key]
         model = TabularModel.from_world(believed, purpose=_purpose_of(believed, mind))
         rows = np.arange(len(world.dynamics())) if believed is world else _rows_in(world, believed, mind)
-        return PlanningProblem(model, rows, np.asarray(model.terminal)[rows])
+        return PlanningProblem(model, rows, model.terminal[rows])
 
     def solve(self, world: World, mind: PlanningMind, gamma: float) -> Array:
         """Returns `[S, A]` Q over the true world's states."""

@@ -115,7 +115,7 @@ def demonstrated_log_probs(q_values: NDArray[np.float64], beta: float, legal: ND
 
 def exact_values(world: World) -> ActionValues | None:
     """Returns Q* of an enumerable world; None where it cannot be enumerated."""
-    if world.players > 1 or world.strength != "enumerate":
+    if world.players > 1 or not world.is_enumerable:
         return None
     try:
         dynamics = world.dynamics(max_states=MAX_STATES)
@@ -128,4 +128,4 @@ def exact_values(world: World) -> ActionValues | None:
 def searched_values(world: World, simulations: int, rng: np.random.Generator) -> ActionValues:
     """Returns UCT's estimates of action values; every state is searched separately."""
     planner = UCT(num_simulations=simulations, gamma=world.gamma)
-    return lambda states: np.stack([plan.action_values for plan in planner.plan_batch(world, states, rng)])
+    return lambda states: planner.plan(world, states, rng).action_values

@@ -80,7 +80,7 @@ class ValueIterationAgent(Agent):
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities of the actions by the choice rule (greedily: 0 for the best)."""
         states = self.model.init(observation)
-        legal = np.asarray(self.model.legal(states))
+        legal = self.model.legal_of(states)
         mask = legal if action_mask is None else legal & action_mask
         return choice_log_probs(self.solution.q_values[states], self.settings.beta, mask)
 

@@ -266,9 +266,9 @@ class Law:
         return type(self).purposes(self.params, self.purpose)
 
     @property
-    def strength(self) -> Literal["enumerate", "sample"]:
-        """What the transition law allows: enumerating its outcomes, or only sampling them."""
-        return "sample" if self.noise else "enumerate"
+    def is_enumerable(self) -> bool:
+        """Whether the outcomes of a transition can be enumerated, rather than only sampled."""
+        return not self.noise
 
     @cached_property
     def action_space(self) -> gym.Space[Any]:

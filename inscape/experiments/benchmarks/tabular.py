@@ -72,7 +72,7 @@ def _compare(task: Task, steps: int, seeds: int, seed: int) -> dict[str, Any]:
     world, gamma = task.world, min(task.world.gamma, 0.99)
     model = TabularModel.from_world(world)
     states = world.dynamics().states
-    going, legal = ~np.asarray(model.terminal), np.asarray(model.legal)
+    going, legal = ~model.terminal, model.legal
     initial = np.asarray(model.initial)
     random_policy = legal / np.maximum(1, legal.sum(axis=1, keepdims=True))
     random_values = policy_evaluation(model, random_policy, gamma)

@@ -131,7 +131,7 @@ def soft_value_iteration(
             expected=f"changes of at most {tolerance}",
             hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
         )
-    legal = np.asarray(table.legal) | np.asarray(table.terminal)[:, None]
+    legal = table.legal | table.terminal[:, None]
     log_policy = boltzmann_log_probs(np.where(legal, found.q_values, -np.inf), beta, legal)
     return SoftSolution(
         found.values, found.q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
@@ -191,7 +191,7 @@ class _Problem:
     def of(table: TabularModel, gamma: float) -> _Problem:
         if not 0.0 <= gamma <= 1.0:  # also refuses NaN
             raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
-        legal, terminal = np.asarray(table.legal), np.asarray(table.terminal)
+        legal, terminal = table.legal, table.terminal
         reward = np.einsum("sak,sak->sa", table.probability, table.reward)
         largest = float(np.einsum("sak,sak->sa", table.probability, np.abs(table.reward)).max())
         return _Problem(
@@ -306,12 +306,12 @@ def _check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
     shape = (table.num_states, table.num_actions)
     if policy.shape != shape:
         raise UsageError(f"policy of shape {policy.shape}", expected=f"[S, A] = {shape} probabilities")
-    going = ~np.asarray(table.terminal)
+    going = ~table.terminal
     bad = going & ((policy < 0).any(axis=1) | ~(np.abs(policy.sum(axis=1) - 1.0) <= 1e-6))
     if bad.any():
         s = int(np.flatnonzero(bad)[0])
         raise UsageError(f"policy[{s}] = {policy[s].tolist()}", expected="probabilities that sum to one")
-    illegal = going[:, None] & (policy > 0) & ~np.asarray(table.legal)
+    illegal = going[:, None] & (policy > 0) & ~table.legal
     if illegal.any():
         s, a = np.argwhere(illegal)[0]
         raise UsageError(f"policy[{s}] gives the illegal action {a} probability {policy[s, a]}", expected="0")

@@ -81,7 +81,7 @@ def test_values_of_what_they_do_are_those_of_policy_evaluation(name):
     model = TabularModel.from_world(task.world)
     values = policy_evaluation(model, np.full((model.num_states, 4), 0.25), 0.9)
     rows = agent.rows(task.world.observe(task.world.dynamics().states))
-    often = (agent.counts[rows].min(axis=1) > 5000) & ~np.asarray(model.terminal)
+    often = (agent.counts[rows].min(axis=1) > 5000) & ~model.terminal
     assert often.sum() >= 8
     assert np.abs(agent.q_values[rows].mean(axis=1) - values)[often].max() < 0.02
 
