@@ -59,6 +59,7 @@ def test_helpers_are_compiled_with_the_law():
 
 
 def test_the_fingerprint_sees_what_the_law_reaches(monkeypatch):
+    _ = Counter().packed  # with how many numbers an observation has
     before = fingerprint(Counter)
     assert fingerprint(Counter) == before
     monkeypatch.setitem(globals(), "STEP", 3)
