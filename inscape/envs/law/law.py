@@ -177,7 +177,7 @@ class Law:
     @classmethod
     def is_wide(cls) -> bool:
         """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
-        return cls.law_function("observation_entry") is not None
+        return callable(getattr(cls, "observation_entry", None))  # the quick way: asked at every reset
 
     @classmethod
     def observation_size(cls) -> int | None:
