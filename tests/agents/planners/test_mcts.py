@@ -89,7 +89,7 @@ def test_who_needs_the_state_says_what_to_use_where_it_is_hidden():
     with pytest.raises(PartialObservationError, match=r"value-iteration needs to see the state[\s\S]*try: q-learning"):
         make_agent("value-iteration", tiger)
     poker = resolve_task("KuhnPoker")
-    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or a custom agent"):
+    with pytest.raises(PartialObservationError, match=r"needs to see the state[\s\S]*try: random, or a custom agent"):
         rollout(make_agent("mcts", poker), poker, 1, seed=0)
 
 
