@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
+from inscape.envs.law.law import Cache, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
@@ -53,7 +54,7 @@ class World(BatchedLaw):
 
     def __new__(cls, **settings: Any) -> Self:
         sized = cls.sized(**settings)
-        return cast(Self, object.__new__(_variant(cls, sized) if sized else cls))
+        return object.__new__(variant_of(cls, sized) if sized else cls)
 
     def __init__(self, **settings: Any) -> None:
         require_well_formed(type(self))
@@ -67,7 +68,7 @@ class World(BatchedLaw):
                 )
         self.settings: dict[str, Any] = {name: p.default for name, p in known.items()} | settings
         self.params, self.purpose = self.setup(**self.settings)
-        self._shared: dict[str, Any] = {}  # what depends on the dynamics alone, shared by every purpose
+        self._shared = Cache()
 
     def env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
@@ -229,18 +230,6 @@ class World(BatchedLaw):
                     hint="plan on a belief, or use an agent that learns from observations",
                 )
         return lookup
-
-
-def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
-    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""
-    variants = cls.__dict__.get("_variants")
-    if variants is None:
-        variants = cls._variants = {}  # type: ignore[attr-defined]
-    key = repr(sorted(attributes.items()))
-    if key not in variants:
-        variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
-    made: type[World] = variants[key]
-    return made
 
 
 def _plain(row: Any) -> Any:

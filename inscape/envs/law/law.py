@@ -10,13 +10,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
 from inscape.envs.law.layout import Layout, coerced
 from inscape.errors import UsageError, closest
+
+LawClass = TypeVar("LawClass", bound="Law")
+
+
+class Cache(dict[Any, Any]):
+    """What was worked out and can be again: copies and pickles of its owner begin with an empty one."""
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[()]]:
+        return Cache, ()
 
 
 class NoParams(NamedTuple):
@@ -69,16 +78,18 @@ class Law:
     settings: dict[str, Any]
     params: Any
     purpose: Any
-    _shared: dict[str, Any]  # what depends on the dynamics alone, shared by every purpose
+    _shared: Cache  # what depends on the dynamics alone, shared by every purpose
+    _variants: ClassVar[Cache]  # subclasses of this class by what they change, see `variant_of`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.continuous = bool(cls.action_low)
+        cls._variants = Cache()
 
     # ------------------------------------------------------------------------------------ what a subclass may define
 
     @classmethod
-    def sized(cls, **settings: Any) -> dict[str, Any]:
+    def sized(cls, *args: Any, **settings: Any) -> dict[str, Any]:
         """Returns the class attributes that follow from the settings, such as
         `{"players": 5, "lengths": {"x": 5, "y": 5}}`: how long the fields annotated `tuple[float, ...]` are. The
         world made is then of a class of its own, compiled for these sizes.
@@ -90,7 +101,8 @@ class Law:
         """Returns whether the state ends the task (law function); by default the task never ends by itself."""
         return False
 
-    def setup(self, **settings: Any) -> tuple[Any, Any]:
+    # *args and **settings: the one signature that a type checker lets subclasses replace by any other
+    def setup(self, *args: Any, **settings: Any) -> tuple[Any, Any]:
         """Returns `(params, purpose)` for the given settings; by default their fields, checked for type."""
         made = []
         for cls in (self.Params, self.Purpose):
@@ -151,7 +163,8 @@ class Law:
     def setting_parameters(cls) -> dict[str, inspect.Parameter]:
         """Returns the settings this world takes, by name, with default and annotation."""
         parameters = list(inspect.signature(cls.setup).parameters.values())[1:]
-        named = {p.name: p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+        variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+        named = {p.name: p for p in parameters if p.kind not in variadic}
         if named or not parameters:
             return named
         found = {}
@@ -185,12 +198,27 @@ class Law:
         return cls.law_function("observation_entry") is not None
 
     @classmethod
+    def for_observations_of(cls, size: int | None) -> type[Self]:
+        """Returns the class that is compiled for instances whose observations have `size` numbers (None: one number).
+
+        Kernels are written for this size, and what a world observes may follow from its parameters: instances of one
+        class that observe differently have kernels of their own.
+        """
+        return variant_of(cls, {"_observation_size": size})
+
+    @classmethod
     def observation_size(cls) -> int | None:
-        """Returns how many numbers an observation has; None when it is a single number."""
+        """Returns how many numbers an observation has; None when it is a single number.
+
+        Raises:
+            UsageError: it is not a class to compile: `for_observations_of` makes one of it.
+        """
         size: int | Literal["unknown"] | None = cls.__dict__.get("_observation_size", "unknown")
         if size == "unknown":
             raise UsageError(
-                f"{cls.__name__} was compiled before an instance was made", hint=f"make one: {cls.__name__}()"
+                f"how many numbers {cls.__name__} observes is a matter of its instances",
+                expected="the class to compile, of an instance",
+                hint=f"{cls.__name__}().compiled_law",
             )
         return size
 
@@ -223,7 +251,7 @@ class Law:
         other = object.__new__(type(self))
         other.settings, other.params, other.purpose = self.settings, params, self.purpose
         other.title = self.title
-        other._shared = {}
+        other._shared = Cache()
         return other
 
     @cached_property
@@ -280,3 +308,13 @@ class Law:
         if self.continuous:
             return gym.spaces.Box(np.array(self.action_low, np.float32), np.array(self.action_high, np.float32))
         return gym.spaces.Discrete(self.num_actions)
+
+
+def variant_of(cls: type[LawClass], attributes: dict[str, Any]) -> type[LawClass]:
+    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""
+    variants = cls.__dict__["_variants"]
+    key = repr(sorted(attributes.items()))
+    if key not in variants:
+        variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
+    made: type[LawClass] = variants[key]
+    return made

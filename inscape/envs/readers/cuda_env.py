@@ -110,7 +110,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.device = _device(device, self._simulated)
         self.dtype = dtype
         packed = world.packed
-        self._kernels = cuda_compile.kernel(type(world), CUDA_STEPPING, arithmetic)
+        self._kernels = cuda_compile.kernel(world.compiled_law, CUDA_STEPPING, arithmetic)
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         self._launches: dict[tuple[str, int], Any] = {}
