@@ -54,7 +54,7 @@ class World(BatchedLaw):
 
     def __new__(cls, **settings: Any) -> Self:
         sized = cls.sized(**settings)
-        return object.__new__(variant_of(cls, sized) if sized else cls)
+        return object.__new__(variant_of(cls, sized, settings) if sized else cls)
 
     def __init__(self, **settings: Any) -> None:
         require_well_formed(type(self))
@@ -69,6 +69,15 @@ class World(BatchedLaw):
         self.settings: dict[str, Any] = {name: p.default for name, p in known.items()} | settings
         self.params, self.purpose = self.setup(**self.settings)
         self._shared = Cache()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies what the world is made of; what was worked out from it is worked out again."""
+        cls = type(self)
+        on_demand = {
+            n for base in cls.__mro__ for n, member in vars(base).items() if isinstance(member, cached_property)
+        }
+        state = {name: value for name, value in vars(self).items() if name not in on_demand}
+        return _without_state, vars(cls).get("_sized_from", (cls, None)), state
 
     def env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
@@ -230,6 +239,11 @@ class World(BatchedLaw):
                     hint="plan on a belief, or use an agent that learns from observations",
                 )
         return lookup
+
+
+def _without_state(cls: type[World], sized_by: dict[str, Any] | None) -> World:
+    """Returns an instance of a class, or of its variant for these settings, to be given its state."""
+    return object.__new__(cls) if sized_by is None else cls.__new__(cls, **sized_by)
 
 
 def _plain(row: Any) -> Any:

@@ -7,6 +7,7 @@ and compiled by numba-cuda from the same source. See `docs/architecture.md` for 
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
@@ -310,11 +311,19 @@ class Law:
         return gym.spaces.Discrete(self.num_actions)
 
 
-def variant_of(cls: type[LawClass], attributes: dict[str, Any]) -> type[LawClass]:
-    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""
+def variant_of(
+    cls: type[LawClass], attributes: dict[str, Any], sized_by: dict[str, Any] | None = None
+) -> type[LawClass]:
+    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes.
+
+    `sized_by`: the settings that they follow from, by which another process makes the same class.
+    """
     variants = cls.__dict__["_variants"]
     key = repr(sorted(attributes.items()))
     if key not in variants:
-        variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
+        origin = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_sized_from": (cls, sized_by)}
+        made_class = variants[key] = type(cls.__name__, (cls,), {**origin, **attributes})
+        if cls in copyreg.dispatch_table:  # pickled in a way of its own, see `inscape.envs.loading`
+            copyreg.pickle(made_class, copyreg.dispatch_table[cls])
     made: type[LawClass] = variants[key]
     return made
