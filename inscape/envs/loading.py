@@ -75,7 +75,7 @@ def load_file(path: str, what: str) -> ModuleType:
         raise UsageError(f"{at} failed to import: {type(error).__name__}: {told}", hint=f"python {path}") from error
     for member in vars(module).values():
         if isinstance(member, type) and member.__module__ == name:
-            copyreg.pickle(member, _reduced_with_its_file)  # type: ignore[arg-type]
+            copyreg.pickle(member, _reduced_with_its_file)
     return module
 
 

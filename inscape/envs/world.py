@@ -12,6 +12,7 @@ from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
 from inscape.errors import PartialObservationError, UsageError, closest
+from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
     from inscape.envs.readers.cuda_env import CudaVectorEnv
@@ -73,11 +74,7 @@ class World(BatchedLaw):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies what the world is made of; what was worked out from it is worked out again."""
         cls = type(self)
-        on_demand = {
-            n for base in cls.__mro__ for n, member in vars(base).items() if isinstance(member, cached_property)
-        }
-        state = {name: value for name, value in vars(self).items() if name not in on_demand}
-        return _without_state, vars(cls).get("_sized_from", (cls, None)), state
+        return _without_state, vars(cls).get("_sized_from", (cls, None)), without_cached_properties(self)
 
     def env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"

@@ -18,6 +18,7 @@ import numpy as np
 
 from inscape.envs.law.layout import Layout, coerced
 from inscape.errors import UsageError, closest
+from inscape.on_demand import without_cached_properties
 
 LawClass = TypeVar("LawClass", bound="Law")
 
@@ -72,10 +73,10 @@ class Law:
     simultaneous: ClassVar[bool] = False
     player_names: ClassVar[tuple[str, ...]] = ()
     lengths: ClassVar[Mapping[str, int]] = {}
-    max_episode_steps: ClassVar[int | None] = None
     gamma: ClassVar[float] = 0.99
     continuous: ClassVar[bool] = False
     title: str = ""
+    max_episode_steps: int | None = None  # of the class, or as it is registered
     settings: dict[str, Any]
     params: Any
     purpose: Any
@@ -241,18 +242,15 @@ class Law:
             if purpose not in named:
                 raise UsageError(f"{self.name} has no purpose named {purpose!r}", hint=closest(purpose, named))
             purpose = named[purpose]
-        other = object.__new__(type(self))
-        other.settings, other.params, other.purpose = self.settings, self.params, purpose
-        other.title = self.title
-        other._shared = self._shared
-        return other
+        return self._with(purpose=purpose)
 
     def with_params(self, params: Any) -> Self:
         """Returns a world with other dynamics and the same purpose: a belief that may be false."""
+        return self._with(params=params, _shared=Cache())
+
+    def _with(self, **changed: Any) -> Self:
         other = object.__new__(type(self))
-        other.settings, other.params, other.purpose = self.settings, params, self.purpose
-        other.title = self.title
-        other._shared = Cache()
+        vars(other).update(without_cached_properties(self) | changed)
         return other
 
     @cached_property
