@@ -132,7 +132,7 @@ def test_what_the_guide_trains_can_be_trained(line: str, monkeypatch: pytest.Mon
     monkeypatch.chdir(EXAMPLES.parent)
     words = shlex.split(line)
     if "--help" not in words:
-        groups = arguments.settings_groups(TrainArguments, words[0], words[1])
+        groups = arguments.settings_groups(TrainArguments, words[0], resolve_task(words[1]))
         arguments.parse("train", TrainArguments, words, groups)
 
 

@@ -6,9 +6,10 @@ without it simply lacks the method: nothing here raises `NotImplementedError` la
 
 from __future__ import annotations
 
+import copyreg
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard
 
 from numpy.typing import NDArray
 
@@ -43,6 +44,20 @@ class Agent(ABC):
     """
 
     name: str = "agent"
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]  # the constructor's arguments
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        agent = super().__new__(cls)
+        agent._made_with = args, kwargs
+        return agent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies. An agent whose state can be stored is made again and given it: compiled code, and arrays
+        that are views of others, are not copied. Any other is copied attribute by attribute."""
+        made_with, name = self._made_with, self.name
+        if can_resume(self) and type(self).__getstate__ is object.__getstate__:
+            return _made_again, (type(self), *made_with, name, self.state_dict())
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
 
     @abstractmethod
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
@@ -55,6 +70,15 @@ class Agent(ABC):
         Returns:
             `[B]` int64 for `Discrete`, `[B, D]` int64 for `MultiDiscrete`, `[B, ...]` float for `Box` action spaces.
         """
+
+
+def _made_again(
+    cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any], name: str, state: State
+) -> ResumableAgent:
+    agent: ResumableAgent = cls(*arguments, **named)
+    agent.load_state_dict(state)
+    agent.name = name
+    return agent
 
 
 class LearningAgent(Protocol):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import importlib
 import importlib.util
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inscape.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 def load_class(entry: str, what: str) -> Any:
@@ -56,8 +55,7 @@ def load_file(path: str, what: str) -> ModuleType:
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"no file {path!r} for the {what}", expected="a path such as examples/elevator.py:Elevator")
-    digest = hashlib.sha256(str(file.resolve()).encode() + file.read_bytes()).hexdigest()[:12]
-    name = f"inscape_file_{file.stem}_{digest}"
+    name = _module_name(file)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -75,7 +73,59 @@ def load_file(path: str, what: str) -> ModuleType:
         at = f"{path}:{line}" if (line := line_of(error, file)) else path
         told = error.msg if isinstance(error, SyntaxError) and error.msg else error
         raise UsageError(f"{at} failed to import: {type(error).__name__}: {told}", hint=f"python {path}") from error
+    for member in vars(module).values():
+        if isinstance(member, type) and member.__module__ == name:
+            copyreg.pickle(member, _reduced_with_its_file)
     return module
+
+
+def _module_name(file: Path) -> str:
+    digest = hashlib.sha256(str(file.resolve()).encode() + file.read_bytes()).hexdigest()[:12]
+    return f"inscape_file_{file.stem}_{digest}"
+
+
+# ---------------------------------------------------------------------------------------------- pickles
+
+
+@dataclass(frozen=True)
+class _FileOf:
+    """The file a class was loaded from. As a pickle is read, it becomes the module, loaded from there if need be."""
+
+    path: str
+    name: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded_as_pickled, (self.path, self.name)
+
+
+def _reduced_with_its_file(value: Any) -> tuple[Any, ...]:
+    """Returns how `pickle` and `copy` make an instance of a class from a file again: first comes the file, so that the
+    class is found in a process that has not loaded it."""
+    module = sys.modules[type(value).__module__]
+    function, arguments, *rest = value.__reduce_ex__(4)
+    return (_called, (_FileOf(str(module.__file__), module.__name__), function, arguments), *rest)
+
+
+def _called(module: Any, function: Any, arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
+
+
+def _loaded_as_pickled(path: str, name: str) -> ModuleType:
+    """Returns the module that an object was pickled with.
+
+    Raises:
+        UsageError: the file is gone, or was edited since.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    file = Path(path)
+    if file.is_file() and _module_name(file) != name:
+        raise UsageError(
+            f"{path} was edited since an object of a class in it was pickled",
+            expected="the file as it was",
+            hint="make the object, and its pickle, again",
+        )
+    return load_file(path, "pickled object")
 
 
 def line_of(error: BaseException, file: str | Path) -> int | None:

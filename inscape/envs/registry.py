@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -118,14 +119,23 @@ def make_world(name: str, **settings: Any) -> World:
     Raises:
         UsageError: no such world, no such setting, or a value the world refuses.
     """
-    spec = find_spec(name)
-    if spec is None:
+    spec = load_spec(name)
+    if not isinstance(spec, WorldSpec):
         raise UsageError(f"no world named {name!r}", hint=closest(name, [s.name for s in world_specs()]))
+    return world_of(spec, settings)
+
+
+def world_of(spec: WorldSpec, settings: Mapping[str, Any]) -> World:
+    """Returns the world that is registered, or lies in a file, with these settings over the registered ones.
+
+    Raises:
+        UsageError: no such setting, or a value the world refuses.
+    """
     cls = load_class(spec.entry, "world")
     world: World = cls(**{**spec.settings, **settings})
     world.title = spec.name
     if spec.max_episode_steps is not None:
-        world.__dict__["max_episode_steps"] = spec.max_episode_steps
+        world.max_episode_steps = spec.max_episode_steps
     return world
 
 
@@ -153,13 +163,19 @@ def gymnasium_spec(name: str, what: str = "world") -> gym.envs.registration.EnvS
     return gym.registry.get(bare)
 
 
-def find_spec(name: str) -> WorldSpec | None:
-    """Returns the world a name stands for: `CartPole`, `inscape/CartPole-v0`, `file.py:Class`; None if not ours."""
+def load_spec(name: str) -> WorldSpec | gym.envs.registration.EnvSpec | None:
+    """Returns what a name stands for: a built-in world or one in a file (`CartPole`, `inscape/CartPole-v0`,
+    `file.py:Class`), or a Gymnasium environment; None if neither knows it. A file or module in the name is imported.
+
+    Raises:
+        UsageError: the file or module is missing, does not import, or has no such world and registers no such id.
+    """
     if name.startswith((PETTINGZOO_PREFIX, PIXELS_PREFIX)):
         return None
     if ":" in name and not name.startswith("inscape:"):
-        if gymnasium_spec(name) is not None:
-            return None
+        registered = gymnasium_spec(name)
+        if registered is not None:
+            return registered
         cls = load_class(name, "world")
         from inscape.envs.world import World
 
@@ -179,11 +195,5 @@ def find_spec(name: str) -> WorldSpec | None:
     if match and match[1] in known and known[match[1]].version == int(match[2]):
         return known[match[1]]
     if name.startswith(("inscape/", "inscape:")):
-        raise UsageError(f"no world {name!r}", expected="one of ours", hint=closest(bare, known))
-    return None
-
-
-# ---------------------------------------------------------------------------------------------- plug-ins from files
-
-
-# ---------------------------------------------------------------------------------------------- tasks
+        raise UsageError(f"no world {name!r}", expected="a built-in one", hint=closest(bare, known))
+    return gym.registry.get(name)

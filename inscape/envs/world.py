@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
-from inscape.envs.law.digest import Reached
+from inscape.envs.law.law import Cache, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
 from inscape.errors import PartialObservationError, UsageError, closest
+from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
     from inscape.envs.readers.cuda_env import CudaVectorEnv
@@ -54,7 +55,7 @@ class World(BatchedLaw):
 
     def __new__(cls, **settings: Any) -> Self:
         sized = cls.sized(**settings)
-        return cast(Self, object.__new__(_variant(cls, sized) if sized else cls))
+        return object.__new__(variant_of(cls, sized, settings) if sized else cls)
 
     def __init__(self, **settings: Any) -> None:
         require_well_formed(type(self))
@@ -68,7 +69,12 @@ class World(BatchedLaw):
                 )
         self.settings: dict[str, Any] = {name: p.default for name, p in known.items()} | settings
         self.params, self.purpose = self.setup(**self.settings)
-        self._shared: dict[str, Any] = {}  # what depends on the dynamics alone, shared by every purpose
+        self._shared = Cache()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies what the world is made of; what was worked out from it is worked out again."""
+        cls = type(self)
+        return _without_state, vars(cls).get("_sized_from", (cls, None)), without_cached_properties(self)
 
     def env(
         self, render_mode: str | None = None, max_episode_steps: int | Literal["default"] | None = "default"
@@ -234,16 +240,9 @@ class World(BatchedLaw):
         return lookup
 
 
-def _variant(cls: type[World], attributes: dict[str, Any]) -> type[World]:
-    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes."""
-    variants = cls.__dict__.get("_variants")
-    if variants is None:
-        variants = cls._variants = {}  # type: ignore[attr-defined]
-    key = Reached([dict(sorted(attributes.items()))]).digest
-    if key not in variants:
-        variants[key] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__, **attributes})
-    made: type[World] = variants[key]
-    return made
+def _without_state(cls: type[World], sized_by: dict[str, Any] | None) -> World:
+    """Returns an instance of a class, or of its variant for these settings, to be given its state."""
+    return object.__new__(cls) if sized_by is None else cls.__new__(cls, **sized_by)
 
 
 def _plain(row: Any) -> Any:

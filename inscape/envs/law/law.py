@@ -7,18 +7,29 @@ and compiled by numba-cuda from the same source. See `docs/architecture.md` for 
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.law.digest import ABSENT, static_attribute
+from inscape.envs.law.digest import ABSENT, Reached, static_attribute
 from inscape.envs.law.layout import Layout, coerced
 from inscape.envs.law.states import States as States  # a part of what a law is
 from inscape.errors import UsageError, closest
+from inscape.on_demand import without_cached_properties
+
+LawClass = TypeVar("LawClass", bound="Law")
+
+
+class Cache(dict[Any, Any]):
+    """What was worked out and can be again: copies and pickles of its owner begin with an empty one."""
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[()]]:
+        return Cache, ()
 
 
 class NoParams(NamedTuple):
@@ -64,23 +75,25 @@ class Law:
     simultaneous: ClassVar[bool] = False
     player_names: ClassVar[tuple[str, ...]] = ()
     lengths: ClassVar[Mapping[str, int]] = {}
-    max_episode_steps: ClassVar[int | None] = None
     gamma: ClassVar[float] = 0.99
     continuous: ClassVar[bool] = False
     title: str = ""
+    max_episode_steps: int | None = None  # of the class, or as it is registered
     settings: dict[str, Any]
     params: Any
     purpose: Any
-    _shared: dict[str, Any]  # what depends on the dynamics alone, shared by every purpose
+    _shared: Cache  # what depends on the dynamics alone, shared by every purpose
+    _variants: ClassVar[Cache]  # subclasses of this class by what they change, see `variant_of`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.continuous = bool(cls.action_low)
+        cls._variants = Cache()
 
     # ------------------------------------------------------------------------------------ what a subclass may define
 
     @classmethod
-    def sized(cls, **settings: Any) -> dict[str, Any]:
+    def sized(cls, *args: Any, **settings: Any) -> dict[str, Any]:
         """Returns the class attributes that follow from the settings, such as
         `{"players": 5, "lengths": {"x": 5, "y": 5}}`: how long the fields annotated `tuple[float, ...]` are. The
         world made is then of a class of its own, compiled for these sizes.
@@ -92,7 +105,8 @@ class Law:
         """Returns whether the state ends the task (law function); by default the task never ends by itself."""
         return False
 
-    def setup(self, **settings: Any) -> tuple[Any, Any]:
+    # *args and **settings: the one signature that a type checker lets subclasses replace by any other
+    def setup(self, *args: Any, **settings: Any) -> tuple[Any, Any]:
         """Returns `(params, purpose)` for the given settings; by default their fields, checked for type."""
         made = []
         for cls in (self.Params, self.Purpose):
@@ -147,7 +161,8 @@ class Law:
     def setting_parameters(cls) -> dict[str, inspect.Parameter]:
         """Returns the settings this world takes, by name, with default and annotation."""
         parameters = list(inspect.signature(cls.setup).parameters.values())[1:]
-        named = {p.name: p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+        variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+        named = {p.name: p for p in parameters if p.kind not in variadic}
         if named or not parameters:
             return named
         found = {}
@@ -180,12 +195,27 @@ class Law:
         return callable(getattr(cls, "observation_entry", None))  # the quick way: asked at every reset
 
     @classmethod
+    def for_observations_of(cls, size: int | None) -> type[Self]:
+        """Returns the class that is compiled for instances whose observations have `size` numbers (None: one number).
+
+        Kernels are written for this size, and what a world observes may follow from its parameters: instances of one
+        class that observe differently have kernels of their own.
+        """
+        return variant_of(cls, {"_observation_size": size})
+
+    @classmethod
     def observation_size(cls) -> int | None:
-        """Returns how many numbers an observation has; None when it is a single number."""
+        """Returns how many numbers an observation has; None when it is a single number.
+
+        Raises:
+            UsageError: it is not a class to compile: `for_observations_of` makes one of it.
+        """
         size: int | Literal["unknown"] | None = cls.__dict__.get("_observation_size", "unknown")
         if size == "unknown":
             raise UsageError(
-                f"{cls.__name__} was compiled before an instance was made", hint=f"make one: {cls.__name__}()"
+                f"how many numbers {cls.__name__} observes is a matter of its instances",
+                expected="the class to compile, of an instance",
+                hint=f"{cls.__name__}().compiled_law",
             )
         return size
 
@@ -207,18 +237,15 @@ class Law:
             if purpose not in named:
                 raise UsageError(f"{self.name} has no purpose named {purpose!r}", hint=closest(purpose, named))
             purpose = named[purpose]
-        other = object.__new__(type(self))
-        other.settings, other.params, other.purpose = self.settings, self.params, purpose
-        other.title = self.title
-        other._shared = self._shared
-        return other
+        return self._with(purpose=purpose)
 
     def with_params(self, params: Any) -> Self:
         """Returns a world with other dynamics and the same purpose: a belief that may be false."""
+        return self._with(params=params, _shared=Cache())
+
+    def _with(self, **changed: Any) -> Self:
         other = object.__new__(type(self))
-        other.settings, other.params, other.purpose = self.settings, params, self.purpose
-        other.title = self.title
-        other._shared = {}
+        vars(other).update(without_cached_properties(self) | changed)
         return other
 
     @cached_property
@@ -287,3 +314,21 @@ def _layouts(
         Layout.of(params, tables=True, owner=owner, lengths=sizes),
         Layout.of(purpose, tables=True, owner=owner, lengths=sizes),
     )
+
+
+def variant_of(
+    cls: type[LawClass], attributes: dict[str, Any], sized_by: dict[str, Any] | None = None
+) -> type[LawClass]:
+    """Returns the subclass of `cls` with these attributes, always the same one for the same attributes.
+
+    `sized_by`: the settings that they follow from, by which another process makes the same class.
+    """
+    variants = cls.__dict__["_variants"]
+    key = Reached([dict(sorted(attributes.items()))]).digest
+    if key not in variants:
+        origin = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_sized_from": (cls, sized_by)}
+        made_class = variants[key] = type(cls.__name__, (cls,), {**origin, **attributes})
+        if cls in copyreg.dispatch_table:  # pickled in a way of its own, see `inscape.envs.loading`
+            copyreg.pickle(made_class, copyreg.dispatch_table[cls])
+    made: type[LawClass] = variants[key]
+    return made

@@ -38,7 +38,6 @@ class BatchedLaw(Law):
     def packed(self) -> tuple[Any, ...]:
         """The packed world `P` every kernel takes first: parameters, purpose, counts."""
         _, params, purpose = self.layouts()
-        self._register_observation()
         made: list[Any] = []
         for layout, value in ((params, self.params), (purpose, self.purpose)):
             floats, ints = layout.pack([value])
@@ -48,17 +47,11 @@ class BatchedLaw(Law):
         made += [*params.tables(self.params), *purpose.tables(self.purpose)]
         return tuple(made)
 
-    def _register_observation(self) -> None:
-        """Notes on the class how many numbers an observation has: part of what is compiled."""
+    @cached_property
+    def compiled_law(self) -> type[Law]:
+        """The class that is compiled for this world: its own, for observations of the size that these have."""
         shape = self.observation_space.shape
-        size = None if not shape else int(np.prod(shape))
-        known = type(self).__dict__.get("_observation_size", "unknown")
-        if known != "unknown" and known != size:
-            raise UsageError(
-                f"{self.name} observes {size} numbers with these settings and {known} with earlier ones",
-                hint="make the number of observed values a constant of the class",
-            )
-        type(self)._observation_size = size  # type: ignore[attr-defined]
+        return type(self).for_observations_of(int(np.prod(shape)) if shape else None)
 
     def kernel(
         self,
@@ -71,8 +64,7 @@ class BatchedLaw(Law):
 
         `constants` replaces the values of module constants of the template.
         """
-        _ = self.packed
-        return compiler.kernel(type(self), template, compiled, arithmetic, constants)
+        return compiler.kernel(self.compiled_law, template, compiled, arithmetic, constants)
 
     def pack(self, states: Iterable[Any]) -> States:
         """Returns `[B]` named-tuple states, packed."""
@@ -158,8 +150,7 @@ class BatchedLaw(Law):
 
     def law_digest(self) -> str:
         """Returns a digest of the law as it is now: its functions, and everything they reach."""
-        _ = self.packed
-        return compiler.fingerprint(type(self))
+        return compiler.fingerprint(self.compiled_law)
 
     def require_enumerable(self, reader: str) -> None:
         """Raises MissingLawError unless the transition law can be enumerated."""

@@ -97,6 +97,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                 f"dtype {dtype} with arithmetic {arithmetic!r}", expected='torch.float64; torch.float32 with "fast"'
             )
         self.world = world
+        self._made_with = num_envs, autoreset, max_episode_steps, arithmetic, device, dtype
         self.num_envs = int(num_envs)
         self.max_episode_steps = max_episode_steps
         self._mode, mode = MODES[autoreset]
@@ -110,7 +111,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.device = _device(device, self._simulated)
         self.dtype = dtype
         packed = world.packed
-        self._kernels = cuda_compile.kernel(type(world), CUDA_STEPPING, arithmetic)
+        self._kernels = cuda_compile.kernel(world.compiled_law, CUDA_STEPPING, arithmetic)
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         self._launches: dict[tuple[str, int], Any] = {}
@@ -136,6 +137,18 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._turn = 0
         self._outputs = self.step_tensors(), self.step_tensors()
         self._keyed = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what the copies were made with, their state, and the random state of the spaces."""
+        spaces = ("observation_space", "action_space", "single_observation_space", "single_action_space")
+        kept = {name: value for name, value in vars(self).items() if name in (*spaces, "world", "_made_with", "spec")}
+        return {**kept, "copies": self.state_dict(), "fault": int(self._fault.item())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CudaVectorEnv.__init__(self, state["world"], *state["_made_with"])
+        self.load_state_dict(state.pop("copies"))
+        self._fault.fill_(state.pop("fault"))
+        vars(self).update(state)
 
     # ------------------------------------------------------------------------------------ memory
 

@@ -132,6 +132,17 @@ class WorldEnv(gym.Env[Any, Any]):
         )
         self._window: Window | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns all but compiled code and the window."""
+        left_out = ("_packed", "_reset", "_step", "_window")
+        return {name: value for name, value in vars(self).items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        WorldEnv.__init__(self, state["world"], state["render_mode"], state["max_episode_steps"])
+        vars(self).update(state)
+        if isinstance(self.action_space, LegalDiscrete):
+            self.action_space._legal = self._mask[0]  # a view: what is legal is what the mask says
+
     @property
     def states(self) -> States:
         """The current state, packed, a batch of one."""

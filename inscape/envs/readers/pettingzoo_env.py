@@ -86,6 +86,16 @@ class _Table:
             name: gym.spaces.Discrete(world.num_actions) for name in self.names
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns all but compiled code and the window."""
+        left_out = ("packed", "begin", "observe_all", "step", "mask_of", "window")
+        return {name: value for name, value in vars(self).items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _Table.__init__(self, state["world"], state["render_mode"], state["limit"] or None)
+        vars(self).update(state)
+        self.mask_of = list(self.masks)
+
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Starts an episode; returns who moves."""
         if seed is not None or not self.keyed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from inscape.envs.compile.threads import block_count, is_forked
 from inscape.envs.law import streams
 from inscape.errors import UsageError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from inscape.envs.readers.batched import BatchedLaw
 
 PLAY = "inscape.envs.kernels.play"
+PARALLEL_FROM = 1024
+"""From so many copies on more than one thread pays."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +53,24 @@ def random_play(
     if num_envs < 1 or steps < 1:
         raise UsageError(f"num_envs = {num_envs}, steps = {steps}", expected="at least 1 of each")
     world.require_probabilities()
-    if threads is None:
-        import numba
-
-        threads = numba.get_num_threads() if num_envs >= 1024 else 1
+    blocks = block_count(threads, num_envs, PARALLEL_FROM)
     layout = world.layouts()[0]
     floats = np.zeros((layout.num_floats, num_envs))
     ints = np.zeros((layout.num_ints + 3, num_envs), np.int64)
     ints[-3] = streams.stream_keys(seed, num_envs)
     gained = np.zeros(num_envs if world.players == 1 else (world.players, num_envs))
-    returns = np.zeros((threads, world.players))
+    returns = np.zeros((blocks, world.players))
     kernels = world.kernel(PLAY, arithmetic=arithmetic)
     kernels.start(world.packed, floats, ints)
-    play = kernels.play_parallel if threads > 1 else kernels.play
-    episodes = play(
-        world.packed, floats, ints, gained, returns, np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps,
-        threads,
-    )  # fmt: skip
+    state = world.packed, floats, ints, gained
+    rest = np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps
+    if blocks > 1 and is_forked():  # one block after another, each with its own sum: the bits of a parallel run
+        size = -(-num_envs // blocks)
+        ranges = [(b * size, min(num_envs, (b + 1) * size)) for b in range(blocks)]
+        episodes = sum(kernels.play_range(*state, returns[b], *rest, *ranges[b]) for b in range(blocks))
+    else:
+        play = kernels.play_parallel if blocks > 1 else kernels.play
+        episodes = play(*state, returns, *rest, blocks)
     with np.errstate(invalid="ignore"):
         mean = returns.sum(0) / np.float64(episodes)
     return RandomPlay(num_envs * steps, int(episodes), mean, num_envs * steps / episodes if episodes else float("inf"))

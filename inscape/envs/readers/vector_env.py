@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.kernel_cache import entry_point
+from inscape.envs.compile.threads import block_count, is_forked, one_thread_after_fork
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.envs.readers.gym_env import STEPPING, initial_of
@@ -101,6 +102,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
             raise UsageError(f"num_envs = {num_envs!r}", expected="an integer of at least 1")
         self.world = world
+        self._made_with = num_envs, autoreset, max_episode_steps, threads, arithmetic
         self.num_envs = int(num_envs)
         self.max_episode_steps = max_episode_steps
         self._mode, mode = MODES[autoreset]
@@ -125,11 +127,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
-        if threads is None:
-            import numba
-
-            threads = numba.get_num_threads() if self.num_envs >= PARALLEL_FROM else 1
-        self.threads = threads
+        threads = self.threads = block_count(threads, self.num_envs, PARALLEL_FROM)
+        parallel = threads > 1 and not is_forked()
         self._limit = max_episode_steps or 0
         self._wide = world.is_wide()
         players = () if world.players == 1 else (world.players,)
@@ -142,10 +141,32 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
         self._step = entry_point(
-            self._kernels.step_parallel if threads > 1 else self._kernels.step,
+            self._kernels.step_parallel if parallel else self._kernels.step,
             self._packed, self._floats, self._ints, np.zeros(self._actions_shape, self._actions_dtype), obs,
             self._rewards_out.take(), flags, flags, obs, self._no_mask, self._no_movers, self._work, 0, 0, 1,
         )  # fmt: skip
+        if parallel:
+            one_thread_after_fork(self)
+
+    def use_one_thread(self) -> None:
+        """Steps without other threads from now on: the same copies, with the same results."""
+        self._step = self._step_on_one_thread
+
+    def _step_on_one_thread(self, *arguments: Any) -> Any:
+        self._step = entry_point(self._kernels.step, *arguments)  # compiled at the first step, if at all
+        return self._step(*arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns all but compiled code and working memory."""
+        left_out = (
+            "_packed", "_kernels", "_step", "_work", "_rewards_out", "_obs_out", "_mask_out", "_no_mask", "_no_movers",
+            "threads",
+        )  # fmt: skip
+        return {name: value for name, value in vars(self).items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        WorldVectorEnv.__init__(self, state["world"], *state["_made_with"])
+        vars(self).update(state)
 
     @property
     def states(self) -> States:

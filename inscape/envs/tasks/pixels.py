@@ -65,6 +65,15 @@ class Pictures:
         self._most = max(1, KEPT_BYTES // (size * size))
         self._clear()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is drawn, without what was: that is drawn again."""
+        return {"world": self.world, "size": self.size, "_most": self._most}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._view = getattr(type(self.world), "draw_view", None)
+        self._clear()
+
     def _clear(self) -> None:
         self._kept = np.zeros((0, self.size, self.size), np.uint8)
         self._hashes, self._order = np.zeros(0, np.uint64), np.zeros(0, np.int64)  # sorted, and which picture

@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
+from inscape.envs.catalogue import WorldSpec
 from inscape.envs.loading import load_class
-from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, find_spec, gymnasium_spec, make_world, world_specs
+from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError, closest
-
-if TYPE_CHECKING:
-    pass
 
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
@@ -28,8 +26,8 @@ def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
             **{key: (int, DEFAULTS[key], docs[key]) for key in docs},
             **world_settings(name.removeprefix(PIXELS_PREFIX)),
         }
-    spec = find_spec(name)
-    if spec is None:
+    spec = load_spec(name)
+    if not isinstance(spec, WorldSpec):
         return {}
     cls = load_class(spec.entry, "world")
     docs = _argument_docs(inspect.getdoc(cls) or "")
@@ -68,9 +66,9 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
 
         own = {key: given.pop(key) for key in DEFAULTS if key in given}
         return pixel_task(resolve_task(name.removeprefix(PIXELS_PREFIX), given), own)
-    spec = find_spec(name)
-    if spec is not None:
-        world = make_world(name, **given)
+    spec = load_spec(name)
+    if isinstance(spec, WorldSpec):
+        world = world_of(spec, given)
         full = name if ":" in name else spec.name
         return Task(full, world, given, world.max_episode_steps)
     if name.startswith(PETTINGZOO_PREFIX):
@@ -79,16 +77,15 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
         theirs = PettingZooTask(name, None, given, None)
         _ = theirs.observation_space  # a missing package or a wrong setting is reported here
         return theirs
-    registered = gymnasium_spec(name)
-    if registered is None:
+    if spec is None:
         ours = [s.name for s in world_specs()]
         raise UsageError(
             f"no world named {name!r}",
             expected="one of our worlds, a Gymnasium id, or file.py:Class",
             hint=closest(name, [*ours, *gym.registry]) + "; inscape list worlds",
         )
-    task = Task(name, None, given, registered.max_episode_steps)
-    task.env().close()  # a missing package or a wrong setting is reported here
+    task = Task(name, None, given, spec.max_episode_steps)
+    _ = task.observation_space  # a missing package or a wrong setting is reported here
     return task
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from inscape.envs.registry import gymnasium_spec
 from inscape.errors import UsageError
+from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
@@ -85,6 +86,10 @@ class Task:
     world: World | None
     settings: dict[str, Any]
     max_episode_steps: int | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what the task is; spaces, pictures and environment classes are looked up again."""
+        return without_cached_properties(self)
 
     @cached_property
     def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
@@ -53,7 +54,7 @@ def train_line(run: Run) -> str:
 
 def _settings_words(s: RunSettings) -> list[str]:
     """Returns the options of an agent's and of a world's settings that differ from what they are by default."""
-    groups = args.settings_groups(TrainArguments, s.agent, str(s.task["name"]))
+    groups = args.settings_groups(TrainArguments, s.agent, resolve_task(str(s.task["name"])))
     words: list[str] = []
     if "settings" in groups:
         default = groups["settings"][1]
@@ -79,7 +80,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 def _read_back(words: Sequence[str], s: RunSettings) -> bool:
     """Returns whether `inscape train` understands these words as the settings of the run."""
-    groups = args.settings_groups(TrainArguments, s.agent, str(s.task["name"]))
+    groups = args.settings_groups(TrainArguments, s.agent, resolve_task(str(s.task["name"])))
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             given = args.parse("train", TrainArguments, words, groups)

@@ -25,7 +25,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments.renamed_options import current_words
 
 if TYPE_CHECKING:
-    from inscape.experiments.runs.run import RunSettings
+    from inscape.envs.tasks.task import Task
 
 
 _WORDS = ConstructorRegistry()
@@ -121,16 +121,29 @@ def leading_names(argv: Sequence[str], count: int, usage: str) -> list[str]:
 
 
 def settings_groups(
-    kind: type, agent: str, world: str, before: RunSettings | None = None
+    kind: type, agent: str, task: Task, before: Mapping[str, Any] | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Returns the settings of AGENT and WORLD as groups of options; their defaults are those of `before`, if given."""
+    """Returns the settings of an agent and of a task as groups of options.
+
+    Their defaults are the task's, and over the agent's own those in `before`.
+    """
+    return {
+        **agent_settings_group(agent, task, kind, before),
+        **world_settings_group(task.name, task.settings),
+    }
+
+
+def task_given(arguments: Any, default: Task | None) -> Task:
+    """Returns the task a line means: `default`, that its options were read for, unless they change its settings."""
     from inscape.envs.tasks.resolve import resolve_task
 
-    of_agent, of_world = ({}, {}) if before is None else (before.agent_settings, before.task["settings"])
-    return {
-        **agent_settings_group(agent, resolve_task(world, of_world), kind, of_agent),
-        **world_settings_group(world, of_world),
-    }
+    if default is None:
+        return resolve_task(arguments.task, changed_world_settings(arguments))
+    settings = changed_world_settings(arguments, default.settings)
+    unchanged = settings.keys() == default.settings.keys() and all(
+        settings[name] is value for name, value in default.settings.items()
+    )
+    return default if unchanged else resolve_task(arguments.task, settings)
 
 
 def agent_settings_group(
@@ -193,11 +206,12 @@ def _world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
     import gymnasium
 
     from inscape.envs import registry
+    from inscape.envs.catalogue import WorldSpec
     from inscape.envs.tasks.resolve import world_settings
 
-    if registry.find_spec(name) is not None or name.startswith(registry.PIXELS_PREFIX):
+    spec = registry.load_spec(name)
+    if isinstance(spec, WorldSpec) or name.startswith(registry.PIXELS_PREFIX):
         return world_settings(name)
-    spec = registry.gymnasium_spec(name)
     if spec is None or spec.entry_point is None:
         return {}
     entry: Any = spec.entry_point

@@ -70,8 +70,6 @@ def classify(target: str) -> str:
 
 def is_world(target: str) -> bool:
     """Returns whether a name is that of a world, a Gymnasium id, or `file.py:Class` of a world."""
-    import gymnasium
-
     from inscape.agents.registry import INDEPENDENT_PREFIX, SB3_PREFIX
     from inscape.envs import loading, registry
     from inscape.envs.world import World
@@ -85,4 +83,4 @@ def is_world(target: str) -> bool:
             return True
         found = loading.load_class(target, "world or agent")
         return isinstance(found, type) and issubclass(found, World)
-    return target in gymnasium.registry or registry.find_spec(target) is not None
+    return registry.load_spec(target) is not None

@@ -36,9 +36,12 @@ def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
         open_run(names[0])  # a path that is no agent can only be a run, and there is none
     if len(names) < 2:
         return args.parse(command, kind, argv)
-    groups = args.world_settings_group(names[1])
     if _is_agent(names[0]):
-        groups = args.settings_groups(kind, names[0], names[1])
+        from inscape.envs.tasks.resolve import resolve_task
+
+        groups = args.settings_groups(kind, names[0], resolve_task(names[1]))
+    else:
+        groups = args.world_settings_group(names[1])
     return args.parse(command, kind, argv, groups)
 
 
@@ -56,13 +59,16 @@ def _zip_is_no_agent(source: str) -> UsageError:
 
 def _players_of(world: str) -> int:
     """Returns how many act in a world; 1 where there is no such world, which others report."""
-    from inscape.envs.registry import PETTINGZOO_PREFIX, find_spec, make_world
+    from inscape.envs.catalogue import WorldSpec
+    from inscape.envs.registry import PETTINGZOO_PREFIX, load_spec, world_of
     from inscape.envs.tasks.resolve import resolve_task
 
     if world.startswith(PETTINGZOO_PREFIX):
         return resolve_task(world).players
-    spec = find_spec(world)
-    return 1 if spec is None else make_world(world).players if ":" in world else spec.players
+    spec = load_spec(world)
+    if not isinstance(spec, WorldSpec):
+        return 1
+    return world_of(spec, {}).players if ":" in world else spec.players
 
 
 def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:

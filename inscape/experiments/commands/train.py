@@ -27,20 +27,22 @@ def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
     from inscape.agents.learning.distributed import process_number
     from inscape.envs.registry import PIXELS_PREFIX
-    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.envs.tasks.resolve import resolve_task, task_from_json
     from inscape.experiments.runs.training import train
 
     words, resumed = _run_to_resume(argv)
+    default: Task | None
     if resumed is not None and (not words or words[0].startswith("-")):
-        given = _given_over(resumed.settings, words)
-        world = resumed.settings.task["settings"]
+        default = task_from_json(resumed.settings.task)
+        given = _given_over(resumed.settings, default, words)
     else:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
-        groups = args.settings_groups(TrainArguments, names[0], names[1]) if len(names) == 2 else None
-        given, world = args.parse("train", TrainArguments, words, groups), {}
+        default = resolve_task(names[1]) if len(names) == 2 else None
+        groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
+        given = args.parse("train", TrainArguments, words, groups)
     from inscape.agents.registry import SB3_PREFIX, default_steps
 
-    task = resolve_task(given.task, args.changed_world_settings(given, world))
+    task = args.task_given(given, default)
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))
@@ -84,12 +86,12 @@ def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:
     return [*words, "--out", str(run.path)], run
 
 
-def _given_over(before: RunSettings, words: Sequence[str]) -> Any:
-    """Returns the arguments of `train` where those that are not given are a run's."""
+def _given_over(before: RunSettings, task: Task, words: Sequence[str]) -> Any:
+    """Returns the arguments of `train` where those that are not given are those of a run in `task`."""
     names = {"agent": before.agent, "task": str(before.task["name"])}
     others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
     defaults = {**names, **{name: getattr(before, name) for name in others}}
-    groups = args.settings_groups(TrainArguments, names["agent"], names["task"], before)
+    groups = args.settings_groups(TrainArguments, names["agent"], task, before.agent_settings)
     return args.parse("train", TrainArguments, [*names.values(), *words], groups, defaults)
 
 

@@ -41,7 +41,7 @@ class TableWorld(World):
     State = TableState
     Params = TableParams
 
-    def setup(self, model: TabularModel | None = None) -> tuple[Any, Any]:  # type: ignore[override]
+    def setup(self, model: TabularModel | None = None) -> tuple[Any, Any]:
         assert model is not None
         tables = (model.next_state, model.probability, _merged_rewards(model), model.continuation)
         flags = model.legal, model.initial, model.terminal

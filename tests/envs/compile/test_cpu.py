@@ -59,14 +59,14 @@ def test_helpers_are_compiled_with_the_law():
 
 
 def test_the_fingerprint_sees_what_the_law_reaches(monkeypatch):
-    _ = Counter().packed  # with how many numbers an observation has
-    before = fingerprint(Counter)
-    assert fingerprint(Counter) == before
+    law = Counter().compiled_law
+    before = fingerprint(law)
+    assert fingerprint(law) == before
     monkeypatch.setitem(globals(), "STEP", 3)
-    changed = fingerprint(Counter)
+    changed = fingerprint(law)
     assert changed != before
     monkeypatch.setitem(globals(), "twice", lambda x: x + x + x)
-    assert fingerprint(Counter) not in (before, changed)
+    assert fingerprint(law) not in (before, changed)
 
 
 def write_world(path: Path, factor: int) -> None:
@@ -160,7 +160,7 @@ def test_a_law_that_does_not_compile_is_explained():
     ],
 )
 def test_half_written_worlds_are_refused(body, message):
-    kept = {k: v for k, v in body.items() if not k.startswith("__") and k != "_observation_size"}
+    kept = {k: v for k, v in body.items() if not k.startswith("__")}
     cls = type("Broken", (World,), {"State": Count} | kept)
     with pytest.raises(UsageError, match=message):
         cls().env()

@@ -80,7 +80,7 @@ class CliffWalking(World):
     max_branches = 3
     max_episode_steps = 1000
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, is_slippery: bool = False, step_reward: float = -1.0, fall_reward: float = -100.0
     ) -> tuple[CliffParams, CliffPurpose]:
         chances = (1 / 3, 1 / 3, 1 / 3) if flag("is_slippery", is_slippery) else (1.0, 0.0, 0.0)

@@ -154,7 +154,7 @@ class DoorKey(SeenRoom):
             }
         return limit
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         size: int = 8,
         max_steps: int | None = None,

@@ -88,7 +88,7 @@ class EmptyRoom(SeenRoom):
     def sized(cls, **settings: Any) -> dict[str, Any]:
         return pv.time_limit(4, settings)
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         size: int = 8,
         start: str = "corner",

@@ -109,7 +109,7 @@ class FourRooms(World):
     branches = 4
     max_episode_steps = 500
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         goal: str = "south",
         start: str = "random",

@@ -110,7 +110,7 @@ class GridWorld(World):
     max_branches = 3
     max_episode_steps = 100
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "rooms",
         moves: int = 4,

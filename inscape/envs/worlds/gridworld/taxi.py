@@ -100,7 +100,7 @@ class Taxi(World):
     max_branches = 9
     max_episode_steps = 200
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         is_rainy: bool = False,
         fickle_passenger: bool = False,

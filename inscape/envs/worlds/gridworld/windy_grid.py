@@ -87,7 +87,7 @@ class WindyGrid(World):
     max_branches = 3
     max_episode_steps = 1000
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, moves: int = 4, stochastic_wind: bool = False, step_reward: float = -1.0
     ) -> tuple[WindyParams, WindyPurpose]:
         if moves not in (4, 8, 9) or isinstance(moves, bool):

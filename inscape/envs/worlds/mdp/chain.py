@@ -61,7 +61,7 @@ class Chain(World):
     branches = 2
     max_episode_steps = 1000
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, n: int = 5, slip: float = 0.2, small_reward: float = 2.0, large_reward: float = 10.0
     ) -> tuple[ChainParams, ChainPurpose]:
         params = ChainParams(probability("slip", slip), whole("n", n, 2) - 1)

@@ -87,7 +87,7 @@ class Garnet(World):
     max_episode_steps = 100
     gamma = 0.95
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         states: int = 30,
         num_actions: int = 4,

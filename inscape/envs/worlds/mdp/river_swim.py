@@ -99,7 +99,7 @@ class RiverSwim(World):
     max_episode_steps = 100
     gamma = 0.95
 
-    def setup(self, n: int = 6, version: str = "osband2013") -> tuple[RiverParams, RiverPurpose]:  # type: ignore[override]
+    def setup(self, n: int = 6, version: str = "osband2013") -> tuple[RiverParams, RiverPurpose]:
         n = whole("n", n, 2)
         if version not in VERSIONS:
             raise UsageError(

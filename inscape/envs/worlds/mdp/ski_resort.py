@@ -126,7 +126,7 @@ class SkiResort(World):
     max_episode_steps = 40
     gamma = 0.95
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         favourite: str = "Glacier",
         closed: float = 0.1,

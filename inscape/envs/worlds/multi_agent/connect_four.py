@@ -45,7 +45,7 @@ class ConnectFour(BoardGame):
         require_board("ConnectFour", rows, columns, length)
         return board_class(rows, columns, length, tuple(f"column {column}" for column in range(1, columns + 1)))
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, rows: int = 6, columns: int = 7, length: int = 4, win: float = 1.0
     ) -> tuple[BoardParams, LinePurpose]:
         return board_params(rows, columns, length, from_top=False), LinePurpose(finite_number("ConnectFour.win", win))

@@ -129,7 +129,7 @@ class DoorHelper(World):
     simultaneous = True
     max_episode_steps = 60
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "four-rooms",
         goal: str = "A",

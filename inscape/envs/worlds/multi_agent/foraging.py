@@ -146,7 +146,7 @@ class Foraging(World):
         lengths |= {"bits": int(foods), "items": int(foods + foragers)}
         return {"players": int(foragers), "lengths": lengths}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         foragers: int = 2,
         size: int = 8,

@@ -78,7 +78,7 @@ class GuessTwoThirds(World):
             "actions": tuple(str(number) for number in numbers),
         }
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, players: int = 3, highest: int = 100, fraction: float = 2 / 3, prize: float = 1.0, rounds: int = 1
     ) -> tuple[GuessParams, GuessPurpose]:
         params = GuessParams(whole_number("GuessTwoThirds.rounds", rounds, 1), highest, (0,) * players)

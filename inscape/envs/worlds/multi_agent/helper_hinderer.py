@@ -121,7 +121,7 @@ class HelperHinderer(World):
     branches = 2
     max_episode_steps = 60
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "four-goals",
         goal: str = "A",

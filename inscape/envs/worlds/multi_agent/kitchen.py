@@ -187,7 +187,7 @@ class Kitchen(World):
         lengths = dict.fromkeys(names, cooks) | dict.fromkeys(("pots", "kinds", "no_pots"), pots)
         return {"players": cooks, "lengths": lengths}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "one-counter",
         soup: str = "onion",

@@ -68,7 +68,7 @@ class KuhnPoker(World):
     initial_branches = 6
     gamma = 1.0
 
-    def setup(self, ante: float = 1.0, bet: float = 1.0) -> tuple[Any, KuhnPurpose]:  # type: ignore[override]
+    def setup(self, ante: float = 1.0, bet: float = 1.0) -> tuple[Any, KuhnPurpose]:
         return self.Params(), KuhnPurpose(finite_number("KuhnPoker.ante", ante), finite_number("KuhnPoker.bet", bet))
 
     @staticmethod

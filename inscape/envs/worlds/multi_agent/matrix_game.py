@@ -85,27 +85,8 @@ def legal_in_rectangle(params: MatrixParams, state: MatrixState, player: int, ac
     return action < (params.rows if player == 0 else params.columns)
 
 
-class MatrixGame(World):
-    """Both choose at once; a table says what each gets. With more rounds, the last choices are seen before the next.
-
-    Actions: `names`, the same for both; where the table is not square, the player with fewer has the first ones.
-    Observations: MultiDiscrete: rounds played, the observer's last action and the other's, counted from 1 (0: none, or
-        not `remember`ed).
-    Rewards: each player's entry of the table, and `care` times the other's.
-    Start: no round played.
-    End: terminated after `rounds` rounds.
-
-    Args:
-        payoffs: rock-paper-scissors, prisoners-dilemma, stag-hunt, schelling, or a table `[2, A, B]`: what the first
-            and what the second player gets for each row (the first's action) and column (the second's).
-        names: names of the actions; by default those of the named game, or `action 1`, …
-        rounds: how often the game is played.
-        remember: whether players observe the last joint action.
-        care: weight of what the other gets: one number, or one per player.
-
-    Source: von Neumann & Morgenstern (1944); the named games: `inscape.envs.worlds.multi_agent.matrix_game.GAMES`.
-    Version history: v0, first.
-    """
+class TableOfPayoffs(World):
+    """The law of games in which both choose at once and a table says what each gets."""
 
     State = MatrixState
     Params = MatrixParams
@@ -113,29 +94,6 @@ class MatrixGame(World):
     players = 2
     simultaneous = True
     gamma = 1.0
-
-    @classmethod
-    def sized(cls, payoffs: Any = "rock-paper-scissors", names: Sequence[str] = (), **others: Any) -> dict[str, Any]:
-        table, given = payoff_table(payoffs), tuple(names)
-        _, rows, columns = table.shape
-        count = max(rows, columns)
-        if given and len(given) != count:
-            raise UsageError(f"{len(given)} names for {count} actions: {', '.join(map(str, given))}")
-        if not given:
-            known = isinstance(payoffs, str)
-            given = GAMES[payoffs].actions if known else tuple(f"action {k}" for k in range(1, count + 1))
-        # a table with the same actions for both restricts nobody, and its observations need no mask
-        return {"actions": given} | ({} if rows == columns else {"legal": staticmethod(legal_in_rectangle)})
-
-    def setup(  # type: ignore[override]
-        self,
-        payoffs: str | np.ndarray = "rock-paper-scissors",
-        names: tuple[str, ...] = (),
-        rounds: int = 1,
-        remember: bool = True,
-        care: float | Sequence[float] = 0.0,
-    ) -> tuple[MatrixParams, MatrixPurpose]:
-        return self._game(payoff_table(payoffs), rounds, remember, care)
 
     def _game(
         self, table: np.ndarray, rounds: int, remember: bool, care: float | Sequence[float]
@@ -191,6 +149,52 @@ class MatrixGame(World):
             "competitive": MatrixPurpose((-1.0, -1.0)),
         }
 
+
+class MatrixGame(TableOfPayoffs):
+    """Both choose at once; a table says what each gets. With more rounds, the last choices are seen before the next.
+
+    Actions: `names`, the same for both; where the table is not square, the player with fewer has the first ones.
+    Observations: MultiDiscrete: rounds played, the observer's last action and the other's, counted from 1 (0: none, or
+        not `remember`ed).
+    Rewards: each player's entry of the table, and `care` times the other's.
+    Start: no round played.
+    End: terminated after `rounds` rounds.
+
+    Args:
+        payoffs: rock-paper-scissors, prisoners-dilemma, stag-hunt, schelling, or a table `[2, A, B]`: what the first
+            and what the second player gets for each row (the first's action) and column (the second's).
+        names: names of the actions; by default those of the named game, or `action 1`, …
+        rounds: how often the game is played.
+        remember: whether players observe the last joint action.
+        care: weight of what the other gets: one number, or one per player.
+
+    Source: von Neumann & Morgenstern (1944); the named games: `inscape.envs.worlds.multi_agent.matrix_game.GAMES`.
+    Version history: v0, first.
+    """
+
+    @classmethod
+    def sized(cls, payoffs: Any = "rock-paper-scissors", names: Sequence[str] = (), **others: Any) -> dict[str, Any]:
+        table, given = payoff_table(payoffs), tuple(names)
+        _, rows, columns = table.shape
+        count = max(rows, columns)
+        if given and len(given) != count:
+            raise UsageError(f"{len(given)} names for {count} actions: {', '.join(map(str, given))}")
+        if not given:
+            known = isinstance(payoffs, str)
+            given = GAMES[payoffs].actions if known else tuple(f"action {k}" for k in range(1, count + 1))
+        # a table with the same actions for both restricts nobody, and its observations need no mask
+        return {"actions": given} | ({} if rows == columns else {"legal": staticmethod(legal_in_rectangle)})
+
+    def setup(
+        self,
+        payoffs: str | np.ndarray = "rock-paper-scissors",
+        names: tuple[str, ...] = (),
+        rounds: int = 1,
+        remember: bool = True,
+        care: float | Sequence[float] = 0.0,
+    ) -> tuple[MatrixParams, MatrixPurpose]:
+        return self._game(payoff_table(payoffs), rounds, remember, care)
+
     @classmethod
     def describe(cls, params: MatrixParams, purpose: MatrixPurpose, state: MatrixState) -> str:
         told = f"round {state.round + 1} of {params.rounds}, both choose at once"
@@ -236,7 +240,7 @@ class MatrixGame(World):
         return Scene(edge + params.columns, edge + params.rows, tuple(shapes))
 
 
-class MoneyRequest(MatrixGame):
+class MoneyRequest(TableOfPayoffs):
     """The 11–20 money request game: ask for an amount; who asks for just one less than the other gets a bonus.
 
     Actions: the amounts, `11` … `20`.
@@ -258,12 +262,12 @@ class MoneyRequest(MatrixGame):
     """
 
     @classmethod
-    def sized(cls, low: int = 11, high: int = 20, **others: Any) -> dict[str, Any]:  # type: ignore[override]
+    def sized(cls, low: int = 11, high: int = 20, **others: Any) -> dict[str, Any]:
         whole_number("MoneyRequest.low", low, 0)
         whole_number("MoneyRequest.high", high, low + 1)
         return {"actions": tuple(str(amount) for amount in range(low, high + 1))}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         low: int = 11,
         high: int = 20,

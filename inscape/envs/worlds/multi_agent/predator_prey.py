@@ -115,7 +115,7 @@ class PredatorPrey(World):
         require("predators", predators, 2, 6, whole=True)
         return {"players": int(predators), "lengths": dict.fromkeys(("cells", "blank", "shares"), int(predators))}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         predators: int = 4,
         size: int = 5,

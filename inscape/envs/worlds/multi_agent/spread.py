@@ -171,7 +171,7 @@ class Particles(World):
         require("agents", agents, 2, 6, whole=True)
         return {"lengths": dict.fromkeys(cls.lengths, int(agents)), "initial_noise": 4 * int(agents)}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         agents: int = 3,
         local_ratio: float = 0.5,

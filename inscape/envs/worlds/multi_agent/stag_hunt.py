@@ -129,7 +129,7 @@ class StagHunt(World):
         require("hunters", hunters, 2, 6, whole=True)
         return {"players": int(hunters), "lengths": dict.fromkeys(cls.lengths, int(hunters))}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "meadow",
         hunters: int = 2,

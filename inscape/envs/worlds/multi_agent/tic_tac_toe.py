@@ -47,7 +47,7 @@ class TicTacToe(BoardGame):
         cells = tuple(f"row {row} column {column}" for row in range(1, rows + 1) for column in range(1, columns + 1))
         return board_class(rows, columns, length, cells)
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, rows: int = 3, columns: int = 3, length: int = 3, win: float = 1.0
     ) -> tuple[BoardParams, LinePurpose]:
         return board_params(rows, columns, length, from_top=True), LinePurpose(finite_number("TicTacToe.win", win))

@@ -85,9 +85,7 @@ class CheeseMaze(World):
     max_episode_steps = 100
     gamma = 0.95
 
-    def setup(  # type: ignore[override]
-        self, restarts: bool = True, cheese_reward: float = 10.0
-    ) -> tuple[CheeseMazeParams, CheeseMazePurpose]:
+    def setup(self, restarts: bool = True, cheese_reward: float = 10.0) -> tuple[CheeseMazeParams, CheeseMazePurpose]:
         if not isinstance(restarts, (bool, np.bool_)):
             raise UsageError(f"restarts = {restarts!r}", expected="True or False")
         if not (isinstance(cheese_reward, (int, float)) and np.isfinite(cheese_reward)):

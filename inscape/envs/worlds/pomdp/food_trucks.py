@@ -105,7 +105,7 @@ class FoodTrucks(World):
     max_episode_steps = 100
     gamma = 0.99
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         map: str | Sequence[str] = "both",
         parked: str = "K?",

@@ -72,7 +72,7 @@ class TMaze(World):
     max_episode_steps = 200
     gamma = 0.98
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, length: int = 10, goal_reward: float = 4.0, wrong_reward: float = -0.1, still_reward: float = -0.1
     ) -> tuple[TMazeParams, TMazePurpose]:
         if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= LONGEST:

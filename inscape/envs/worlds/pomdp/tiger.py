@@ -73,7 +73,7 @@ class Tiger(World):
             return {}
         return {"actions": ("listen", *(f"open {name}" for name in door_names(doors))), "branches": doors * doors}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         doors: int = 2,
         accuracy: float = 0.85,
@@ -183,7 +183,7 @@ class ExtendedTiger(World):
     max_episode_steps = 100
     gamma = 0.95
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         accuracy: float = 0.85,
         effort: float = -1.0,

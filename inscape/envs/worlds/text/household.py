@@ -108,7 +108,7 @@ class Household(World):
         lengths = {"open": containers, "closed": containers, "places": objects, "origin": objects}
         return {} if lengths == cls.lengths else {"lengths": lengths}
 
-    def setup(  # type: ignore[override]
+    def setup(
         self,
         rooms: str | Sequence[str] = ROOMS,
         containers: str | Sequence[str] = CONTAINERS,
