@@ -89,7 +89,7 @@ def test_updates_are_those_of_the_dense_layer(spec, blocks, hidden, activation):
         taken += theirs["updates"]
     steps = sparse._layer[1]
     assert (steps == one_hot.NEVER).any()  # never seen
-    assert ((0 < steps) & (steps < taken)).any()  # behind, until the state is asked for
+    assert ((steps > 0) & (steps < taken)).any()  # behind, until the state is asked for
     first, second = sparse.state_dict(), dense.state_dict()
     for name, array in second["network"].items():
         assert_allclose(first["network"][name], array, rtol=1e-5, atol=2e-6, err_msg=name)
