@@ -24,6 +24,7 @@ from inscape.envs.kernels.names import (
     MASK_PLAYERS,
     SLOTS,
     TRANSITION_SLOTS,
+    inner,
     jit,
     legal_for,
     load_action,
@@ -170,14 +171,14 @@ def first_not_finite(X):
     return -1
 
 
-@jit
+@inner
 def ready(layer, X):
     """Brings the weights that features `X` look up to date."""
     if ONE_HOT:
         catch_up_visited(layer, X)
 
 
-@jit
+@inner
 def network_forward(layer, offset, W, sizes, activation, X, H):
     """Forward, of features of either kind."""
     if ONE_HOT:

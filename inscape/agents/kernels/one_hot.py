@@ -38,6 +38,7 @@ from inscape.agents.kernels.perceptron import (
     adam_scales,
     backward,
     forward,
+    inline,
     jit,
     norm,
     rmsprop,
@@ -63,12 +64,13 @@ ROOT_TWO, LOG_2, TWICE_LOG_2_E = math.sqrt(2.0), math.log(2.0), 2.0 / math.log(2
 
 # every operation as written, so that k steps are the same whether they come in one piece or in several
 exact = njit(cache=True, nogil=True, error_model="numpy")
+exact_inline = njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 # ------------------------------------------------------------------------------------------- missed steps
 
 
-@exact
+@exact_inline
 def coast(rows, row, size, root, small, faded):
     """Takes one of Adam's steps without gradient; returns whether the row goes on moving."""
     b1, b2 = FLOAT(0.9), FLOAT(0.999)
@@ -83,7 +85,7 @@ def coast(rows, row, size, root, small, faded):
     return moving
 
 
-@exact
+@exact_inline
 def fade(rows, row, steps, decay, epsilon):
     """Multiplies the row's second moments by decay^steps, on the grid.
 
@@ -112,7 +114,7 @@ def fade(rows, row, steps, decay, epsilon):
         rows[c, SECOND, i] = value if v == v else v  # NaN stays NaN
 
 
-@exact
+@exact_inline
 def has_momentum(rows, row):
     """Returns whether a first moment of the row is not zero."""
     moving, c = False, np.uint64(row)
@@ -245,7 +247,7 @@ def visit(layer, X, visits):
     gradients[:n] = FLOAT(0)
 
 
-@jit
+@inline
 def leave(visits):
     """Forgets the columns listed."""
     columns, slots, count, _ = visits
@@ -254,7 +256,7 @@ def leave(visits):
     count[0] = 0
 
 
-@jit
+@inline
 def norm_with_rows(G, visits):
     """Returns the Euclidean norm of all gradients."""
     _, _, count, gradients = visits

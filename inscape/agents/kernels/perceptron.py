@@ -167,13 +167,13 @@ def adam(W, G, M, V, step, rate, scale, epsilon):
     adam_move(W, G, M, V, size, root, scale, epsilon)
 
 
-@jit
+@inline
 def adam_scales(step, rate):
     """Returns Adam's step size in step t, α/(1 − β₁ᵗ), and the factor of roots of second moments, 1/√(1 − β₂ᵗ)."""
     return FLOAT(rate / (1.0 - 0.9**step)), FLOAT(1.0 / np.sqrt(1.0 - 0.999**step))
 
 
-@jit
+@inline
 def adam_move(W, G, M, V, size, root, scale, epsilon):
     """Takes the step of `adam` with the numbers of `adam_scales`."""
     small, s = FLOAT(epsilon), FLOAT(scale)

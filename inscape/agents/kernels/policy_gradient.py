@@ -198,7 +198,7 @@ def value_gradient(values, returns, picked, value_coef, by_values, parts):
         parts[VALUE_LOSS] += weight * error * error
 
 
-@jit
+@inline
 def own_parameters(embedding, sizes):
     """Returns how many parameters a network has in the vector of parameters."""
     total = parameter_count(sizes)
@@ -207,14 +207,14 @@ def own_parameters(embedding, sizes):
     return total
 
 
-@jit
+@inline
 def prepare(embedding, layer, x, visits):
     """Makes the first weights ready for a minibatch of features: of one-hot ones, those that are looked up."""
     if embedding.ndim == 3:
         visit(layer, x, visits)
 
 
-@jit
+@inline
 def network_forward(embedding, offset, W, sizes, activation, x, H):
     """Forward, of features of either kind."""
     if embedding.ndim == 3:
@@ -222,7 +222,7 @@ def network_forward(embedding, offset, W, sizes, activation, x, H):
     return forward(W, sizes, activation, x, H)
 
 
-@jit
+@inline
 def network_backward(embedding, offset, W, sizes, activation, x, H, delta, G, D, visits):
     """Backward, of features of either kind."""
     if embedding.ndim == 3:
@@ -231,7 +231,7 @@ def network_backward(embedding, offset, W, sizes, activation, x, H, delta, G, D,
         backward(W, sizes, activation, x, H, delta, G, D)
 
 
-@jit
+@inline
 def gradient_norm(embedding, G, visits):
     """Returns the Euclidean norm of all gradients."""
     if embedding.ndim == 3:
@@ -239,7 +239,7 @@ def gradient_norm(embedding, G, visits):
     return norm(G)
 
 
-@jit
+@inline
 def move_first(embedding, layer, visits, rate, scale):
     """Takes the optimiser's step with the weights that are looked up, where there are such."""
     if embedding.ndim == 3:
