@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench bench-agents gallery clean
+.PHONY: demo test test-slow lint bench bench-agents gallery clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -15,7 +15,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"
 
 lint: $(STAMP)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 # benchmarks/README.md; peers on JAX have an environment of their own
 JAX    := $(VENV)/jax
@@ -56,3 +56,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# a wheel, installed alone in a fresh environment, runs the main job
+wheel-check: $(STAMP)
+	rm -rf build/wheel build/fresh && mkdir -p build/wheel/run
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/fresh
+	build/fresh/bin/python -m pip install -q -c constraints.txt torch
+	build/fresh/bin/python -m pip install -q -c constraints.txt "$$(ls build/wheel/*.whl)[llm]"
+	cd build/wheel/run && ../../fresh/bin/inscape demo

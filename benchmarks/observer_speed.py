@@ -133,7 +133,8 @@ def main() -> None:
     tables = [TabularModel.from_world(world, purpose=goal) for goal in world.goals]
     observer, peer_values = Observer(world, minds), peer.plan()
     assert np.abs(brief.plan() - peer_values).max() < 1e-12
-    ours = infer(observer.plans.q_values)
+    q_values = np.stack([mind.action_values(world) for mind in minds])
+    ours = infer(q_values)
     sweeps = [soft_value_iteration(model, GAMMA, BETA, "hard").iterations for model in tables]
     state = world.dynamics().states[[SIDE * SIDE // 2]]
     difference = np.abs(
@@ -150,8 +151,8 @@ def main() -> None:
         ("ours, planning: value iteration of both goals", plan),
         ("ours, a whole observer: tables, planning, policies", lambda: Observer(world, minds)),
         ("NumPy, posterior of every (state, action)", lambda: peer.infer(peer_values)),
-        ("ours, posterior of every (state, action)", lambda: infer(observer.plans.q_values)),
-        ("ours, one update of an observer", lambda: observer.update(state, 1)),
+        ("ours, posterior of every (state, action)", lambda: infer(q_values)),
+        ("ours, one update of an observer", lambda: observer.update(state, 1, fresh=True)),
         ("ours, one prediction ten steps ahead", lambda: observer.predict(state, 10)),
     ]
     times = [(name, seconds(call, options.repeats)) for name, call in rows]

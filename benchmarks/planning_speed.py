@@ -42,7 +42,7 @@ def searches(simulations: int, seeds: int) -> None:
             rates, errors = [], []
             for seed in range(seeds):
                 begin = time.perf_counter()
-                plan = planner.plan(model, state, np.random.default_rng(seed))
+                plan = planner.plan(model, state, np.random.default_rng(seed))[0]
                 rates.append(simulations / (time.perf_counter() - begin))
                 errors.append(abs(plan.value - exact))
             spread = f"{min(rates):,.0f} – {max(rates):,.0f}"

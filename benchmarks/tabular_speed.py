@@ -25,7 +25,7 @@ def seconds(name: str, seeds: int, steps: int, clock) -> float:
     """Returns the median time of `seeds` learners taking `steps` steps each, compilation left out."""
     task, taken = resolve_task("FrozenLake"), []
     for _ in range(REPEATS):
-        agent = make_agent(name, task, settings={"seeds": seeds, "steps_per_report": 10**9})
+        agent = make_agent(name, task, settings={"seeds": seeds, "report_every": 10**9})
         list(agent.learn(task, 100))
         began = clock()
         list(agent.learn(task, 100 + steps))

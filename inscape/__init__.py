@@ -28,7 +28,8 @@ _HOMES = {
     "errors": ("UsageError",),
     "experiments.runs.training": ("train",),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)
 
 # Threads that wait by spinning steal the very core the others need when the machine is shared: with one busy neighbour
 # two spinning threads were measured 30 times slower than one. Sleeping at once costs half the speed when it is quiet.

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from inscape.agents.presets import PRESETS
 from inscape.agents.registry import make_agent
-from inscape.envs.loading import load_file
+from inscape.agents.rollout import rollout
+from inscape.envs.loading import load_class, load_file
 from inscape.envs.registry import make_world
 from inscape.envs.tasks.resolve import resolve_task
+from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as arguments
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.theory_of_mind import Observer, PlanningMind
+from inscape.world_models import (
+    UCT,
+    BeliefModel,
+    KnownModel,
+    TabularModel,
+    WorldModel,
+    fit_model,
+    total_log_prob,
+    value_iteration,
+)
 from tests.conftest import EXAMPLES
 
 GUIDE = (EXAMPLES.parent / "docs" / "agents.md").read_text()
@@ -26,6 +41,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 TRAINING = sorted(set(re.findall(r"^(?:torchrun .* -m )?inscape train (?!--resume)(.*)$", GUIDE, re.MULTILINE)))
 
 CLIMBER = f"{EXAMPLES / 'hill_climber.py'}:HillClimber"
+MODEL, PLANNER = f"{EXAMPLES / 'my_model.py'}:MyModel", f"{EXAMPLES / 'my_planner.py'}:RandomShooting"
 AGENT, BALANCE = f"{EXAMPLES / 'my_agent.py'}:MyAgent", f"{EXAMPLES / 'balance.py'}:Balance"
 
 
@@ -68,6 +84,7 @@ def test_lines_are_counted_without_comments_docstrings_and_blank_ones() -> None:
     [
         ("my_agent.py", (), 9),
         ("elevator.py", (), 32),
+        ("my_model.py", (), 40),
         ("small_tiger.py", ("State", "SmallTiger"), 26),  # the problem; without what is asked about it
     ],
 )
@@ -88,6 +105,24 @@ def test_a_tiger_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
     assert own.next_state.shape[:2] == shipped.next_state.shape[:2] == (6, 3)
     assert main(["check", f"{EXAMPLES / 'small_tiger.py'}:SmallTiger"]) == 0
     assert "FAIL" not in capsys.readouterr().out
+
+
+def test_a_mind_takes_fifteen_lines() -> None:
+    mind, _ = (EXAMPLES / "my_mind.py").read_text().split("if __name__ ==")
+    assert len([line for line in mind.splitlines() if line.strip() and not line.lstrip().startswith("#")]) <= 15
+
+
+def test_a_mind_of_ones_own_is_observed_beside_built_in_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "my_mind.py"), run_name="__main__")
+    goals, kinds = (ast.literal_eval(line) for line in capsys.readouterr().out.splitlines())
+    assert list(goals) == ["A", "B", "C", "D"] and goals["D"] > 0.99
+    assert kinds["MyMind"] > 0.9  # at β = 8 the agent errs more often than minds of β = 25 without lapses would
+
+    mind = runpy.run_path(str(EXAMPLES / "my_mind.py"))["MyMind"](PlanningMind("D", 5.0, "hard"))
+    world = resolve_task("FourGoals").world
+    assert world is not None
+    mixed = 0.8 * np.exp(mind.mind.controller(world).log_probs) + 0.2 / 4
+    assert np.exp(Observer(world, [mind]).policies.log_probs[0]) == pytest.approx(mixed[:, 0], abs=1e-12)
 
 
 def test_an_agent_of_ones_own_is_checked_evaluated_watched_and_observed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,3 +194,62 @@ def test_the_guide_names_every_preset() -> None:
     told |= dict(re.findall(r"`(sb3:\w+)`: ([^;]*)", told["sb3:NAME"]))
     for agent, presets in PRESETS.items():
         assert {name.strip() for name in told[agent].split(",")} == set(presets), agent
+
+
+def test_a_model_of_ones_own_is_learned_scored_saved_and_searched() -> None:
+    kind = load_class(MODEL, "model")
+    task = resolve_task("FrozenLake")
+    learned = [rollout(make_agent("random", task, seed), task, 1500, seed) for seed in (0, 1)]
+    model = kind(states=16, actions=4)
+    assert isinstance(model, WorldModel)
+    assert fit_model(model, learned[0]).transitions == sum(map(len, learned[0]))
+    steps = sum(map(len, learned[1]))
+    bits, least = (-total_log_prob(m, learned[1]) / steps / np.log(2) for m in (model, KnownModel(task.world)))
+    assert least < bits < least + 0.05  # never below the law's own entropy
+    exact = value_iteration(task.world, 0.9)
+    rows = TabularModel.from_world(task.world).init(np.array([0, 14]))
+    plans = UCT(1500, gamma=0.9).plan(model, model.init(np.array([0, 14])), np.random.default_rng(0))
+    for row, plan in zip(rows, plans, strict=True):
+        assert exact.q_values[row, plan.action] > exact.values[row] - 0.02
+        assert plan.value == pytest.approx(exact.values[row], abs=0.2)  # some forty samples of an outcome of 1/3
+    other = kind(states=16, actions=4)
+    other.load_state_dict(model.state_dict())
+    assert other.log_prob(learned[1][0]) == model.log_prob(learned[1][0])
+
+
+def test_a_planner_of_ones_own_plans_in_every_kind_of_model() -> None:
+    shooting, rng = load_class(PLANNER, "planner"), np.random.default_rng(0)
+    # a known law, actions by number: every reply that loses the pole is worth less
+    world = resolve_task("CartPole").world
+    states = world.sample_initial(1, rng)
+    for _ in range(100):
+        plans = shooting(samples=60, horizon=15).plan(world, states, rng)
+        states, _, ended = world.step(states, plans.actions, rng)
+        assert not ended[0]  # at random it falls within 22 steps in the mean
+    # continuous actions: a pole that has just begun to fall is pushed back, to either side
+    world = resolve_task("Pendulum").world
+    leaning = [world.State(*entries) for entries in ((0.3, 0.0), (-0.3, 0.0))]
+    plans = shooting(samples=400, horizon=8).plan(world, world.pack(leaning), rng)
+    assert plans.actions.shape == (2, 1)
+    assert plans.actions[0, 0] < 0 < plans.actions[1, 0]
+    # beliefs: the door the tiger is not behind, once that is sure
+    tiger = BeliefModel.from_world(resolve_task("Tiger").world)
+    belief = tiger.init(np.array([2]))
+    for _ in range(3):
+        belief = tiger.update(belief, np.array([0]), np.array([0]))
+    assert shooting(samples=200, horizon=1).plan(tiger, belief, rng)[0].action == 2
+    # values at the horizon are worth having
+    lake = TabularModel.from_world(resolve_task("FrozenLake", {"slip": 0.0}).world)
+    exact, start = value_iteration(lake, 0.9), lake.init(np.array([0]))
+    near = shooting(samples=50, horizon=1, gamma=0.9)
+    plan = near.plan(lake, start, rng, evaluate=lambda at: (exact.values[at], None))[0]
+    assert plan.value == pytest.approx(exact.values[start[0]])
+    with pytest.raises(UsageError, match="random shooting was given an environment"):
+        near.plan(resolve_task("FrozenLake").env(), start, rng)
+
+
+def test_the_planner_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    load_class(f"{EXAMPLES / 'my_planner.py'}:main", "program")()
+    worth = [float(word) for word in re.findall(r"worth ([\d.]+)", capsys.readouterr().out)]
+    assert worth == pytest.approx([0.59, 0.59], abs=0.02)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inscape.agents.interface import RememberingAgent as RememberingAgent
     from inscape.agents.interface import ResumableAgent as ResumableAgent
     from inscape.agents.interface import ScoringAgent as ScoringAgent
+    from inscape.agents.learning.env_runner import EnvRunner as EnvRunner
     from inscape.agents.registry import agent_names as agent_names
     from inscape.agents.registry import make_agent as make_agent
     from inscape.agents.rollout import Evaluation as Evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from inscape.agents.rollout import rollout as rollout
 
 _HOMES = {
+    "learning.env_runner": ("EnvRunner",),
     "interface": (
         "Agent",
         "LearningAgent",
@@ -41,7 +43,8 @@ _HOMES = {
         "rollout",
     ),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)
 
 # Intel's MKL, under torch, rounds a product of small matrices differently by where its operands happen to lie in
 # memory, so that a resumed run would drift from one never killed by the last bit. This asks it not to, at no cost that

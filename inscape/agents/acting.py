@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inscape.agents.interface import Agent
+from inscape.rng import drawn_indices
 from inscape.world_models.networks.types import Array
 
 
@@ -79,8 +80,5 @@ def choice_log_probs(scores: Array, beta: float | None, action_mask: Array | Non
 
 
 def sample_actions(log_probs: Array, rng: np.random.Generator) -> Array:
-    """Returns `[B]` int64 action indices drawn from `[B, A]` log-probabilities, by inverting the distribution."""
-    cumulative = np.cumsum(np.exp(log_probs), axis=1)
-    # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
-    draws = rng.random((len(log_probs), 1)) * cumulative[:, -1:]
-    return np.asarray(np.argmax(cumulative > draws, axis=1))
+    """Returns `[B]` int64 action indices drawn from `[B, A]` log-probabilities."""
+    return drawn_indices(np.exp(log_probs), rng.random(len(log_probs)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AdaptedAgent(Agent):
-    """A user's object with an `act`, made to look like an `Agent`; its other abilities shine through.
+    """A user's object with an `act`, as an `Agent`; other attributes are delegated to it.
 
     `act` may leave out `action_mask`. A class with `batched = False` gets one observation (and one mask) at a time.
     """

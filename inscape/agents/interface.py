@@ -26,7 +26,7 @@ State = dict[str, Any]
 class Agent(ABC):
     """Something that acts. Batches first: row `i` of the answer belongs to row `i` of the observations.
 
-    A class of your own need not inherit from this: `as_agent` takes any object with an `act`. The abilities an agent
+    A custom class need not inherit from this: `as_agent` takes any object with an `act`. The abilities an agent
     may add, each found by `hasattr`:
 
     - `action_log_probs(observation, action_mask=None) -> [B, A]`: log-probabilities of the actions *as it acts*.
@@ -34,7 +34,7 @@ class Agent(ABC):
       where `state_dict` is whole; it ends when `steps` environment steps in total have been taken.
     - `state_dict() -> dict`, `load_state_dict(state)`: nested dict of arrays and JSON values, all that resuming needs.
     - `plan_for(observation) -> Plan | None`: the search behind the last choice made at this observation.
-    - `for_player(player) -> Agent`: with several players, who acts for that one, where it is not the agent itself.
+    - `for_player(player) -> Agent`: with several players, the agent of that one, where it is not this agent itself.
     - `initial_memory(count) -> [count, ...]` and `act_with_memory(observation, memory, reward, action_mask=None) ->
       (actions, memory)`: an agent that remembers, see `RememberingAgent`. Its `act` answers as at the first step of
       an episode.
@@ -102,7 +102,7 @@ class ScoringAgent(Protocol):
 class RememberingAgent(Protocol):
     """An agent whose actions depend on more than the present observation.
 
-    What it remembers is an array with a row per copy, kept by whoever asks: a row is `initial_memory`'s when an episode
+    What it remembers is an array with a row per copy, kept by the caller: a row is `initial_memory`'s when an episode
     begins there, and afterwards what the last answer for that copy returned. So the agent holds nothing between calls,
     may be asked for any copies in any order, and nothing passes from one episode to the next.
     """
@@ -142,23 +142,23 @@ class ResumableAgent(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
-def learning_task(agent: Agent, begun: Task | None, task: Task) -> Task:
-    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has begun in or was made for.
+def learning_task(agent: Agent, before: Task | None, task: Task) -> Task:
+    """Returns the task an agent learns in, for it to keep: `task`, or the equal one it has learned in or was made for.
 
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 
     Raises:
         UsageError: that one has another name, other settings or another time limit.
     """
-    if begun is None or begun is task:
+    if before is None or before is task:
         return task
-    if (begun.to_json(), begun.max_episode_steps) != (task.to_json(), task.max_episode_steps):
+    if (before.to_json(), before.max_episode_steps) != (task.to_json(), task.max_episode_steps):
         raise UsageError(
-            f"{agent.name} learns in {_described(begun)}, and is to go on in {_described(task)}",
+            f"{agent.name} learns in {_described(before)}, and is to continue in {_described(task)}",
             expected="the same task",
             hint="make a new agent for the other task",
         )
-    return begun
+    return before
 
 
 def _described(task: Task) -> str:

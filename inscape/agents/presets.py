@@ -1,6 +1,6 @@
 """Settings that are known to work, per agent and world: data, in one place.
 
-`steps` is how long to train when nobody says; `settings` replace the agent's defaults. A world is known by its name
+`steps` is how long to train by default; `settings` replace the agent's defaults. A world is known by its name
 here, by its Gymnasium id, or both.
 """
 
@@ -35,25 +35,25 @@ _PPO_CARTPOLE = {
     "num_envs": 8, "num_steps": 128, "epochs": 6, "minibatches": 8, "learning_rate": 2.5e-3, "gamma": 0.98,
 }  # fmt: skip
 # Observations are one-hot and reward is rare: many copies, so that the first batches hold some; a wide step; entropy,
-# because on ice the first way found is seldom the safest.
+# because on ice the first path found is rarely the safest.
 _PPO_GRID = {
     "num_envs": 64, "num_steps": 64, "epochs": 4, "minibatches": 4, "learning_rate": 1e-2, "entropy_coef": 0.01,
     "hidden": (64,),
 }  # fmt: skip
 _PPO_LAKE = {**_PPO_GRID, "num_envs": 256, "entropy_coef": 0.03}
 _SB3_CARTPOLE = {
-    "n_envs": 32, "n_steps": 64, "batch_size": 512, "n_epochs": 10, "learning_rate": 3e-3, "schedule": "linear",
+    "num_envs": 32, "num_steps": 64, "batch_size": 512, "epochs": 10, "learning_rate": 3e-3, "anneal": "linear",
 }  # fmt: skip
 _SB3_GRID = {
-    "n_envs": 64, "n_steps": 64, "batch_size": 1024, "n_epochs": 4, "learning_rate": 1e-2, "schedule": "linear",
-    "ent_coef": 0.01, "net_arch": (64,),
+    "num_envs": 64, "num_steps": 64, "batch_size": 1024, "epochs": 4, "learning_rate": 1e-2, "anneal": "linear",
+    "entropy_coef": 0.01, "hidden": (64,),
 }  # fmt: skip
-_SB3_LAKE = {**_SB3_GRID, "n_envs": 256, "batch_size": 4096, "ent_coef": 0.03, "clip_range": 0.3}
+_SB3_LAKE = {**_SB3_GRID, "num_envs": 256, "batch_size": 4096, "entropy_coef": 0.03, "clip": 0.3}
 # as tuned in Stable-Baselines3's zoo
 _DQN_CARTPOLE = {
     "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1000, "gamma": 0.99,
-    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.16,
-    "exploration_final_eps": 0.04, "net_arch": (256, 256),
+    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "epsilon_fraction": 0.16,
+    "epsilon_end": 0.04, "hidden": (256, 256),
 }  # fmt: skip
 
 # late steps of long episodes matter as much as early ones
@@ -136,7 +136,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "recurrent-ppo": {
         "tmaze": Preset(80_000, {"learning_rate": 5e-3, "gamma": 0.98}),
-        # rewards of −100 to 10; many copies, because what opening a door brings is mostly chance
+        # rewards of −100 to 10; many copies, because the outcome of opening a door is mostly random
         "tiger": Preset(
             300_000,
             {"learning_rate": 3e-3, "gamma": 0.95, "normalize_rewards": True, "num_envs": 64, "num_steps": 32},
@@ -168,7 +168,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "mcts": {"frozenlake8x8": Preset(30_000)},
     "sac": {
         "pendulum": Preset(10_000, _SAC_SMALL),
-        # the goal is seldom reached by actions drawn anew at each step; 4 of 4 seeds end above 93
+        # the goal is rarely reached by actions drawn independently at each step; 4 of 4 seeds end above 93
         "mountaincarcontinuous": Preset(
             15_000, {**_SAC_SMALL, "gamma": 0.99, "learning_starts": 4000, "hold_random": 30}
         ),

@@ -5,7 +5,7 @@
     make_agent("independent:ppo", task)             one such learner for each player
     make_agent("my_agent.py:MyAgent", task)         a class in a file
     make_agent("my_package.agents:MyAgent", task)   a class in an installed package
-    make_agent("theirs", task)                      an entry point of the group `inscape.agents`
+    make_agent("name", task)                        an entry point of the group `inscape.agents`
 
 The table of built-in agents is text: nothing heavy is imported until an agent is made.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from inscape.agents.adapters import as_agent
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry
 from inscape.agents.interface import Agent
 from inscape.agents.presets import Preset, preset_for
+from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.errors import UsageError, closest
 
@@ -42,7 +44,7 @@ def _sb3_entry(algorithm: str) -> AgentEntry:
         SB3_PREFIX + algorithm,
         "Stable-Baselines3: " + SB3_ALGORITHMS[algorithm][1],
         "inscape.agents.sb3.agent:" + ("RecurrentSB3Agent" if algorithm == "recurrent-ppo" else "SB3Agent"),
-        "inscape.agents.sb3.agent:SB3Settings",
+        "inscape.agents.sb3.settings:SB3Settings",
         learns=True,
         steps=100_000,
     )
@@ -143,7 +145,7 @@ def default_steps(spec: str, task: Task) -> int:
 def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
     """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
 
-    Where each of several players is a row of its own, `num_envs` is the nearest multiple of their number.
+    Where each of several players is a separate row, `num_envs` is the nearest multiple of their number.
     """
     cls, preset = settings_class(spec), preset_for(spec, task.name)
     if cls is None:
@@ -151,7 +153,7 @@ def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
     settings = build_settings(cls, preset.settings if preset else {})
     rows, num_envs = _rows_of_a_copy(spec, task), getattr(settings, "num_envs", None)
     if isinstance(num_envs, int) and num_envs % rows:
-        with suppress(UsageError):  # such as for minibatches that do not divide it: learning says it in words
+        with suppress(UsageError):  # such as for minibatches that do not divide it: learning raises UsageError
             settings = dataclasses.replace(settings, num_envs=max(1, round(num_envs / rows)) * rows)
     return settings, preset
 
@@ -213,7 +215,31 @@ def _settings_for(spec: str, task: Task, settings: Any) -> Any:
                 expected="a dataclass `Settings` in the agent's class",
             )
         return None
-    return build_settings(type(default), settings or {}, base=default)
+    settings = settings or {}
+    current = current_settings(type(default), settings)
+    if changed := [name for name in settings if name not in current]:
+        rows = renamed_settings(type(default))
+        renamed = ", ".join(f"{name!r} is now {rows[name].new!r}" for name in changed)
+        warnings.warn(f"settings of {spec}: {renamed}; old names work until the next release", FutureWarning, 3)
+    return build_settings(type(default), current, base=default)
+
+
+def current_agent_settings(spec: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns stored settings of an agent by their present names; those of a custom agent as they are.
+
+    Imports the agent's settings only where a name or value may be an old one. A custom agent's settings, which may
+    inherit from a built-in agent's, are brought up to date when the agent is made: opening a run must not run a
+    user's code.
+    """
+    if not may_be_old(values):
+        return dict(values)
+    try:
+        entry = find_entry(spec)
+    except UsageError:  # an agent that is not installed here: its run can be read all the same
+        entry = None
+    if entry is None or not entry.settings_path:
+        return dict(values)
+    return current_settings(_load(entry.settings_path), values)
 
 
 def _own_settings_class(cls: type) -> type | None:
@@ -247,7 +273,7 @@ def _construct(cls: Any, spec: str, available: dict[str, Any]) -> Any:
     except UsageError:
         raise
     except Exception as error:
-        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: an accident of ours
+        if not spec.partition(":")[0].endswith(".py"):  # not a user's file: a defect to be seen whole
             raise
         from inscape.envs.loading import line_of
 

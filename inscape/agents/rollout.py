@@ -67,9 +67,9 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
     Args:
         agent: an `Agent`, or any object with `act`; in a world of several players a list of them, one for each, or one
             that acts for all.
-        task: what to act in; with states recorded where it is a world of ours.
+        task: what to act in; with states recorded where it is a world with a law.
         episodes: how many.
-        seed: seed of the environment's chance (the agent has its own).
+        seed: seed of the environments' random generators (the agent has its own).
         max_copies: episodes are played side by side in at most this many copies. Which episodes are seen depends on
             it when it is smaller than `episodes`.
 
@@ -94,7 +94,7 @@ def evaluate(
         agent: an `Agent`, or any object with `act`.
         task: what to act in.
         episodes: how many.
-        seed: seed of the environment's chance, and of the bootstrap.
+        seed: seed of the environments' random generators, and of the bootstrap.
         max_copies: as in `rollout`.
         gamma: discount of the returns; 1 for plain sums.
 
@@ -104,7 +104,7 @@ def evaluate(
     found = evaluate_players(agent, task, episodes, seed, max_copies, gamma)
     if len(found) > 1:
         raise UsageError(
-            f"{task.name} has {len(found)} players, each with a return of its own",
+            f"{task.name} has {len(found)} players, each with a separate return",
             expected="a task of one player",
             hint="evaluate_players(agents, task, …)",
         )
@@ -173,8 +173,8 @@ def for_player(agent: Any, player: int) -> Agent:
         player: from 0.
     """
     agent = as_agent(agent)
-    theirs = getattr(agent, "for_player", None)
-    return as_agent(theirs(player)) if callable(theirs) else agent
+    for_player = getattr(agent, "for_player", None)
+    return as_agent(for_player(player)) if callable(for_player) else agent
 
 
 def bootstrap_interval(
@@ -253,9 +253,9 @@ def _play(
 ) -> Iterator[_Episode]:
     """Plays, and yields each counted episode as it ends.
 
-    The environment resets in a step of its own ("next-step"), so that the last observation and state of an episode are
+    The environment resets in a separate step ("next-step"), so that the last observation and state of an episode are
     seen like any other. An agent is asked only for copies that still owe an episode and are inside one; what it
-    remembers is kept per player, so that one agent may play them all, and begins anew with each episode.
+    remembers is kept per player, so that one agent may play them all, and reset with each episode.
     """
     _require_counts(episodes, max_copies)
     copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)
@@ -321,7 +321,7 @@ def _actions(
         rows = acting if mover is None else acting[mover[acting] == player]
         if not len(rows):
             continue
-        # who acts at once with others sees, and may do, what its own entry says
+        # players who act at once have an entry each, in observations and masks
         at: Any = rows if len(players) == 1 or mover is not None else (rows, player)
         legal = None if mask is None else mask[at]
         chosen = asked.act(rows_of(observation, at), legal, rows)
@@ -332,7 +332,7 @@ def _actions(
 
 def _idle_actions(task: Task, copies: int) -> Array:
     """Returns `[B, ...]` actions any environment without a mask takes (fixed ones: copies that do not count must not
-    use up chance)."""
+    use random numbers)."""
     import gymnasium
 
     space = task.action_space

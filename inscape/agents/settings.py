@@ -6,16 +6,16 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from inscape.agents.renamed_settings import current_settings
 from inscape.errors import UsageError, closest
-
-if TYPE_CHECKING:
-    pass
 
 
 def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> Any:
     """Returns an instance of a settings dataclass from values by name (JSON values will do), over `base`.
+
+    Names that settings had before they were renamed are accepted (`renamed_settings`).
 
     Raises:
         UsageError: a name is unknown, or a value is refused by the class.
@@ -23,7 +23,7 @@ def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> An
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = typing.get_type_hints(cls)
     converted = {}
-    for name, value in values.items():
+    for name, value in current_settings(cls, values).items():
         if name not in fields:
             raise UsageError(
                 f"{cls.__name__} has no setting {name!r}", expected=", ".join(fields), hint=closest(name, fields)
@@ -33,7 +33,7 @@ def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> An
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Returns `value` as the annotation wants it: what JSON and dictionaries blur is told apart again."""
+    """Returns `value` as the annotation wants it: restores types that JSON and dictionaries lose."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if value is None and type(None) in options:
         return None

@@ -61,7 +61,7 @@ class VectorActor:
             copies: `[B]` indices of the copies, each at most once.
 
         Raises:
-            UsageError: what it returned is no pair, or its memory does not fit.
+            UsageError: what it returned is not a pair, or its memory does not fit.
         """
         if self._remembering is None:
             return self.agent.act(observation, action_mask)

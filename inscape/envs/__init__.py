@@ -44,4 +44,5 @@ _HOMES = {
     "data.transition": ("Transition",),
     "rendering.scene": ("Scene",),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)

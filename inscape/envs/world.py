@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
@@ -176,10 +176,12 @@ class World(BatchedLaw):
         """Returns the enumerated dynamics (kept for the next call)."""
         from inscape.envs.readers.enumeration import enumerate_dynamics
 
-        if "dynamics" not in self._shared:
-            self._shared["dynamics"] = enumerate_dynamics(self, max_states=max_states)
-        kept: Enumeration = self._shared["dynamics"]
-        return kept
+        law = self.law_digest()
+        known, kept = self._shared.get("dynamics", ("", None))
+        if known != law:  # not enumerated yet, or the law was defined again
+            kept = enumerate_dynamics(self, max_states=max_states)
+            self._shared["dynamics"] = law, kept
+        return cast("Enumeration", kept)
 
     def describe_seen(self, observations: np.ndarray) -> list[str] | None:
         """Returns what is perceived, in words, for each of `[B, ...]` observations; None where the world has no

@@ -9,6 +9,9 @@ from inscape.lazy import lazy_names
 if TYPE_CHECKING:
     from inscape.experiments.report.page import write_report as write_report
     from inscape.experiments.report.runs import report_for_runs as report_for_runs
+    from inscape.experiments.runs.checkpoints import latest_checkpoint as latest_checkpoint
+    from inscape.experiments.runs.checkpoints import load_checkpoint as load_checkpoint
+    from inscape.experiments.runs.checkpoints import save_checkpoint as save_checkpoint
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
     from inscape.experiments.runs.run import Run as Run
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.training import train as train
 
 _HOMES = {
+    "runs.checkpoints": ("latest_checkpoint", "load_checkpoint", "save_checkpoint"),
     "runs.training": (
         "TrainingInterrupted",
         "load_agent",
@@ -50,4 +54,5 @@ _HOMES = {
     "report.page": ("write_report",),
     "report.runs": ("report_for_runs",),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)

@@ -7,35 +7,53 @@ from typing import TYPE_CHECKING
 from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from inscape.theory_of_mind.mind_policies import Plans as Plans
-    from inscape.theory_of_mind.mind_policies import plans_of as plans_of
-    from inscape.theory_of_mind.minds import BACKUPS as BACKUPS
+    from inscape.theory_of_mind.controllers import Controller as Controller
+    from inscape.theory_of_mind.controllers import Step as Step
+    from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
+    from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
-    from inscape.theory_of_mind.observers.exact import ImpossibleEvidenceError as ImpossibleEvidenceError
+    from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
+    from inscape.theory_of_mind.observers.exact import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.observers.exact import Observer as Observer
-    from inscape.theory_of_mind.observers.exact import Prediction as Prediction
     from inscape.theory_of_mind.observers.exact import observe as observe
+    from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
+    from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
+    from inscape.theory_of_mind.observers.interface import Prediction as Prediction
+    from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
+    from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
     from inscape.theory_of_mind.scoring import Calibration as Calibration
     from inscape.theory_of_mind.scoring import PredictionScore as PredictionScore
     from inscape.theory_of_mind.scoring import calibration as calibration
     from inscape.theory_of_mind.scoring import score_predictions as score_predictions
 
 _HOMES = {
+    "controllers": (
+        "Controller",
+        "Step",
+    ),
     "minds": (
-        "BACKUPS",
         "Mind",
         "minds_grid",
     ),
-    "observers.exact": (
-        "ImpossibleEvidenceError",
-        "Observer",
-        "Prediction",
-        "observe",
+    "planning_mind": (
+        "BACKUPS",
+        "PlanningMind",
     ),
     "mind_policies": (
-        "Plans",
-        "plans_of",
+        "MindPolicies",
+        "policies_of",
+    ),
+    "observers.interface": (
+        "ImpossibleEvidenceError",
+        "ObserverProtocol",
+        "Prediction",
+    ),
+    "observers.exact": (
+        "ExactObserver",
+        "NumberedTrajectory",
+        "Observer",
+        "observe",
     ),
     "scoring": (
         "Calibration",
@@ -44,4 +62,5 @@ _HOMES = {
         "score_predictions",
     ),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)

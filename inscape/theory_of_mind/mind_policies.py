@@ -1,55 +1,113 @@
-"""Plans: what each mind would do in every state, from the shared dynamics and what the mind wants and believes."""
+"""What all minds of an observer would do in every state, in tables an observer filters with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.minds import Mind, fingerprint
+from inscape.theory_of_mind.controllers import Array, Controller, check_controller
+from inscape.theory_of_mind.minds import Mind, name_of
+from inscape.theory_of_mind.planning_mind import PlanningMind, PlanningProblem, fingerprint
 from inscape.world_models.planning.choice import boltzmann_log_probs
-from inscape.world_models.planning.dynamic_programming import soft_value_iteration
-from inscape.world_models.tabular.model import TabularModel
+from inscape.world_models.tabular.model import observation_keys
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
 
-Array = NDArray[Any]
+SAME = 1e-9
+"""Probabilities closer than this are taken to be the same."""
 
-RELATIVE_TOLERANCE = 1e-12
-LONGEST_HORIZON = 1000.0
+
+class MemoryStep(NamedTuple):
+    """The step of one mind whose memory changes: `rows` of the tables are its M memory states.
+
+    Attributes:
+        rows: slice of length M.
+        next_memory: `[S or 1, A or 1, K or 1, M, J]`, as in `Step`.
+        log_probability: the same shape.
+    """
+
+    rows: slice
+    next_memory: Array
+    log_probability: Array
+
+    def at(self, state: Any, action: Any, outcome: Any) -> tuple[Array, Array]:
+        """Returns `([..., M, J] next memory, [..., M, J] log-probability)` of outcomes, arrays or numbers."""
+        sizes = self.next_memory.shape[:3]
+        index = tuple(np.where(size == 1, 0, i) for size, i in zip(sizes, (state, action, outcome)))
+        return self.next_memory[index], self.log_probability[index]
 
 
 @dataclass(frozen=True, eq=False)
-class Plans:
+class MindPolicies:
     """What G minds would do in the S states of `world.dynamics()`.
 
+    Each row is one memory state of one mind, R in all, a mind's rows together; R = G where no mind remembers anything.
+
     Attributes:
-        q_values: `[G, S, A]` in reward units; −inf for actions the mind takes to be illegal, 0 once it has arrived.
-        log_probs: `[G, S, A]` log P(a | s, mind); −inf where illegal.
-        arrived: `[G, S]` bool, True where the mind has what it wants, or can no longer get it: its episode ends there.
+        log_probs: `[R, S, A]` log P(a | s, memory, mind); −inf where illegal.
+        arrived: `[R, S]` bool, True where the mind has what it wants, or can no longer get it: its episode ends there.
+        mind_of: `[R]` which mind a row belongs to.
+        first_row: `[G]` the first row of each mind.
+        log_start: `[R, S]` log P(memory | first state, mind); None where R = G.
+        steps: of the minds whose memory changes.
     """
 
-    q_values: Array
     log_probs: Array
     arrived: Array
+    mind_of: Array
+    first_row: Array
+    log_start: Array | None
+    steps: tuple[MemoryStep, ...]
+
+    @property
+    def num_minds(self) -> int:
+        """G."""
+        return len(self.first_row)
+
+    def by_mind(self, log_rows: Array) -> Array:
+        """Returns `[..., G]` log Σ exp of `[..., R]` over the rows of each mind."""
+        if self.log_start is None:
+            return log_rows
+        return np.asarray(np.logaddexp.reduceat(log_rows, self.first_row, axis=-1))
+
+    def begin(self, log_rows: Array, state: int) -> Array:
+        """Returns `[R]` log P(mind, memory) at the first `state` of an episode: memory starts anew, minds stay."""
+        if self.log_start is None:
+            return log_rows
+        return np.asarray(self.by_mind(log_rows)[self.mind_of] + self.log_start[:, state])
+
+    def remember(self, log_rows: Array, state: int, action: int, outcome: int) -> Array:
+        """Returns `[R]` log P(mind, memory) after outcome `outcome` (K) of `action` in `state`."""
+        if not self.steps:
+            return log_rows
+        moved = log_rows.copy()
+        for step in self.steps:
+            following, log_probability = step.at(state, action, outcome)
+            arriving = np.full(len(following), -np.inf)
+            # log-sum-exp entry by entry: a memory state of tiny mass may be the one that explains what follows
+            np.logaddexp.at(arriving, following, log_rows[step.rows, None] + log_probability)
+            moved[step.rows] = arriving
+        return moved
 
 
-def plans_of(world: World, minds: Sequence[Mind], gamma: float) -> Plans:
-    """Returns the plans of all minds; minds that share Q (the hard backup at several β) share one solve.
+def policies_of(world: World, minds: Sequence[Mind], gamma: float) -> MindPolicies:
+    """Returns the policies of all minds; `PlanningMind`s that share Q (the hard backup at several β) share one solve.
 
-    A mind that finds itself where its own episode would have ended, and goes on, is indifferent: uniform over the legal
-    actions. That happens when an agent walks over a goal it has been supposed to want. At β = 0, where the maximum-
-    entropy backup has no finite values, the values are those of the uniform policy, which all backups share there.
+    Args:
+        world: the world acted in.
+        minds: the G minds.
+        gamma: the discount `PlanningMind`s plan with; other minds choose their own.
 
     Raises:
         MissingLawError: the world cannot be enumerated, or has several players.
-        UsageError: a mind wants what the world has no purpose for, or believes in dynamics that do not know a state of
-            the world.
+        UsageError: a `PlanningMind` wants what the world has no purpose for, or believes in dynamics that do not know a
+            state of the world; a controller is not valid (`check_controller`); a mind that does not say it sees acts
+            differently in states that look alike.
     """
     if world.players > 1:
         raise MissingLawError(
@@ -57,108 +115,123 @@ def plans_of(world: World, minds: Sequence[Mind], gamma: float) -> Plans:
             expected="a world with one player",
         )
     dynamics = world.dynamics()
+    custom = {
+        g: check_controller(mind.controller(world, 0), world, name_of(mind))
+        for g, mind in enumerate(minds)
+        if not _is_built_in(mind)
+    }
+    counts = np.array([custom[g].num_memories if g in custom else 1 for g in range(len(minds))])
+    first_row = np.cumsum(counts) - counts
+    log_probs = np.empty((int(counts.sum()), *dynamics.legal.shape))
+    arrived = np.zeros(log_probs.shape[:2], np.bool_)
+    log_start = None if (counts == 1).all() else np.zeros(log_probs.shape[:2])
+    _plan_built_in(world, minds, gamma, first_row, log_probs, arrived)
+    steps = []
+    for g, controller in custom.items():
+        rows = slice(int(first_row[g]), int(first_row[g] + counts[g]))
+        log_probs[rows] = controller.log_probs.swapaxes(0, 1)
+        if controller.arrived is not None:
+            arrived[rows] = controller.arrived.T
+        with np.errstate(divide="ignore"):  # log 0 is −inf: a memory state that cannot be
+            if log_start is not None:
+                log_start[rows] = np.log(controller.start.T)
+            next_memory, probability = controller.step.next_memory, controller.step.probability
+            if counts[g] > 1 and next_memory is not None and probability is not None:
+                steps.append(MemoryStep(rows, next_memory, np.log(probability)))
+    mind_of = np.repeat(np.arange(len(minds)), counts)
+    policies = MindPolicies(log_probs, arrived, mind_of, first_row, log_start, tuple(steps))
+    _refuse_unseen_state(world, minds, policies, custom)
+    return policies
+
+
+def _is_built_in(mind: Mind) -> bool:
+    """A subclass may have a controller of another kind, so it is asked for it."""
+    return type(mind) is PlanningMind
+
+
+def _plan_built_in(
+    world: World, minds: Sequence[Mind], gamma: float, first_row: Array, log_probs: Array, arrived: Array
+) -> None:
+    """Writes the rows of all `PlanningMind`s."""
+    legal = world.dynamics().legal
     beliefs: dict[Any, World] = {}
-    q_values = np.empty((len(minds), *dynamics.legal.shape))
-    log_probs = np.empty_like(q_values)
-    arrived = np.empty((len(minds), len(dynamics)), np.bool_)
-    expectations: dict[Any, _Expectation] = {}
+    problems: dict[Any, PlanningProblem] = {}
     solved: dict[Any, Array] = {}
-    for g, mind in enumerate(minds):
+    for row, mind in zip(first_row, minds):
+        if type(mind) is not PlanningMind:
+            continue
         subject = (fingerprint(mind.goal), fingerprint(mind.params))
-        if subject not in expectations:
-            expectations[subject] = _Expectation.of(world, mind, beliefs)
+        if subject not in problems:
+            problems[subject] = PlanningProblem.of(world, mind, beliefs)
         # the hard backup plans as if it would act optimally, so its Q does not depend on β
         key = (*subject, mind.backup, None if mind.backup == "hard" else mind.beta)
         if key not in solved:
-            solved[key] = expectations[subject].solve(world, mind, gamma)
-        q_values[g], arrived[g] = solved[key], expectations[subject].arrived
-        log_probs[g] = boltzmann_log_probs(q_values[g], mind.beta, dynamics.legal)
-    return Plans(q_values, log_probs, arrived)
+            solved[key] = problems[subject].solve(world, mind, gamma)
+        arrived[row] = problems[subject].arrived
+        log_probs[row] = boltzmann_log_probs(solved[key], mind.beta, legal)
 
 
-@dataclass(frozen=True, eq=False)
-class _Expectation:
-    """What a mind plans in: tables of its purpose over the dynamics it believes in, and where true states lie there.
-
-    Attributes:
-        model: the tables.
-        rows: `[S]` row of each true state in the tables.
-        arrived: `[S]` bool, as in `Plans`.
-    """
-
-    model: TabularModel
-    rows: Array
-    arrived: Array
-
-    @staticmethod
-    def of(world: World, mind: Mind, beliefs: dict[Any, World]) -> _Expectation:
-        key = fingerprint(mind.params)
-        if key not in beliefs:
-            beliefs[key] = world if mind.params is None else world.with_params(_params_of(world, mind))
-        believed = beliefs[key]
-        model = TabularModel.from_world(believed, purpose=_purpose_of(believed, mind))
-        rows = np.arange(len(world.dynamics())) if believed is world else _rows_in(world, believed, mind)
-        return _Expectation(model, rows, np.asarray(model.terminal)[rows])
-
-    def solve(self, world: World, mind: Mind, gamma: float) -> Array:
-        """Returns `[S, A]` Q over the true world's states."""
-        backup = "soft-eval" if mind.backup == "maxent" and mind.beta == 0 else mind.backup
-        solution = soft_value_iteration(self.model, gamma, mind.beta, backup, _tolerance(self.model, gamma))
-        q_values = np.where(self.model.legal[self.rows], solution.q_values[self.rows], -np.inf)
-        q_values[self.arrived] = 0.0
-        _refuse_paralysis(world, mind, q_values)
-        return q_values
+# ------------------------------------------------------------------------------------------------------- hidden state
 
 
-def _tolerance(model: TabularModel, gamma: float) -> float:
-    """A twelfth digit of the largest value possible: what β multiplies must be exact, and rounding allows no more."""
-    largest = float(np.abs(model.reward).max(initial=0.0)) or 1.0
-    return RELATIVE_TOLERANCE * largest / max(1 - gamma, 1 / LONGEST_HORIZON)
+def _refuse_unseen_state(
+    world: World, minds: Sequence[Mind], policies: MindPolicies, custom: dict[int, Controller]
+) -> None:
+    """Raises UsageError where a mind acts, begins or remembers by what the world hides, and does not say it sees."""
+    look = _looks(world)
+    if look is None:
+        return
+    twin = np.unique(look, return_index=True)[1][look]  # the first state that looks alike
+    for g, mind in enumerate(minds):
+        if getattr(mind, "sees", False):
+            continue
+        first_row = int(policies.first_row[g])
+        rows = slice(first_row, first_row + (custom[g].num_memories if g in custom else 1))
+        for tables, what in ((policies.log_probs[rows], "acts"), (_started(policies, rows), "begins")):
+            probs = np.exp(tables)
+            differs = (np.abs(probs - probs[:, twin]) > SAME).any(axis=(0, 2))
+            if differs.any():
+                s = int(np.argmax(differs))
+                _refuse_sight(world, mind, what, s, int(twin[s]))
+    dynamics = world.dynamics()
+    for step in policies.steps:
+        mind = minds[policies.mind_of[step.rows.start]]
+        if getattr(mind, "sees", False):
+            continue
+        before, action, outcome = np.nonzero(dynamics.probability > 0)
+        seen = np.stack([look[before], action, look[dynamics.next_state[before, action, outcome]]], axis=1)
+        _, first, group = np.unique(seen, axis=0, return_index=True, return_inverse=True)
+        following, log_probability = step.at(before, action, outcome)
+        # distributions over M are compared by their mean of M random values: equal iff they are, but for a null set
+        value = np.random.default_rng(0).random(size=(following.shape[1],))
+        mean = (np.exp(log_probability) * value[following]).sum(axis=-1)
+        differs = (np.abs(mean - mean[first[group.ravel()]]) > SAME).any(axis=1)
+        if differs.any():
+            n = int(np.argmax(differs))
+            _refuse_sight(world, mind, "remembers", int(before[n]), int(before[first[group.ravel()[n]]]))
 
 
-def _rows_in(world: World, believed: World, mind: Mind) -> Array:
-    """Returns `[S]`: where each true state lies among the states the mind believes in."""
-    states, known = world.dynamics().states, believed.dynamics()
-    try:
-        return known.index_of(states)
-    except UsageError as error:
-        keys = set(known.states.keys())
-        missing = next(s for s, key in enumerate(states.keys()) if key not in keys)
-        raise UsageError(
-            f"the mind ({mind.name}) believes in dynamics of {world.name} in which {world.unpack(states, missing)} "
-            "cannot be reached, so it has no plan there",
-            expected="a false belief over the same states",
-            hint="list every state in the world's `roots(params)`",
-        ) from error
+def _looks(world: World) -> Array | None:
+    """Returns `[S]` numbers that are equal for states that look alike; None where no two do."""
+    if (world.law_function("observation") is None and not world.is_wide()) or world.law_function("state_of"):
+        return None
+    keys = observation_keys(world.observe(world.dynamics().states))
+    number = {key: n for n, key in enumerate(dict.fromkeys(keys))}
+    return None if len(number) == len(keys) else np.array([number[key] for key in keys])
 
 
-def _refuse_paralysis(world: World, mind: Mind, q_values: Array) -> None:
-    legal = world.dynamics().legal
-    stuck = ~(legal & np.isfinite(q_values)).any(axis=1)
-    if stuck.any():
-        state = world.unpack(world.dynamics().states, int(np.argmax(stuck)))
-        raise UsageError(
-            f"the mind ({mind.name}) believes every action that is legal in {state} to be illegal",
-            expected="a belief under which at least one legal action is possible in every state",
-        )
+def _started(policies: MindPolicies, rows: slice) -> Array:
+    if policies.log_start is None:
+        return np.zeros((1, policies.log_probs.shape[1], 1))
+    return policies.log_start[rows][:, :, None]
 
 
-def _purpose_of(world: World, mind: Mind) -> Any:
-    """The purpose, from its name where it has one; a name means what it means in the dynamics the mind believes in."""
-    if not isinstance(mind.goal, (str, world.Purpose)):
-        named = ", ".join(world.goals) or "none is named"
-        raise UsageError(
-            f"goal {mind.goal!r} of a mind in {world.name}",
-            expected=f"the name of a purpose ({named}) or a {world.Purpose.__name__}",
-        )
-    return mind.goal
-
-
-def _params_of(world: World, mind: Mind) -> Any:
-    if not isinstance(mind.params, world.Params):
-        raise UsageError(
-            f"params {mind.params!r} of a mind in {world.name}",
-            expected=f"a {world.Params.__name__}, the dynamics the mind believes in, or None for the true ones",
-            hint="world.params._replace(…)",
-        )
-    return mind.params
+def _refuse_sight(world: World, mind: Mind, what: str, state: int, other: int) -> None:
+    one, same = (world.unpack(world.dynamics().states, s) for s in (state, other))
+    raise UsageError(
+        f"the mind ({name_of(mind)}) {what} differently in {one} and {same}, which look alike: {world.name} hides its "
+        "state from the agent",
+        expected="a mind whose controller depends on what is observed, or one that says it sees the state",
+        hint="sees=True (PlanningMind, minds_grid; inscape observe --minds-see), or a Controller with a memory of what "
+        "was observed",
+    )

@@ -3,102 +3,81 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from inscape.errors import UsageError, closest
+from inscape.errors import UsageError
+from inscape.theory_of_mind.controllers import Controller
+from inscape.theory_of_mind.planning_mind import PlanningMind
 
-Backup = Literal["soft-eval", "maxent", "hard"]
-BACKUPS: tuple[str, ...] = get_args(Backup)
+if TYPE_CHECKING:
+    from inscape.envs.world import World
 
-Axis = Literal["goal", "beta", "backup", "params"]
-AXES: tuple[str, ...] = get_args(Axis)
+AXES = ("goal", "beta", "backup", "params")
+"""The axes of `minds_grid`, slowest first."""
 
 
-@dataclass(frozen=True, eq=False)
-class Mind:
-    """One hypothesis: an agent that plans for `goal` and chooses by P(a|s) ∝ exp(β·Q(s,a)).
+@runtime_checkable
+class Mind(Protocol):
+    """A hypothesis about an agent: a recipe for a controller. Any object with this method can be observed with.
 
-    Two minds are equal when all four fields are, tables in them compared by value.
-
-    Raises:
-        UsageError: beta is negative, not a number or infinite; or the backup is not one of the three.
-
-    Source: Baker, Saxe & Tenenbaum (2009), Action understanding as inverse planning, Cognition 113(3).
+    `PlanningMind` is the built-in one. Two optional attributes are read where there are any: `name` (str), what
+    messages and legends call the mind; and `sees` (bool), True for a mind that knows the state even where the world
+    hides it.
+    Minds in one observer must be distinct: unequal, or, where they cannot be hashed, different objects.
     """
 
-    goal: Any
-    """What the mind wants: the name of one of the world's purposes, or a `Purpose` of the world."""
-    beta: float
-    """Rationality β ≥ 0, per unit of reward: 0 acts uniformly, large values act almost optimally."""
-    backup: Backup
-    """How Q is backed up: the agent evaluates its own soft policy, or log-sum-exp, or the maximum. No default."""
-    params: Any = None
-    """The dynamics the mind believes in, a `Params` of the world; None: the true ones."""
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Mind:
+            raise TypeError("Mind is a protocol; the built-in mind is PlanningMind(goal, beta, backup, params=None)")
+        return super().__new__(cls)
 
-    def __post_init__(self) -> None:
-        number = isinstance(self.beta, (int, float, np.integer, np.floating)) and not isinstance(self.beta, bool)
-        if not number or not math.isfinite(self.beta) or self.beta < 0:
-            raise UsageError(
-                f"beta is {self.beta!r}",
-                expected="a finite number, 0 or larger, per unit of reward",
-                hint="0 for random actions, 25 for nearly the best ones",
-            )
-        if self.backup not in BACKUPS:
-            raise UsageError(
-                f"backup is {self.backup!r}",
-                expected=", ".join(BACKUPS),
-                hint=closest(str(self.backup), BACKUPS),
-            )
-        object.__setattr__(self, "beta", float(self.beta))
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """A hashable value that tells minds apart: what equality and hashing use."""
-        return (fingerprint(self.goal), self.beta, self.backup, fingerprint(self.params))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mind) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    @property
-    def name(self) -> str:
-        """The mind in a few words, for legends and messages."""
-        belief = "" if self.params is None else f", believing {self.params}"
-        return f"{self.goal}, β={self.beta:g}, {self.backup}{belief}"
+    def controller(self, world: World, player: int = 0) -> Controller:
+        """Returns what the mind does in `world`, as `player` where there are several."""
+        ...
 
 
 def minds_grid(
-    goals: Iterable[Any], betas: Iterable[float], backups: Iterable[str], params: Iterable[Any] = (None,)
-) -> list[Mind]:
-    """Returns every combination as a list of `Mind`s, the first axis varying slowest.
+    goals: Iterable[Any],
+    betas: Iterable[float],
+    backups: Iterable[str],
+    params: Iterable[Any] = (None,),
+    sees: bool = False,
+) -> list[PlanningMind]:
+    """Returns every combination as a list of `PlanningMind`s, the first axis varying slowest.
 
-    A single goal, beta or backup may be given bare. `params` are beliefs about the dynamics (None: the true ones).
+    A single goal, beta or backup may be given bare. `params` are beliefs about the dynamics (None: the true ones);
+    `sees` holds for all of them.
 
     Raises:
-        UsageError: an axis is empty, or an entry is not what `Mind` takes.
+        UsageError: an axis is empty, or an entry is not what `PlanningMind` takes.
     """
     axes = [_entries(axis) for axis in (goals, betas, backups, params)]
     for name, entries in zip(AXES, axes):
         if not entries:
             raise UsageError(f"the grid of minds has no {name}", expected=f"at least one {name}")
-    return [Mind(*values) for values in itertools.product(*axes)]
+    return [
+        PlanningMind(goal, beta, backup, believed, sees) for goal, beta, backup, believed in itertools.product(*axes)
+    ]
 
 
-def fingerprint(value: Any) -> Any:
-    """Returns a hashable stand-in for a purpose or for parameters, which may hold arrays: equal iff they are."""
-    if isinstance(value, np.ndarray):
-        return ("array", value.dtype.str, value.shape, value.tobytes())
-    if isinstance(value, tuple):
-        # the type's name tells Reach(1) from Avoid(1), which compare equal as tuples
-        return (type(value).__qualname__, *(fingerprint(entry) for entry in value))
-    return value
+def name_of(mind: Mind) -> str:
+    """Returns what messages and legends call a mind: its `name`, else its `repr`, else its class."""
+    name = getattr(mind, "name", None)
+    if isinstance(name, str):
+        return name
+    return type(mind).__name__ if type(mind).__repr__ is object.__repr__ else repr(mind)
+
+
+def identity_of(mind: Mind) -> Any:
+    """Returns a hashable value that is equal for equal minds: the mind itself, else (not hashable) its `id`."""
+    try:
+        hash(mind)
+    except TypeError:  # it has a field without a hash, such as an array
+        return ("not hashable", id(mind))
+    return mind
 
 
 def _entries(axis: Any) -> list[Any]:

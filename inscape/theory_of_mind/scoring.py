@@ -6,7 +6,6 @@ Murphy & Winkler (1977), Applied Statistics 26(1); expected calibration error: N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind.mind_policies import Array
+from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind
-from inscape.theory_of_mind.observers.exact import Observer
+from inscape.theory_of_mind.observers.exact import ExactObserver
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -63,7 +62,7 @@ class PredictionScore:
         return float(self.mind_bits.mean(axis=0).min())
 
 
-def score_predictions(observer: Observer, trajectories: Sequence[Trajectory]) -> PredictionScore:
+def score_predictions(observer: ExactObserver, trajectories: Sequence[Trajectory]) -> PredictionScore:
     """Returns how well the observer predicts each trajectory, beginning each with what it believes now.
 
     The observer itself stays as it is.
@@ -73,10 +72,10 @@ def score_predictions(observer: Observer, trajectories: Sequence[Trajectory]) ->
     """
     bits, uniform, per_mind = [], [], []
     for trajectory in trajectories:
-        numbers, actions = observer.state_indices(trajectory)
-        bits.append(observer.bits(trajectory))
-        uniform.append(np.log2(observer.dynamics.legal[numbers].sum(axis=1)))
-        per_mind.append(-observer.plans.log_probs[:, numbers, actions].T / math.log(2))
+        numbered = observer.state_indices(trajectory)
+        bits.append(observer.bits_per_action(numbered))
+        uniform.append(np.log2(observer.dynamics.legal[numbered.states[:-1]].sum(axis=1)))
+        per_mind.append(observer.bits_per_mind(numbered))
     if not sum(map(len, bits)):
         raise UsageError(f"{len(bits)} trajectories without a single action", expected="at least one action to score")
     return PredictionScore(np.concatenate(bits), np.concatenate(uniform), np.concatenate(per_mind), observer.minds)

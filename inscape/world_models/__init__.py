@@ -10,10 +10,18 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.exact import BeliefFilter as BeliefFilter
     from inscape.world_models.belief.exact import FilteredEpisode as FilteredEpisode
     from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
+    from inscape.world_models.belief.model import BeliefModel as BeliefModel
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
+    from inscape.world_models.interface import as_numpy as as_numpy
+    from inscape.world_models.interface import fit_model as fit_model
+    from inscape.world_models.interface import legal_actions as legal_actions
+    from inscape.world_models.interface import num_actions as num_actions
+    from inscape.world_models.interface import require as require
+    from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
+    from inscape.world_models.known import as_model as as_model
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
@@ -21,11 +29,14 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
     from inscape.world_models.planning.dynamic_programming import soft_value_iteration as soft_value_iteration
     from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
+    from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
+    from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
+    from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
     from inscape.world_models.tabular.model import absorb as absorb
 
@@ -34,18 +45,31 @@ _HOMES = {
         "FitReport",
         "ModelStep",
         "WorldModel",
+        "as_numpy",
+        "fit_model",
+        "legal_actions",
+        "num_actions",
+        "require",
+        "total_log_prob",
     ),
-    "known": ("KnownModel",),
+    "known": (
+        "KnownModel",
+        "as_model",
+    ),
     "tabular.model": (
         "TabularModel",
         "absorb",
     ),
-    "tabular.counts": ("LearnedTabularModel",),
+    "tabular.counts": (
+        "LearnedTabularModel",
+        "TabularModelSettings",
+    ),
     "belief.exact": (
         "BeliefFilter",
         "FilteredEpisode",
         "ImpossiblePerceptError",
     ),
+    "belief.model": ("BeliefModel",),
     "planning.choice": (
         "boltzmann_log_probs",
         "boltzmann_value",
@@ -58,10 +82,13 @@ _HOMES = {
         "value_iteration",
     ),
     "planning.interface": (
+        "Evaluate",
         "Plan",
         "Planner",
+        "Plans",
         "SearchTree",
     ),
     "planning.tree_search.uct": ("UCT",),
 }
-__getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
+    __getattr__, __all__ = lazy_names(__name__, _HOMES)

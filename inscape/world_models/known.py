@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 
 from inscape.envs.law.states import States
-from inscape.errors import UsageError
-from inscape.world_models.interface import ModelStep
-from inscape.world_models.tabular.model import TabularModel
+from inscape.envs.world import World
+from inscape.errors import PartialObservationError, UsageError
+from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load, require_model
+from inscape.world_models.tabular.model import TabularModel, check_rows, on_a_belief
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
-    from inscape.envs.world import World
 
 
 class KnownModel:
@@ -24,7 +25,7 @@ class KnownModel:
         compiled: False runs the law as plain Python.
 
     Raises:
-        UsageError: the world's actions are continuous, or all its players act at once.
+        UsageError: all players of the world act at once.
     """
 
     def __init__(self, world: World, *, compiled: bool = True) -> None:
@@ -34,33 +35,66 @@ class KnownModel:
                 expected="a world with one player, or with players who move in turn",
             )
         self.world, self.compiled = world, compiled
-        self.num_actions, self.num_players = world.num_actions, world.players
+        self.num_players = world.players
+
+    @property
+    def action_space(self) -> spaces.Space[Any]:
+        """The world's: `Discrete`, or `Box` where actions are continuous."""
+        return self.world.action_space
 
     @property
     def exact(self) -> bool:
         """Whether `outcomes` can be had: the law can be enumerated, not only sampled."""
-        return self.world.strength == "enumerate"
+        return bool(self.world.is_enumerable)
 
-    def init(self, observations: np.ndarray) -> States:
+    def init(self, observations: Batch) -> States:
         """Returns the states that `[B, ...]` observations determine.
 
         Raises:
             PartialObservationError: several states look the same.
         """
-        return self.world.states_of(observations)
+        try:
+            return self.world.states_of(as_numpy(observations))
+        except PartialObservationError as error:
+            raise error if self.num_players > 1 else on_a_belief(error) from error
 
-    def step(self, states: States, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
+    def update(self, states: States, actions: Batch, observations: Batch) -> States:
+        """Returns the states that the observations determine: what was before adds nothing to them.
+
+        Raises:
+            PartialObservationError: several states look the same: filter with a `BeliefModel`.
+            UsageError: not one observation per state.
+        """
+        check_rows(states, observations)
+        return self.init(observations)
+
+    def step(self, states: States, actions: Batch, rng: np.random.Generator) -> ModelStep:
         """Draws a successor per row; terminal states absorb with reward 0."""
-        following, reward, ended = self.world.step(states, actions, rng, compiled=self.compiled)
-        return ModelStep(following, reward, np.where(ended, 0.0, 1.0), self.legal(following))
+        following, reward, ended = self.world.step(states, as_numpy(actions), rng, compiled=self.compiled)
+        legal = None if self.world.continuous else self.legal_of(following)
+        return ModelStep(following, reward, np.where(ended, 0.0, 1.0), legal)
 
-    def legal(self, states: States) -> np.ndarray:
+    def state_dict(self) -> dict[str, Any]:
+        """Returns {}: the law is the world's, which whoever makes the model names; nothing is learned."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        nothing_to_load(state, f"the known law of {self.world.name}")
+
+    def legal_of(self, states: States) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal.
+
+        Raises:
+            UsageError: the actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(f"{self.world.name} has continuous actions", expected="a world with a finite action set")
         return self.world.legal_actions(states, compiled=self.compiled)
 
-    def terminal(self, states: States) -> np.ndarray:
+    def terminal_of(self, states: States) -> np.ndarray:
         return self.world.terminal_of(states, compiled=self.compiled)
 
-    def mover(self, states: States) -> np.ndarray:
+    def mover_of(self, states: States) -> np.ndarray:
         return self.world.mover_of(states, compiled=self.compiled)
 
     def keys(self, states: States) -> list[bytes]:
@@ -79,7 +113,7 @@ class KnownModel:
         sources = np.repeat(np.arange(count), width)
         reward = self.world.reward_of(states[sources], np.asarray(actions)[sources], following, compiled=self.compiled)
         shape = (count, width) if self.num_players == 1 else (count, width, self.num_players)
-        ended = self.terminal(following).reshape(count, width)
+        ended = self.terminal_of(following).reshape(count, width)
         return probability, following, reward.reshape(shape), np.where(ended, 0.0, 1.0)
 
     def tabular(self) -> TabularModel:
@@ -103,6 +137,18 @@ class KnownModel:
         same = np.array([key == wanted[row // width] for row, key in enumerate(keys)], bool).reshape(length, width)
         ended = np.zeros(length, bool)
         ended[-1:] = trajectory.terminated
-        consistent = self.terminal(states[1:]) == ended
+        consistent = self.terminal_of(states[1:]) == ended
         with np.errstate(divide="ignore"):
             return float(np.log((same * probability).sum(axis=1) * consistent).sum())
+
+
+def as_model(model: Any, reader: str) -> Any:
+    """Returns what a planner simulates in: the model itself, or the `KnownModel` of a `World`.
+
+    Raises:
+        UsageError: it is an environment, a task, or no model at all; the message names the reader.
+    """
+    if isinstance(model, World):
+        return KnownModel(model)
+    require_model(model, reader)
+    return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import numba
 import numpy as np
 import pytest
 
@@ -33,6 +34,8 @@ def choices(agent: Any) -> list[Any]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", AGENTS)
 def test_a_copy_acts_as_the_agent_does(name: str, way: str) -> None:
+    if name == "mcts" and numba.config.DISABLE_JIT:
+        pytest.skip("random numbers of a search as plain Python")
     where, settings = AGENTS[name]
     agent = make_agent(name, resolve_task(where), seed=2, settings=settings or None)
     agent.act(SEEN)

@@ -232,7 +232,7 @@ def test_one_agent_may_act_for_all_and_others_are_counted():
         rollout([Note()] * 3, task, 1, seed=0)
     with pytest.raises(UsageError, match="2 agents for the 1 players"):
         rollout([Note()] * 2, resolve_task("FrozenLake"), 1, seed=0)
-    with pytest.raises(UsageError, match=r"2 players, each with a return[\s\S]*evaluate_players"):
+    with pytest.raises(UsageError, match=r"2 players, each with a separate return[\s\S]*evaluate_players"):
         evaluate(Note(), task, 1, seed=0)
 
 

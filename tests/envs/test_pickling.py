@@ -40,7 +40,7 @@ def use(world: World) -> None:
     """Compiles it, packs it, and looks at its spaces."""
     states = world.sample_initial(2, np.random.default_rng(0))
     world.observe(states)
-    if world.strength == "enumerate" and world.players == 1 and not world.initial_noise:
+    if world.is_enumerable == "enumerate" and world.players == 1 and not world.initial_noise:
         world.dynamics()
 
 

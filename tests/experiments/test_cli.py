@@ -147,6 +147,7 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("observe random FourGoals --backup soft", "soft-eval"),
         ("observe random CartPole-v1", "no law to observe with"),
         ("observe nothing.npz", r"nothing\.npz"),
+        ("observe random FoodTrucks", r"look alike: FoodTrucks hides its state.*--minds-see"),
         ("evaluate random", r"no world for random"),
         ("evaluate runs/nothing FrozenLake", "no run at runs/nothing"),
         ("evaluate agents.py:TooFar FrozenLake", r"action 9 .* copy 0 at step 0"),
@@ -445,6 +446,27 @@ def test_a_file_of_ones_own_is_evaluated_observed_and_checked(place: Path, capsy
     assert "log evidence" in text
     assert run("check agents.py:Right") == 0
     assert "all passed" in capsys.readouterr().out
+
+
+def test_minds_may_be_said_to_see_what_a_world_hides(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("observe random FoodTrucks --minds-see --beta 2") == 0
+    text = capsys.readouterr().out
+    assert "The minds considered see the state of FoodTrucks" in text
+    assert re.search(r"most probable mind: .*seeing the state", text)
+
+
+def test_a_trajectory_shown_is_numbered_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from inscape.theory_of_mind import ExactObserver
+
+    numbered: list[int] = []
+    original = ExactObserver.state_indices
+    monkeypatch.setattr(
+        ExactObserver, "state_indices", lambda self, trajectory: numbered.append(0) or original(self, trajectory)
+    )
+    assert run("observe agents.py:Right FourGoals --goals A,B --beta 1 --episodes 2") == 0
+    assert len(numbered) == 2
 
 
 def test_check_shows_a_table_and_fails_with_exit_code_2(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

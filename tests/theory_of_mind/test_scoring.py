@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind import Mind, Observer, calibration, minds_grid, score_predictions
+from inscape.theory_of_mind import Observer, PlanningMind, calibration, minds_grid, score_predictions
 from tests.theory_of_mind.worlds import Corridor, simulate
 
 
 def test_scores_by_hand_on_one_action():
     world = Corridor()
-    observer = Observer(world, [Mind("left end", 2.0, "hard"), Mind("right end", 2.0, "hard")])
+    observer = Observer(world, [PlanningMind("left end", 2.0, "hard"), PlanningMind("right end", 2.0, "hard")])
     towards = 1 / (1 + math.exp(-2.0 * (0.9 - 0.9**3)))
     policy = np.tile([0.0, 1.0], (5, 1))
     score = score_predictions(observer, [simulate(world, policy, 1, np.random.default_rng(0))])
@@ -26,7 +26,7 @@ def test_the_observer_pays_at_most_its_prior_for_not_knowing_the_mind():
     world = Corridor(length=7, slip=0.1, goal=6)
     minds = minds_grid(world.goals, [1.0, 4.0], ["soft-eval", "hard"])
     observer = Observer(world, minds)
-    policy = np.exp(observer.plans.log_probs[-1])
+    policy = np.exp(observer.policies.log_probs[-1])
     rng = np.random.default_rng(2)
     episodes = [simulate(world, policy, 20, rng, start=1) for _ in range(12)]
     for episode in episodes:
@@ -41,7 +41,7 @@ def test_the_observer_pays_at_most_its_prior_for_not_knowing_the_mind():
 
 def test_the_uniform_guess_knows_which_actions_are_legal():
     world = Corridor(gate=True, goal=0)
-    observer = Observer(world, [Mind("left end", 1.0, "hard")])
+    observer = Observer(world, [PlanningMind("left end", 1.0, "hard")])
     episode = simulate(world, np.tile([0.0, 1.0], (5, 1)), 4, np.random.default_rng(0))
     score = score_predictions(observer, [episode])  # cells 2, 3, 4, 4: only right is legal in cell 4
     assert score.uniform_bits.tolist() == [1.0, 1.0, 0.0, 0.0]
@@ -66,7 +66,7 @@ def test_predicted_actions_are_calibrated_when_the_agent_is_one_of_the_minds():
     given, taken = [], []
     for _ in range(250):
         g = int(rng.integers(len(minds)))
-        policy = np.exp(observer.plans.log_probs[g])
+        policy = np.exp(observer.policies.log_probs[g])
         episode = simulate(world.with_purpose(minds[g].goal), policy, 10, rng, start=int(rng.choice([1, 2, 4, 5])))
         observer.reset()
         for s, a in zip(world.dynamics().index_of(episode.states), episode.actions):
@@ -102,6 +102,6 @@ def test_what_cannot_be_calibrated_is_refused(probabilities, outcomes, bins, mat
 
 
 def test_no_actions_no_score():
-    observer = Observer(Corridor(), [Mind("left end", 1.0, "hard")])
+    observer = Observer(Corridor(), [PlanningMind("left end", 1.0, "hard")])
     with pytest.raises(UsageError, match="without a single action"):
         score_predictions(observer, [])

@@ -52,11 +52,11 @@ def policy_iteration(model: TabularModel, gamma: float) -> np.ndarray:
     for k in range(model.next_state.shape[2]):
         weight = gamma * model.probability[:, :, k] * model.continuation[:, :, k]
         np.add.at(ahead, (*np.indices(weight.shape), model.next_state[:, :, k]), weight)
-    policy = np.asarray(model.legal).argmax(axis=1)
+    policy = model.legal.argmax(axis=1)
     while True:
         rows = np.arange(size)
         values = np.linalg.solve(np.eye(size) - ahead[rows, policy], reward[rows, policy])
-        q = np.where(np.asarray(model.legal), reward + ahead @ values, -np.inf)
+        q = np.where(model.legal, reward + ahead @ values, -np.inf)
         better = q.max(axis=1) > q[rows, policy] + 1e-10
         if not better.any():
             return np.asarray(values)

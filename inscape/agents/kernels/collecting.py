@@ -38,7 +38,7 @@ from inscape.envs.kernels.names import (
 )
 from inscape.world_models.networks.features import LIMIT
 from inscape.world_models.networks.kernels.gaussian import log_density, standard_normal
-from inscape.world_models.networks.kernels.perceptron import forward
+from inscape.world_models.networks.kernels.perceptron import copy_rows, forward
 
 BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
 # constants of an instance: whether actions are points of a box, drawn from a Gaussian, or numbers, from a categorical;
@@ -200,7 +200,7 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
             if MASK_PLAYERS > 1:
                 by_player(seen[t])[:] = table
             else:
-                seen[t] = table
+                copy_rows(table, seen[t])
         outputs = forward(actor, actor_sizes, activation, X[t], H)
         for i in range(I.shape[1]):
             state = load_state(F, I, i)

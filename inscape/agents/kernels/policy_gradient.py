@@ -21,6 +21,7 @@ from inscape.world_models.networks.kernels.perceptron import (
     inline,
     jit,
     norm,
+    only_inside,
     parameter_count,
     rmsprop,
 )
@@ -38,7 +39,9 @@ def values_of(critic, sizes, activation, X, H, values):
     piece = len(H) // sizes[1:].sum()
     for start in range(0, X.shape[0], piece):
         stop = min(X.shape[0], start + piece)
-        values[start:stop] = forward(critic, sizes, activation, X[start:stop], H)[:, 0]
+        outputs = forward(critic, sizes, activation, X[start:stop], H)
+        for k in range(stop - start):
+            values[start + k] = outputs[k, 0]
 
 
 @jit
@@ -177,7 +180,7 @@ def value_gradient(values, returns, picked, value_coef, by_values, parts):
         parts[VALUE_LOSS] += weight * error * error
 
 
-@jit
+@only_inside
 def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef, memory, G, parts):
     """Fills `G` with the gradient of the loss over the rows `picked` of the batch, unclipped, and `parts`.
 
@@ -193,7 +196,9 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
     n = len(picked)
     x, a = features[:n], A[:n]
     for k in range(n):
-        x[k] = batch[0][picked[k]]
+        row = picked[k]
+        for j in range(x.shape[1]):
+            x[k, j] = batch[0][row, j]
     if normalize:
         standardise(batch[4], picked, a)
     else:

@@ -180,7 +180,7 @@ def take_step(trained, rate, epsilon):
 
 @jit
 def train(
-    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, settings, memory, told
+    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, settings, memory, metrics
 ):  # fmt: skip
     """Takes a gradient step for each batch of the rows given.
 
@@ -195,7 +195,7 @@ def train(
         goal: the target entropy H̄.
         settings: learning rate, Adam's ε, τ, and the bounds of log σ.
         memory: working memory for a batch; see `working_memory`.
-        told: `[steps, 5]` of each step critic loss, actor loss, mean Q(s, a), entropy, α; written.
+        metrics: `[steps, 5]` of each step critic loss, actor loss, mean Q(s, a), entropy, α; written.
 
     Returns:
         ALL_STEPS, or whose gradient was not finite (nothing after it was done); the norm and the loss there.
@@ -234,7 +234,7 @@ def train(
         if not np.isfinite(length):
             return CRITIC, length, loss
         take_step(critic, rate, epsilon)
-        told[k, 0], told[k, 2], told[k, 4] = loss, total / (2 * batch), alpha
+        metrics[k, 0], metrics[k, 2], metrics[k, 4] = loss, total / (2 * batch), alpha
 
         # policy and log α
         outputs = forward(actor, actor_sizes, RELU, features, H)
@@ -258,7 +258,7 @@ def train(
                 inside = low <= raw and raw <= high
                 of_outputs[i, size + d] = slope * math.exp(raw) * noise[k, 0, i, d] - alpha * share if inside else 0.0
         backward(actor, actor_sizes, RELU, features, H, of_outputs, of_actor, D)
-        told[k, 1], told[k, 3] = loss, -mean
+        metrics[k, 1], metrics[k, 3] = loss, -mean
         if fixed < 0:
             policy[1][count] = -(mean + goal)
         length = norm(policy[1])

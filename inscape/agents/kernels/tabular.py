@@ -197,7 +197,7 @@ def expected_sarsa_update(
 def double_q_learning_update(
     T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
 ):  # fmt: skip
-    """One table of two, by lot, says which action is best and the other what it is worth (van Hasselt 2010)."""
+    """A randomly chosen table selects the action; the other evaluates it (van Hasselt 2010)."""
     q, pair, counts = T
     one = 2 * i + (uniform(keys[i, 0], t * DRAWS + 1) < 0.5)
     other = 4 * i + 1 - one
@@ -263,7 +263,7 @@ def monte_carlo_update(
     if not over:
         return 0.0
     total = 0.0
-    if not terminated:  # cut by a time limit: the return goes on with what the last state is thought to be worth
+    if not terminated:  # cut by a time limit: the return bootstraps from the estimated value of the last state
         if kind == OFF_POLICY:
             total = best_value(q, i, mask, i, next_row, numbers)
         else:

@@ -40,7 +40,7 @@ def process_number() -> int:
 
 
 def group_device(device: torch.device) -> torch.device:
-    """Returns the card of this process where each has its own; any other device as it is."""
+    """Returns the GPU of this process where each has its own; any other device as it is."""
     import torch
 
     if device.type != "cuda" or device.index is not None or process_count() == 1:
@@ -52,12 +52,12 @@ def part_of(state: State, number: int, count: int) -> State:
     """Returns the copies of process `number` of `count` from what a run saved of all its copies.
 
     Raises:
-        UsageError: as many processes did not save it.
+        UsageError: it was saved by another number of processes.
     """
     parts = state.get("parts", [state])
     if len(parts) != count:
         raise UsageError(
-            f"the copies of {len(parts)} processes, to be gone on with by {count}",
+            f"the copies of {len(parts)} processes, to be resumed by {count}",
             expected="as many processes as the run was started with",
             hint=f"torchrun --nproc-per-node {len(parts)} -m inscape train --resume RUN",
         )
@@ -165,11 +165,11 @@ class ProcessGroup:
         return [total.view_as(tensor) for total, tensor in zip(sums, tensors, strict=True)]
 
     def broadcast(self, message: State | None = None) -> State:
-        """Returns what process 0 tells all; the others give nothing."""
+        """Returns the message of process 0 in every process; the others pass none."""
         return self._exchanged(message, only_first=True)[0]
 
     def gathered(self, message: State) -> list[State]:
-        """Returns what each process tells the others, in order."""
+        """Returns the message of each process, in order."""
         return self._exchanged(message, only_first=False)
 
     def _exchanged(self, message: State | None, only_first: bool) -> list[State]:
@@ -199,11 +199,11 @@ class ProcessGroup:
         """Yields what process 0 asks of the others, until it says that it is done.
 
         Raises:
-            SystemExit: process 0 is gone; it has said why.
+            SystemExit: process 0 has ended; it reported why.
         """
         while True:
             try:
-                order = self.told()
+                order = self.broadcast()
             except RuntimeError:
                 raise SystemExit(1) from None
             if order["do"] == "end":
@@ -215,7 +215,7 @@ class ProcessGroup:
         from torch import distributed
 
         if self.number == 0:
-            self.told({"do": "end"})
+            self.broadcast({"do": "end"})
         distributed.destroy_process_group()
 
 
@@ -233,7 +233,7 @@ def to_bytes(state: State) -> bytes:
     """Returns nested dicts and lists of arrays and JSON values as bytes: a JSON header, then the arrays one by one.
 
     Raises:
-        TypeError: a key is no text, or a value is of another kind.
+        TypeError: a key is not a string, or a value is of another kind.
     """
     arrays: list[bytes] = []
     header = json.dumps(_described(state, arrays)).encode()

@@ -1,8 +1,8 @@
-"""The environment copies a learner acts in: where they are, what ended, and how to go on after a kill.
+"""The environment copies a learner acts in: where they are, what ended, and how to resume after a kill.
 
 copies = EnvRunner(task, 16, seed)
-happened = copies.step(actions_for(copies.observation, copies.action_mask))
-happened.reward, happened.terminated, happened.next_observation      # the true successors, before any reset
+transition = copies.step(actions_for(copies.observation, copies.action_mask))
+transition.reward, transition.terminated, transition.next_observation      # the true successors, before any reset
 copies.observation                                                   # what to act on next, after resets
 copies.episodes()                                                    # means over episodes that ended, for metrics
 """
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 class EnvRunner:
     """`count` copies of a task, reset in the same step in which they end.
 
-    Worlds of ours go on exactly from `state_dict`; other environments begin new episodes, not the first ones again.
+    Worlds with a law continue exactly from `state_dict`; other environments begin new episodes, not the first ones
+    again.
 
     Args:
         task: what to act in.
         count: B.
-        seed: copy i lives the stream (seed, first + i); of environments that are not ours, see `streams.copy_seeds`.
+        seed: copy i uses the random stream (seed, first + i); for environments without a law see `streams.copy_seeds`.
         first: number of the first copy; other processes have the ones before.
-        steps: steps each copy has taken already, where a run goes on.
+        steps: steps each copy has taken already, where a run is resumed.
         state: `state_dict()` of an earlier life, or None.
 
     Raises:
@@ -52,7 +53,7 @@ class EnvRunner:
         self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
         self.count, self.steps = count, steps
         self._name = task.name
-        # with `steps`, because a resumed run of an ordinary environment begins episodes of its own
+        # with `steps`, because a resumed run of an ordinary environment begins new episodes
         options = {"first_copy": first} if first else None
         observation, info = self.env.reset(seed=later_seed(seed, steps), options=options)
         self.observation: Array = observation

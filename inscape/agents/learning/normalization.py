@@ -14,7 +14,7 @@ from inscape.world_models.networks.types import Array, State
 class ReturnNormalizer:
     """Divides rewards by the running standard deviation of the discounted return so far.
 
-    Each copy keeps R ← γ·R + r, begun again at 0 after its episode's last step, whichever way it ended. Mean and
+    Each copy keeps R ← γ·R + r, reset to 0 after its episode's last step, whichever way it ended. Mean and
     variance run over the R of every copy and step; a reward is divided by the deviation they give at its own step,
     that step included, and clipped. The mean is not taken off: the sign of rewards stays.
 

@@ -1,4 +1,4 @@
-"""What settings of the deep agents have to be, and what is said where they are not. Imports no torch."""
+"""Checks that settings dataclasses share; each raises `UsageError` with the setting's name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ def require_counts(settings: Any, *names: str) -> None:
             raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="an integer of at least 1")
 
 
+def require_counts_if_any(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is None, or at least 1."""
+    require_counts(settings, *(name for name in names if getattr(settings, name) is not None))
+
+
 def require_shares(settings: Any, *names: str) -> None:
     """Raises UsageError unless each named setting is from 0 to 1."""
+    require_range(settings, 0, 1, *names)
+
+
+def require_range(settings: Any, low: float, high: float, *names: str) -> None:
+    """Raises UsageError unless each named setting is from `low` to `high`."""
     for name in names:
-        if not 0 <= getattr(settings, name) <= 1:
-            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a number from 0 to 1")
+        if not low <= getattr(settings, name) <= high:
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected=f"a number from {low:,} to {high:,}")
 
 
 def require_positive(settings: Any, *names: str) -> None:
@@ -34,11 +44,21 @@ def require_positive_if_any(settings: Any, *names: str) -> None:
     require_positive(settings, *(name for name in names if getattr(settings, name) is not None))
 
 
+def require_shares_if_any(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is None, or from 0 to 1."""
+    require_shares(settings, *(name for name in names if getattr(settings, name) is not None))
+
+
 def require_weights(settings: Any, *names: str) -> None:
     """Raises UsageError unless each named setting is at least 0 and finite."""
     for name in names:
         if not 0 <= getattr(settings, name) < math.inf:
             raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a finite number of at least 0")
+
+
+def require_weights_if_any(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is None, or at least 0 and finite."""
+    require_weights(settings, *(name for name in names if getattr(settings, name) is not None))
 
 
 def require_widths(settings: Any) -> None:

@@ -1,5 +1,6 @@
 """A causal language model as an agent: the world's words in, an action's name out."""
 
-from inscape.agents.llm.agent import LanguageModelAgent, LanguageModelSettings
+from inscape.agents.llm.agent import LanguageModelAgent
+from inscape.agents.llm.settings import LanguageModelSettings
 
 __all__ = ["LanguageModelAgent", "LanguageModelSettings"]

@@ -72,7 +72,7 @@ def from_trajectories(trajectories: Sequence[Trajectory], num_actions: int, firs
 def planner_demonstrations(
     task: Task, episodes: int, beta: float, simulations: int, rng: np.random.Generator
 ) -> Demonstrations:
-    """Returns what a planner of rationality `beta` does in `episodes` episodes of a world of ours.
+    """Returns what a planner of rationality `beta` does in `episodes` episodes of a world with a law.
 
     It chooses by the choice rule, P(a|s) ∝ exp(β·Q(s,a)), and that distribution is what is imitated. Q is that of value
     iteration where the world can be enumerated, else UCT's estimate.
@@ -115,7 +115,7 @@ def demonstrated_log_probs(q_values: NDArray[np.float64], beta: float, legal: ND
 
 def exact_values(world: World) -> ActionValues | None:
     """Returns Q* of an enumerable world; None where it cannot be enumerated."""
-    if world.players > 1 or world.strength != "enumerate":
+    if world.players > 1 or not world.is_enumerable:
         return None
     try:
         dynamics = world.dynamics(max_states=MAX_STATES)
@@ -126,6 +126,6 @@ def exact_values(world: World) -> ActionValues | None:
 
 
 def searched_values(world: World, simulations: int, rng: np.random.Generator) -> ActionValues:
-    """Returns what UCT thinks of the actions, searching anew in every state it is asked about."""
+    """Returns UCT's estimates of action values; every state is searched separately."""
     planner = UCT(num_simulations=simulations, gamma=world.gamma)
-    return lambda states: np.stack([plan.action_values for plan in planner.plan_batch(world, states, rng)])
+    return lambda states: planner.plan(world, states, rng).action_values

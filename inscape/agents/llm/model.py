@@ -121,7 +121,7 @@ def tokenizer_from_json(text: str) -> Any:
 def build_model(tokenizer: Any, hidden_size: int, layers: int, heads: int, seed: int) -> Any:
     """Returns a small Llama-shaped model with random weights, the same for the same seed, in float32.
 
-    Source: Touvron et al. (2023), LLaMA, arXiv:2302.13971 (the architecture; sizes are ours).
+    Source: Touvron et al. (2023), LLaMA, arXiv:2302.13971 (the architecture; not the sizes).
     """
     transformers = require_transformers()
     if hidden_size % (2 * heads):

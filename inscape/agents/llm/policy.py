@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from inscape.agents.llm.model import LanguageModel, encode
 from inscape.agents.llm.scoring import Tokens, answer_tree, full_scores, tree_scores
+from inscape.agents.llm.settings import Scoring
 from inscape.agents.llm.text import MEMORY, format_answer
 from inscape.errors import UsageError
 
-Scoring = Literal["auto", "tree", "full"]
 TOLERANCE = 1e-3
 """How far, in nats, the two ways of scoring may differ on a loaded model."""
 
@@ -28,9 +28,9 @@ class LanguagePolicy(nn.Module):
     Args:
         language: the model and its tokenizer.
         actions: the answers' names.
-        scoring: `"tree"` (one pass), `"full"` (a pass per answer), or `"auto"`: tree, unless the model does not heed
+        scoring: `"tree"` (one pass), `"full"` (a pass per answer), or `"auto"`: tree, unless the model ignores
             the mask that needs, which is tried once.
-        device: where it lives.
+        device: where its weights are.
         seed: of the value head's first weights.
         threads: CPU threads to compute with; None leaves torch's setting alone.
     """

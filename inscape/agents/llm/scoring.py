@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inscape.errors import UsageError
@@ -132,7 +134,7 @@ def _attention(width: int, lengths: Tensor, tree: AnswerTree, dtype: torch.dtype
     sees[width:, :width] = True
     sees[width:, width:] = tree.sees
     real = torch.arange(total, device=device) >= (width - lengths)[:, None]
-    # padding sees itself, lest its softmax be over nothing
+    # padding sees itself, because a softmax over nothing is not a number
     allowed = (sees & real[:, None, :]) | torch.eye(total, dtype=torch.bool, device=device)
     bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
     return bias.masked_fill(~allowed, torch.finfo(dtype).min)[:, None]
@@ -146,9 +148,10 @@ def _keeps_logits(model_class: Any) -> bool:
 def full_scores(
     model: Any, prompts: Sequence[Tokens], answers: Sequence[Tokens], states: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Returns what `tree_scores` returns, by the plain route: every prompt encoded anew with every answer.
+    """Returns what `tree_scores` returns, by the plain route: every prompt encoded again with every answer.
 
-    For models whose attention takes no mask of ours (recurrent ones, say); the yardstick in tests and benchmarks.
+    For models whose attention does not take the tree's mask, such as recurrent ones; the reference in tests and
+    benchmarks.
     """
     device = next(model.parameters()).device
     longest = max(map(len, answers))
@@ -177,3 +180,29 @@ def masked_log_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.log_softmax(-1)
+
+
+def log_softmax(scores: NDArray[Any], action_mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    """Returns `[B, A]` float64 log-probabilities over the legal actions, −inf elsewhere.
+
+    Raises:
+        UsageError: a row has no legal action, or the scores are not numbers.
+    """
+    values = np.asarray(scores, np.float64)
+    if action_mask is not None:
+        mask = np.asarray(action_mask, bool)
+        if not mask.any(1).all():
+            raise UsageError(
+                f"row {int(np.argmin(mask.any(1)))} of the action mask has no legal action", expected="at least one"
+            )
+        values = np.where(mask, values, -np.inf)
+    best = values.max(1, keepdims=True)
+    if not np.isfinite(best).all():
+        row = int(np.argmin(np.isfinite(best[:, 0])))
+        raise UsageError(
+            f"the language model scores row {row} as {scores[row]}",
+            expected="finite log-probabilities",
+            hint="its weights have diverged; train with a smaller --learning-rate",
+        )
+    shifted = values - best
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))

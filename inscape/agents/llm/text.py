@@ -30,7 +30,7 @@ def format_prompt(description: str, actions: Sequence[str] = ()) -> str:
     """Returns the prompt for a state.
 
     Args:
-        description: the state in words.
+        description: text that describes the state.
         actions: names to list, for a model that was not trained on this world; none leaves the line out.
     """
     listed = f"actions: {', '.join(actions)}\n" if actions else ""
@@ -43,7 +43,7 @@ def format_answer(action: str) -> str:
 
 
 def observation_text(observation: NDArray[Any]) -> str:
-    """Returns an observation in words, number by number: `"observation 0.12 -3"` (three significant digits).
+    """Returns an observation as text, number by number: `"observation 0.12 -3"` (three significant digits).
 
     Raises:
         UsageError: it has too many numbers to read, or is made of something else.
@@ -52,7 +52,7 @@ def observation_text(observation: NDArray[Any]) -> str:
     if values.dtype.kind not in "iufb" or len(values) > MAX_NUMBERS:
         raise UsageError(
             f"an observation of {len(values)} values of dtype {values.dtype} for a language model",
-            expected=f"at most {MAX_NUMBERS} numbers, or a world of ours that determines its state",
+            expected=f"at most {MAX_NUMBERS} numbers, or a world whose observations determine its state",
             hint="give the world a `describe`, or use another agent",
         )
     # + 0.0 turns −0.0 into 0.0: one number, one text
@@ -85,8 +85,8 @@ class Prompter:
     """Turns observations into prompts, remembering what it has seen.
 
     Args:
-        task: a world of ours says what is perceived in its own words, where it has some for observations or where
-            they determine the state; elsewhere the observation is spelt out.
+        task: a world with a law describes observations by its own texts, where it has them for observations or where
+            these determine the state; elsewhere the numbers of the observation are written out.
         list_actions: whether prompts name the actions.
     """
 
@@ -116,7 +116,7 @@ class Prompter:
             try:
                 states = self._world.states_of(observations)
             except (PartialObservationError, TooManyStatesError):
-                self._world = None  # what it sees is all the agent may be told
+                self._world = None  # the prompt may hold no more than the observation does
             else:
                 return [self._world.describe_state(states, b) for b in range(len(observations))]
         return [observation_text(row) for row in observations]

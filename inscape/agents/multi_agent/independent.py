@@ -1,6 +1,6 @@
-"""Independent learners: one for each player, to whom the others are part of the world.
+"""Independent learners: one for each player, for which the others are part of the world.
 
-`independent:ppo` makes a PPO for each player. They take turns: whoever has taken the fewest steps collects in copies of
+`independent:ppo` makes a PPO for each player. They take turns: the one with the fewest steps collects in copies of
 its own, in which the others act by their present policies, and updates; so everybody learns against everybody's newest
 policy, and all of it is saved and resumed as one agent. Nothing promises that they converge: each one's world changes
 while the others learn.
@@ -31,11 +31,11 @@ class Independent(Agent):
     It acts through `for_player`, which the rollout asks of it: alone it does not know whom it acts for.
 
     Args:
-        task: a world of several players, in turn or all at once, ours or a PettingZoo environment.
+        task: a world of several players, in turn or all at once, or a PettingZoo environment.
         seed: player m's learner has M·seed + m.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         settings: of every learner, as its own agent takes them.
-        algorithm: which agent learns, `ppo` or another that says its probabilities.
+        algorithm: which agent learns, `ppo` or another with action probabilities.
 
     Raises:
         UsageError: a world of one player, or an agent that cannot be another's opponent.
@@ -70,7 +70,7 @@ class Independent(Agent):
         """Refuses.
 
         Raises:
-            UsageError: always; it is not said whom to act for.
+            UsageError: always; which player to act for is not given.
         """
         raise UsageError(
             f"independent:{self.algorithm} asked to act, and not for which player",

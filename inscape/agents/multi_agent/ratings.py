@@ -53,7 +53,7 @@ def fitted(scores: ArrayLike, anchor: int = 0, prior_draws: float = 0.0) -> Arra
     Args:
         scores: `[N, N]` S_ij, what i scored against j, over all their games.
         anchor: whose rating is 0.
-        prior_draws: draws added to each pair that met, so that whoever won all games has a finite rating.
+        prior_draws: draws added to each pair that met, so that a player who won all games has a finite rating.
 
     Raises:
         UsageError: the table is not square or has negative entries, or does not determine the ratings.

@@ -1,6 +1,6 @@
 """Self-play: one policy learns in every seat, against itself and against a pool of its past selves.
 
-Any learner that says its probabilities will do (`ppo`, `dqn`); it sees a task of one player (`OpponentsTask`), in
+Any learner with action probabilities will do (`ppo`, `dqn`); it learns in a task of one player (`OpponentsTask`), in
 which the others' moves happen inside a step. Every `add_every` steps a frozen copy of it joins the pool and plays
 everybody in it and a random player, which gives the curves: share of games won and drawn, Elo.
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, Metrics, can_learn, can_remember, can_resume, learning_task
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.multi_agent.ratings import fitted
 from inscape.agents.rollout import evaluate_players
 from inscape.envs.law.states import States
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 PRESENT = -1
 """Number of the learner as it is now, among opponents."""
 MATCH_COPIES = 32
-"""Games side by side in environments that are not ours."""
+"""Games side by side in environments without a law."""
 LEARNING_ONLY = ("copies", "memory")
 """Parts of a learner's state that acting does not need, and that a past self goes without."""
 
@@ -47,7 +48,7 @@ class SelfPlaySettings:
     """Settings of self-play."""
 
     learner: str = "ppo"
-    """Who learns: an agent that learns and says its probabilities, `ppo` or `dqn`."""
+    """Name of the learner: an agent that learns and has action probabilities, `ppo` or `dqn`."""
     learner_settings: dict[str, int | float | bool | str] = field(default_factory=dict)
     """The learner's settings by name and value, over its preset in this world."""
     pool_size: int = 16
@@ -64,12 +65,9 @@ class SelfPlaySettings:
     curves."""
 
     def __post_init__(self) -> None:
-        for name, least in (("pool_size", 1), ("add_every", 1), ("games", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected=f"an integer of at least {least}")
-        for name in ("present", "random_moves"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="a number from 0 to 1")
+        require_counts(self, "pool_size", "add_every")
+        require_weights(self, "games")
+        require_shares(self, "present", "random_moves")
 
 
 class SelfPlay(Agent):
@@ -79,7 +77,7 @@ class SelfPlay(Agent):
     of them.
 
     Args:
-        task: a world of several players, ours or a PettingZoo environment.
+        task: a world of several players or a PettingZoo environment.
         seed: seed of everything random.
         device: `"auto"`, `"cpu"` or `"cuda"`, for the learner.
         settings: see `SelfPlaySettings`.
@@ -228,8 +226,8 @@ class Pool:
         self.present: Agent | None = None
 
     def add(self, member: Member, size: int) -> None:
-        """Takes a member in; if there are more than `size` then, leaves out whoever has the closest neighbours in time,
-        but never the first and the newest."""
+        """Adds a member; if there are more than `size` then, removes the one with the closest neighbours in time, but
+        never the first and the newest."""
         self.members.append(member)
         if len(self.members) <= size:
             return
@@ -269,7 +267,12 @@ class Pool:
             for member in self.members:
                 if member.number >= number:
                     return member.agent
-        assert self.present is not None
+        if self.present is None:
+            raise UsageError(
+                "a learner of self-play that plays while it is made, when it has no opponent yet",
+                expected="a learner that first acts in its task when it learns",
+                hint="--learner ppo or dqn",
+            )
         return self.present
 
 
@@ -309,7 +312,7 @@ def require_opponent(learner: Agent, spec: str) -> None:
     if not (can_learn(learner) and can_resume(learner) and says):
         raise UsageError(
             f"{spec} as an opponent of itself",
-            expected="an agent that learns, has state_dict and load_state_dict, and says its action_log_probs",
+            expected="an agent that learns, has state_dict and load_state_dict, and action_log_probs",
             hint="ppo or dqn",
         )
 
@@ -349,7 +352,7 @@ def match(task: Task, one: Agent, other: Agent | None, games: int, rng: np.rando
     """Returns `[3]` how many games `one` won, drew and lost; from each seat about as many.
 
     Both play as they learn (`policy_log_probs`), the other seats all as `other`; None plays at random. A game is won by
-    whoever has the higher return than the best of the others.
+    the player whose return exceeds the best of the others.
 
     Args:
         task: of several players, with Discrete actions.
@@ -389,7 +392,7 @@ def _returns_by_law(world: World, one: Agent, other: Agent | None, seat: Array, 
 
 
 def _returns_elsewhere(task: Task, one: Agent, other: Agent | None, seat: Array, rng: np.random.Generator) -> Array:
-    """Returns `[G, M]` what the players gain in an environment that is not ours, in a few copies at a time."""
+    """Returns `[G, M]` what the players gain in an environment without a law, in a few copies at a time."""
     returns = np.zeros((len(seat), task.players))
     for place in range(task.players):
         rows = np.flatnonzero(seat == place)

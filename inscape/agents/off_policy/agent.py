@@ -1,11 +1,11 @@
 """What agents that learn from a replay memory share: settings, rounds of acting and updating, several processes.
 
-An algorithm says how it explores (`_explore`), what gradient steps are (`_update`), and what of its own it saves; see
+An algorithm defines how it explores (`_explore`), what gradient steps are (`_update`), and what it saves; see
 `dqn` and `sac`.
 
-Under `torchrun` (`inscape.agents.learning.distributed`) the copies are shared out. What they lived through is told to
-all after each round of `train_freq` steps, so that every process holds the same memory and draws the same transitions
-from it; each computes its own rows of a minibatch, and gradients are added up.
+Under `torchrun` (`inscape.agents.learning.distributed`) the copies are shared out. Transitions are broadcast to
+all processes after each round of `train_freq` steps, so that every process holds the same memory and draws the same
+transitions from it; each computes its own rows of a minibatch, and gradients are added up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from torch import Tensor
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, mean_of, part_of, process_group
 from inscape.agents.learning.env_runner import EnvRunner
-from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares, require_updates
+from inscape.agents.learning.settings import LearnerSettings
+from inscape.agents.learning.settings_checks import require_counts, require_updates
 from inscape.envs.data.transition import Transition
 from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.networks.device import resolve_device
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OffPolicySettings:
+class OffPolicySettings(LearnerSettings):
     """Settings of the agents that learn from a replay memory."""
 
     num_envs: int = 1
@@ -54,23 +55,18 @@ class OffPolicySettings:
     """Steps of every copy between rounds of gradient steps."""
     gradient_steps: int = 1
     """Gradient steps in each round; −1 for as many as environment steps were taken since the last."""
-    learning_rate: float = 3e-4
-    """Adam's step size at the beginning."""
-    gamma: float = 0.99
-    """Discount per step."""
     tau: float = 0.005
     """Share of the network that the target network takes over at each of its updates; 1 copies it."""
     n_step: int = 1
     """Rewards summed before the value of what follows."""
     report_every: int = 1_000
     """Environment steps between two reports, which are the points where it can be saved."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
+    backend: Literal["auto", "torch", "compiled"] = "auto"
+    """What computes updates: compiled code (numbers on the CPU, one process), torch (anything), or whichever fits."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "buffer_size", "batch_size", "train_freq", "n_step", "report_every", "threads")
-        require_shares(self, "gamma")
-        require_positive(self, "learning_rate")
+        super().__post_init__()
+        require_counts(self, "buffer_size", "batch_size", "train_freq", "n_step", "report_every")
         require_updates(self)
 
 
@@ -80,13 +76,13 @@ class Step(NamedTuple):
     Attributes:
         observation: `[B, ...]` what was acted on.
         action: `[B, ...]` as the memory holds actions.
-        happened: what it led to.
+        transition: what it led to.
         action_mask: `[B, A]` bool, what is legal next; None where everything is.
     """
 
     observation: Array
     action: Array
-    happened: Transition
+    transition: Transition
     action_mask: Array | None
 
 
@@ -97,7 +93,7 @@ class OffPolicyAgent(Agent):
 
     Attributes:
         steps: environment steps so far, of all copies.
-        memory: what all copies have lived through.
+        memory: transitions of all copies.
     """
 
     settings: OffPolicySettings
@@ -133,7 +129,7 @@ class OffPolicyAgent(Agent):
             )
         return not found and backend != "torch"
 
-    # ------------------------------------------------------------------------------------------- what algorithms say
+    # ------------------------------------------------------------------------------------------- what algorithms define
 
     @abstractmethod
     def _explore(self, observation: Array, action_mask: Array | None, steps: int) -> Array:
@@ -160,11 +156,11 @@ class OffPolicyAgent(Agent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total (whole rounds of train_freq · num_envs).
 
-        Yields every `report_every` steps and at the end. Resuming is exact on worlds of ours; on other environments a
-        resumed run begins new episodes.
+        Yields every `report_every` steps and at the end. Resuming is exact in worlds with a law; in other environments
+        a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+            UsageError: it has learned in another task; or an observation, a reward or a gradient is not finite (naming
                 step, and copy or tensor).
         """
         s = self.settings
@@ -217,8 +213,8 @@ class OffPolicyAgent(Agent):
         with learning_threads(s.threads):
             while True:
                 before = self.steps
-                lived = self._collect(task, copies, steps)
-                over += sum(len(step.happened.ended) for step in lived)
+                collected = self._collect(task, copies, steps)
+                over += sum(len(step.transition.ended) for step in collected)
                 if self.steps > s.learning_starts and len(self.memory):
                     count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
                     parts += self._update(count, before / steps)
@@ -232,23 +228,23 @@ class OffPolicyAgent(Agent):
 
     def _collect(self, task: Task, copies: EnvRunner, steps: int) -> list[Step]:
         """Acts for train_freq steps in this process's copies; remembers the steps of all, and returns its own."""
-        lived = [self._step(copies, steps) for _ in range(self.settings.train_freq)]
-        of_all = lived if self._group is None else joined_steps(self._group.gathered(steps_message(lived)))
-        for observation, action, happened, action_mask in of_all:
-            last_mask = None if action_mask is None else _last_mask(task, happened)
-            self.memory.add(observation, action, happened, action_mask, last_mask)
+        own = [self._step(copies, steps) for _ in range(self.settings.train_freq)]
+        of_all = own if self._group is None else joined_steps(self._group.gathered(steps_message(own)))
+        for observation, action, transition, action_mask in of_all:
+            last_mask = None if action_mask is None else _last_mask(task, transition)
+            self.memory.add(observation, action, transition, action_mask, last_mask)
         self._seen([step.observation for step in of_all])
-        return lived
+        return own
 
     def _step(self, copies: EnvRunner, steps: int) -> Step:
         observation, mask = copies.observation, copies.action_mask
         chosen = self._explore(observation, mask, steps)
-        happened = copies.step(self._to_environment(chosen))
+        transition = copies.step(self._to_environment(chosen))
         self.steps += self.settings.num_envs
-        return Step(observation, chosen, happened, copies.action_mask)
+        return Step(observation, chosen, transition, copies.action_mask)
 
     def _seen(self, observations: list[Array]) -> None:
-        """Told what was acted on in a round, `[B, ...]` of all copies for each step."""
+        """Receives what was acted on in a round, `[B, ...]` of all copies for each step."""
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -258,7 +254,7 @@ class OffPolicyAgent(Agent):
 
     @abstractmethod
     def _load_own_state(self, state: State) -> None:
-        """Goes on from what `_own_state` returned."""
+        """Resumes from what `_own_state` returned."""
 
     def state_dict(self) -> State:
         return {
@@ -285,23 +281,23 @@ class OffPolicyAgent(Agent):
 
 
 def steps_message(steps: Sequence[Step]) -> State:
-    """Returns what the other processes have to know of consecutive steps of a process's copies."""
-    happened = [step.happened for step in steps]
+    """Returns what the other processes need of consecutive steps of a process's copies."""
+    transitions = [step.transition for step in steps]
     return {
         # what is observed after a step is what the next one is taken on
-        "observation": np.stack([steps[0].observation, *(one.observation for one in happened)]),
+        "observation": np.stack([steps[0].observation, *(one.observation for one in transitions)]),
         "action": np.stack([step.action for step in steps]),
-        "reward": np.stack([one.reward for one in happened]),
-        "terminated": np.stack([one.terminated for one in happened]),
-        "truncated": np.stack([one.truncated for one in happened]),
-        "last": np.concatenate([one.last_observation for one in happened]),
-        "ended": [len(one.ended) for one in happened],
+        "reward": np.stack([one.reward for one in transitions]),
+        "terminated": np.stack([one.terminated for one in transitions]),
+        "truncated": np.stack([one.truncated for one in transitions]),
+        "last": np.concatenate([one.last_observation for one in transitions]),
+        "ended": [len(one.ended) for one in transitions],
         "masks": [step.action_mask for step in steps],
     }
 
 
 def joined_steps(parts: Sequence[State]) -> list[Step]:
-    """Returns the steps of all copies, in their order, from what each process said of its own with `steps_message`."""
+    """Returns the steps of all copies, in their order, from each process's message (`steps_message`)."""
     names = ("observation", "action", "reward", "terminated", "truncated")
     seen, actions, reward, terminated, truncated = (np.concatenate([p[name] for p in parts], axis=1) for name in names)
     last = [np.split(part["last"], np.cumsum(part["ended"])) for part in parts]
@@ -330,11 +326,11 @@ def _mean(values: Sequence[Tensor | float]) -> float:
     return float(torch.stack(tensors).mean()) if tensors else float(np.mean([float(value) for value in values]))
 
 
-def _last_mask(task: Task, happened: Transition) -> Array | None:
-    """Returns `[E, A]` what was legal in the last observations of ended copies; None where nobody can tell."""
-    if task.world is None or not len(happened.ended):
+def _last_mask(task: Task, transition: Transition) -> Array | None:
+    """Returns `[E, A]` what was legal in the last observations of ended copies; None where the world cannot say."""
+    if task.world is None or not len(transition.ended):
         return None
     try:
-        return task.world.legal_actions(task.world.states_of(happened.last_observation))
+        return task.world.legal_actions(task.world.states_of(transition.last_observation))
     except PartialObservationError:
         return None

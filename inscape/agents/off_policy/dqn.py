@@ -1,8 +1,8 @@
 """Deep Q-learning from a replay memory: double, dueling, n-step and prioritised as settings, from numbers or pictures.
 
 The file reads top to bottom: settings, target and loss, network, agent (act, explore, update, save). What other agents
-share is elsewhere: the rounds of learning in `off_policy`, the memory in `replay`, features in `observations`, the
-compiled update in `kernels.q_network`.
+share is elsewhere: the rounds of learning in `agent`, the memory, features and encoders in
+`world_models.networks`, the compiled update in `kernels.q_network`.
 
 Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", Nature 518.
 """
@@ -27,7 +27,7 @@ from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
     require_shares,
-    require_weights,
+    require_weights_if_any,
     require_widths,
 )
 from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings, Step
@@ -77,7 +77,7 @@ class DQNSettings(OffPolicySettings):
     prioritized: bool = False
     """Whether transitions with larger errors are drawn more often (Schaul et al. 2016)."""
     priority_alpha: float = 0.6
-    """How much errors count for the chance of being drawn; 0 not at all."""
+    """How strongly the probability of being drawn grows with the error, as |δ|^α; 0 not at all."""
     priority_beta: float = 0.4
     """How far the weights correct for that at the start; rises linearly to 1 over the training."""
     huber: bool = True
@@ -96,8 +96,6 @@ class DQNSettings(OffPolicySettings):
     """Nonlinearity of the hidden layers (of pictures always relu)."""
     beta: float | None = None
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
-    backend: Literal["auto", "torch", "compiled"] = "auto"
-    """What computes updates: compiled code (numbers on the CPU), torch (also pictures and CUDA), or whichever fits."""
     threads: int = 1
     """CPU threads for torch, and in the compiled update for the target network's values of many rows at once; more than
     one only pays for pictures and large networks, on a machine with nothing else to do."""
@@ -107,8 +105,7 @@ class DQNSettings(OffPolicySettings):
         require_counts(self, "target_update_interval")
         require_shares(self, "priority_alpha", "priority_beta", "epsilon_start", "epsilon_end", "epsilon_fraction")
         require_positive(self, "max_grad_norm")
-        if self.beta is not None:
-            require_weights(self, "beta")
+        require_weights_if_any(self, "beta")
         if self.hidden is not None:
             require_widths(self)
 
@@ -232,7 +229,7 @@ class DQN(OffPolicyAgent):
 
     Time limits do not end the sum of rewards: where an episode was cut, the value of its last observation stands for
     the rest. The compiled update and torch's work on the same parameters and moments, so that what one has learned the
-    other goes on with.
+    other resumes.
 
     Args:
         task: what to act in; actions `Discrete`.
@@ -241,7 +238,7 @@ class DQN(OffPolicyAgent):
         settings: see `DQNSettings`.
 
     Raises:
-        UsageError: unsupported spaces, CUDA where there is none, or a compiled update of what only torch computes.
+        UsageError: unsupported spaces, CUDA is not available, or a compiled update of what only torch computes.
     """
 
     name = "dqn"
@@ -277,7 +274,7 @@ class DQN(OffPolicyAgent):
             gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
             stack=task.frames if isinstance(task, PixelTask) else 1,
         )  # fmt: skip
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = np.random.default_rng([seed, 0])
         self._exploring = np.random.default_rng([seed, 1])
 

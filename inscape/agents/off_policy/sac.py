@@ -1,8 +1,8 @@
 """Soft actor-critic: continuous actions, learned off-policy, with as much entropy as asked for.
 
 The file reads top to bottom: settings, mathematics (squashed Gaussian, targets, losses), networks, agent (act, explore,
-update, save). What other agents share is elsewhere: the rounds of learning in `off_policy`, replay in `replay`,
-features in `observations`, the compiled update in `kernels.soft_actor_critic`.
+update, save). What other agents share is elsewhere: the rounds of learning in `agent`, replay and
+features in `world_models.networks`, the compiled update in `kernels.soft_actor_critic`.
 
 Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from inscape.agents.learning.settings_checks import require_counts, require_positive, require_weights, require_widths
+from inscape.agents.learning.settings_checks import (
+    require_counts,
+    require_positive,
+    require_weights_if_any,
+    require_widths,
+)
 from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
 LOG_STD_RANGE = (-20.0, 2.0)
 """The policy's log standard deviation is kept within this, as in the authors' program."""
 ADAM_EPSILON = 1e-8
-TOLD = ("critic_loss", "actor_loss", "q_value", "entropy", "entropy_coef")
+METRICS = ("critic_loss", "actor_loss", "q_value", "entropy", "entropy_coef")
 """What is reported of each gradient step."""
 
 
@@ -70,16 +75,13 @@ class SACSettings(OffPolicySettings):
     """Widths of the hidden layers, of the policy and of each critic."""
     greedy: bool = True
     """How it acts outside `learn`: True takes the centre of the policy, False draws from it."""
-    backend: Literal["auto", "torch", "compiled"] = "auto"
-    """What computes updates: compiled code (on the CPU, in one process, by one thread), torch, or whichever fits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_counts(self, "hold_random")
         require_positive(self, "initial_entropy_coef")
         require_widths(self)
-        if self.entropy_coef is not None:
-            require_weights(self, "entropy_coef")
+        require_weights_if_any(self, "entropy_coef")
         if self.target_entropy is not None and not math.isfinite(self.target_entropy):
             raise UsageError(f"target_entropy = {self.target_entropy!r}", expected="a finite number, or None")
 
@@ -255,7 +257,7 @@ class SAC(OffPolicyAgent):
         settings: see `SACSettings`.
 
     Raises:
-        UsageError: unsupported spaces, or CUDA where there is none.
+        UsageError: unsupported spaces, or CUDA is not available.
     """
 
     name = "sac"
@@ -282,7 +284,7 @@ class SAC(OffPolicyAgent):
         self.memory = ReplayMemory(
             s.buffer_size, s.num_envs, task.observation_space, actions, n_step=s.n_step, gamma=s.gamma, seed=seed
         )
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
         self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
         self._held = np.zeros((s.num_envs, self._size), np.float32)
@@ -381,10 +383,10 @@ class SAC(OffPolicyAgent):
 
     def _compiled_steps(self, compiled: _CompiledUpdate, drawn: ReplayBatch, noise: Tensor) -> list[dict[str, float]]:
         critic, policy = self._critic, self._policy
-        found, norm, loss, told = compiled.train(critic, policy, drawn, noise.numpy())
+        found, norm, loss, metrics = compiled.train(critic, policy, drawn, noise.numpy())
         if found is not None:
             found.require_finite(norm, loss, self.steps, self.name)
-        return [dict(zip(TOLD, row, strict=True)) for row in told.tolist()]
+        return [dict(zip(METRICS, row, strict=True)) for row in metrics.tolist()]
 
     def gradient_step(
         self,
@@ -429,18 +431,18 @@ class SAC(OffPolicyAgent):
         _, of_actor, entropy = self._descend(self._policy, loss, of_actor, -log_probs.mean())
         with torch.no_grad():
             self._target.lerp_(self._critic.vector, s.tau)
-        told = (of_critic, of_actor, q_value, entropy, torch.as_tensor(coefficient))
-        return dict(zip(TOLD, told, strict=True))
+        metrics = (of_critic, of_actor, q_value, entropy, torch.as_tensor(coefficient))
+        return dict(zip(METRICS, metrics, strict=True))
 
-    def _descend(self, trained: _Trained, loss: Tensor, *told: Tensor) -> list[Tensor]:
-        """Takes a step of Adam down the gradient of a loss; returns the loss and the other means `told`, of all rows.
+    def _descend(self, trained: _Trained, loss: Tensor, *metrics: Tensor) -> list[Tensor]:
+        """Takes a step of Adam down the gradient of a loss; returns the loss and the means `metrics`, of all rows.
 
         Raises:
             DivergenceError: the gradient is not finite; nothing has changed then.
         """
         # of these parameters, and computed in no others
         gradients = torch.autograd.grad(loss, trained.parameters)
-        means = [mean.detach() for mean in (loss, *told)]
+        means = [mean.detach() for mean in (loss, *metrics)]
         if self._group is not None:
             _, weight = self._group.share(self.settings.batch_size)
             sums = self._group.add_up([tensor * weight for tensor in (*gradients, *means)])
@@ -506,24 +508,24 @@ class _CompiledUpdate:
 
         Returns:
             whose gradient was not finite, where one was: nothing after it was done; its norm and its loss; `[count, 5]`
-            what is `TOLD` of each step.
+            `METRICS` of each step.
         """
         s, kernels = self._settings, self._kernels
         batches = (
             self.features(drawn.observation), drawn.action, drawn.reward, self.features(drawn.next_observation),
             drawn.discount,
         )  # fmt: skip
-        told = np.empty((len(noise), len(TOLD)), np.float32)
+        metrics = np.empty((len(noise), len(METRICS)), np.float32)
         rate = float(critic.optimizer.param_groups[0]["lr"])
         # measured at 64 × 64 and 256 × 256: two threads wait for each other longer than they compute, on busy cores
         with blas_threads(1) if s.threads > 1 else nullcontext():
             found, norm, loss = kernels.train(
                 critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches,
                 s.batch_size, noise, -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
-                (rate, ADAM_EPSILON, float(s.tau), *LOG_STD_RANGE), self._memory, told,
+                (rate, ADAM_EPSILON, float(s.tau), *LOG_STD_RANGE), self._memory, metrics,
             )  # fmt: skip
         broken = {kernels.CRITIC: critic, kernels.POLICY: policy}.get(found)
-        return broken, norm, loss, told
+        return broken, norm, loss, metrics
 
 
 def _bounded_box(task: Task) -> gymnasium.spaces.Box:

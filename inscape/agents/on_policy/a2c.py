@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inscape.agents.on_policy.agent import ActorCriticAgent
-from inscape.agents.on_policy.base import LossTerms, OnPolicySettings
+from inscape.agents.on_policy.base import BackendSettings, LossTerms
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class A2CSettings(OnPolicySettings):
+class A2CSettings(BackendSettings):
     """Settings of advantage actor-critic."""
 
     num_envs: int = 16

@@ -1,9 +1,9 @@
-"""What PPO, A2C and recurrent PPO share: acting in copies for some steps, then learning from those steps, then again.
+"""What PPO, A2C and recurrent PPO share: they act in copies for some steps, learn from those steps, and repeat.
 
 An agent has the algorithm (schedule, loss), a learner runs it. PPO and A2C have three, with the same weights in the
-same places. `actor_critic` is torch: any task, any device. `compiled_actor_critic` is Numba, for small networks in
-worlds of ours: no Python between environment steps, nor between gradient steps.
-`cuda_learner` is torch with the world's copies on the card too. They agree to 1e-6 on the same batch
+same places. `torch_learner` is torch: any task, any device. `compiled_learner` is Numba, for small networks in
+worlds with a law: no Python between environment steps, nor between gradient steps.
+`cuda_learner` is torch with the world's copies on the GPU too. They agree to 1e-6 on the same batch
 (tests/agents/on_policy). This module imports none of them.
 """
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, process_count, process_group
-from inscape.agents.on_policy.base import MOMENTS, Learner, LossTerms, Schedule, law_of
+from inscape.agents.on_policy.base import MOMENTS, BackendSettings, Learner, LossTerms, Schedule, law_of
+from inscape.agents.renamed_settings import current_settings
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import has_cuda, resolve_device
 from inscape.world_models.networks.features import picture_layout
@@ -41,7 +42,7 @@ class OnPolicyAgent(PolicyAgent):
         settings: an instance of the class attribute `Settings`.
 
     Raises:
-        UsageError: unsupported spaces, or CUDA where there is none.
+        UsageError: unsupported spaces, or CUDA is not available.
 
     Attributes:
         steps: environment steps taken, in all copies together.
@@ -59,9 +60,9 @@ class OnPolicyAgent(PolicyAgent):
         self.settings = settings or self.Settings()
         self.seed, self.steps = seed, 0
         self.learner = self.policy = self._make_learner(task, device)
-        self._task: Task | None = None  # which it has begun in
+        self._task: Task | None = None  # which it learns in
 
-    # ------------------------------------------------------------------------------------------- what algorithms say
+    # ------------------------------------------------------------------------------------------- what algorithms define
 
     def schedule(self, remaining: float) -> Schedule:
         """Returns how the next update goes; `remaining` is the part of the training still to come, 1 to 0."""
@@ -83,10 +84,10 @@ class OnPolicyAgent(PolicyAgent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total (whole rounds of num_envs · num_steps); yields each.
 
-        Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
+        Resuming is exact in worlds with a law; in other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+            UsageError: it has learned in another task; or an observation, a reward or a gradient is not finite (naming
                 step, and copy or tensor).
         """
         if self._task is None:
@@ -95,9 +96,9 @@ class OnPolicyAgent(PolicyAgent):
         size = self.settings.num_envs * self.settings.num_steps
         while self.steps < steps:
             schedule = self.schedule(max(0.0, 1.0 - self.steps / steps))
-            found = self.learner.round(schedule, self.steps)
+            metrics = self.learner.round(schedule, self.steps)
             self.steps += size
-            yield {"steps": float(self.steps), **found, "learning_rate": schedule.rate}
+            yield {"steps": float(self.steps), **metrics, "learning_rate": schedule.rate}
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -105,11 +106,11 @@ class OnPolicyAgent(PolicyAgent):
         return {"steps": self.steps, "backend": self.learner.backend, **self.learner.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from `state_dict()`, of any backend.
+        """Resumes from `state_dict()`, of any backend.
 
         Raises:
-            UsageError: the state is of another kind of agent, or its weights or copies do not fit. Copies are looked at
-                when learning goes on: for acting they play no part.
+            UsageError: the state is of another kind of agent, or its weights or copies do not fit. Copies are checked
+                when learning continues: acting does not use them.
         """
         if missing := {"steps", "backend", "network", "optimizer", "copies"} - set(state):
             raise UsageError(
@@ -122,17 +123,17 @@ class OnPolicyAgent(PolicyAgent):
                 expected=f"{', '.join(sorted(MOMENTS[self.optimizer]))}: {self.optimizer}, of {self.name}",
             )
         self.steps, self._task = int(state["steps"]), None
-        if state["backend"] != self.learner.backend:
+        if current_settings(BackendSettings, {"backend": state["backend"]})["backend"] != self.learner.backend:
             # weights, moments and environments mean the same; the streams of exploration do not
             state = {**state, "acting": None, "exploring": None}
         self.learner.load_state_dict(state)
 
 
 class ActorCriticAgent(OnPolicyAgent):
-    """An on-policy agent without memory: run in torch, compiled or on a card, in one process or several.
+    """An on-policy agent without memory: run in torch, compiled or on a GPU, in one process or several.
 
     Raises:
-        UsageError: unsupported spaces, CUDA where there is none, or a backend where it cannot serve.
+        UsageError: unsupported spaces, CUDA is not available, or a backend where it cannot serve.
     """
 
     def run_worker(self, task: Task) -> None:
@@ -145,30 +146,30 @@ class ActorCriticAgent(OnPolicyAgent):
     # ------------------------------------------------------------------------------------------- backends
 
     def _make_learner(self, task: Task, device: str) -> Learner:
-        on_card = device.startswith("cuda") or (device == "auto" and has_cuda())
+        on_gpu = device.startswith("cuda") or (device == "auto" and has_cuda())
         obstacles = {
             "torch": "",
-            "compiled": f"the device is {device}" if on_card else self._obstacle(task, "pictures"),
-            "resident": self._obstacle(task, "normalised"),
+            "compiled": f"the device is {device}" if on_gpu else self._obstacle(task, "pictures"),
+            "cuda": self._obstacle(task, "normalised"),
         }
         wanted = self.settings.backend
         if wanted == "auto":
             from inscape.envs.compile.cuda import has_card
 
-            wanted = "resident" if on_card and has_card() else "compiled"
+            wanted = "cuda" if on_gpu and has_card() else "compiled"
             wanted = "torch" if obstacles[wanted] else wanted
         if obstacles[wanted]:
             raise UsageError(
                 f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
-                expected="a world of ours; compiled: the CPU, no pictures, one player, or several who act at once; "
-                "resident: one player, nothing normalised",
+                expected="a world with a law; compiled: the CPU, no pictures, one player, or several who act at once; "
+                "cuda: one player, nothing normalised",
                 hint='backend "auto" takes torch where it must',
             )
         if wanted == "compiled":
             from inscape.agents.on_policy.compiled_learner import CompiledLearner
 
             return CompiledLearner(self, task)
-        if wanted == "resident":
+        if wanted == "cuda":
             from inscape.agents.on_policy.cuda_learner import CudaLearner
 
             return CudaLearner(self, task, device)
@@ -183,10 +184,10 @@ class ActorCriticAgent(OnPolicyAgent):
         return DistributedLearner(self, network, where, members)
 
     def _obstacle(self, task: Task, lacks: Literal["pictures", "normalised"]) -> str:
-        """Returns what keeps a learner made for worlds of ours from serving; empty if nothing does."""
+        """Returns what keeps a learner made for worlds with a law from serving; empty if nothing does."""
         world = law_of(task)
         if world is None:
-            return "it is no world of ours"
+            return "it has no law"
         if world.players > 1 and (lacks == "normalised" or task.world is not None):
             return f"it has {world.players} players"
         if lacks == "pictures" and picture_layout(task.observation_space) is not None:

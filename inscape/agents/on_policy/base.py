@@ -10,13 +10,8 @@ import numpy as np
 
 from inscape.agents.acting import Policy
 from inscape.agents.interface import Metrics
-from inscape.agents.learning.settings_checks import (
-    require_counts,
-    require_positive,
-    require_shares,
-    require_weights,
-    require_widths,
-)
+from inscape.agents.learning.settings import PolicySettings
+from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares, require_weights
 from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import UsageError
 from inscape.world_models.networks.initialization import perceptron_weights
@@ -29,7 +24,7 @@ if TYPE_CHECKING:
     from inscape.envs.world import World
 
 
-Backend = Literal["auto", "torch", "compiled", "resident"]
+Backend = Literal["auto", "torch", "compiled", "cuda"]
 
 
 MOMENTS = {"adam": {"first", "second"}, "rmsprop": {"square"}}
@@ -37,19 +32,13 @@ MOMENTS = {"adam": {"first", "second"}, "rmsprop": {"square"}}
 
 
 @dataclass(frozen=True)
-class OnPolicySettings:
+class OnPolicySettings(PolicySettings):
     """Settings of the agents that learn from what they have just done."""
 
-    num_envs: int = 16
-    """Copies of the environment acted in side by side."""
     num_steps: int = 128
     """Steps each copy takes between two updates."""
-    learning_rate: float = 3e-4
-    """The optimiser's step size at the beginning."""
     anneal: Literal["linear", "constant"] = "linear"
     """Whether the learning rate falls linearly to zero over the training."""
-    gamma: float = 0.99
-    """Discount per step."""
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation."""
     value_coef: float = 0.5
@@ -60,30 +49,26 @@ class OnPolicySettings:
     """Gradients are scaled down to this norm."""
     normalize_advantages: bool = True
     """Whether advantages are shifted and scaled to mean 0, deviation 1 in each minibatch."""
-    normalize_observations: bool = False
-    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
     normalize_rewards: bool = False
-    """Whether rewards are divided by the running deviation of returns, saved with the agent."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers, of the policy and of the value network each."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Nonlinearity of the hidden layers."""
-    greedy: bool = True
-    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
-    backend: Backend = "auto"
-    """What runs it: "torch"; "compiled" (Numba, on the CPU); "resident" (torch, worlds of ours stepped on the card);
-    "auto": compiled or resident wherever that can be."""
+    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "num_steps", "threads")
-        require_shares(self, "gamma", "gae_lambda")
-        require_positive(self, "learning_rate", "max_grad_norm")
+        super().__post_init__()
+        require_counts(self, "num_steps")
+        require_shares(self, "gae_lambda")
+        require_positive(self, "max_grad_norm")
         require_weights(self, "value_coef", "entropy_coef")
-        require_widths(self)
         if self.normalize_advantages and self.num_envs * self.num_steps < 2:
             raise UsageError("normalised advantages of 1 copy × 1 step", expected="at least 2 steps")
+
+
+@dataclass(frozen=True)
+class BackendSettings(OnPolicySettings):
+    """Settings of the on-policy agents that several learners can run (`ActorCriticAgent`)."""
+
+    backend: Backend = "auto"
+    """What runs it: "torch"; "compiled" (Numba, on the CPU); "cuda" (torch, worlds with a law stepped on the GPU);
+    "auto": compiled or cuda wherever that can be."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +122,7 @@ class Learner(Policy, Protocol):
 
 
 def law_of(task: Task) -> World | None:
-    """Returns the law behind a task, that of all players where the task is one player's part; None if there is none."""
+    """Returns the law behind a task, that of all players where the task is one player's part; None if it has none."""
     return task.whole.world if isinstance(task, PlayersTask) else task.world
 
 

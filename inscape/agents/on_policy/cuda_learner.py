@@ -1,8 +1,8 @@
 """Rounds of acting and learning that stay on the device: environments, networks and update in torch tensors.
 
-On a card the world's copies are a `CudaVectorEnv`; nothing is copied to the processor and Python waits for the card
+On a GPU the world's copies are a `CudaVectorEnv`; nothing is copied to the CPU and Python waits for the GPU
 once a round, to read the metrics. From the second round on, the steps of a round are one CUDA graph and a gradient step
-is another, so that a round costs a launch or two for each, however many kernels it runs. On the processor the same code
+is another, so that a round costs a launch or two for each, however many kernels it runs. On the CPU the same code
 runs with the same tensors, without graphs: that is what the tests run (tests/agents/on_policy/test_cuda_learner.py).
 
 Source of the technique: NVIDIA (2021), "Accelerating PyTorch with CUDA Graphs", pytorch.org/blog.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class HostCopies:
-    """A vector environment on the processor with the interface of `CudaVectorEnv`: tensors in, tensors out."""
+    """A vector environment on the CPU with the interface of `CudaVectorEnv`: tensors in, tensors out."""
 
     def __init__(self, world: World, count: int, limit: int | None) -> None:
         self._env = world.vector_env(count, "same-step", limit)
@@ -75,7 +75,7 @@ class HostCopies:
 class CudaLearner(TorchPolicy):
     """Collects with `num_envs` copies and learns from what they did, on the device."""
 
-    backend = "resident"
+    backend = "cuda"
     network: ActorCritic
 
     def __init__(self, agent: Algorithm, task: Task, device: str) -> None:
@@ -88,7 +88,7 @@ class CudaLearner(TorchPolicy):
                 group["lr"] = torch.tensor(group["lr"], device=self.device)
                 group["capturable"] = True
         family = self.network.distribution
-        assert isinstance(family, CategoricalActions | GaussianActions), "what actions of worlds of ours are"
+        assert isinstance(family, CategoricalActions | GaussianActions), "the actions a world can have"
         self._family = family
         self._env: Any = None
         self._pending: State | None = None
@@ -114,8 +114,8 @@ class CudaLearner(TorchPolicy):
             kept = {"observation": "observation", "running": "returns", "lengths": "lengths"}
             if "mask" in self._t:
                 kept["mask"] = "action_mask"
-            for ours, theirs in kept.items():
-                self._t[ours].copy_(torch.as_tensor(np.asarray(stored[theirs])))
+            for name, stored_name in kept.items():
+                self._t[name].copy_(torch.as_tensor(np.asarray(stored[stored_name])))
         self._pending = None
 
     def _make_tensors(self, observation: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
@@ -128,10 +128,10 @@ class CudaLearner(TorchPolicy):
 
         family = self._family
         actions = family.mode(zeros(count, family.width))
-        chance = torch.float32 if isinstance(family, GaussianActions) else torch.float64
+        noise_type = torch.float32 if isinstance(family, GaussianActions) else torch.float64
         tensors = {
             "observation": observation.clone(),
-            "noise": zeros(time, count, network.scores, dtype=chance),
+            "noise": zeros(time, count, network.scores, dtype=noise_type),
             "features": zeros(time + 1, count, width),
             "actions": torch.zeros((time, *actions.shape), dtype=actions.dtype, device=self.device),
             "log_probs": zeros(time, count),
@@ -253,7 +253,7 @@ class CudaLearner(TorchPolicy):
                 self._run(f"step of {len(rows)}", partial(self._gradient_step, len(rows)))
                 parts.append(t["parts"].clone())
             updates += len(parts)
-            if math.isfinite(schedule.target_kl):  # asks the card, once a pass
+            if math.isfinite(schedule.target_kl):  # waits for the GPU, once a pass
                 kl = torch.stack(parts)[:, self._part_names.index("kl")].mean()
                 if float(kl) > schedule.target_kl:
                     break
@@ -285,7 +285,7 @@ class CudaLearner(TorchPolicy):
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        # nobody can stop here: a step that is not finite leaves the weights finite, and is told at the round's end
+        # a CUDA graph cannot raise: a gradient that is not finite is zeroed, and reported after the round
         fine = norm.isfinite()
         t["broken"].logical_or_(~fine)
         for gradient in gradients:
@@ -299,7 +299,7 @@ class CudaLearner(TorchPolicy):
         t["parts"].copy_(torch.stack(list(parts.values())))
 
     def _run(self, name: str, work: Callable[[], None]) -> None:
-        """Does the work; on a card, from its second time on, as a CUDA graph."""
+        """Does the work; on a GPU, from its second time on, as a CUDA graph."""
         if self.device.type != "cuda" or name not in self._warm:
             self._warm.add(name)
             work()

@@ -74,8 +74,8 @@ class DistributedLearner(TorchLearner):
         own, joined, arrays = super()._act(), self._group.joined, self._group.joined_array
         ended = int((own.terminated | own.truncated).sum())
         masks = own.action_masks
-        told = self._group.gathered({"masked": masks is not None, "episodes": {"count": ended, **own.episodes}})
-        if masks is None and any(each["masked"] for each in told):  # only others have been told what is legal
+        messages = self._group.gathered({"masked": masks is not None, "episodes": {"count": ended, **own.episodes}})
+        if masks is None and any(each["masked"] for each in messages):  # only other processes have got masks
             masks = torch.ones((*own.rewards.shape, self.network.scores), dtype=torch.bool, device=self.device)
         return replace(
             own,
@@ -89,7 +89,7 @@ class DistributedLearner(TorchLearner):
             truncated=arrays(own.truncated),
             values=arrays(own.values),
             next_values=arrays(own.next_values),
-            episodes=mean_of([each["episodes"] for each in told]),
+            episodes=mean_of([each["episodes"] for each in messages]),
         )
 
     def _backward(self, part: RolloutBatch, clip: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""A gated recurrent unit in torch whose memory begins anew inside a sequence, wherever an episode does."""
+"""A gated recurrent unit in torch whose memory is reset inside a sequence wherever an episode begins."""
 
 from __future__ import annotations
 

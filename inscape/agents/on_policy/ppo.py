@@ -1,7 +1,7 @@
 """Proximal policy optimisation.
 
-The algorithm is here: settings, schedule, loss. What it shares with other actor-critics is in `on_policy`; advantages
-are in `returns`, networks in `actor_critic` (torch) and `compiled_actor_critic`.
+The algorithm is here: settings, schedule, loss. What it shares with other actor-critics is in `agent` and `base`;
+advantages are in `learning.returns`, networks in `torch_learner` and `compiled_learner`.
 
 Source: Schulman, Wolski, Dhariwal, Radford & Klimov (2017), "Proximal Policy Optimization Algorithms",
 arXiv:1707.06347; initialisation and annealing as recommended by Andrychowicz et al. (2021), "What Matters In On-Policy
@@ -21,15 +21,15 @@ from inscape.agents.learning.settings_checks import (
     require_positive_if_any,
 )
 from inscape.agents.on_policy.agent import ActorCriticAgent
-from inscape.agents.on_policy.base import LossTerms, OnPolicySettings, Schedule
+from inscape.agents.on_policy.base import BackendSettings, LossTerms, OnPolicySettings, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class PPOSettings(OnPolicySettings):
-    """Settings of proximal policy optimisation."""
+class ClipSettings(OnPolicySettings):
+    """What proximal policy optimisation adds, with a memory or without one."""
 
     epochs: int = 10
     """Passes over the collected steps at each update."""
@@ -37,8 +37,6 @@ class PPOSettings(OnPolicySettings):
     """Parts the collected steps are split into at each pass; one gradient step each."""
     clip: float = 0.2
     """How far the probability ratio may leave 1 before it stops paying."""
-    anneal_clip: bool = False
-    """Whether the clip range falls with the learning rate."""
     target_kl: float | None = None
     """Stop the passes of an update when the policy has moved this far (mean KL, nats); None never stops."""
 
@@ -48,6 +46,14 @@ class PPOSettings(OnPolicySettings):
         require_positive(self, "clip")
         require_positive_if_any(self, "target_kl")
         require_minibatches(self)
+
+
+@dataclass(frozen=True)
+class PPOSettings(ClipSettings, BackendSettings):
+    """Settings of proximal policy optimisation."""
+
+    anneal_clip: bool = False
+    """Whether the clip range falls with the learning rate."""
 
 
 def ppo_loss(

@@ -1,8 +1,8 @@
-"""Proximal policy optimisation with a memory: for worlds whose observations do not tell the state.
+"""Proximal policy optimisation with a memory: for worlds whose observations do not determine the state.
 
 A gated recurrent unit stands between what is observed and the heads for policy and value. Each copy's steps are learned
-from as one sequence: it begins with what was remembered when it was collected, and memory begins anew inside it
-wherever an episode does. Minibatches are whole copies. Gradients run back through a sequence, not beyond its start.
+from as one sequence: it begins with what was remembered when it was collected, and memory is reset inside it
+wherever an episode begins. Minibatches are whole copies. Gradients run back through a sequence, not beyond its start.
 
 Source: Schulman et al. (2017), arXiv:1707.06347; a recurrent policy learned from sequences with their stored first
 memory as in Mnih et al. (2016), arXiv:1602.01783, section 5.2, and Kapturowski et al. (2019), "Recurrent Experience
@@ -15,26 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from inscape.agents.learning.settings_checks import (
-    require_counts,
-    require_minibatches,
-    require_positive,
-    require_positive_if_any,
-    require_shares,
-    require_weights,
-    require_widths,
-)
+from inscape.agents.learning.settings_checks import require_counts
 from inscape.agents.on_policy.agent import OnPolicyAgent
 from inscape.agents.on_policy.base import LossTerms, Schedule
 from inscape.agents.on_policy.gru import GRU
-from inscape.agents.on_policy.ppo import ppo_loss
+from inscape.agents.on_policy.ppo import ClipSettings, ppo_loss
 from inscape.agents.on_policy.torch_learner import RolloutBatch, TorchLearner, whole_masks
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
@@ -50,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RecurrentPPOSettings:
+class RecurrentPPOSettings(ClipSettings):
     """Settings of recurrent proximal policy optimisation."""
 
     num_envs: int = 32
@@ -63,56 +55,25 @@ class RecurrentPPOSettings:
     """Parts the copies are split into at each pass; one gradient step each."""
     learning_rate: float = 1e-3
     """Adam's step size at the beginning."""
-    anneal: Literal["linear", "constant"] = "linear"
-    """Whether the learning rate falls linearly to zero over the training."""
-    gamma: float = 0.99
-    """Discount per step."""
-    gae_lambda: float = 0.95
-    """λ of generalised advantage estimation."""
-    clip: float = 0.2
-    """How far the probability ratio may leave 1 before it stops paying."""
-    value_coef: float = 0.5
-    """Weight of the value loss."""
     entropy_coef: float = 0.01
     """Weight of the entropy bonus."""
-    max_grad_norm: float = 0.5
-    """Gradients are scaled down to this norm."""
-    normalize_advantages: bool = True
-    """Whether advantages are shifted and scaled to mean 0, deviation 1 in each minibatch."""
-    normalize_observations: bool = False
-    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
-    normalize_rewards: bool = False
-    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent."""
-    target_kl: float | None = None
-    """Stop the passes of an update when the policy has moved this far (mean KL, nats); None never stops."""
     memory: int = 64
     """Numbers remembered: the width of the gated recurrent unit."""
     hidden: tuple[int, ...] = ()
     """Widths of the layers between observation and memory."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Nonlinearity of those layers."""
     previous_action: bool = True
-    """Whether the last action is seen beside the observation."""
+    """Whether the last action is an input beside the observation."""
     previous_reward: bool = False
     """Whether the last reward is, as sign(r)·log(1 + |r|)."""
-    greedy: bool = True
-    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
-    threads: int = 1
-    """CPU threads used while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "num_steps", "epochs", "minibatches", "memory", "threads")
-        require_shares(self, "gamma", "gae_lambda")
-        require_positive(self, "learning_rate", "clip", "max_grad_norm")
-        require_positive_if_any(self, "target_kl")
-        require_weights(self, "value_coef", "entropy_coef")
-        require_widths(self)
+        super().__post_init__()
+        require_counts(self, "memory")
         if self.minibatches > self.num_envs:
             raise UsageError(
                 f"{self.num_envs} copies in {self.minibatches} minibatches",
                 expected="at least a copy in each: a minibatch is whole sequences",
             )
-        require_minibatches(self)
 
 
 class RecurrentActorCritic(PolicyNetwork):
@@ -180,7 +141,7 @@ class Sequences(RolloutBatch):
 
     Attributes:
         first: `[B, memory]`, remembered before the first step.
-        starts: `[T, B]` bool, steps with which an episode begins (at the first step `first` says it).
+        starts: `[T, B]` bool, steps with which an episode begins (for the first step see `first`).
     """
 
     first: Tensor
@@ -200,7 +161,7 @@ class RecurrentLearner(TorchLearner):
     """Collects and learns with a memory for each copy."""
 
     network: RecurrentActorCritic
-    settings: RecurrentPPOSettings  # type: ignore[assignment]
+    settings: RecurrentPPOSettings
 
     def __init__(self, agent: OnPolicyAgent, network: RecurrentActorCritic, device: torch.device) -> None:
         super().__init__(agent, network, device)
@@ -251,7 +212,7 @@ class RecurrentLearner(TorchLearner):
         self._reward.zero_()
 
     def collect(self) -> Sequences:
-        """Acts for num_steps in every copy and turns what happened into sequences to learn from."""
+        """Acts for num_steps in every copy and turns the steps into sequences to learn from."""
         s, network, copies = self.settings, self.network, self._copies
         assert copies is not None
         time, count, width = s.num_steps, s.num_envs, s.memory
@@ -271,16 +232,16 @@ class RecurrentLearner(TorchLearner):
                 outputs.append(network.outputs(hidden[-1], mask))
                 actions.append(self._sampled(outputs[-1]))
                 masks.append(mask)
-                happened = copies.step(network.distribution.to_environment(actions[-1]))
-                rewards[t], terminated[t], truncated[t] = happened.reward, happened.terminated, happened.truncated
-                self._remember(hidden[-1], actions[-1], happened.reward)
-                if len(happened.ended):
+                transition = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards[t], terminated[t], truncated[t] = transition.reward, transition.terminated, transition.truncated
+                self._remember(hidden[-1], actions[-1], transition.reward)
+                if len(transition.ended):
                     if truncated[t].any():
-                        over = torch.as_tensor(happened.ended, device=self.device)
+                        over = torch.as_tensor(transition.ended, device=self.device)
                         known = self._memory[over], self._reward[over]
-                        cut.append((t, happened.ended, self.features(happened.last_observation, *known)))
-                    self._memory[happened.ended] = 0.0
-                    self._reward[happened.ended] = 0.0
+                        cut.append((t, transition.ended, self.features(transition.last_observation, *known)))
+                    self._memory[transition.ended] = 0.0
+                    self._reward[transition.ended] = 0.0
             values = self.values_of(torch.stack(hidden))
             after = self.features(copies.observation, self._memory, self._reward)
             next_values = np.concatenate([values[1:], self.values_of(after)[None]])

@@ -23,13 +23,12 @@ from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import discounted_returns
+from inscape.agents.learning.settings import PolicySettings
 from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
     require_positive_if_any,
-    require_shares,
     require_weights,
-    require_widths,
 )
 from inscape.agents.on_policy.base import explained_variance
 from inscape.agents.on_policy.torch_learner import whole_masks
@@ -54,48 +53,35 @@ BASELINES = ("none", "mean", "value")
 
 
 @dataclass(frozen=True)
-class ReinforceSettings:
+class ReinforceSettings(PolicySettings):
     """Settings of REINFORCE."""
 
     num_envs: int = 16
     """Copies of the environment; each plays one whole episode between two updates."""
-    baseline: Literal["none", "mean", "value"] = "value"
-    """What is taken off the returns: nothing; the mean return of the other copies at the same step; V(s), learned."""
-    gamma: float = 0.99
-    """Discount per step."""
-    discount_states: bool = True
-    """Whether step t weighs γ^t, as the gradient of the discounted return has it. False weighs all steps alike: another
-    aim, which many prefer where episodes are long."""
     learning_rate: float = 3e-3
     """Adam's step size of the policy."""
+    baseline: Literal["none", "mean", "value"] = "value"
+    """What is taken off the returns: nothing; the mean return of the other copies at the same step; V(s), learned."""
     value_learning_rate: float = 1e-2
     """Adam's step size of the value network."""
     value_steps: int = 10
     """Gradient steps of the value network after each round, on all of its returns."""
+    discount_states: bool = True
+    """Whether step t weighs γ^t, as the gradient of the discounted return has it. False weighs all steps alike: another
+    aim, which many prefer where episodes are long."""
     entropy_coef: float = 0.0
     """Weight of the entropy bonus."""
     max_grad_norm: float | None = None
     """Gradients are scaled down to this norm, which biases them; None leaves them."""
-    normalize_observations: bool = False
-    """Whether Box observations are standardised by their running mean and variance, saved with the agent."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers, of the policy and of the value network each."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Nonlinearity of the hidden layers."""
     longest_episode: int = 10_000
     """Episodes are cut after so many steps where the task has no shorter limit."""
-    greedy: bool = True
-    """How it acts outside `learn`: True takes the most probable action, False draws from the policy."""
-    threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "num_envs", "value_steps", "longest_episode", "threads")
-        require_positive(self, "learning_rate", "value_learning_rate")
+        super().__post_init__()
+        require_counts(self, "value_steps", "longest_episode")
+        require_positive(self, "value_learning_rate")
         require_positive_if_any(self, "max_grad_norm")
-        require_shares(self, "gamma")
         require_weights(self, "entropy_coef")
-        require_widths(self)
         if self.baseline not in BASELINES:
             raise UsageError(f"baseline = {self.baseline!r}", expected=", ".join(BASELINES))
         if self.baseline == "mean" and self.num_envs < 2:
@@ -170,13 +156,13 @@ def mean_of_others(returns: Array, step: Array, copy: Array) -> Array:
 class Reinforce(PolicyAgent):
     """REINFORCE with or without a baseline: discrete, multi-discrete and continuous actions, action masks.
 
-    Every copy plays one episode, with the policy as it was at the beginning. Copies that are done before the last one
-    is wait for it: their further steps are not learned from, since of episodes begun later only the short ones would
-    be over in time.
+    Every copy plays one episode, with the policy as it was at the beginning. Copies that are done before the last
+    one wait for it: their further steps are not learned from, since of episodes started later only the short ones
+    would end in time.
 
-    An episode cut by a time limit goes on, in its returns, with V of its last observation where a value is learned.
-    Without one there is nothing to go on with: the rewards that would have followed count as 0, and what is learned is
-    to earn much within the limit.
+    The returns of an episode cut by a time limit bootstrap from V of its last observation where a value is learned.
+    Without one there is nothing to bootstrap from: the rewards that would have followed count as 0, and the agent
+    learns to earn much within the limit.
 
     Args:
         task: what to act in.
@@ -185,7 +171,7 @@ class Reinforce(PolicyAgent):
         settings: see `ReinforceSettings`.
 
     Raises:
-        UsageError: unsupported spaces, or CUDA where there is none.
+        UsageError: unsupported spaces, or CUDA is not available.
     """
 
     name = "reinforce"
@@ -204,7 +190,7 @@ class Reinforce(PolicyAgent):
         )
         self.policy: TorchPolicy = TorchPolicy(self.network, self.device, seed, self.name)
         self.steps = 0
-        self._task: Task | None = None  # which it has begun in
+        self._task: Task | None = None  # which it learns in
         self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the environment's part of a loaded state, until `learn` has a task
 
@@ -225,10 +211,10 @@ class Reinforce(PolicyAgent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total; yields after each round of episodes.
 
-        Resuming is exact on worlds of ours; on other environments a resumed run begins new episodes.
+        Resuming is exact in worlds with a law; in other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; or an observation, a reward or a gradient is not finite (naming
+            UsageError: it has learned in another task; or an observation, a reward or a gradient is not finite (naming
                 step, and copy or tensor).
         """
         if self._copies is None:
@@ -257,15 +243,15 @@ class Reinforce(PolicyAgent):
                 outputs = network.outputs(network.encoder(copies.observation), mask)
                 masks.append(mask)
                 actions.append(network.distribution.sample(outputs, self.policy.exploring))
-                happened = copies.step(network.distribution.to_environment(actions[-1]))
-                rewards.append(happened.reward)
+                transition = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards.append(transition.reward)
                 lengths += running
-                late = happened.truncated | (lengths >= s.longest_episode)
-                ends_terminated |= running & happened.terminated
-                cut = np.flatnonzero(running & late & ~happened.terminated)
+                late = transition.truncated | (lengths >= s.longest_episode)
+                ends_terminated |= running & transition.terminated
+                cut = np.flatnonzero(running & late & ~transition.terminated)
                 if len(cut) and network.baseline is not None:
-                    beyond[cut] = self.policy.values(happened.next_observation[cut])
-                running &= ~(happened.terminated | late)
+                    beyond[cut] = self.policy.values(transition.next_observation[cut])
+                running &= ~(transition.terminated | late)
         shape = (s.num_envs, len(seen))
         last = (np.arange(s.num_envs), lengths - 1)
         next_values, terminated, truncated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
@@ -279,8 +265,8 @@ class Reinforce(PolicyAgent):
         with torch.inference_mode():
             features = network.encoder(observations)
             flat = torch.cat(actions)[rows]
-            told = whole_masks(masks)
-            legal = None if told is None else torch.cat(told)[rows]
+            every_mask = whole_masks(masks)
+            legal = None if every_mask is None else torch.cat(every_mask)[rows]
         network.encoder.update(observations)
         metrics = {
             "episode_return": float((gained * own).sum(axis=1).mean()),

@@ -151,12 +151,12 @@ class Rollout:
 
 
 def whole_masks(masks: Sequence[Tensor | None]) -> list[Tensor] | None:
-    """Returns a mask for every step: all is legal where the environment told none. None if it never told any.
+    """Returns a mask for every step: all is legal where the environment gave none. None if it never gave one.
 
-    Environments that are not ours may begin or cease to say what is legal at any step.
+    A third-party environment may give masks at some steps only.
     """
-    told = next((mask for mask in masks if mask is not None), None)
-    return None if told is None else [torch.ones_like(told) if mask is None else mask for mask in masks]
+    first = next((mask for mask in masks if mask is not None), None)
+    return None if first is None else [torch.ones_like(first) if mask is None else mask for mask in masks]
 
 
 class TorchLearner(TorchPolicy):
@@ -195,7 +195,7 @@ class TorchLearner(TorchPolicy):
             self._begin_episodes()
 
     def _begin_episodes(self) -> None:
-        """Forgets what is known of episodes under way: new ones have begun instead."""
+        """Resets what is kept of episodes under way: new ones have started."""
         if self._rewards is not None:
             self._rewards.restart()
 
@@ -205,7 +205,7 @@ class TorchLearner(TorchPolicy):
             return {**batch.metrics, **self.update(batch, schedule, steps)}
 
     def collect(self) -> RolloutBatch:
-        """Acts for num_steps in every copy and turns what happened into a batch to learn from."""
+        """Acts for num_steps in every copy and turns the steps into a batch to learn from."""
         done = self._act()
         advantages, returns, metrics = self._targets(
             done.rewards, done.values, done.next_values, done.terminated, done.truncated
@@ -239,10 +239,10 @@ class TorchLearner(TorchPolicy):
                 outputs.append(network.outputs(network.encoder(copies.observation), mask))
                 actions.append(self._sampled(outputs[-1]))
                 masks.append(mask)
-                happened = copies.step(network.distribution.to_environment(actions[-1]))
-                rewards[t], terminated[t], truncated[t] = happened.reward, happened.terminated, happened.truncated
-                if len(happened.ended):
-                    ends.append((t, happened.ended, happened.last_observation))
+                transition = copies.step(network.distribution.to_environment(actions[-1]))
+                rewards[t], terminated[t], truncated[t] = transition.reward, transition.terminated, transition.truncated
+                if len(transition.ended):
+                    ends.append((t, transition.ended, transition.last_observation))
             seen[time] = copies.observation
             features = network.encoder(seen.reshape(-1, *seen.shape[2:]))
             values = self.values_of(features).reshape(time + 1, count)
@@ -276,8 +276,8 @@ class TorchLearner(TorchPolicy):
             rewards.T, values.T, next_values.T, terminated.T, truncated.T, s.gamma, s.gae_lambda
         ).T
         returns = advantages + values
-        told = {"explained_variance": explained_variance(values, returns)}
-        return self._floats(advantages), self._floats(returns), told
+        metrics = {"explained_variance": explained_variance(values, returns)}
+        return self._floats(advantages), self._floats(returns), metrics
 
     def _floats(self, array: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32, device=self.device)
@@ -373,9 +373,9 @@ def named_moments(optimizer: torch.optim.Optimizer, network: nn.Module) -> State
     states = {name: optimizer.state.get(parameter, {}) for name, parameter in network.named_parameters()}
     steps = [int(state["step"]) for state in states.values() if "step" in state]
     found: State = {"steps": max(steps, default=0)}
-    for ours, theirs in TORCH_MOMENTS.items():
-        if any(theirs in state for state in states.values()):
-            found[ours] = {name: to_arrays(state[theirs]) for name, state in states.items()}
+    for moment, torch_name in TORCH_MOMENTS.items():
+        if any(torch_name in state for state in states.values()):
+            found[moment] = {name: to_arrays(state[torch_name]) for name, state in states.items()}
     return found
 
 
@@ -389,7 +389,7 @@ def load_moments(optimizer: torch.optim.Optimizer, network: nn.Module, moments: 
     for name, parameter in network.named_parameters():
         where = parameter.device if with_weights else None
         state: dict[str, Tensor] = {"step": torch.tensor(float(moments["steps"]), device=where)}
-        for ours, theirs in TORCH_MOMENTS.items():
-            if ours in moments:
-                state[theirs] = torch.from_numpy(np.array(moments[ours][name])).to(parameter.device)
+        for moment, torch_name in TORCH_MOMENTS.items():
+            if moment in moments:
+                state[torch_name] = torch.from_numpy(np.array(moments[moment][name])).to(parameter.device)
         optimizer.state[parameter] = state

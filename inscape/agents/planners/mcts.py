@@ -1,7 +1,8 @@
 """The agent that plans: tree search over a model, known or learned, at every decision.
 
-With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its chance). With
-`model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is known.
+With `model="known"` it simulates in the world's own law (never in the environment's copy, nor with its random numbers).
+With `model="tabular"` it first has to learn one: `learn` gathers episodes in rounds and refits, going where little is
+known.
 
 Sources: search: see `inscape.world_models.planning.tree_search.uct`; learning by rounds of acting, fitting and
 planning: Sutton (1991), "Dyna", SIGART Bulletin 2(4); the bonus b/√n that draws it to rare actions: Strehl & Littman
@@ -22,14 +23,17 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.planners.value_iteration import ONE_OF_YOUR_OWN, known_law, unseen_state
 from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import PartialObservationError, UsageError
 from inscape.rng import restore_rng, rng_state
+from inscape.world_models.interface import num_actions
 from inscape.world_models.known import KnownModel
 from inscape.world_models.networks.types import Array, State
 from inscape.world_models.planning.dynamic_programming import value_iteration
 from inscape.world_models.planning.interface import Plan
+from inscape.world_models.planning.tree_search.settings import TreeSearchSettings
 from inscape.world_models.planning.tree_search.uct import UCT
 from inscape.world_models.tabular.counts import LearnedTabularModel
 
@@ -40,23 +44,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MCTSSettings:
-    """Settings of the planning agent."""
+class MCTSSettings(TreeSearchSettings):
+    """Settings of the planning agent, with those of its search."""
 
     model: Literal["known", "tabular"] = "known"
     """What it simulates in: the world's own law, or a table of counts learned from its own episodes."""
-    num_simulations: int = 1000
-    """Simulations per decision."""
     gamma: float | None = None
     """Discount per step; None for the world's own (0.99 for other environments)."""
-    exploration: float = 1.0
-    """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
-    rollout: Literal["uniform", "none"] = "uniform"
-    """How a new state is valued: by the return of uniformly random actions, or as 0."""
-    patience: float = 5.0
-    """Visits after which a state's value in the search is that of its best action rather than the average of visits."""
-    max_depth: int = 200
-    """Longest descent and longest roll-out."""
     # Values, because visits are spread for the sake of the search. Mean regret over 12 seeds at 100, 200, 500 and 1,000
     # simulations (benchmarks/search_choice.py), most: always the most visited action:
     #   FrozenLake  values 0.0041 0.0005 0 0, visits 0.0084 0.0066 0.0037 0.0023, most 0.0047 0.0047 0.0030 0.0012
@@ -77,13 +71,10 @@ class MCTSSettings:
     """Learning the model: weight of the reward b/√n for what was tried n times, in units of the range of rewards."""
 
     def __post_init__(self) -> None:
-        for name in ("cache", "episodes_per_round"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected="an integer of at least 1")
-        if not 0 <= self.epsilon <= 1:
-            raise UsageError(f"epsilon = {self.epsilon!r}", expected="a probability")
-        if not 0 <= self.bonus < np.inf:
-            raise UsageError(f"bonus = {self.bonus!r}", expected="a number of at least 0")
+        super().__post_init__()
+        require_counts(self, "cache", "episodes_per_round")
+        require_shares(self, "epsilon")
+        require_weights(self, "bonus")
 
 
 class MCTS(Agent):
@@ -97,7 +88,8 @@ class MCTS(Agent):
 
     Raises:
         MissingLawError: `model="known"` and the task has no law.
-        UsageError: the actions are not finite, all players act at once, or a setting is out of range.
+        UsageError: the actions are not finite, all players act at once, or a setting is out of range; the model
+            filters, so that its states cannot be made of one observation.
     """
 
     name = "mcts"
@@ -115,16 +107,15 @@ class MCTS(Agent):
             raise _plays_at_once(task.whole.name)
         if model is None and task.world is not None and task.world.players > 1:
             _require_turns(task.world, s.model)
+        if getattr(model, "filters", False):
+            raise UsageError(
+                f"mcts with {type(model).__name__}, whose states hold more than the last observation tells",
+                expected="a model that takes an observation for the state: each search begins at one",
+                hint="UCT(...).plan(model, states, rng), with states from model.init and model.update",
+            )
         self.seed, self.steps = seed, 0
         gamma = s.gamma if s.gamma is not None else (task.world.gamma if task.world is not None else 0.99)
-        self.planner = UCT(
-            num_simulations=s.num_simulations,
-            gamma=gamma,
-            exploration=s.exploration,
-            rollout=s.rollout,
-            patience=s.patience,
-            max_depth=s.max_depth,
-        )
+        self.planner = UCT.from_settings(s, gamma)
         self._learned: LearnedTabularModel | None = None
         if model is None and s.model == "known":
             model = KnownModel(known_law(task, "mcts with a known model", "--model tabular, which learns one"))
@@ -146,7 +137,7 @@ class MCTS(Agent):
         if another was. On visits: in proportion to the visit counts.
         """
         plans = [self.plan_for(row) for row in np.asarray(observation)]
-        mask = np.ones((len(plans), self.model.num_actions), np.bool_) if action_mask is None else action_mask
+        mask = np.ones((len(plans), num_actions(self.model, "mcts")), np.bool_) if action_mask is None else action_mask
         log_probs = np.empty(mask.shape)
         for row, plan in enumerate(plans):
             log_probs[row] = self._choice(plan, mask[row])
@@ -189,7 +180,7 @@ class MCTS(Agent):
         plan = None
         if not _ends(model, states):
             digest = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
-            plan = self.planner.plan(model, states, np.random.default_rng([self.seed, digest]))
+            plan = self.planner.plan(model, states, np.random.default_rng([self.seed, digest]))[0]
         self._plans[key] = plan
         if len(self._plans) > self.settings.cache:
             self._plans.popitem(last=False)
@@ -222,8 +213,7 @@ class MCTS(Agent):
                 "steps": float(self.steps),
                 "episode_return": float(np.mean([episode.total_reward for episode in episodes])),
                 "episode_length": float(np.mean([len(episode) for episode in episodes])),
-                "states": float(report.states),
-                "state_actions": float(report.state_actions),
+                **report.metrics,
                 "held_out_bits_per_step": report.held_out_bits_per_step,
                 "prequential_bits_per_step": report.prequential_bits_per_step,
             }
@@ -263,9 +253,8 @@ class _Explorer(Agent):
     ) -> None:
         self._table = model.tabular()
         self._epsilon, self._rng = settings.epsilon, rng
-        counts = _action_counts(model, self._table)
         # γ below 1 also where the task's is 1: the bonus of what was never tried is paid again and again
-        curious = with_bonus(self._table, counts, settings.bonus)
+        curious = with_bonus(self._table, model.tried(), settings.bonus)
         self._values = value_iteration(curious, min(gamma, 0.99), 1e-3).q_values
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
@@ -289,16 +278,8 @@ def with_bonus(table: TabularModel, counts: Array, weight: float) -> TabularMode
     """
     spread = float(np.ptp(table.reward)) or 1.0
     bonus = weight * spread / np.sqrt(np.maximum(counts, 0.5))
-    bonus = np.where(np.asarray(table.terminal)[:, None], 0.0, bonus)
+    bonus = np.where(table.terminal[:, None], 0.0, bonus)
     return dataclasses.replace(table, reward=table.reward + bonus[:, :, None])
-
-
-def _action_counts(model: LearnedTabularModel, table: TabularModel) -> Array:
-    """Returns `[S, A]` how often each action was tried in each state."""
-    counts = np.zeros((table.num_states, table.num_actions))
-    rows = model.state_dict()["counts"]
-    np.add.at(counts, (rows[:, 0], rows[:, 1]), rows[:, 3])
-    return counts
 
 
 def _plays_at_once(name: str) -> UsageError:
@@ -321,5 +302,5 @@ def _require_turns(world: World, model: str) -> None:
 
 
 def _ends(model: Any, states: Any) -> bool:
-    terminal = getattr(model, "terminal", None)
+    terminal = getattr(model, "terminal_of", None)
     return terminal is not None and bool(np.asarray(terminal(states))[0])

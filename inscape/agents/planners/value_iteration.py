@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
     from inscape.envs.world import World
 
-ONE_OF_YOUR_OWN = "random, or an agent of your own: file.py:Class"
+ONE_OF_YOUR_OWN = "random, or a custom agent: file.py:Class"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ValueIterationAgent(Agent):
             raise MissingLawError(
                 f"{world.name} has {world.players} players, and value-iteration solves worlds of one",
                 expected="a world of one player",
-                hint=ONE_OF_YOUR_OWN if world.simultaneous else "random; or mcts, where who acts sees the state",
+                hint=ONE_OF_YOUR_OWN if world.simultaneous else "random; or mcts, where each player observes the state",
             )
         self.gamma = world.gamma if s.gamma is None else s.gamma
         self.model = TabularModel.from_world(world)
@@ -80,12 +80,12 @@ class ValueIterationAgent(Agent):
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities of the actions by the choice rule (greedily: 0 for the best)."""
         states = self.model.init(observation)
-        legal = np.asarray(self.model.legal(states))
+        legal = self.model.legal_of(states)
         mask = legal if action_mask is None else legal & action_mask
         return choice_log_probs(self.solution.q_values[states], self.settings.beta, mask)
 
     def state_dict(self) -> State:
-        """Returns the state of its chance; the solution is made anew."""
+        """Returns the random state; the solution is computed again."""
         return {"rng": rng_state(self._rng)}
 
     def load_state_dict(self, state: State) -> None:
@@ -98,30 +98,30 @@ def known_law(task: Task, who: str, instead: str) -> World:
     Args:
         task: what to act in.
         who: the agent that needs the law.
-        instead: what to try where there is none.
+        instead: what to try where there is no law.
 
     Raises:
-        MissingLawError: there is none.
+        MissingLawError: there is no law.
     """
     if task.world is None:
         what = "an ordinary Gymnasium environment" if task.players == 1 else "a PettingZoo environment"
         raise MissingLawError(
             f"{task.name} is {what}, and {who} needs its law",
-            expected="a world of ours: a name from `inscape list worlds`, or file.py:Class",
+            expected="a world with a law: a name from `inscape list worlds`, or file.py:Class",
             hint=instead if task.players == 1 else "inscape list worlds",
         )
     return task.world
 
 
 def require_seen_state(world: World, who: str) -> None:
-    """Checks that what the one who acts observes determines the state.
+    """Checks that the acting player's observations determine the state.
 
     Args:
         world: what to act in.
         who: what needs that, for the message.
 
     Raises:
-        PartialObservationError: states look the same, or there is no way to tell.
+        PartialObservationError: states look the same, or it cannot be decided.
         TooManyStatesError: there are too many states to compare.
     """
     start = world.sample_initial(1, np.random.default_rng(0))

@@ -1,6 +1,6 @@
 """Any algorithm of Stable-Baselines3 and sb3-contrib as an agent: `sb3:ppo`, `sb3:dqn`, `sb3:sac`, …
 
-The algorithms are theirs, untouched; ours are the environment they act in (`sb3_env`), the loop around their
+The algorithms are unchanged. Inscape's are the environment they act in (`env`), the loop around their
 `collect_rollouts` and `train` (a generator here), and the state as plain arrays instead of a pickle.
 
 Source: Raffin et al. (2021), "Stable-Baselines3: Reliable Reinforcement Learning Implementations", JMLR 22(268).
@@ -67,7 +67,7 @@ class SB3Agent(Agent):
         seed: seed of weights, exploration and environment.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         settings: see `SB3Settings`.
-        algorithm: its name, as in `plugins.SB3_ALGORITHMS`.
+        algorithm: its name, as in `catalogue.SB3_ALGORITHMS`.
 
     Raises:
         UsageError: unknown algorithm; spaces it does not take; a setting it does not have; a world with illegal actions
@@ -85,14 +85,14 @@ class SB3Agent(Agent):
         self.settings = settings or SB3Settings()
         self.name, self.algorithm, self.seed = f"sb3:{algorithm}", algorithm, seed
         self._device = resolve_device(device)
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = np.random.default_rng([seed, 1])
         self._drawing = seeded_globals(seed * 2 + 1)
         self._task = task
         _require_masks_where_needed(task, algorithm)
         with isolated_globals(None):
             self.model, self._env = self._make(task)
-            self._chance = global_state()
+            self._global_state = global_state()
         self._began = False
         if self.settings.load:
             _adopt(self, load_zip(self.settings.load, algorithm, self.settings.trust, str(self._device)), task)
@@ -100,7 +100,7 @@ class SB3Agent(Agent):
     def _make(self, task: Task) -> tuple[Any, Any]:
         s, cls = self.settings, algorithm_class(self.algorithm)
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
-        n_envs = s.n_envs or (8 if on_policy else 1)
+        n_envs = s.num_envs or (8 if on_policy else 1)
         env = gymnasium_copies(task, n_envs, self.seed) if task.world is None else LawVecEnv(task, n_envs, self.seed)
         policy = s.policy or usual_policy(self.algorithm, task)
         arguments = constructor_arguments(s, cls, self.name)
@@ -124,7 +124,7 @@ class SB3Agent(Agent):
         return self._predict(observation, None, action_mask)[0]
 
     def _predict(self, observation: Array, state: Any, action_mask: Array | None = None) -> tuple[Array, Any]:
-        """Returns actions as theirs choose them, and the state of a recurrent policy (None of any other)."""
+        """Returns actions as the algorithm's policy chooses them, and the state of a recurrent policy (else None)."""
         seen = from_zero(observation, self._task.observation_space)
         starts = np.zeros(count_of(seen), np.bool_)
         masks = {"action_masks": action_mask} if self.algorithm == MASKED else {}
@@ -179,7 +179,7 @@ class SB3Agent(Agent):
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Learns until at least `steps` environment steps in total; yields after each rollout and its update.
 
-        Off-policy algorithms are reported every `steps_per_report` steps.
+        Off-policy algorithms are reported every `report_every` steps.
 
         Raises:
             UsageError: it was made for another task, in which its environments are.
@@ -220,7 +220,7 @@ class SB3Agent(Agent):
             model._update_current_progress_remaining(model.num_timesteps, total)
             model.train()
         elif isinstance(model, OffPolicyAlgorithm):
-            until = min(total, model.num_timesteps + self.settings.steps_per_report)
+            until = min(total, model.num_timesteps + self.settings.report_every)
             while model.num_timesteps < until:
                 self._replay_round(callback)
         else:  # augmented random search
@@ -256,9 +256,9 @@ class SB3Agent(Agent):
     @contextmanager
     def _isolated(self) -> Iterator[None]:
         """Runs with the agent's own global random state: Stable-Baselines3 draws from the process-wide generators."""
-        with isolated_globals(self._chance):
+        with isolated_globals(self._global_state):
             yield
-            self._chance = global_state()
+            self._global_state = global_state()
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -269,7 +269,7 @@ class SB3Agent(Agent):
             "parameters": to_arrays(model.get_parameters()),
             "variables": {name: to_arrays(attribute(model, name)) for name in variables},
             "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
-            "chance": self._chance,
+            "chance": self._global_state,
             "acting": rng_state(self._acting),
             "drawing": self._drawing,
             "space": rng_state(model.action_space.np_random),
@@ -292,7 +292,7 @@ class SB3Agent(Agent):
             attribute(model, name).data.copy_(torch.as_tensor(value))
         for name, value in state["counters"].items():
             setattr(model, name, value)
-        self._chance, self._began = state["chance"], bool(state["began"])
+        self._global_state, self._began = state["chance"], bool(state["began"])
         restore_rng(self._acting, state["acting"])
         self._drawing = state["drawing"]
         restore_rng(model.action_space.np_random, state["space"])
@@ -352,7 +352,7 @@ class RecurrentSB3Agent(SB3Agent):
 
 
 def _adopt(agent: SB3Agent, model: Any, task: Task) -> None:
-    """Lets the agent go on with a loaded model."""
+    """Makes the agent continue with a loaded model."""
     for what in ("observation_space", "action_space"):
         if getattr(model, what) != getattr(agent.model, what):
             raise UsageError(
@@ -371,7 +371,7 @@ def _adopt(agent: SB3Agent, model: Any, task: Task) -> None:
 def _require_masks_where_needed(task: Task, algorithm: str) -> None:
     if algorithm != MASKED and task.world is not None and task.world.law_function("legal") is not None:
         raise UsageError(
-            f"sb3:{algorithm} cannot be told which actions are legal, and {task.name} restricts them",
+            f"sb3:{algorithm} takes no action masks, and {task.name} restricts them",
             expected="an algorithm that takes action masks",
             hint=f"sb3:{MASKED} or ppo",
         )

@@ -80,7 +80,7 @@ def from_zero(observation: Any, space: gymnasium.Space[Any]) -> Any:
 
 def to_environment(actions: Any, space: gymnasium.Space[Any]) -> Any:
     """Returns one action of `space_from_zero(space)`, or a batch, as `space` has it."""
-    if isinstance(space, gymnasium.spaces.MultiBinary):  # theirs are floating-point numbers
+    if isinstance(space, gymnasium.spaces.MultiBinary):  # Stable-Baselines3's are floating-point numbers
         return np.asarray(actions).astype(space.dtype)
     start = _start(space)
     return actions if start is None else actions + start
@@ -145,7 +145,7 @@ def _require_finite(rows: Any, what: str, step: int, name: str, copies: Any = No
 
 
 class LawVecEnv(VecEnv):  # type: ignore[misc]
-    """`n_envs` copies of a world of ours behind the interface of Stable-Baselines3.
+    """`n_envs` copies of a world with a law behind the interface of Stable-Baselines3.
 
     What a finished copy's `info` must hold (`terminal_observation`, `TimeLimit.truncated`, `episode`) is made for
     finished copies only; all others share one empty dictionary per step. When an episode both terminates and reaches
@@ -154,7 +154,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
     Args:
         task: a task with a world.
         n_envs: number of copies.
-        seed: copy i lives the stream (seed, i).
+        seed: copy i uses the random stream (seed, i).
     """
 
     def __init__(self, task: Task, n_envs: int, seed: int) -> None:
@@ -209,7 +209,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from `state_dict()`."""
+        """Resumes from `state_dict()`."""
         self.venv.load_state_dict(state["env"])
         self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
         self.steps = int(state["steps"])
@@ -231,7 +231,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         return [value] * len(self._rows(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(f"copies of one law have no attributes of their own to set ({attr_name})")
+        raise AttributeError(f"copies of one law have no attributes to set ({attr_name})")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         if method_name != "action_masks":

@@ -1,4 +1,4 @@
-"""An agent of ours where Stable-Baselines3 wants a policy of its own."""
+"""An Inscape agent where Stable-Baselines3 expects one of its policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SB3Policy:
-    """An agent of ours where Stable-Baselines3 wants something with `predict`: see `as_sb3_policy`."""
+    """An Inscape agent where Stable-Baselines3 expects an object with `predict`: see `as_sb3_policy`."""
 
     def __init__(self, agent: Agent, task: Task) -> None:
         self.agent, self.observation_space, self.action_space = agent, task.observation_space, task.action_space
@@ -78,8 +78,8 @@ def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
 
     Where actions are illegal at times, take the one of `sb3_contrib.common.maskable.evaluation`, which asks the
     environment for masks (`LawVecEnv` has them): that of Stable-Baselines3 hands on none, and agents may act illegally.
-    Agents that remember do so; of rewards, which a policy of
-    Stable-Baselines3 is not told, they see 0.
+    Agents that remember do so; as their last reward they
+    get 0, because a policy of Stable-Baselines3 is not given rewards.
 
     Args:
         agent: an `Agent`, or any object with `act`.

@@ -7,27 +7,38 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inscape.agents.learning.settings_checks import require_counts_if_any
 from inscape.errors import UsageError
 
 RECURRENT = "recurrent-ppo"
 
-# what concerns our side; everything else is handed to the algorithm's constructor
-_OURS = frozenset(
+# what is not an argument of the algorithm's constructor, or not as it is
+_NO_ARGUMENTS = frozenset(
     {
         "policy",
-        "n_envs",
-        "schedule",
+        "num_envs",
+        "anneal",
         "anneal_clip",
-        "net_arch",
+        "hidden",
         "lstm_hidden_size",
         "greedy",
         "threads",
-        "steps_per_report",
+        "report_every",
         "save_replay",
         "load",
         "trust",
     }
 )
+_ARGUMENTS = {
+    "num_steps": "n_steps",
+    "epochs": "n_epochs",
+    "clip": "clip_range",
+    "entropy_coef": "ent_coef",
+    "value_coef": "vf_coef",
+    "epsilon_fraction": "exploration_fraction",
+    "epsilon_end": "exploration_final_eps",
+}
+"""How Stable-Baselines3 names settings that every agent here has under one name; the others it names alike."""
 
 
 @dataclass(frozen=True)
@@ -36,33 +47,33 @@ class SB3Settings:
 
     policy: str = ""
     """Name of the policy network; empty for MlpPolicy (ars: LinearPolicy; Dict observations: MultiInputPolicy)."""
-    n_envs: int | None = None
+    num_envs: int | None = None
     """Copies of the environment; None for 8 with on-policy algorithms and 1 with the others."""
     learning_rate: float | None = None
     """Step size of the optimiser at the beginning."""
-    schedule: Literal["constant", "linear"] = "constant"
+    anneal: Literal["linear", "constant"] = "constant"
     """Whether learning_rate falls linearly to zero over the training."""
     anneal_clip: bool = False
-    """PPO: whether clip_range falls linearly to zero over the training."""
+    """PPO: whether clip falls linearly to zero over the training."""
     gamma: float | None = None
     """Discount per step."""
     batch_size: int | None = None
     """Size of a minibatch."""
-    net_arch: tuple[int, ...] | None = None
+    hidden: tuple[int, ...] | None = None
     """Widths of the hidden layers."""
     lstm_hidden_size: int | None = None
-    """recurrent-ppo: units of the LSTM, which net_arch follows."""
-    n_steps: int | None = None
+    """recurrent-ppo: units of the LSTM, which the hidden layers follow."""
+    num_steps: int | None = None
     """On-policy: steps each copy takes between updates."""
-    n_epochs: int | None = None
+    epochs: int | None = None
     """On-policy: passes over the collected steps."""
     gae_lambda: float | None = None
     """On-policy: λ of generalised advantage estimation."""
-    clip_range: float | None = None
+    clip: float | None = None
     """PPO: how far the probability ratio may leave 1."""
-    ent_coef: float | None = None
+    entropy_coef: float | None = None
     """Weight of the entropy bonus."""
-    vf_coef: float | None = None
+    value_coef: float | None = None
     """On-policy: weight of the value loss."""
     max_grad_norm: float | None = None
     """Gradients are scaled down to this norm."""
@@ -78,15 +89,15 @@ class SB3Settings:
     """Off-policy: how far the target network moves at each update."""
     target_update_interval: int | None = None
     """DQN: steps between updates of the target network."""
-    exploration_fraction: float | None = None
+    epsilon_fraction: float | None = None
     """DQN: part of the training over which exploration falls."""
-    exploration_final_eps: float | None = None
+    epsilon_end: float | None = None
     """DQN: probability of a random action afterwards."""
     greedy: bool = True
     """How it acts outside `learn`: True takes the best action, False draws from the policy (DQN: with its ε)."""
     threads: int = 1
     """CPU threads torch uses while learning; more than one only pays for large networks."""
-    steps_per_report: int = 2048
+    report_every: int = 2048
     """Off-policy: environment steps between two reports of `learn`."""
     save_replay: bool = True
     """Whether a checkpoint holds the replay buffer; without it, resuming is not exact."""
@@ -96,33 +107,38 @@ class SB3Settings:
     """Whether to run the code in `load`."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "n_envs", "lstm_hidden_size", "n_steps", "n_epochs", "batch_size", "buffer_size", "threads",
-            "steps_per_report",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} = {value!r}", expected="an integer of at least 1")
+        require_counts_if_any(
+            self, "num_envs", "lstm_hidden_size", "num_steps", "epochs", "batch_size", "buffer_size", "threads",
+            "report_every",
+        )  # fmt: skip
 
 
 def constructor_arguments(settings: SB3Settings, cls: Any, name: str) -> dict[str, Any]:
-    """Returns the constructor's arguments for what is set."""
-    given = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(settings)
-        if field.name not in _OURS and getattr(settings, field.name) is not None
-    }
+    """Returns the constructor's arguments for what is set.
+
+    Raises:
+        UsageError: the algorithm has no such setting.
+    """
     accepted = inspect.signature(cls).parameters
-    for setting in given:
-        if setting not in accepted:
-            mine = {field.name for field in dataclasses.fields(settings)} - _OURS
-            raise UsageError(f"{name} has no setting {setting!r}", expected=", ".join(n for n in accepted if n in mine))
-    if settings.schedule == "linear":
+    argument_of = {
+        field.name: _ARGUMENTS.get(field.name, field.name)
+        for field in dataclasses.fields(settings)
+        if field.name not in _NO_ARGUMENTS
+    }
+    given = {}
+    for setting, argument in argument_of.items():
+        if (value := getattr(settings, setting)) is None:
+            continue
+        if argument not in accepted:
+            known = (own for own, argument in argument_of.items() if argument in accepted)
+            raise UsageError(f"{name} has no setting {setting!r}", expected=", ".join(known))
+        given[argument] = value
+    if settings.anneal == "linear":
         rate = given.get("learning_rate", accepted["learning_rate"].default)
         given["learning_rate"] = _linear(rate)
     if settings.anneal_clip and "clip_range" in accepted:
         given["clip_range"] = _linear(given.get("clip_range", accepted["clip_range"].default))
-    network: dict[str, Any] = {} if settings.net_arch is None else {"net_arch": list(settings.net_arch)}
+    network: dict[str, Any] = {} if settings.hidden is None else {"net_arch": list(settings.hidden)}
     if settings.lstm_hidden_size is not None:
         if not name.endswith(RECURRENT):
             raise UsageError(f"{name} has no setting 'lstm_hidden_size'", expected=f"sb3:{RECURRENT}")

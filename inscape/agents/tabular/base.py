@@ -1,7 +1,7 @@
 """What the tabular learners share: tables over observations, several seeds at once, learning compiled or in Python.
 
 An algorithm is a name in the kernel template `inscape.agents.kernels.tabular`, the tables it keeps, and settings. In a
-world of ours environment and update run in one compiled loop; in any other Gymnasium environment with finite
+world with a law environment and update run in one compiled loop; in any other Gymnasium environment with finite
 observations and actions the same update runs in Python.
 
 Source: Sutton & Barto (2018), Reinforcement Learning, second edition, part I.
@@ -21,6 +21,7 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights_if_any
 from inscape.envs.law.streams import later_seed
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
@@ -65,24 +66,14 @@ class TabularSettings:
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     seeds: int = 1
     """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
-    steps_per_report: int = 50_000
+    report_every: int = 50_000
     """Environment steps, of each learner, between two reports of `learn`."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("gamma", 0.0, 1.0), ("learning_rate", 0.0, 1.0), ("learning_rate_power", 0.0, 1.0),
-            ("learning_rate_floor", 0.0, 1.0), ("epsilon_start", 0.0, 1.0), ("epsilon_end", 0.0, 1.0),
-            ("epsilon_fraction", 0.0, 1.0), ("seeds", 1, 10**6), ("steps_per_report", 1, 10**12), *self._ranges(),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"{name} = {value!r}", expected=f"a number from {low} to {high}")
-        if self.beta is not None and not 0 <= self.beta < np.inf:
-            raise UsageError(f"beta = {self.beta!r}", expected="a finite number of at least 0, or None for greedy")
-
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        """Returns (name, least, greatest) of the settings an algorithm adds."""
-        return ()
+        require_counts(self, "seeds", "report_every")
+        require_shares(self, "gamma", "learning_rate", "learning_rate_power", "learning_rate_floor")
+        require_shares(self, "epsilon_start", "epsilon_end", "epsilon_fraction")
+        require_weights_if_any(self, "beta")
 
 
 class TabularAgent(Agent):
@@ -123,7 +114,7 @@ class TabularAgent(Agent):
         self.steps = 0
         self._totals: Array = np.zeros((self._seeds, 5))
         self._acting = np.random.default_rng([seed, 0])
-        self._task: Task | None = None  # which it has begun in
+        self._task: Task | None = None  # which it learns in
         self._copies: dict[str, Array] | None = None
 
     # ------------------------------------------------------------------------------------------- what algorithms say
@@ -140,7 +131,7 @@ class TabularAgent(Agent):
         return 0.0
 
     def _begin_episode(self) -> None:
-        """Forgets what belongs to an episode that will not go on."""
+        """Resets what belongs to an episode that will not continue."""
 
     # ------------------------------------------------------------------------------------------- acting
 
@@ -187,19 +178,19 @@ class TabularAgent(Agent):
     # ------------------------------------------------------------------------------------------- learning
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
-        """Learns until each learner has taken `steps` environment steps; yields every `steps_per_report`.
+        """Learns until each learner has taken `steps` environment steps; yields every `report_every`.
 
-        Exact resume on worlds of ours; on other environments a resumed run begins new episodes.
+        Resuming is exact in worlds with a law; in other environments a resumed run begins new episodes.
 
         Raises:
-            UsageError: it has begun in another task; a reward is not finite (naming step and copy); or an observation
+            UsageError: it has learned in another task; a reward is not finite (naming step and copy); or an observation
                 has no row in the table.
         """
         self._task = learning_task(self, self._task, task)
         advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
         while self.steps < steps:
             before = self._totals.sum(axis=0)
-            chunk = min(self.settings.steps_per_report, steps - self.steps)
+            chunk = min(self.settings.report_every, steps - self.steps)
             advance(chunk, self._schedule(steps))
             self.steps += chunk
             yield self._metrics(before, chunk * self._seeds, steps)
@@ -233,7 +224,7 @@ class TabularAgent(Agent):
         return metrics
 
     def _stream_keys(self) -> Array:
-        """Returns `[N, 2]` keys of exploration and planning: streams apart from the environments' chance."""
+        """Returns `[N, 2]` keys of exploration and planning: streams separate from the environments'."""
         from inscape.envs.law.streams import stream_key
 
         return np.array([[stream_key(self.seed + i, -1 - k) for k in range(2)] for i in range(self._seeds)])
@@ -259,7 +250,7 @@ class TabularAgent(Agent):
             )  # fmt: skip
 
         def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
-            around = surroundings()  # with working memory of its own
+            around = surroundings()  # working memory of this block alone
             wrong, step = kernels.learn(
                 world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
@@ -290,8 +281,8 @@ class TabularAgent(Agent):
     def _begin(self, world: World) -> dict[str, Array]:
         copies = world.vector_env(self._seeds)
         copies.reset(seed=[self.seed + i for i in range(self._seeds)])
-        begun = copies.state_dict()
-        return {"floats": begun["floats"], "ints": begun["ints"], "rows": np.zeros(self._seeds, np.int64)}
+        state = copies.state_dict()
+        return {"floats": state["floats"], "ints": state["ints"], "rows": np.zeros(self._seeds, np.int64)}
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
@@ -312,7 +303,7 @@ class TabularAgent(Agent):
                 mask[i, row] = np.asarray(info["action_mask"], np.bool_)
             return row
 
-        for i, env in enumerate(envs):  # a resumed run begins an episode of its own, not the first one again
+        for i, env in enumerate(envs):  # a resumed run begins a new episode, not the first one again
             rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
 
         def advance(count: int, schedule: tuple[float, ...]) -> None:

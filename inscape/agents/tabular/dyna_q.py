@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_range
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.world_models.networks.types import Array
 
@@ -21,10 +22,12 @@ class DynaQSettings(TabularSettings):
     planning_steps: int = 10
     """Updates from the model after each step in the world."""
     outcomes: int = 16
-    """What followed a pair is drawn from its last so many outcomes; 1 suits worlds without chance."""
+    """What followed a pair is drawn from its last so many outcomes; 1 suits deterministic worlds."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("planning_steps", 0, 10_000), ("outcomes", 1, 10_000))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, 0, 10_000, "planning_steps")
+        require_range(self, 1, 10_000, "outcomes")
 
 
 class DynaQ(TabularAgent):

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_range
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.envs.tasks.task import Task
 from inscape.world_models.networks.types import Array
@@ -30,8 +31,9 @@ class MonteCarloSettings(TabularSettings):
     longest_episode: int = 10_000
     """Where the task sets no limit, episodes are cut after so many steps."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("longest_episode", 1, 10**7),)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, 1, 10**7, "longest_episode")
 
 
 class MonteCarlo(TabularAgent):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_range
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.world_models.networks.types import Array
 
@@ -31,8 +32,9 @@ class NStepSarsaSettings(SarsaSettings):
     n: int = 4
     """Rewards in each target, before the estimate takes over."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("n", 1, 10_000),)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, 1, 10_000, "n")
 
 
 class Sarsa(TabularAgent):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inscape.agents.learning.settings_checks import require_shares
 from inscape.agents.tabular.base import TabularAgent, TabularSettings
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
@@ -29,8 +30,9 @@ class TDLambdaSettings(TabularSettings):
     traces: Literal["accumulating", "replacing", "dutch"] = "dutch"
     """What a visit does to a trace; Dutch traces equal the online λ-return."""
 
-    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
-        return (("trace_decay", 0.0, 1.0),)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_shares(self, "trace_decay")
 
 
 class TDLambda(TabularAgent):
@@ -41,7 +43,7 @@ class TDLambda(TabularAgent):
         policy: `[rows, A]` probabilities of each action, without regard to what is legal; None: uniform.
 
     Raises:
-        UsageError: as `TabularAgent`; or the policy has another shape or is none.
+        UsageError: as `TabularAgent`; or the policy has another shape or is not one.
     """
 
     name = "td-lambda"
@@ -57,7 +59,7 @@ class TDLambda(TabularAgent):
         if self.policy.shape != shape:
             raise UsageError(f"policy of shape {self.policy.shape}", expected=f"{shape} probabilities")
         if not ((self.policy >= 0).all() and np.allclose(self.policy.sum(axis=1), 1.0)):
-            raise UsageError("a policy with a row that is no distribution", expected="probabilities that sum to one")
+            raise UsageError("a policy with a row that is not a distribution", expected="probabilities that sum to one")
 
     @property
     def values(self) -> Array:
@@ -66,11 +68,11 @@ class TDLambda(TabularAgent):
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities of the given policy, restricted to what is legal."""
-        chances = self.policy[self.rows(observation)]
+        probabilities = self.policy[self.rows(observation)]
         if action_mask is not None:
-            chances = np.where(action_mask, chances, 0.0)
+            probabilities = np.where(action_mask, probabilities, 0.0)
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(chances / chances.sum(axis=1, keepdims=True)))
+            return np.asarray(np.log(probabilities / probabilities.sum(axis=1, keepdims=True)))
 
     def _make_tables(self, shape: tuple[int, int, int]) -> dict[str, Array]:
         states = shape[:2]

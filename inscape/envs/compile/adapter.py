@@ -9,7 +9,7 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any
 
-from inscape.envs.law.layout import Layout
+from inscape.envs.law.layout import AS_STORED, Layout, Numbers
 
 if TYPE_CHECKING:
     from inscape.envs.law.law import Law
@@ -18,13 +18,16 @@ UNROLLED = 8  # laws of at most so many outcomes are sampled without a loop
 FIRST_TABLE = 5  # where the lookup tables begin in the packed world
 
 
-def adapter_source(world: type[Law]) -> str:
-    """Returns the generated source that lets kernels call the law of `world` on packed arrays."""
+def adapter_source(world: type[Law], numbers: Numbers = AS_STORED) -> str:
+    """Returns the generated source that lets kernels call the law of `world` on packed arrays.
+
+    `numbers` is how a float and an integer are taken from an array, where its type is not that of the law's arithmetic.
+    """
     state, params, purpose = world.layouts()
     parts = [
-        params.load_source("Params", "P[0]", "P[1]", FIRST_TABLE, "", "P"),
-        purpose.load_source("Purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P"),
-        state.load_source("State", "F", "I", 0, ", i", "F, I, i"),
+        params.load_source("Params", "P[0]", "P[1]", FIRST_TABLE, "", "P", numbers),
+        purpose.load_source("Purpose", "P[2]", "P[3]", FIRST_TABLE + params.num_tables, "", "P", numbers),
+        state.load_source("State", "F", "I", 0, ", i", "F, I, i", numbers),
         state.store_source(),
         "def with_purpose(P, goals, g):\n    return (P[0], P[1], goals[0][g], goals[1][g]) + P[4:]\n",
     ]
@@ -34,14 +37,15 @@ def adapter_source(world: type[Law]) -> str:
 
     # what acts: one number, or several (dimensions of a continuous action; players who act at once)
     width = len(world.action_low) if world.continuous else world.players if world.simultaneous else 0
-    loaded = "(" + ", ".join(f"A[i, {k}]" for k in range(width)) + ",)" if width else "A[i]"
+    number = numbers.real if world.continuous else numbers.whole
+    entries = [number.format(f"A[i, {k}]") for k in range(width)] or [number.format("A[i]")]
+    loaded = f"({', '.join(entries)},)" if width else entries[0]
     parts.append(f"def load_action(A, i):\n    return {loaded}\n")
     if world.continuous:
-        bounds = zip(world.action_low, world.action_high)
-        inside = [f"(A[i, {k}] >= {float(a)!r}) & (A[i, {k}] <= {float(b)!r})" for k, (a, b) in enumerate(bounds)]
+        bounds = zip(entries, world.action_low, world.action_high)
+        inside = [f"({entry} >= {float(a)!r}) & ({entry} <= {float(b)!r})" for entry, a, b in bounds]
         outside = f"not ({' & '.join(inside)})"  # so written, because nothing holds of NaN
     else:
-        entries = [f"A[i, {k}]" for k in range(width)] or ["A[i]"]
         outside = " | ".join(f"({entry} < 0) | ({entry} >= num_actions(P))" for entry in entries)
     parts.append(f"def is_out_of_range(P, A, i):\n    return {outside}\n")
     fixed = world.fixed_actions()
@@ -70,7 +74,7 @@ def adapter_source(world: type[Law]) -> str:
     parts.append(_legal_source(world))
 
     # what is written
-    parts.append(_observation_source(world))
+    parts.append(_observation_source(world, numbers))
     parts.append(_write_source("write_reward", None if world.players == 1 else world.players))
     parts.append(_sum_source(None if world.players == 1 else world.players))
     parts.append(_random_action_source(world))
@@ -115,7 +119,7 @@ def _legal_source(world: type[Law]) -> str:
     )
 
 
-def _observation_source(world: type[Law]) -> str:
+def _observation_source(world: type[Law], numbers: Numbers) -> str:
     """Returns the source of `observe_into(params, state, out, i)` and `observe_as(params, state, player, out, i)`.
 
     The first writes what is observed after a step: the mover's observation, or every player's where all act at once.
@@ -144,7 +148,7 @@ def _observation_source(world: type[Law]) -> str:
 
     shape = f"(1, {size})" if world.is_wide() else f"({size}, 1)"
     source = (
-        _views_source(world)
+        _views_source(world, numbers)
         + f"def as_batch(obs):\n    return {'obs' if size is None else f'obs.reshape({shape})'}\n\n"
     )
     source += f"def observe_as(params, state, player, out, i):\n{body(one)}\n"
@@ -220,7 +224,7 @@ def _entries_source(world: type[Law]) -> list[str]:
     return lines + [f"    out[{{at}}{width} * k + {n}] = entries[{n}]" for n in range(width)]
 
 
-def _views_source(world: type[Law]) -> str:
+def _views_source(world: type[Law], numbers: Numbers) -> str:
     """Returns the source of `view_of`, `store_view`, `load_view`, `write_view`, of use where SEPARATE_VIEWS is True."""
     layout = view_layout(world)
     if layout is None:
@@ -230,7 +234,7 @@ def _views_source(world: type[Law]) -> str:
     write = "".join(f"    {line.replace('{at}', 'i, ')}\n" for line in _entries_source(world))
     return (
         "SEPARATE_VIEWS = True\nview_of = law_observation_view\n\n"
-        + layout.load_source("View", "F", "I", 0, ", i", "F, I, i")
+        + layout.load_source("View", "F", "I", 0, ", i", "F, I, i", numbers)
         + f"\n{layout.store_source('view')}\n"
         + f"def write_view(params, view, out, i):\n{write}\n"
     )

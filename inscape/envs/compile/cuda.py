@@ -16,24 +16,28 @@ import builtins
 import hashlib
 import importlib.util
 import math
-import re
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inscape.envs.compile import cpu as compiler
 from inscape.envs.compile import fast_math
-from inscape.envs.compile.adapter import adapter_source
+from inscape.envs.compile.kernel_cache import REACHED, load_source
 from inscape.envs.law import streams
 from inscape.envs.law import tools as lawtools
+from inscape.envs.law.digest import module_code_digest
+from inscape.envs.law.layout import Numbers
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.law.law import Law
+
+CONVERTED = Numbers("real({})", "whole({})")
+"""Every number that is loaded is made a float64 or an int64 (simulated: Python's own): storage may be narrower than the
+law's arithmetic (float32 states, int32 actions), and the law as plain Python counts on integers without an end."""
 
 _laws: dict[tuple[type, str], types.ModuleType] = {}
 _kernels: dict[tuple[type, str, str], types.ModuleType] = {}
@@ -86,20 +90,22 @@ def kernel(world: type[Law], template: str, arithmetic: compiler.Arithmetic = "e
     if arithmetic not in compiler.SUFFIX:
         raise UsageError(f"arithmetic {arithmetic!r}", expected=" or ".join(compiler.SUFFIX))
     with compiler._lock:
-        if (world, template, arithmetic) not in _kernels:
-            _kernels[world, template, arithmetic] = _made(world, template, arithmetic)
-        return _kernels[world, template, arithmetic]
+        found = _kernels.get((world, template, arithmetic))
+        needed = compiler.depends(world, template)
+        if found is None or vars(found)[REACHED].digest != needed.digest:
+            found = _kernels[world, template, arithmetic] = _made(world, template, arithmetic, needed)
+        return found
 
 
-def _made(world: type[Law], template: str, arithmetic: compiler.Arithmetic) -> types.ModuleType:
+def _made(
+    world: type[Law], template: str, arithmetic: compiler.Arithmetic, needed: compiler.Depends
+) -> types.ModuleType:
     law = law_module(world, arithmetic)
     source = compiler.template_source(template).replace(compiler.NAMES_IMPORT, f"from {law.__name__} import")
     tail = template.rsplit(".", 1)[-1]
-    digest = hashlib.sha256((source + _machinery()).encode()).hexdigest()[:12]
-    folder = f"{world.__name__}-{compiler.fingerprint(world)}_cuda{compiler.SUFFIX[arithmetic]}"
-    path = compiler.cache_folder() / folder / f"{tail}_{digest}.py"
-    compiler._write_once(path, source)
-    module = compiler._load(f"{law.__name__}_{tail}_{digest}", path)
+    digest = hashlib.sha256((needed.digest + _machinery()).encode()).hexdigest()[:12]
+    path = compiler.world_folder(world, _suffix(arithmetic)) / f"{tail}_{digest}.py"
+    module = load_source(f"{law.__name__}_{tail}_{digest}", path, source, {REACHED: needed})
     if not is_simulated():
         for value in vars(module).values():
             if hasattr(value, "targetoptions") and not value.targetoptions.get("device"):
@@ -110,7 +116,11 @@ def _made(world: type[Law], template: str, arithmetic: compiler.Arithmetic) -> t
 def _machinery() -> str:
     """Returns what compiled kernels depend on beside the law and the template."""
     version = "simulated" if is_simulated() else metadata.version("numba-cuda")
-    return version + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return version + module_code_digest(sys.modules[__name__])
+
+
+def _suffix(arithmetic: compiler.Arithmetic) -> str:
+    return f"_cuda{compiler.SUFFIX[arithmetic]}"
 
 
 # ---------------------------------------------------------------------------------------------- the law's module
@@ -118,38 +128,36 @@ def _machinery() -> str:
 
 def law_module(world: type[Law], arithmetic: compiler.Arithmetic) -> types.ModuleType:
     """Returns the module of names that CUDA kernels of `world` import."""
+    name = f"inscape_law_{compiler.fingerprint(world)}{_suffix(arithmetic)}"
     found = _laws.get((world, arithmetic))
-    if found is not None:
+    if found is not None and found.__name__ == name:
         return found
     simulated = is_simulated()
-    name = f"inscape_law_{compiler.fingerprint(world)}_cuda{compiler.SUFFIX[arithmetic]}"
-    module = types.ModuleType(name, f"The law of {world.__name__}, as CUDA kernels see it.")
-    scope = module.__dict__
     state, params, purpose = world.layouts()
-    scope.update(State=state.cls, Params=params.cls, Purpose=purpose.cls)
+    names: dict[str, Any] = {"State": state.cls, "Params": params.cls, "Purpose": purpose.cls}
     done: dict[int, Any] = {}
     for law_name in compiler.LAW_FUNCTIONS:
         function = world.law_function(law_name)
         if function is not None:
-            scope[f"law_{law_name}"] = function if simulated else _device_law(function, name, arithmetic, done)
+            names[f"law_{law_name}"] = function if simulated else _device_law(function, name, arithmetic, done)
     if simulated:
-        scope.update(uniform=streams.uniform, real=float, whole=int)
+        names.update(uniform=streams.uniform, real=float, whole=int)
     else:
-        scope.update(uniform=streams.compiled_uniform("cuda"), **_conversions())
-    before = set(scope)
-    exec(compile(_converted(adapter_source(world), world), f"<law of {world.__name__}>", "exec"), scope)
+        names.update(uniform=streams.compiled_uniform("cuda"), **_conversions())
+    path = compiler.world_folder(world, _suffix(arithmetic)) / "law.py"
+    module = load_source(name, path, compiler.law_text(world, CONVERTED), names)
+    scope = vars(module)
     from numba import cuda
 
     if simulated:
         scope.update(inner=_unchanged, jit=cuda.jit)
     else:
         inline = lawtools.inline_jit("cuda")
-        for key in set(scope) - before:
+        for key in [key for key in scope if key not in names]:
             if isinstance(scope[key], types.FunctionType):
                 scope[key].__module__ = name
                 scope[key] = inline(scope[key])
         scope.update(inner=inline, jit=cuda.jit(cache=True, lto=False))
-    sys.modules[name] = module
     _laws[world, arithmetic] = module
     return module
 
@@ -170,23 +178,6 @@ def _conversions() -> dict[str, Any]:
 
     inline = lawtools.inline_jit("cuda")
     return {"real": inline(real), "whole": inline(whole)}
-
-
-def _converted(source: str, world: type[Law]) -> str:
-    """Returns the adapter with every number that is loaded made a float64 or an int64 (simulated: Python's own).
-
-    Storage may be narrower than the law's arithmetic (float32 states, int32 actions), and the law as plain Python
-    counts on integers without an end.
-    """
-    action = "real" if world.continuous else "whole"
-    lines = []
-    for line in source.splitlines():
-        if not re.match(r"\s+[FI]\[\d+, i\] = ", line):
-            line = re.sub(r"\bF\[\d+, i\]|\bP\[[02]\]\[\d+\]", r"real(\g<0>)", line)
-            line = re.sub(r"\bI\[\d+, i\]|\bP\[[13]\]\[\d+\]", r"whole(\g<0>)", line)
-            line = re.sub(r"\bA\[i(?:, \d+)?\]", rf"{action}(\g<0>)", line)
-        lines.append(line)
-    return "\n".join(lines) + "\n"
 
 
 def _device_law(function: Callable[..., Any], module: str, arithmetic: str, done: dict[int, Any]) -> Any:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.law.digest import ABSENT, Reached, static_attribute
 from inscape.envs.law.layout import Layout, coerced
+from inscape.envs.law.states import States as States  # a part of what a law is
 from inscape.errors import UsageError, closest
 from inscape.on_demand import without_cached_properties
 
@@ -141,25 +143,19 @@ class Law:
     @classmethod
     def law_function(cls, name: str) -> Callable[..., Any] | None:
         """Returns a law function as written, or None if the world leaves it out."""
-        member = inspect.getattr_static(cls, name, None)
+        member = static_attribute(cls, name)
         if isinstance(member, staticmethod):
             member = member.__func__
         elif isinstance(member, classmethod):  # a reader's helper of several worlds
             member = member.__get__(None, cls)
-        return member if callable(member) and not isinstance(member, type) else None
+        return member if member is not ABSENT and callable(member) and not isinstance(member, type) else None
 
     @classmethod
-    @cache
     def layouts(cls) -> tuple[Layout, Layout, Layout]:
         """Returns the layouts of State, Params and Purpose."""
-        owner = cls.__name__
         if not hasattr(cls, "State"):
-            raise UsageError(f"world {owner} has no State", expected="State = a typing.NamedTuple class")
-        return (
-            Layout.of(cls.State, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Params, tables=True, owner=owner, lengths=cls.lengths),
-            Layout.of(cls.Purpose, tables=True, owner=owner, lengths=cls.lengths),
-        )
+            raise UsageError(f"world {cls.__name__} has no State", expected="State = a typing.NamedTuple class")
+        return _layouts(cls.State, cls.Params, cls.Purpose, cls.__name__, tuple(cls.lengths.items()))
 
     @classmethod
     def setting_parameters(cls) -> dict[str, inspect.Parameter]:
@@ -194,10 +190,9 @@ class Law:
         return None if isinstance(member, staticmethod) or callable(member) else tuple(member)
 
     @classmethod
-    @cache
     def is_wide(cls) -> bool:
         """Returns whether observations are written entry by entry (`observation_entry`), batch axis first in memory."""
-        return cls.law_function("observation_entry") is not None
+        return callable(getattr(cls, "observation_entry", None))  # the quick way: asked at every reset
 
     @classmethod
     def for_observations_of(cls, size: int | None) -> type[Self]:
@@ -298,15 +293,27 @@ class Law:
         return type(self).purposes(self.params, self.purpose)
 
     @property
-    def strength(self) -> Literal["enumerate", "sample"]:
-        """What the transition law allows: enumerating its outcomes, or only sampling them."""
-        return "sample" if self.noise else "enumerate"
+    def is_enumerable(self) -> bool:
+        """Whether the outcomes of a transition can be enumerated, rather than only sampled."""
+        return not self.noise
 
     @cached_property
     def action_space(self) -> gym.Space[Any]:
         if self.continuous:
             return gym.spaces.Box(np.array(self.action_low, np.float32), np.array(self.action_high, np.float32))
         return gym.spaces.Discrete(self.num_actions)
+
+
+@lru_cache(maxsize=1024)
+def _layouts(
+    state: type, params: type, purpose: type, owner: str, lengths: tuple[tuple[str, int], ...]
+) -> tuple[Layout, Layout, Layout]:
+    sizes = dict(lengths)
+    return (
+        Layout.of(state, owner=owner, lengths=sizes),
+        Layout.of(params, tables=True, owner=owner, lengths=sizes),
+        Layout.of(purpose, tables=True, owner=owner, lengths=sizes),
+    )
 
 
 def variant_of(
@@ -317,7 +324,7 @@ def variant_of(
     `sized_by`: the settings that they follow from, by which another process makes the same class.
     """
     variants = cls.__dict__["_variants"]
-    key = repr(sorted(attributes.items()))
+    key = Reached([dict(sorted(attributes.items()))]).digest
     if key not in variants:
         origin = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_sized_from": (cls, sized_by)}
         made_class = variants[key] = type(cls.__name__, (cls,), {**origin, **attributes})

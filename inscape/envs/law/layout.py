@@ -5,11 +5,21 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from inscape.errors import UsageError
+
+
+class Numbers(NamedTuple):
+    """How generated code takes numbers from arrays: format strings for an expression, `"float({})"` say."""
+
+    real: str
+    whole: str
+
+
+AS_STORED = Numbers("{}", "{}")
 
 
 @dataclass(frozen=True)
@@ -113,11 +123,13 @@ class Layout:
             items.append(column[0] if field.length is None else tuple(column))
         return self.cls(*items)
 
-    def load_source(self, role: str, floats: str, ints: str, first_table: int, at: str, arguments: str) -> str:
+    def load_source(
+        self, role: str, floats: str, ints: str, first_table: int, at: str, arguments: str, numbers: Numbers = AS_STORED
+    ) -> str:
         """Returns the source of `load_state(arguments)` (role `"State"`), which rebuilds the named tuple from arrays.
 
         `at` is the text of the column index (`", i"` for packed states, `""` for one packed value); table number t
-        is entry `first_table + t` of the packed world.
+        is entry `first_table + t` of the packed world. `numbers` is how a number is taken from an array.
         """
         if not self.fields:
             return f"def load_{role.lower()}({arguments}):\n    return 0\n"
@@ -126,9 +138,9 @@ class Layout:
             if field.kind == "table":
                 items.append(f"P[{first_table + field.row}]")
                 continue
-            source = floats if field.kind == "float" else ints
+            source, number = (floats, numbers.real) if field.kind == "float" else (ints, numbers.whole)
             suffix = " != 0" if field.kind == "bool" else ""
-            scalars = [f"{source}[{field.row + k}{at}]{suffix}" for k in range(field.size)]
+            scalars = [number.format(f"{source}[{field.row + k}{at}]") + suffix for k in range(field.size)]
             items.append(scalars[0] if field.length is None else "(" + ", ".join(scalars) + ",)")
         return f"def load_{role.lower()}({arguments}):\n    return {role}({', '.join(items)})\n"
 

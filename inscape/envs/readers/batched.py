@@ -143,9 +143,14 @@ class BatchedLaw(Law):
         Raises:
             UsageError: they do not, naming state, action and sum. (`inscape check` looks at many states.)
         """
-        if "probabilities" not in self._shared:
-            self._shared["probabilities"] = True
+        law = self.law_digest()
+        if self._shared.get("probabilities") != law:
             require_probabilities(self)
+            self._shared["probabilities"] = law
+
+    def law_digest(self) -> str:
+        """Returns a digest of the law as it is now: its functions, and everything they reach."""
+        return compiler.fingerprint(self.compiled_law)
 
     def require_enumerable(self, reader: str) -> None:
         """Raises MissingLawError unless the transition law can be enumerated."""

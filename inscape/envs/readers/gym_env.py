@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.compile.cpu import entry_point
+from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.errors import UsageError

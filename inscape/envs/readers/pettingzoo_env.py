@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 
-from inscape.envs.compile.cpu import entry_point
+from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.envs.readers.gym_env import initial_of

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs.compile.adapter import view_layout
-from inscape.envs.compile.cpu import entry_point
+from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.compile.threads import block_count, is_forked, one_thread_after_fork
 from inscape.envs.law import streams
 from inscape.envs.law.states import States

@@ -22,6 +22,7 @@ from inscape.envs.law.states import States
 from inscape.envs.tasks.task import Task
 from inscape.envs.world import World
 from inscape.errors import UsageError
+from inscape.rng import drawn_indices
 
 Array = np.ndarray
 MOST_BEGINNINGS = 1000
@@ -214,7 +215,7 @@ class OpponentsVectorEnv(SeatVectorEnv):
     def _choices(self, rows: Array, players: Array, observation: Array, mask: Array | None) -> Array:
         """Draws what opponents do, each copy from its own stream."""
         probability = self.opponents.probabilities(self._opponent[rows], players, observation, mask)
-        return drawn_actions(probability, self._uniforms(rows))
+        return drawn_indices(probability, self._uniforms(rows))
 
     def _advance(self, rows: Array, chosen: Array) -> tuple[Array, Array, Array]:
         """Steps these copies by the law; returns what the learner gained, and both flags.
@@ -310,10 +311,3 @@ class OpponentsVectorEnv(SeatVectorEnv):
             )
         self._floats[:], self._ints[:] = floats, ints
         self._keys[:], self._clock[:], self._elapsed[:], self._seat[:], self._opponent[:] = copies
-
-
-def drawn_actions(probability: Array, numbers: Array) -> Array:
-    """Returns `[n]` indices drawn with probabilities `[n, A]` by numbers `[n]` uniform in [0, 1)."""
-    cumulative = np.cumsum(probability, axis=1)
-    # the last sum may be just below one: scaling keeps the draw inside, and never on an action of probability 0
-    return np.asarray(np.argmax(cumulative > numbers[:, None] * cumulative[:, -1:], axis=1))

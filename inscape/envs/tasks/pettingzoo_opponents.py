@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from inscape.envs.law import streams
-from inscape.envs.tasks.opponents import MOST_BEGINNINGS, Array, Opponents, SeatVectorEnv, drawn_actions
+from inscape.envs.tasks.opponents import MOST_BEGINNINGS, Array, Opponents, SeatVectorEnv
 from inscape.envs.tasks.pettingzoo import Game, PettingZooTask, number_of_actions, taken_apart
 from inscape.errors import UsageError
+from inscape.rng import drawn_indices
 
 MOST_MOVES = 100_000
 """Moves of others, one after another, after which the learner's turn is no longer waited for."""
@@ -107,7 +108,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
                 at = movers == player
                 observation, masks = self._looks(rows[at], movers[at])
                 probability = self.opponents.probabilities(self._opponent[rows[at]], movers[at], observation, masks)
-                for copy, action in zip(rows[at], drawn_actions(probability, numbers[at]), strict=True):
+                for copy, action in zip(rows[at], drawn_indices(probability, numbers[at]), strict=True):
                     self.games[copy].act(action + self._first_action)
         raise UsageError(
             f"after {MOST_MOVES:,} moves of others in {self.task.name} it is still not the turn of "

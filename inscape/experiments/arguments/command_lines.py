@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,9 @@ def train_line(run: Run) -> str:
         words += ["--evaluate-every", str(s.evaluate_every)]
     if s.evaluate_episodes != USUAL.evaluate_episodes:
         words += ["--evaluate-episodes", str(s.evaluate_episodes)]
-    if (final := _final_episodes(run)) != USUAL.final_episodes:
-        words += ["--final-episodes", str(final)]
+    evaluation = run.evaluation()
+    if evaluation is not None and evaluation[1] != USUAL.final_episodes:
+        words += ["--final-episodes", str(evaluation[1])]
     try:
         words += _settings_words(s)
         same = _read_back(words, s)
@@ -50,11 +50,6 @@ def train_line(run: Run) -> str:
         code = _python(s, str(run.path))
         return f"python -c {shlex.quote(code)}" if set(code) & set('"$`!\\') else f'python -c "{code}"'
     return shlex.join(["inscape", "train", *words, "--out", str(run.path)])
-
-
-def _final_episodes(run: Run) -> int:
-    path = run.path / "evaluation.json"
-    return int(json.loads(path.read_text()).get("episodes", 0)) if path.is_file() else USUAL.final_episodes
 
 
 def _settings_words(s: RunSettings) -> list[str]:

@@ -22,6 +22,7 @@ from tyro.conf import arg
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from inscape.errors import UsageError
+from inscape.experiments.arguments.renamed_options import current_words
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -84,6 +85,9 @@ def parse(
         UsageError: a seed or a count is negative.
     """
     whole = kind
+    if extra and "settings" in extra:
+        default = extra["settings"][1]
+        argv = current_words(argv, type(default), "agent." if needs_prefix(kind, default) else "")
     if extra:
         more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)

@@ -72,13 +72,13 @@ def _compare(task: Task, steps: int, seeds: int, seed: int) -> dict[str, Any]:
     world, gamma = task.world, min(task.world.gamma, 0.99)
     model = TabularModel.from_world(world)
     states = world.dynamics().states
-    going, legal = ~np.asarray(model.terminal), np.asarray(model.legal)
+    going, legal = ~model.terminal, model.legal
     initial = np.asarray(model.initial)
     random_policy = legal / np.maximum(1, legal.sum(axis=1, keepdims=True))
     random_values = policy_evaluation(model, random_policy, gamma)
     solution = value_iteration(model, gamma, 1e-8)
     observed = world.observe(states)
-    common = {"gamma": gamma, "seeds": seeds, "steps_per_report": max(1, steps // 10)}
+    common = {"gamma": gamma, "seeds": seeds, "report_every": max(1, steps // 10)}
 
     prediction = []
     for title, name, own in PREDICTION:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.markup import escape
 from tyro.conf import Positional, arg
@@ -23,6 +23,7 @@ class CheckArguments:
       inscape check examples/elevator.py:Elevator
       inscape check q-learning FrozenLake8x8
       inscape check examples/balance.py:Balance CartPole
+      inscape check examples/elevator.py:Elevator --show-law
     """
 
     target: Annotated[Positional[str], arg(metavar="WORLD|AGENT|FILE.py:Class")]
@@ -30,6 +31,9 @@ class CheckArguments:
 
     task: Annotated[Positional[str], arg(metavar="WORLD")] = ""
     """The world to check an agent in; without it, one that it can act in."""
+
+    show_law: bool = False
+    """Print the code generated between a world's law and the kernels, and where it lies; check nothing."""
 
 
 def check_command(argv: Sequence[str]) -> int:
@@ -44,6 +48,8 @@ def check_command(argv: Sequence[str]) -> int:
     world = names[-1] if kind == "world" or len(names) == 2 else ""
     given = args.parse("check", CheckArguments, argv, args.world_settings_group(world) if world else None)
     settings = args.changed_world_settings(given)
+    if given.show_law:
+        return _show_law(given.target, kind, settings)
     report = check(
         given.target,
         task=resolve_task(given.task, settings) if given.task else None,
@@ -61,3 +67,16 @@ def check_command(argv: Sequence[str]) -> int:
     made = sum(item.passed is not None for item in report.checks)
     console.print(f"{made} checks made, {failures} failed." if failures else f"{made} checks made, all passed.")
     return 2 if failures else 0
+
+
+def _show_law(target: str, kind: str, settings: dict[str, Any]) -> int:
+    """Prints the generated module of a world's law."""
+    from inscape.envs.compile import cpu as compiler
+    from inscape.envs.tasks.resolve import resolve_task
+
+    task = resolve_task(target, settings) if kind == "world" else None
+    if task is None or task.world is None:
+        raise UsageError(f"{target} has no law to show", expected="a world written as a law (inscape list worlds)")
+    law = compiler.law_module(task.world.compiled_law, compiled=False)
+    print(f"# {law.__file__}\n{compiler.law_text(task.world.compiled_law)}", end="")
+    return 0

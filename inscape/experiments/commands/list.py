@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
@@ -102,14 +103,15 @@ def _list_runs() -> tuple[str, Table]:
     for folder in run_folders():
         try:
             run = open_run(folder)
+            metrics = run.metric_columns(("steps", "evaluation/return_mean"))
         except UsageError as error:  # one damaged run does not hide the others
             table.add_row(escape(str(folder)), f"[red]{escape(error.found)}[/red]")
             continue
-        settings, rows = run.settings, run.metrics()
-        done = max((int(row.get("steps", 0)) for row in rows), default=0)
-        returns = [row["evaluation/return_mean"] for row in rows if "evaluation/return_mean" in row]
+        settings = run.settings
+        steps, returns = metrics["steps"].values, metrics["evaluation/return_mean"].values
+        done = int(steps[np.isfinite(steps)].max(initial=0))
         progress = f"{done:,}" if done >= settings.steps else f"{done:,} of {settings.steps:,}"
-        last = f"{returns[-1]:.4g}" if returns else ""
+        last = f"{returns[-1]:.4g}" if len(returns) else ""
         name = str(settings.task.get("name"))
         table.add_row(escape(str(run.path)), escape(settings.agent), escape(name), str(settings.seed), progress, last)
     if not table.rows:

@@ -22,7 +22,7 @@ from inscape.experiments.runs.run import find_run, load_trajectories, names_epis
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
-    from inscape.theory_of_mind.observers.exact import Observer
+    from inscape.theory_of_mind.observers.exact import ExactObserver
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ class ObserveArguments:
     gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount the minds plan with; without it, the world's."""
 
+    minds_see: bool = False
+    """The minds considered know the state even where the world hides it from who acts."""
+
     episodes: int = 1
     """Episodes to show (and to play, for an agent or a run without recorded ones)."""
 
@@ -70,7 +73,8 @@ def observe_command(argv: Sequence[str]) -> int:
     trajectories, task = _episodes_and_task(given)
     observer = _observer(given, task)
     console = make_console()
-    _say_what_minds_see(console, task)
+    if given.minds_see:
+        _say_what_minds_see(console, task)
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
         _print_observation(console, observer, trajectory, task, number)
     if not names_episodes(given.source):
@@ -119,9 +123,9 @@ def _say_what_minds_see(console: Console, task: Task) -> None:
         console.print(f"[dim]{escape(told)}[/dim]", soft_wrap=True)
 
 
-def _observer(given: Any, task: Task) -> Observer:
+def _observer(given: Any, task: Task) -> ExactObserver:
     from inscape.theory_of_mind.minds import minds_grid
-    from inscape.theory_of_mind.observers.exact import Observer
+    from inscape.theory_of_mind.observers.exact import ExactObserver
 
     if task.world is None:
         raise MissingLawError(
@@ -136,7 +140,8 @@ def _observer(given: Any, task: Task) -> Observer:
             expected="a world with `purposes`",
             hint="inscape observe AGENT FourGoals",
         )
-    minds = minds_grid(goals, args.numbers_of("beta", given.beta), args.words_of(given.backup))
+    betas, backups = args.numbers_of("beta", given.beta), args.words_of(given.backup)
+    minds = minds_grid(goals, betas, backups, sees=given.minds_see)
     prior = None
     if given.prior:
         shares = args.numbers_of("prior", given.prior)
@@ -144,12 +149,17 @@ def _observer(given: Any, task: Task) -> Observer:
             raise UsageError(f"{len(shares)} prior probabilities for {len(goals)} goals", expected="one for each goal")
         each = len(minds) // len(goals)
         prior = np.repeat(np.array(shares) / each, each)
-    return Observer(task.world, minds, prior, given.gamma)
+    return ExactObserver(task.world, minds, prior, given.gamma)
 
 
-def _print_observation(console: Console, observer: Observer, trajectory: Trajectory, task: Task, number: int) -> None:
-    beliefs = observer.marginal("goal", observer.posterior_over(trajectory))
-    bits = observer.bits(trajectory)
+def _print_observation(
+    console: Console, observer: ExactObserver, trajectory: Trajectory, task: Task, number: int
+) -> None:
+    from inscape.theory_of_mind.minds import name_of
+
+    numbered = observer.state_indices(trajectory)
+    posteriors = observer.posterior_over(numbered)
+    beliefs, bits = observer.marginal("goal", posteriors), observer.bits_per_action(numbered)
     names = [str(goal) for goal in beliefs]
     columns = ("step", "action", "bits", *names)
     title = f"Episode {number}: {trajectory.agent} in {task.name}, return {returns_of(trajectory)}"
@@ -164,10 +174,10 @@ def _print_observation(console: Console, observer: Observer, trajectory: Traject
             action = escape(task.action_names[int(trajectory.actions[step - 1])])
             table.add_row(str(step), action, f"{bits[step - 1]:.2f}", *cells)
     print_table(console, title, table)
-    final = observer.posterior_over(trajectory)[-1]
     log_evidence = -float(bits.sum()) * float(np.log(2))
+    most_probable = name_of(observer.minds[int(posteriors[-1].argmax())])
     console.print(
         f"Actions predicted at {bits.mean():.3f} bits each (a uniform guess: {np.log2(len(task.action_names)):.3f}); "
-        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(observer.minds[int(final.argmax())].name)}",
+        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(most_probable)}",
         soft_wrap=True,
     )

@@ -83,7 +83,7 @@ def plan_command(argv: Sequence[str]) -> int:
     state = start if given.model == "known" else model.init(observation)
     UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
     began = time.perf_counter()
-    plan = planner.plan(model, state, search_rng)
+    plan = planner.plan(model, state, search_rng)[0]
     seconds = time.perf_counter() - began
     _print_plan(console, given, task, start, plan, gamma, hidden)
     console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
@@ -164,7 +164,7 @@ def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator,
         episodes += rollout(agent, task, 64, int(rng.integers(2**31)))
     report = learned.fit(episodes)
     console.print(
-        f"Learned from {report.transitions:,} random steps: {report.states} observations, "
+        f"Learned from {report.transitions:,} random steps: {report.metrics['states']:,.0f} observations, "
         f"{report.held_out_bits_per_step:.3f} bits per held-out step"
     )
     return learned.tabular()

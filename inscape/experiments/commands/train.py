@@ -14,7 +14,7 @@ from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.run import Run, RunSettings, open_run
+from inscape.experiments.runs.run import EVALUATION, Run, RunSettings, open_run
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -131,4 +131,4 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
     }
     if task.players > 1:
         document["players"] = [float(own.mean()) for own in returns]
-    write_text(run.path / "evaluation.json", json.dumps(document, indent=2) + "\n")
+    write_text(run.path / EVALUATION, json.dumps(document, indent=2) + "\n")

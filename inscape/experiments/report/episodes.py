@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.law.states import States
     from inscape.envs.world import World
-    from inscape.theory_of_mind.observers.exact import Observer
+    from inscape.theory_of_mind.observers.exact import ExactObserver
     from inscape.world_models.interface import WorldModel
     from inscape.world_models.planning.interface import Plan
 
@@ -169,21 +169,20 @@ def imagined_futures(
     return [joined[np.arange(length) * count + i] for i, length in enumerate(lengths)]
 
 
-def posterior_overlays(observer: Observer, trajectory: Trajectory) -> list[PosteriorOverlay]:
+def posterior_overlays(observer: ExactObserver, trajectory: Trajectory) -> list[PosteriorOverlay]:
     """Returns the observer's belief before each of the T actions and after the last (`player_episode(posteriors=…)`).
 
     Hypotheses are the minds' goals where there are several (summed over rationality and the rest), else the minds.
     Each action is predicted before it is seen, by the posterior then held; the observer itself stays as it is.
     """
-    numbers, actions = observer.state_indices(trajectory)
-    beliefs = observer.posterior_over(trajectory)
-    chosen = np.exp(observer.plans.log_probs[:, numbers])  # [G, T, A]
-    predicted = np.einsum("tg,gta->ta", beliefs[:-1], chosen)
-    bits = observer.bits(trajectory)
+    numbered = observer.state_indices(trajectory)
+    beliefs = observer.posterior_over(numbered)
+    predicted = observer.predicted_over(numbered)
+    bits = observer.bits_per_action(numbered)
     names, groups, places = _hypotheses(observer)
     overlays = []
     for t, belief in enumerate(beliefs):
-        acting = t < len(actions)
+        acting = t < len(numbered.actions)
         overlays.append(
             PosteriorOverlay(
                 names,
@@ -197,20 +196,25 @@ def posterior_overlays(observer: Observer, trajectory: Trajectory) -> list[Poste
     return overlays
 
 
-def _hypotheses(observer: Observer) -> tuple[tuple[str, ...], list[list[int]], tuple[tuple[float, float] | None, ...]]:
+def _hypotheses(
+    observer: ExactObserver,
+) -> tuple[tuple[str, ...], list[list[int]], tuple[tuple[float, float] | None, ...]]:
     """Returns names of what is inferred, the minds that belong to each, and where each lies in the scene."""
+    from inscape.theory_of_mind.minds import name_of
+
     groups: dict[str, list[int]] = {}
     for index, mind in enumerate(observer.minds):
-        groups.setdefault(str(mind.goal), []).append(index)
+        groups.setdefault(str(getattr(mind, "goal", name_of(mind))), []).append(index)
     if len(groups) == 1:
-        groups = {mind.name: [index] for index, mind in enumerate(observer.minds)}
-    arrived = [observer.plans.arrived[members[0]] for members in groups.values()]
+        groups = {name_of(mind): [index] for index, mind in enumerate(observer.minds)}
+    policies = observer.policies
+    arrived = [policies.arrived[policies.first_row[members[0]]] for members in groups.values()]
     everywhere = np.logical_and.reduce(arrived)  # pits and such: the end whatever is wanted
     places = tuple(_only_place(observer, np.flatnonzero(there & ~everywhere)) for there in arrived)
     return tuple(groups), list(groups.values()), places
 
 
-def _only_place(observer: Observer, states: np.ndarray) -> tuple[float, float] | None:
+def _only_place(observer: ExactObserver, states: np.ndarray) -> tuple[float, float] | None:
     """Returns the place all these states share, or None where they share none."""
     places = {observer.world.place_of(observer.dynamics.states, int(state)) for state in states[:1000]}
     return places.pop() if len(places) == 1 else None

@@ -39,16 +39,16 @@ def pack_curves(section: CurvesSection) -> JSON:
 
 
 def _pack_curve(curve: Curve) -> JSON:
-    parts = {part: _binned(getattr(curve, part)) for part in ("steps", "mean", "low", "high", "seconds")}
+    parts = {part: binned(getattr(curve, part)) for part in ("steps", "mean", "low", "high", "seconds")}
     packed = {part: [_finite(v) for v in values] if len(values) else None for part, values in parts.items()}
     for part in ("steps", "mean"):  # always lists, also for a curve without points
         packed[part] = packed[part] or []
     return {"name": curve.name, **packed}
 
 
-def _binned(values: Floats) -> np.ndarray:
+def binned(values: Floats | np.ndarray) -> np.ndarray:
     """Returns the values, averaged in at most `MAX_CURVE_POINTS` bins of neighbours; gaps within a bin are left out."""
-    array = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+    array = np.asarray(values, dtype=np.float64)  # a gap, None, becomes NaN
     if len(array) <= MAX_CURVE_POINTS:
         return array
     bins = np.array_split(array, MAX_CURVE_POINTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.report.episodes import player_episode
-from inscape.experiments.report.packing import MAX_CURVE_POINTS
+from inscape.experiments.report.packing import MAX_CURVE_POINTS, binned
 from inscape.experiments.report.page import write_report
 from inscape.experiments.report.sections import (
     Cell,
@@ -25,6 +26,7 @@ from inscape.experiments.report.sections import (
     Section,
     TableSection,
 )
+from inscape.experiments.runs.metrics import MetricColumns
 from inscape.experiments.runs.run import Run, open_run
 from inscape.experiments.runs.statistics import Interval, bootstrap_interval
 
@@ -36,6 +38,23 @@ CURVES = {
     "win_rate/pool": "Share won against past selves",
 }
 """Metrics that are drawn against steps wherever a run has them, and what they are called."""
+
+
+def _bound_keys(key: str) -> tuple[str, str]:
+    """Returns the names of the interval that a run logs around a metric."""
+    return f"{key.removesuffix('_mean')}_low", f"{key.removesuffix('_mean')}_high"
+
+
+READ = ("steps", "seconds", *CURVES, *(bound for key in CURVES for bound in _bound_keys(key)))
+"""Metrics that a report reads; the others cost it no memory."""
+
+
+@dataclass(frozen=True)
+class _LoggedRun:
+    """A run and what it logged under `READ`: read once, for all sections."""
+
+    run: Run
+    metrics: MetricColumns
 
 
 def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_episodes: int = 12) -> Path:
@@ -55,7 +74,7 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
     if not run_folders:
         raise UsageError("no runs to report on", expected="one or more run folders", hint="inscape list runs")
     runs = [open_run(folder) for folder in run_folders]
-    groups = _grouped(runs)
+    groups = _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
     sections: list[Section] = [_runs_table(groups)]
     for key, label in CURVES.items():
         sections += _curve_sections(groups, key, label)
@@ -75,21 +94,21 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-Groups = dict[tuple[str, str], list[Run]]
+Groups = dict[tuple[str, str], list[_LoggedRun]]
 """(task, agent) as shown → its runs."""
 
 
-def _grouped(runs: Sequence[Run]) -> Groups:
+def _grouped(runs: Sequence[_LoggedRun]) -> Groups:
     """Returns runs that differ by seed only under one label; labels that collide are told apart by a number."""
-    by_content: dict[str, list[Run]] = {}
-    for run in runs:
-        s = run.settings
-        by_content.setdefault(json.dumps([s.task, s.agent, s.agent_settings], sort_keys=True, default=str), []).append(
-            run
-        )
+    by_content: dict[str, list[_LoggedRun]] = {}
+    for logged in runs:
+        s = logged.run.settings
+        content = json.dumps([s.task, s.agent, s.agent_settings], sort_keys=True, default=str)
+        by_content.setdefault(content, []).append(logged)
     groups: Groups = {}
     for members in by_content.values():
-        task, agent = str(members[0].settings.task.get("name", "task")), members[0].settings.agent
+        settings = members[0].run.settings
+        task, agent = str(settings.task.get("name", "task")), settings.agent
         label, number = agent, 1
         while (task, label) in groups:
             number += 1
@@ -101,10 +120,11 @@ def _grouped(runs: Sequence[Run]) -> Groups:
 def _runs_table(groups: Groups) -> TableSection:
     rows = []
     for (task, agent), members in groups.items():
-        last = [_last_row(run) for run in members]
-        steps = [row["steps"] for row in last if "steps" in row]
-        seconds = [row["seconds"] for row in last if row.get("seconds") is not None]
-        finals = [value for run in members if (value := _final_evaluation(run)) is not None]
+        steps, seconds = (
+            [value for logged in members if (value := logged.metrics.last(key)) is not None]
+            for key in ("steps", "seconds")
+        )
+        finals = [final for logged in members if (final := _final_evaluation(logged)) is not None]
         score: Cell = finals[0] if finals else None
         if len(finals) > 1:
             score = bootstrap_interval([v.estimate if isinstance(v, Interval) else v for v in finals])
@@ -117,41 +137,29 @@ def _runs_table(groups: Groups) -> TableSection:
     )
 
 
-def _last_row(run: Run) -> dict[str, Any]:
-    rows = run.metrics()
-    return rows[-1] if rows else {}
-
-
-def _final_evaluation(run: Run) -> Interval | float | None:
+def _final_evaluation(logged: _LoggedRun) -> Interval | float | None:
     """Returns how well a run's agent ended up: its evaluation after training, else its last logged return."""
-    path = run.path / "evaluation.json"
-    if path.is_file():
-        try:
-            document = json.loads(path.read_text())
-            return Interval(*(float(document[key]) for key in ("mean", "low", "high")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
-            ) from error
+    evaluation = logged.run.evaluation()
+    if evaluation is not None:
+        return evaluation[0]
     for key in ("evaluation/return_mean", "episode_return"):
-        _, values, _ = _column(run, key)
+        _, values, _ = _column(logged.metrics, key)
         if len(values):
             return float(values[-1])
     return None
 
 
-def _column(run: Run, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _column(metrics: MetricColumns, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns steps, values and seconds of the rows that have a finite `key`, in order of steps."""
-    rows = [row for row in run.metrics() if _is_number(row.get(key)) and _is_number(row.get("steps"))]
-    rows.sort(key=lambda row: float(row["steps"]))
-    seconds = [row["seconds"] if _is_number(row.get("seconds")) else math.nan for row in rows]
-    columns = ([row["steps"] for row in rows], [row[key] for row in rows], seconds)
-    steps, values, times = (np.array(column, dtype=np.float64) for column in columns)
-    return steps, values, times
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    rows, values = metrics[key].rows, metrics[key].values
+    steps, seconds = metrics["steps"].at(rows), metrics["seconds"].at(rows)
+    chosen = np.isfinite(values) & np.isfinite(steps)
+    if not chosen.all():
+        steps, values, seconds = steps[chosen], values[chosen], seconds[chosen]
+    if (steps[1:] < steps[:-1]).any():
+        order = np.argsort(steps, kind="stable")
+        steps, values, seconds = steps[order], values[order], seconds[order]
+    return steps, values, np.where(np.isfinite(seconds), seconds, math.nan)
 
 
 def _curve_sections(groups: Groups, key: str, label: str) -> list[Section]:
@@ -166,15 +174,15 @@ def _curve_sections(groups: Groups, key: str, label: str) -> list[Section]:
     return sections
 
 
-def _group_curve(name: str, runs: Sequence[Run], key: str) -> Curve | None:
+def _group_curve(name: str, runs: Sequence[_LoggedRun], key: str) -> Curve | None:
     """Returns one curve for runs that differ by their seed, on the steps that all of them cover."""
-    columns = [column for run in runs if len((column := _column(run, key))[0])]
+    found = [(logged, column) for logged in runs if len((column := _column(logged.metrics, key))[0])]
+    columns = [column for _, column in found]
     if not columns:
         return None
     if len(columns) == 1:
         steps, values, seconds = columns[0]
-        run = next(run for run in runs if len(_column(run, key)[0]))
-        bounds = [_column(run, f"{key.removesuffix('_mean')}{end}") for end in ("_low", "_high")]
+        bounds = [_column(found[0][0].metrics, bound) for bound in _bound_keys(key)]
         low, high = (b[1] if len(b[0]) == len(steps) and (b[0] == steps).all() else () for b in bounds)
         return _curve(name, steps, values, low, high, seconds)
     start, end = max(c[0][0] for c in columns), min(c[0][-1] for c in columns)
@@ -190,8 +198,10 @@ def _group_curve(name: str, runs: Sequence[Run], key: str) -> Curve | None:
 
 
 def _curve(name: str, steps: np.ndarray, mean: np.ndarray, low: Any, high: Any, seconds: np.ndarray) -> Curve:
-    timed = seconds.tolist() if np.isfinite(seconds).all() else ()
-    return Curve(name, steps.tolist(), mean.tolist(), list(low), list(high), timed)
+    """Returns the curve as it will be drawn: in bins, before a million points become Python objects."""
+    timed = seconds if np.isfinite(seconds).all() else ()
+    steps, mean, low, high, seconds = (binned(part) for part in (steps, mean, low, high, timed))
+    return Curve(name, steps.tolist(), mean.tolist(), low.tolist(), high.tolist(), seconds.tolist())
 
 
 def _player_sections(runs: Sequence[Run], max_episodes: int) -> list[Section]:

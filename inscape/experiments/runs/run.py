@@ -20,19 +20,22 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from inscape.errors import UsageError, closest
 from inscape.experiments.runs import checkpoints
+from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
+from inscape.experiments.runs.statistics import Interval
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
 
-SETTINGS, METRICS, EPISODES = "settings.json", "metrics.jsonl", "episodes"
+SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
 DEFAULT_ROOT = Path("runs")
 EVENTS_SECONDS = 5.0
 """TensorBoard events reach the disk this often; rows of metrics, which resuming reads, at once."""
@@ -75,14 +78,21 @@ class RunSettings:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RunSettings:
-        """Returns the settings stored by `to_json`; missing or unknown keys raise `UsageError`."""
+        """Returns the settings stored by `to_json`, the agent's by their present names where some were renamed since.
+
+        Raises:
+            UsageError: a key is missing or unknown.
+        """
+        from inscape.agents.registry import current_agent_settings
+
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(document) - known):
             raise UsageError(f"unknown run setting {unknown[0]!r}", expected=", ".join(sorted(known)))
         try:
-            return cls(**document)
+            settings = cls(**document)
         except TypeError as error:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
+        return replace(settings, agent_settings=current_agent_settings(settings.agent, settings.agent_settings))
 
     def differences(self, other: RunSettings) -> list[str]:
         """Returns one line per setting that differs (`name: mine -> theirs`), versions aside."""
@@ -166,34 +176,45 @@ class Run:
         self._log_events(row)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Returns the rows logged so far. A last row cut short by a kill is left out; any other is refused."""
-        path = self.path / METRICS
-        if not path.exists():
-            return []
-        lines = path.read_text().splitlines(keepends=True)
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                if number == len(lines) and not line.endswith("\n"):
-                    break
-                raise UsageError(
-                    f"{path}, line {number} is not JSON: {line[:60]!r}",
-                    expected="one JSON object per line",
-                    hint="remove that line",
-                ) from error
-        return rows
+        """Returns the rows logged so far. A last row cut short by a kill is left out; any other is refused.
+
+        Some kilobyte per row: for a long run's curves take `metric_columns`.
+        """
+        return [row for rows, _ in read_rows(self.path / METRICS) for row in rows]
+
+    def metric_columns(self, keys: Iterable[str]) -> MetricColumns:
+        """Returns the numbers logged so far under `keys`, one array per key, from one pass over the file."""
+        return read_columns(self.path / METRICS, keys)
 
     def truncate_metrics(self, steps: int) -> None:
-        """Forgets the rows after `steps`: what a resumed run will log again."""
+        """Forgets the rows after `steps`: what a resumed run will log again. Rows without steps stay from step 0 on."""
         for leftover in self.path.glob(".*.writing-*"):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
-        kept = [row for row in self.metrics() if row.get("steps", 0) <= steps]
-        with _writing(self.path / METRICS):
-            write_text(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        with _writing(self.path / METRICS), _replacing(self.path / METRICS) as file:
+            for rows, block in read_rows(self.path / METRICS):
+                taken = [(as_number(row.get("steps")) or 0) <= steps for row in rows]
+                lines = compress(block.split(b"\n"), taken)  # a last line cut short has no row
+                file.writelines(line + b"\n" for line in lines)
         self.close()
         self._open_events().restart(steps + 1)
+
+    def evaluation(self) -> tuple[Interval, int] | None:
+        """Returns the mean return after training with its interval, and the number of episodes; None before.
+
+        Raises:
+            UsageError: the file cannot be read, or something else is in it.
+        """
+        path = self.path / EVALUATION
+        if not path.is_file():
+            return None
+        try:
+            document = json.loads(path.read_text())
+            returns = Interval(*(float(document[key]) for key in ("mean", "low", "high")))
+            return returns, int(document.get("episodes", 0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
+            ) from error
 
     def _log_events(self, row: dict[str, Any]) -> None:
         values = {tag: value for tag, value in row.items() if tag != "steps" and isinstance(value, int | float)}
@@ -398,11 +419,18 @@ def _numbered(base: str, number: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none: beside its place, flushed, renamed."""
+    """Writes a whole file in UTF-8 or none: beside its place, flushed, renamed."""
+    with _replacing(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yields a file that takes the place of `path` when all of it has been written and reached the disk."""
     temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
     try:
-        with temporary.open("w") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
+from inscape.agents.renamed_settings import current_settings
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.runs.progress import Progress
@@ -120,7 +121,7 @@ def train(
         evaluate_episodes=evaluate_episodes,
         versions=installed_versions(),
     )
-    run = _run_to_resume(wanted, out, root) if resume else create_run(wanted, out, root)
+    run = _run_to_resume(wanted, agent, out, root) if resume else create_run(wanted, out, root)
     start = _restore(run, agent) if resume else 0
     if start is None:
         dismiss()
@@ -376,7 +377,7 @@ def _polite_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _run_to_resume(wanted: RunSettings, out: str | Path | None, root: str | Path) -> Run:
+def _run_to_resume(wanted: RunSettings, agent: Any, out: str | Path | None, root: str | Path) -> Run:
     folder = out if out is not None else matching_run(wanted, root)
     if folder is None:
         raise UsageError(
@@ -385,7 +386,10 @@ def _run_to_resume(wanted: RunSettings, out: str | Path | None, root: str | Path
             hint="--out FOLDER to name it, or leave out --resume to start",
         )
     run = open_run(folder, root)
-    if changes := run.settings.differences(wanted):
+    # a custom agent's class may inherit settings that were renamed; that of a built-in agent was asked already
+    kind = type(getattr(agent, "settings", None))
+    stored = dataclasses.replace(run.settings, agent_settings=current_settings(kind, run.settings.agent_settings))
+    if changes := stored.differences(wanted):
         raise UsageError(
             f"the settings are not those {run.path} was started with:\n    " + "\n    ".join(changes),
             expected="the same settings (was -> now)",

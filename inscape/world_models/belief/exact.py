@@ -91,8 +91,10 @@ class BeliefFilter:
         )  # fmt: skip
 
     @staticmethod
-    def from_tabular(model: TabularModel, observations: np.ndarray) -> BeliefFilter:
+    def from_tabular(model: TabularModel, observations: np.ndarray, world: World | None = None) -> BeliefFilter:
         """Returns the filter of a tabular model whose state s gives `observations[s]` (`[S, ...]`).
+
+        `world` is the one the tables are of, if any.
 
         Raises:
             UsageError: not one observation per state.
@@ -100,8 +102,9 @@ class BeliefFilter:
         seen = np.asarray(observations)
         if seen.ndim < 1 or len(seen) != model.num_states:
             raise UsageError(f"observations of shape {seen.shape}", expected=f"[{model.num_states}, ...]")
-        legal, terminal = np.asarray(model.legal), np.asarray(model.terminal)
-        return BeliefFilter(model.next_state, model.probability, legal, model.initial, terminal, seen, model.name)
+        return BeliefFilter(
+            model.next_state, model.probability, model.legal, model.initial, model.terminal, seen, model.name, world
+        )
 
     # ------------------------------------------------------------------------------------------- what can be seen
 

@@ -11,6 +11,7 @@ principle of maximum causal entropy", section 5.2; that the Boltzmann-policy bac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ class Solution:
         q_values: `[S, A]` float64 one-step look-ahead from `values`; −inf where illegal.
         error_bound: certifies max |values − V*| ≤ error_bound, rounding included; infinite where nothing is certified
             (the `"soft-eval"` backup).
-        iterations: sweeps over all states and actions.
+        iterations: sweeps over all states and actions (in small tables, Newton steps count one each).
         residual: largest change of a value in the last sweep.
     """
 
@@ -130,7 +131,7 @@ def soft_value_iteration(
             expected=f"changes of at most {tolerance}",
             hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
         )
-    legal = np.asarray(table.legal) | np.asarray(table.terminal)[:, None]
+    legal = table.legal | table.terminal[:, None]
     log_policy = boltzmann_log_probs(np.where(legal, found.q_values, -np.inf), beta, legal)
     return SoftSolution(
         found.values, found.q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
@@ -190,7 +191,7 @@ class _Problem:
     def of(table: TabularModel, gamma: float) -> _Problem:
         if not 0.0 <= gamma <= 1.0:  # also refuses NaN
             raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
-        legal, terminal = np.asarray(table.legal), np.asarray(table.terminal)
+        legal, terminal = table.legal, table.terminal
         reward = np.einsum("sak,sak->sa", table.probability, table.reward)
         largest = float(np.einsum("sak,sak->sa", table.probability, np.abs(table.reward)).max())
         return _Problem(
@@ -213,8 +214,7 @@ class _Problem:
 
     def without_idle_loops(self) -> _Problem:
         """Returns the chain with states that never end and earn nothing counted as terminal."""
-        from inscape.world_models.planning.kernels import sweeps
-
+        sweeps = _sweeps(self.weight)
         forever = sweeps.avoiders(self.next_state, self.weight, np.ones(self.reward.shape, bool), self.terminal)
         earning = forever & (self.reward[:, 0] != 0)
         if earning.any():
@@ -238,8 +238,7 @@ class _Problem:
         return self._longest_duration(legal)
 
     def _longest_duration(self, legal: np.ndarray) -> tuple[float, float]:
-        from inscape.world_models.planning.kernels import sweeps
-
+        sweeps = _sweeps(self.weight)
         forever = sweeps.avoiders(self.next_state, self.weight, legal, self.terminal)
         if forever.any():
             raise UsageError(
@@ -260,10 +259,9 @@ class _Problem:
 def _solve(
     problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
 ) -> Solution:
-    from inscape.world_models.planning.kernels import sweeps
-
     if not tolerance > 0:
         raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    sweeps = _sweeps(problem.weight)
     mode = {"hard": sweeps.HARD, "maxent": sweeps.MAXENT, "soft-eval": sweeps.SOFT_EVAL}[backup]
     values = np.zeros(len(problem.terminal))
     amplified = (height - drop) / drop
@@ -285,6 +283,17 @@ def _solve(
     return Solution(values, q_values, float(bound), sweep_count, float(residual))
 
 
+def _sweeps(weight: np.ndarray) -> ModuleType:
+    """Returns what solves tables of this size: compiled sweeps, or NumPy where compiling them would take longer."""
+    from inscape.world_models.planning import small_tables
+
+    if small_tables.is_small(weight):
+        return small_tables
+    from inscape.world_models.planning.kernels import sweeps
+
+    return sweeps
+
+
 def problem_rounding(problem: _Problem, values: np.ndarray, beta: float) -> float:
     """Returns a bound on the rounding error of one backup: a sum of K + 1 products, and the soft maximum's."""
     operations = problem.weight.shape[2] + 8 + (4 * problem.weight.shape[1] if beta > 0 else 0)
@@ -297,12 +306,12 @@ def _check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
     shape = (table.num_states, table.num_actions)
     if policy.shape != shape:
         raise UsageError(f"policy of shape {policy.shape}", expected=f"[S, A] = {shape} probabilities")
-    going = ~np.asarray(table.terminal)
+    going = ~table.terminal
     bad = going & ((policy < 0).any(axis=1) | ~(np.abs(policy.sum(axis=1) - 1.0) <= 1e-6))
     if bad.any():
         s = int(np.flatnonzero(bad)[0])
         raise UsageError(f"policy[{s}] = {policy[s].tolist()}", expected="probabilities that sum to one")
-    illegal = going[:, None] & (policy > 0) & ~np.asarray(table.legal)
+    illegal = going[:, None] & (policy > 0) & ~table.legal
     if illegal.any():
         s, a = np.argwhere(illegal)[0]
         raise UsageError(f"policy[{s}] gives the illegal action {a} probability {policy[s, a]}", expected="0")

@@ -44,7 +44,7 @@ class TableWorld(World):
     def setup(self, model: TabularModel | None = None) -> tuple[Any, Any]:
         assert model is not None
         tables = (model.next_state, model.probability, _merged_rewards(model), model.continuation)
-        flags = np.asarray(model.legal), model.initial, np.asarray(model.terminal)
+        flags = model.legal, model.initial, model.terminal
         return TableParams(*tables, *flags), self.Purpose()
 
     @staticmethod

@@ -12,15 +12,22 @@ is learned: Dawid (1984), JRSS A 147(2).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from gymnasium import spaces
 
 from inscape.errors import UsageError
-from inscape.world_models.interface import FitReport, ModelStep
-from inscape.world_models.tabular.model import ObservationIndex, TabularModel, absorb, observation_keys
+from inscape.world_models.interface import Batch, FitReport, ModelStep, fit_model
+from inscape.world_models.tabular.model import (
+    ObservationIndex,
+    TabularModel,
+    absorb,
+    check_rows,
+    observation_keys,
+)
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -31,7 +38,7 @@ HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
-class Settings:
+class TabularModelSettings:
     """How counts become a model."""
 
     unknown: Literal["pessimistic", "optimistic"] = "pessimistic"
@@ -71,7 +78,7 @@ class LearnedTabularModel:
     """
 
     num_actions: int
-    settings: Settings = field(default_factory=Settings)
+    settings: TabularModelSettings = field(default_factory=TabularModelSettings)
     num_observations: int | None = None
 
     num_players = 1
@@ -86,8 +93,12 @@ class LearnedTabularModel:
         self._lowest, self._highest = math.inf, -math.inf
         self._table: TabularModel | None = None
 
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(self.num_actions)
+
     @staticmethod
-    def for_task(task: Any, settings: Settings | None = None) -> LearnedTabularModel:
+    def for_task(task: Any, settings: TabularModelSettings | None = None) -> LearnedTabularModel:
         """Returns an untrained model for a task (anything with `observation_space` and `action_space`).
 
         Raises:
@@ -100,15 +111,21 @@ class LearnedTabularModel:
                 expected="Discrete actions, counted from 0, for a tabular model",
                 hint="a model-free agent such as ppo",
             )
-        return LearnedTabularModel(int(actions.n), settings or Settings(), finite_size(task.observation_space))
+        return LearnedTabularModel(
+            int(actions.n), settings or TabularModelSettings(), finite_size(task.observation_space)
+        )
 
     # ------------------------------------------------------------------------------------------------ learning
 
     def fit(self, trajectories: Iterable[Trajectory]) -> FitReport:
-        """Adds episodes to the counts and reports how well they were predicted. Calling again adds more.
+        """Learns from episodes (see `learn`) and returns the report."""
+        return fit_model(self, trajectories)
+
+    def learn(self, trajectories: Iterable[Trajectory]) -> Iterator[FitReport]:
+        """Adds episodes to the counts and reports once how well they were predicted. Calling again adds more.
 
         The held-out score codes the last fifth of the new transitions by the model of all before them; then they are
-        counted too.
+        counted too. With fewer than five transitions there is none.
 
         Raises:
             UsageError: an episode's actions are not integers below `num_actions`, or a reward is not finite.
@@ -134,12 +151,12 @@ class LearnedTabularModel:
             prequential -= self._log_predictive(*record)
             self._count(*record)
         self._table = None
-        return FitReport(
+        tried = sum(bool(outcomes) for state in self._counts for outcomes in state)
+        yield FitReport(
             transitions=total,
-            states=len(self._index),
-            state_actions=sum(bool(outcomes) for state in self._counts for outcomes in state),
             held_out_bits_per_step=held_out / held_out_steps / math.log(2) if held_out_steps else math.nan,
             prequential_bits_per_step=prequential / total / math.log(2) if total else math.nan,
+            metrics={"states": float(len(self._index)), "state_actions": float(tried)},
         )
 
     def _coded(self, trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
@@ -293,18 +310,23 @@ class LearnedTabularModel:
 
     # ------------------------------------------------------------------------------------------------ as a WorldModel
 
-    def init(self, observations: np.ndarray) -> np.ndarray:
+    def init(self, observations: Batch) -> np.ndarray:
         """Returns `[B]` state numbers; observations never seen share the last one."""
         return self.tabular().init(observations)
+
+    def update(self, states: np.ndarray, actions: Batch, observations: Batch) -> np.ndarray:
+        """Returns `[B]` state numbers of the observations: this model takes an observation for the state."""
+        check_rows(states, observations)
+        return self.init(observations)
 
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         return self.tabular().step(states, actions, rng)
 
-    def legal(self, states: np.ndarray) -> np.ndarray:
-        return np.asarray(self.tabular().legal(states))
+    def legal_of(self, states: np.ndarray) -> np.ndarray:
+        return self.tabular().legal_of(states)
 
-    def terminal(self, states: np.ndarray) -> np.ndarray:
-        return np.asarray(self.tabular().terminal(states))
+    def terminal_of(self, states: np.ndarray) -> np.ndarray:
+        return self.tabular().terminal_of(states)
 
     def outcomes(
         self, states: np.ndarray, actions: np.ndarray
@@ -334,7 +356,17 @@ class LearnedTabularModel:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replaces everything learned by what `state_dict` returned."""
+        """Replaces everything learned by what `state_dict` returned.
+
+        Raises:
+            UsageError: it is not that of a tabular model, or of one with another number of actions.
+        """
+        names = ("observations", "counts", "rewards", "legal", "starts", "reward_range")
+        if missing := [name for name in names if name not in state]:
+            raise UsageError(f"a stored tabular model without {', '.join(missing)}", expected=", ".join(names))
+        width = np.shape(state["legal"])[-1]
+        if width != self.num_actions:
+            raise UsageError(f"a stored tabular model of {width} actions", expected=f"{self.num_actions} actions")
         self.__post_init__()
         for key in np.asarray(state["observations"], np.uint8):
             self._number(key.tobytes())

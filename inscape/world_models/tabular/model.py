@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
-from inscape.world_models.interface import ModelStep, require
+from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load, require
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -75,7 +76,7 @@ class ObservationIndex:
             raise PartialObservationError(
                 f"states {self._twins[0]} and {self._twins[1]} of {self._owner} give the same observation",
                 expected="a world whose observation determines its state",
-                hint="hand the model state numbers instead of observations, or plan on a belief",
+                hint="state numbers instead of observations, or a BeliefModel, whose states are beliefs",
             )
         found = np.empty(len(observations), np.int64)
         for row, key in enumerate(observation_keys(observations)):
@@ -89,14 +90,6 @@ class ObservationIndex:
         return found
 
 
-class Lookup(np.ndarray):
-    """A table over states that can also be asked as a `WorldModel` is: `model.legal[s]` and `model.legal(states)`."""
-
-    def __call__(self, states: np.ndarray) -> np.ndarray:
-        """Returns the rows of `[B]` state numbers, as a plain array."""
-        return np.asarray(np.asarray(self)[states])
-
-
 @dataclass(frozen=True, eq=False)
 class TabularModel:
     """Dynamics and purpose as tables in gather form; a `WorldModel` whose states are `[B]` state numbers.
@@ -108,9 +101,9 @@ class TabularModel:
         probability: `[S, A, K]` float64 P(next_state | s, a), summing to one over K.
         reward: `[S, A, K]` float64.
         continuation: `[S, A, K]` float64 probability that the task goes on after this transition.
-        legal: `[S, A]` bool; also called as `legal(states)`.
+        legal: `[S, A]` bool.
         initial: `[S]` float64 probabilities of starting there.
-        terminal: `[S]` bool; also called as `terminal(states)`.
+        terminal: `[S]` bool.
         observations: maps `[B, ...]` observations to `[B]` state numbers; None where only numbers are known.
         name: what the tables are of, for messages.
 
@@ -123,9 +116,9 @@ class TabularModel:
     probability: np.ndarray
     reward: np.ndarray
     continuation: np.ndarray
-    legal: Any
+    legal: np.ndarray
     initial: np.ndarray
-    terminal: Any
+    terminal: np.ndarray
     observations: ObservationIndex | None = None
     name: str = "the tabular model"
 
@@ -133,7 +126,7 @@ class TabularModel:
 
     def __post_init__(self) -> None:
         for name in ("legal", "terminal"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), bool).view(Lookup))
+            object.__setattr__(self, name, np.asarray(getattr(self, name), bool))
         _check_tables(self)
 
     @staticmethod
@@ -174,16 +167,35 @@ class TabularModel:
     def num_actions(self) -> int:
         return int(self.next_state.shape[1])
 
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(self.num_actions)
+
     def __len__(self) -> int:
         return self.num_states
 
-    def init(self, observations: np.ndarray) -> np.ndarray:
-        """Returns `[B]` state numbers of `[B, ...]` observations."""
+    def init(self, observations: Batch) -> np.ndarray:
+        """Returns `[B]` state numbers of `[B, ...]` observations.
+
+        Raises:
+            PartialObservationError: two states give the same observation, or it is not known what they give.
+            UsageError: an observation belongs to no state.
+        """
         if self.observations is None:
             raise PartialObservationError(
                 f"{self.name} does not know how its states look", expected="a model made from a world or from episodes"
             )
-        return self.observations(observations)
+        return self.observations(as_numpy(observations))
+
+    def update(self, states: np.ndarray, actions: Batch, observations: Batch) -> np.ndarray:
+        """Returns `[B]` state numbers of the observations: what was before adds nothing to them (see `init`).
+
+        Raises:
+            PartialObservationError: as `init`; filter with a `BeliefModel`.
+            UsageError: not one observation per state; or as `init`.
+        """
+        check_rows(states, observations)
+        return self.init(observations)
 
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         """Draws a successor per row (see `WorldModel.step`)."""
@@ -193,7 +205,7 @@ class TabularModel:
         outcome = (draw[:, None] >= cumulative).sum(axis=1)
         at = (states, actions, outcome)
         following = self.next_state[at].astype(np.int64)
-        return ModelStep(following, self.reward[at], self.continuation[at], self.legal(following))
+        return ModelStep(following, self.reward[at], self.continuation[at], self.legal[following])
 
     def outcomes(
         self, states: np.ndarray, actions: np.ndarray
@@ -206,6 +218,21 @@ class TabularModel:
             self.reward[at],
             self.continuation[at],
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns {}: the tables are what the model is made of; nothing is learned (`LearnedTabularModel` learns)."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        nothing_to_load(state, self.name)
+
+    def legal_of(self, states: np.ndarray) -> np.ndarray:
+        """Returns `[B, A]` bool, True where the action is legal."""
+        return np.asarray(self.legal[states])
+
+    def terminal_of(self, states: np.ndarray) -> np.ndarray:
+        """Returns `[B]` bool."""
+        return np.asarray(self.terminal[states])
 
     def tabular(self) -> TabularModel:
         return self
@@ -236,6 +263,21 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def check_rows(states: Any, observations: Any) -> None:
+    """Raises UsageError unless there is one observation for each state."""
+    if len(states) != len(observations):
+        raise UsageError(f"{len(observations)} observations for {len(states)} states", expected="one for each")
+
+
+def on_a_belief(error: PartialObservationError) -> PartialObservationError:
+    """Returns the error with the model to use where observations do not determine the state."""
+    return PartialObservationError(
+        error.found,
+        expected=error.expected or "a world whose observation determines its state",
+        hint="a model whose states are beliefs: BeliefModel.from_world(world)",
+    )
 
 
 def absorb(
@@ -280,14 +322,14 @@ def _check_tables(model: TabularModel) -> None:
         raise UsageError(f"state {s}, action {a} of {model.name} has reward {model.reward[s, a, k]}")
     if np.any((model.continuation < 0) | (model.continuation > 1) | np.isnan(model.continuation)):
         raise UsageError(f"a continuation of {model.name} lies outside [0, 1]")
-    stuck = ~np.asarray(model.legal).any(axis=1) & ~np.asarray(model.terminal)
+    stuck = ~model.legal.any(axis=1) & ~model.terminal
     if stuck.any():
         raise UsageError(
             f"state {np.flatnonzero(stuck)[0]} of {model.name} is not terminal and has no legal action",
             expected="at least one legal action, or a terminal state",
         )
     moving = (
-        np.asarray(model.terminal)[:, None, None]
+        model.terminal[:, None, None]
         & used
         & ((model.next_state != np.arange(states)[:, None, None]) | (model.reward != 0) | (model.continuation != 0))
     )

@@ -187,7 +187,7 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 def test_what_off_policy_agents_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     one_of_two = object.__new__(ProcessGroup)
     one_of_two.count, one_of_two.number = 2, 0
-    monkeypatch.setattr("inscape.agents.off_policy.agent.team", lambda device: one_of_two)
+    monkeypatch.setattr("inscape.agents.off_policy.agent.process_group", lambda device: one_of_two)
     task = resolve_task("CartPole")
     with pytest.raises(UsageError, match=r"num_envs = 1 for 2 processes(.|\n)*--num-envs 2"):
         make_agent("dqn", task, settings={"num_envs": 1})
@@ -217,19 +217,19 @@ def test_steps_of_several_processes_are_joined_in_the_order_of_the_copies(masked
     for t in range(5):
         terminated, truncated = rng.random((2, 7)) < 0.4
         ended = np.flatnonzero(terminated | truncated)
-        happened = Transition(
+        transition = Transition(
             rng.normal(size=7), terminated, truncated, ended, rng.normal(size=(len(ended), 3)), seen[t + 1]
         )
-        whole.append(Step(seen[t], rng.integers(0, 4, 7), happened, rng.random((7, 4)) < 0.5 if masked else None))
+        whole.append(Step(seen[t], rng.integers(0, 4, 7), transition, rng.random((7, 4)) < 0.5 if masked else None))
     if masked:  # an environment may begin to say what is legal, in one process and not yet in another
         whole[1].action_mask[0] = True
 
     def share(step: Step, own: slice) -> Step:
-        happened, mask = step.happened, step.action_mask
-        mine = (happened.ended >= own.start) & (happened.ended < own.stop)
+        transition, mask = step.transition, step.action_mask
+        mine = (transition.ended >= own.start) & (transition.ended < own.stop)
         part = Transition(
-            happened.reward[own], happened.terminated[own], happened.truncated[own], happened.ended[mine] - own.start,
-            happened.last_observation[mine], happened.observation[own],
+            transition.reward[own], transition.terminated[own], transition.truncated[own],
+            transition.ended[mine] - own.start, transition.last_observation[mine], transition.observation[own],
         )  # fmt: skip
         return Step(step.observation[own], step.action[own], part, None if mask is None else mask[own])
 
@@ -238,11 +238,11 @@ def test_steps_of_several_processes_are_joined_in_the_order_of_the_copies(masked
         shares[0][1] = shares[0][1]._replace(action_mask=None)
     joined = joined_steps([steps_message(steps) for steps in shares])
     for step, other in zip(whole, joined, strict=True):
-        for name, value in vars(step.happened).items():
-            np.testing.assert_array_equal(value, getattr(other.happened, name), err_msg=name)
+        for name, value in vars(step.transition).items():
+            np.testing.assert_array_equal(value, getattr(other.transition, name), err_msg=name)
         for name in ("observation", "action", "action_mask"):
             np.testing.assert_array_equal(getattr(step, name), getattr(other, name), err_msg=name)
-    assert all(step.happened.observation is after.observation for step, after in pairwise(joined))
+    assert all(step.transition.observation is after.observation for step, after in pairwise(joined))
 
 
 def test_states_travel_as_bytes_and_come_back() -> None:

@@ -15,14 +15,14 @@ _ROUNDS = {"num_envs": 4, "num_steps": 16, "hidden": (8,)}
 AGENTS = {
     "ppo compiled": ("CartPole", 64, {**_ROUNDS, "backend": "compiled"}),
     "ppo torch": ("CartPole", 64, {**_ROUNDS, "backend": "torch"}),
-    "a2c resident": ("CartPole", 64, {**_ROUNDS, "backend": "resident"}),
+    "a2c cuda": ("CartPole", 64, {**_ROUNDS, "backend": "cuda"}),
     "recurrent-ppo": ("TMaze", 64, {**_ROUNDS, "memory": 4, "hidden": ()}),
     "reinforce": ("CartPole", 64, {"num_envs": 2, "hidden": (8,)}),
-    "q-learning": ("FrozenLake", 64, {"steps_per_report": 64}),
+    "q-learning": ("FrozenLake", 64, {"report_every": 64}),
     "dqn": ("CartPole", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
     "sac": ("Pendulum", 16, {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16}),
     "self-play": ("TicTacToe", 64, {"learner_settings": _ROUNDS, "games": 4}),
-    "sb3:ppo": ("CartPole", 64, {"n_envs": 4, "n_steps": 16, "batch_size": 16, "net_arch": (8,)}),
+    "sb3:ppo": ("CartPole", 64, {"num_envs": 4, "num_steps": 16, "batch_size": 16, "hidden": (8,)}),
     "independent:ppo": ("TicTacToe", 128, _ROUNDS),
 }
 OTHER = {

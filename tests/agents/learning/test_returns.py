@@ -68,14 +68,14 @@ def test_advantages_equal_those_of_stable_baselines3(with_time_limits):
 
 def test_advantages_equal_those_of_a_rollout_of_stable_baselines3(forever):
     """Their own collecting in our world, time limits included: they end with our numbers for the same steps."""
-    agent = make_agent("sb3:ppo", forever, settings={"n_envs": 3, "n_steps": 25, "batch_size": 75, "net_arch": (8,)})
+    agent = make_agent("sb3:ppo", forever, settings={"num_envs": 3, "num_steps": 25, "batch_size": 75, "hidden": (8,)})
     seen = []
     step = agent._env.step_wait
     agent._env.step_wait = lambda: seen.append(step()) or seen[-1]
     next(agent.learn(forever, 75))
     buffer = agent.model.rollout_buffer
     # learning has changed the network since: values are those of the buffer, but for the states reached
-    other = make_agent("sb3:ppo", forever, settings={"n_envs": 3, "n_steps": 25, "batch_size": 75, "net_arch": (8,)})
+    other = make_agent("sb3:ppo", forever, settings={"num_envs": 3, "num_steps": 25, "batch_size": 75, "hidden": (8,)})
 
     def value(observation):
         with torch.no_grad():
@@ -270,10 +270,10 @@ DQN = {
 }  # fmt: skip
 REINFORCE = {"num_envs": 16, "value_learning_rate": 3e-2, "value_steps": 20, "hidden": (8,)}
 SAC = {**OFF_POLICY, "hidden": (16,), "tau": 0.05, "entropy_coef": 0.0}
-SB3 = {"learning_rate": 1e-2, "schedule": "linear", "net_arch": (8,)}
-SB3_PPO = {**SB3, "n_envs": 16, "n_steps": 12, "batch_size": 96, "n_epochs": 8}
+SB3 = {"learning_rate": 1e-2, "anneal": "linear", "hidden": (8,)}
+SB3_PPO = {**SB3, "num_envs": 16, "num_steps": 12, "batch_size": 96, "epochs": 8}
 SB3_DQN = {
-    **SB3, "n_envs": 4, "batch_size": 64, "learning_starts": 100, "train_freq": 1, "gradient_steps": 2,
+    **SB3, "num_envs": 4, "batch_size": 64, "learning_starts": 100, "train_freq": 1, "gradient_steps": 2,
     "target_update_interval": 50, "buffer_size": 2000,
 }  # fmt: skip
 slow = pytest.mark.slow

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from inscape.agents.llm import LanguageModelAgent, LanguageModelSettings, demonstrations
-from inscape.agents.llm.agent import _Rollouts
 from inscape.agents.llm.demonstrations import planner_demonstrations
 from inscape.agents.llm.model import load_language_model
+from inscape.agents.llm.rollouts import Rollouts
 from inscape.agents.llm.scoring import full_scores
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import resolve_task
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 transformers = pytest.importorskip("transformers")
 
 QUICK = LanguageModelSettings(
-    hidden_size=16, layers=1, heads=2, clone_steps=50, clone_episodes=4, num_envs=8, horizon=16, epochs=2
+    hidden_size=16, layers=1, heads=2, clone_steps=50, clone_episodes=4, num_envs=8, num_steps=16, epochs=2
 )
 
 
@@ -78,7 +78,9 @@ def test_log_probs_are_the_formula(lake: Task) -> None:
     log_probs = agent.action_log_probs(observations, mask)
     policy = agent.policy
     with torch.no_grad():
-        scores, _ = full_scores(policy.model, policy.tokens_of(agent._prompter.prompts(observations)), policy.answers)
+        scores, _ = full_scores(
+            policy.model, policy.tokens_of(agent.learner.prompter.prompts(observations)), policy.answers
+        )
     weights = np.where(mask, np.exp(scores.double().numpy()), 0)
     np.testing.assert_allclose(np.exp(log_probs), weights / weights.sum(1, keepdims=True), atol=1e-5)
     assert np.isneginf(log_probs[~mask]).all()
@@ -162,7 +164,7 @@ def test_cloning_approaches_the_demonstrators_distribution(lake: Task) -> None:
 def test_reinforcement_improves_a_poor_clone() -> None:
     task = resolve_task("FrozenLake")
     # with less entropy some seeds stay with a way that reaches four fifths of the optimum
-    agent = made(task, hidden_size=32, clone_beta=2.0, num_envs=128, horizon=32, entropy=0.1, epochs=4)
+    agent = made(task, hidden_size=32, clone_beta=2.0, num_envs=128, num_steps=32, entropy_coef=0.1, epochs=4)
     exhaust(agent, task, 0)
     before = value_of(agent, task, sampled=True)
     exhaust(agent, task, 600_000)
@@ -214,7 +216,7 @@ def test_truncation_bootstraps_and_termination_does_not() -> None:
     task = replace(resolve_task("FrozenLake-firm"), max_episode_steps=3)
     agent = made(task, clone_steps=0, gae_lambda=0.0, gamma=0.5, num_envs=64)
     torch.nn.init.constant_(agent.policy.value_head[2].bias, 8.0)  # its weights are zero: V = 8 everywhere
-    rollouts = _Rollouts(agent, task)
+    rollouts = Rollouts(agent.learner, task)
     rollouts.start(None)
     batch = rollouts.collect(12)
     rollouts.close()
@@ -227,7 +229,7 @@ def test_truncation_bootstraps_and_termination_does_not() -> None:
 def test_a_large_penalty_holds_the_policy_at_the_clone(lake: Task) -> None:
     moved = []
     for weight in (0.0, 100.0):
-        agent = made(lake, kl_weight=weight, clone_steps=20, entropy=1.0)
+        agent = made(lake, kl_coef=weight, clone_steps=20, entropy_coef=1.0)
         exhaust(agent, lake, 0)
         before = agent.action_log_probs(np.arange(16))
         exhaust(agent, lake, 8 * 16 * 20)
@@ -235,21 +237,85 @@ def test_a_large_penalty_holds_the_policy_at_the_clone(lake: Task) -> None:
     assert moved[1] < 0.5 * moved[0]
 
 
+@pytest.mark.parametrize("size", [3, 64])
+def test_no_batch_has_more_distinct_prompts_than_asked_for(
+    lake: Task, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    agent, sizes, gradient_steps = made(lake, prompts_per_batch=size, clone_steps=0, epochs=1), [], []
+    forward, descend = agent.policy.forward, agent.learner.descend
+
+    def noted(prompts: Any, values: bool = True) -> Any:
+        sizes.append(len(set(prompts)))
+        return forward(prompts, values)
+
+    monkeypatch.setattr(agent.policy, "forward", noted)
+    monkeypatch.setattr(agent.learner, "descend", lambda loss: gradient_steps.append(0) or descend(loss))
+    exhaust(agent, lake, 8 * 16)
+    assert max(sizes) <= size
+    assert (len(gradient_steps) > 1) == (size == 3)
+    observations = np.arange(16)
+    agent.action_log_probs(observations)
+    assert max(sizes) == min(size, 16)  # all 16 cells at once, where they fit
+
+
+@pytest.mark.parametrize("value_coef", [0.0, 0.5])
+def test_value_coef_weighs_the_value_loss(lake: Task, value_coef: float) -> None:
+    agent = made(lake, clone_steps=0, value_coef=value_coef)
+    before = [p.detach().clone() for p in agent.policy.value_head.parameters()]
+    exhaust(agent, lake, 256)
+    same_as_before = [torch.equal(p, q) for p, q in zip(agent.policy.value_head.parameters(), before, strict=True)]
+    assert all(same_as_before) if value_coef == 0 else not any(same_as_before)
+
+
+def test_max_grad_norm_limits_gradients_in_both_stages(lake: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    agent = made(lake, max_grad_norm=1e-3, clone_steps=5)
+    step = torch.optim.Adam.step
+
+    def noted(optimizer: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.linalg.vector_norm(torch.cat([g.ravel() for g in gradients]))))
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    exhaust(agent, lake, 128)
+    assert len(norms) > 5
+    assert norms == pytest.approx([1e-3] * len(norms), rel=1e-2)
+
+
+def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
+    lake: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A longer search demonstrates better decisions, by the exact action values."""
+    assert lake.world is not None
+    solved = demonstrations.exact_values(lake.world)
+    assert solved is not None
+    monkeypatch.setattr(demonstrations, "exact_values", lambda world: None)
+    lost = []
+    for simulations in (5, 500):
+        agent = made(lake, clone_simulations=simulations, clone_episodes=2, clone_beta=float("inf"))
+        shown = agent._cloning._demonstrations(lake)
+        assert shown is not None
+        values = solved(lake.world.states_of(shown.observations))
+        lost.append((values.max(1) - (shown.targets * values).sum(1)).mean())
+    assert lost[1] < 0.5 * lost[0]
+
+
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 
 @pytest.mark.parametrize("stop", [1, 4])  # within stage 1, within stage 2
-@pytest.mark.parametrize("kl_weight", [0.0, 0.1])
-def test_resumes_bit_for_bit(lake: Task, stop: int, kl_weight: float) -> None:
-    whole = made(lake, kl_weight=kl_weight)
+@pytest.mark.parametrize("kl_coef", [0.0, 0.1])
+def test_resumes_bit_for_bit(lake: Task, stop: int, kl_coef: float) -> None:
+    whole = made(lake, kl_coef=kl_coef)
     exhaust(whole, lake, 640)
-    first = made(lake, kl_weight=kl_weight)
+    first = made(lake, kl_coef=kl_coef)
     learning = first.learn(lake, 640)
     for _ in range(stop):
         next(learning)
     state = first.state_dict()
     first.act(np.arange(16))  # an evaluation in between changes nothing
-    second = made(lake, kl_weight=kl_weight)
+    second = made(lake, kl_coef=kl_coef)
     second.load_state_dict(state)
     exhaust(second, lake, 640)
     same(whole.state_dict(), second.state_dict())
@@ -297,7 +363,7 @@ def folder(tmp_path: Path, lake: Task) -> Path:
 def test_acts_and_learns_with_a_model_from_a_folder(folder: Path, lake: Task) -> None:
     agent = made(lake, model=str(folder), clone_steps=25)
     assert agent.policy.scoring == "tree"
-    assert agent._prompter.prompts(np.array([0]))[0].endswith("actions: left, down, right, up\naction:")
+    assert agent.learner.prompter.prompts(np.array([0]))[0].endswith("actions: left, down, right, up\naction:")
     one_by_one = made(lake, model=str(folder), scoring="full")
     observations = np.arange(16)
     before = agent.action_log_probs(observations)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from inscape.agents.llm.agent import log_softmax
 from inscape.agents.llm.policy import prompt_batches
-from inscape.agents.llm.scoring import answer_tree, full_scores, masked_log_softmax, tree_scores
+from inscape.agents.llm.scoring import answer_tree, full_scores, log_softmax, masked_log_softmax, tree_scores
 from inscape.errors import UsageError
 
 torch.set_num_threads(1)

@@ -313,3 +313,9 @@ def test_refusals():
             make_agent("self-play", TICTACTOE, settings=settings)
     with pytest.raises(UsageError, match="CartPole has one player"):
         SelfPlay(resolve_task("CartPole"))
+
+
+def test_a_learner_that_plays_while_it_is_made_is_refused():
+    pytest.importorskip("transformers")  # whose agent makes its tokenizer from played episodes
+    with pytest.raises(UsageError, match="plays while it is made"):
+        make_agent("self-play", resolve_task("TicTacToe"), settings={"learner": "llm"})

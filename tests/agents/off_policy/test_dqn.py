@@ -442,3 +442,51 @@ def test_compiled_updates_of_pictures_are_refused():
     assert DQN(Pictured())._compiled is None
     with pytest.raises(UsageError, match="numbers on the cpu"):
         DQN(Pictured(), settings=DQNSettings(backend="compiled"))
+
+
+# ------------------------------------------------------------------------------------------- priorities
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_priority_alpha_says_how_much_errors_count_for_what_is_drawn(alpha):
+    """Transitions with errors 1 and 16 (α = 0: alike; 0.5: 1 to 4; 1: 1 to 16)."""
+    agent = make_agent("dqn", resolve_task("CartPole"), settings={
+        **SMALL, "prioritized": True, "priority_alpha": alpha, "learning_starts": 10**6, "backend": "torch",
+    })  # fmt: skip
+    list(agent.learn(resolve_task("CartPole"), 40))
+    index = np.unique(agent.memory.draw_by_priority(2000, 0.0)[0])
+    agent.memory.update_priorities(index, np.where(index % 2, 16.0, 1.0))
+    drawn, _ = agent.memory.draw_by_priority(20_000, 0.0)
+    odd, even = (drawn % 2 == 1).mean(), (drawn % 2 == 0).mean()
+    share = (index % 2 == 1).sum() / (index % 2 == 0).sum()
+    assert odd / even == pytest.approx(share * 16**alpha, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [(0.4, [0.4, 0.7, 1.0]), (1.0, [1.0, 1.0, 1.0]), (0.0, [0.0, 0.5, 1.0])]
+)
+def test_priority_beta_rises_to_one_over_the_training(start, expected, monkeypatch):
+    """At β = 1 the weights undo the drawing altogether: (N·P)^−β over their largest."""
+    task = resolve_task("CartPole")
+    agent = make_agent("dqn", task, settings={
+        **SMALL, "prioritized": True, "priority_beta": start, "learning_starts": 10**6, "backend": "torch",
+    })  # fmt: skip
+    list(agent.learn(task, 40))
+    index = np.unique(agent.memory.draw_by_priority(2000, 0.0)[0])
+    agent.memory.update_priorities(index, np.where(index % 2, 16.0, 1.0))
+    take, batches = agent.memory.take, []
+
+    def noted(index, weight):
+        batches.append((index, weight))
+        return take(index, weight)
+
+    monkeypatch.setattr(agent.memory, "take", noted)
+    ratio = 16**0.6  # of the probabilities, α being 0.6
+    for progress, beta in zip((0.0, 0.5, 1.0), expected, strict=True):
+        drawn = np.zeros(0, np.int64)
+        while len(set(drawn % 2)) < 2:  # both kinds in one batch
+            agent.memory.update_priorities(index, np.where(index % 2, 16.0, 1.0))
+            agent._update(1, progress)
+            drawn, weight = batches[-1]
+        assert weight[drawn % 2 == 0] == pytest.approx(1.0)
+        assert weight[drawn % 2 == 1] == pytest.approx(ratio**-beta, rel=1e-4)

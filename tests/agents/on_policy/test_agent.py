@@ -71,7 +71,7 @@ def test_what_is_legal_may_be_said_at_some_steps_only(gates, told, hushed):
 def test_a_process_that_was_told_no_mask_shares_those_of_the_others(gates):
     task, b, steps = resolve_task("Gate-v0"), 2, 3
     others = SimpleNamespace(
-        number=0, count=2, device="cpu", copies=lambda count: count // 2, told=lambda order: None,
+        number=0, count=2, device="cpu", copies=lambda count: count // 2, broadcast=lambda order: None,
         joined=lambda part: torch.cat([part, part], dim=1), joined_array=lambda part: np.concatenate([part, part], 1),
         gathered=lambda message: [message, {**message, "masked": True}],
     )  # fmt: skip
@@ -321,10 +321,10 @@ def test_features_are_those_of_the_encoder(space, observations):
 
 def test_what_cannot_be_compiled_is_refused():
     for backend, name, settings, message in (
-        ("compiled", "CartPole-v1", {}, "it is no world of ours"),
+        ("compiled", "CartPole-v1", {}, "it has no law"),
         ("compiled", "Spread", {}, "it has 3 players"),
-        ("resident", "CartPole", {"normalize_observations": True}, "normalised"),
-        ("resident", "Pendulum", {"normalize_rewards": True}, "normalised"),
+        ("cuda", "CartPole", {"normalize_observations": True}, "normalised"),
+        ("cuda", "Pendulum", {"normalize_rewards": True}, "normalised"),
     ):
         with pytest.raises(UsageError, match=message):
             make_agent("ppo", resolve_task(name), settings={"backend": backend, **settings})
@@ -392,7 +392,7 @@ def test_reports_are_over_every_minibatch(corridor, monkeypatch):
         assert found["value_loss"] == pytest.approx(losses[:steps].mean())
 
 
-@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+@pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_worlds_in_which_nothing_is_legal_are_told(backend):
     task = resolve_task(f"{WORLDS}:Stuck")
     agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
@@ -400,7 +400,7 @@ def test_worlds_in_which_nothing_is_legal_are_told(backend):
         next(agent.learn(task, 1000))
 
 
-@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+@pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_first_observations_must_be_numbers_too(backend):
     task = resolve_task(f"{WORLDS}:Mist")
     agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
@@ -408,7 +408,7 @@ def test_first_observations_must_be_numbers_too(backend):
         next(agent.learn(task, 1000))
 
 
-@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+@pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_states_that_do_not_fit_are_refused(backend, corridor):
     """Of another number of copies: compiled code would write beyond its arrays. Of another algorithm. Of another kind
     of agent."""
@@ -428,7 +428,7 @@ def test_states_that_do_not_fit_are_refused(backend, corridor):
         made("ppo").load_state_dict({"network": {}, "steps": 0})
 
 
-@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+@pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_an_agent_can_go_back_to_an_earlier_state(backend, corridor):
     agent = make_agent("ppo", corridor, settings={**SMALL, "backend": backend})
     learning = agent.learn(corridor, 300)
@@ -475,7 +475,7 @@ def test_pictures_go_through_filters_and_views_of_grids_do_not():
     assert make_agent("ppo", resolve_task("EmptyRoom")).learner.backend == "compiled"
 
 
-@pytest.mark.parametrize("backend", ["compiled", "torch", "resident"])
+@pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_what_several_processes_saved_acts_in_one(backend, corridor):
     """It cannot go on in one: each had copies of its own."""
     agent, other = (make_agent("ppo", corridor, settings={**SMALL, "backend": backend}) for _ in range(2))

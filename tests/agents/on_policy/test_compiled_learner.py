@@ -388,8 +388,8 @@ def test_auto_compiles_players_and_what_does_not_fit_is_told():
     assert make(task, "auto", "a2c").learner.backend == "compiled"
     with pytest.raises(UsageError, match=r"5 rows for the 2 players[\s\S]*num_envs = 4"):
         next(make(task, num_envs=5).learn(task, 100))
-    with pytest.raises(UsageError, match=r"it has 3 players[\s\S]*resident: one player"):
-        make(spread, "resident", num_envs=6)
+    with pytest.raises(UsageError, match=r"it has 3 players[\s\S]*cuda: one player"):
+        make(spread, "cuda", num_envs=6)
     with pytest.raises(UsageError, match="it has 3 players"):
         make(spread.whole, num_envs=6)
     agent = make(task, num_envs=4)

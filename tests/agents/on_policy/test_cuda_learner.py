@@ -23,7 +23,7 @@ SMALL = {
 
 
 def make(task, device="cpu", spec="ppo", **settings):
-    return make_agent(spec, task, seed=3, device=device, settings={**SMALL, "backend": "resident", **settings})
+    return make_agent(spec, task, seed=3, device=device, settings={**SMALL, "backend": "cuda", **settings})
 
 
 def filled(task, **settings):
@@ -114,14 +114,14 @@ def test_on_a_card_it_solves_a_toy(spec, corridor):
         pytest.skip("no CUDA device")
     settings = {"num_envs": 64, "num_steps": 16, "learning_rate": 1e-2, "hidden": (16,), "backend": "auto"}
     agent = make_agent(spec, corridor, seed=3, device="cuda", settings=settings)
-    assert agent.learner.backend == "resident"
+    assert agent.learner.backend == "cuda"
     list(agent.learn(corridor, 1024 * 60))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("spec", ["ppo", "a2c"])
-@pytest.mark.parametrize("backend", ["torch", "resident"])
+@pytest.mark.parametrize("backend", ["torch", "cuda"])
 def test_on_a_card_it_goes_on_from_a_state(spec, backend, corridor):
     """The optimiser's moments and its count of steps have to be where the card reads them."""
     if not torch.cuda.is_available():

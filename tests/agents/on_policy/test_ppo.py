@@ -79,7 +79,7 @@ def test_the_schedule_falls_with_what_remains():
     assert still.schedule(0.25) == Schedule(1e-2, clip=0.2, epochs=2, minibatches=2, target_kl=0.1)
 
 
-@pytest.mark.parametrize("name", ["ppo compiled", "ppo torch", "ppo resident", "recurrent-ppo"])
+@pytest.mark.parametrize("name", ["ppo compiled", "ppo torch", "ppo cuda", "recurrent-ppo"])
 def test_passes_end_where_the_policy_has_moved_too_far(name):
     spec, *backend = name.split()
     settings = {**SMALL, "epochs": 5, "learning_rate": 1e-2, **({"backend": backend[0]} if backend else {"memory": 8})}

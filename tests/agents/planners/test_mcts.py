@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 
-from inscape.agents.registry import make_agent
+from inscape.agents.planners.mcts import MCTS, MCTSSettings
+from inscape.agents.registry import current_agent_settings, make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.runs.evaluation import exact_value
+from inscape.experiments.runs.training import load_agent, train
+from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.planning.choice import boltzmann_log_probs
 from inscape.world_models.planning.dynamic_programming import value_iteration
+from inscape.world_models.planning.tree_search.settings import TreeSearchSettings
 from inscape.world_models.tabular.model import TabularModel
 
 
@@ -89,8 +97,16 @@ def test_who_needs_the_state_says_what_to_use_where_it_is_hidden():
     with pytest.raises(PartialObservationError, match=r"value-iteration needs to see the state[\s\S]*try: q-learning"):
         make_agent("value-iteration", tiger)
     poker = resolve_task("KuhnPoker")
-    with pytest.raises(PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or an agent of"):
+    with pytest.raises(
+        PartialObservationError, match=r"mcts needs to see the state[\s\S]*try: random, or a custom agent"
+    ):
         rollout(make_agent("mcts", poker), poker, 1, seed=0)
+
+
+def test_a_model_that_filters_is_refused():
+    tiger = resolve_task("Tiger")
+    with pytest.raises(UsageError, match=r"BeliefModel, whose states hold more[\s\S]*try: UCT"):
+        MCTS(tiger, model=BeliefModel.from_world(tiger.world))
 
 
 def test_who_cannot_plan_for_several_players_says_so():
@@ -101,7 +117,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("mcts", board, settings={"model": "tabular"})
     with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random; or mcts"):
         make_agent("value-iteration", board)
-    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random, or an agent"):
+    with pytest.raises(MissingLawError, match=r"has 2 players[\s\S]*try: random, or a custom agent"):
         make_agent("value-iteration", rocks)
 
 
@@ -133,3 +149,33 @@ def test_exact_agent_acts_by_the_choice_rule():
         make_agent("value-iteration", resolve_task("CartPole-v1"))
     with pytest.raises(UsageError, match="beta = -1"):
         make_agent("value-iteration", task, settings={"beta": -1.0})
+
+
+def test_each_setting_of_the_search_is_the_planners():
+    """Documented once, in TreeSearchSettings; old runs name `averaging_visits` by what it was called."""
+    task = resolve_task("FrozenLake")
+    values = {"num_simulations": 7, "exploration": 0.5, "rollout": "none", "averaging_visits": 2.0, "max_depth": 9}
+    agent = make_agent("mcts", task, settings=values)
+    shared = [f.name for f in dataclasses.fields(TreeSearchSettings)]
+    assert {name: getattr(agent.planner, name) for name in shared} == values
+    assert agent.planner.gamma == task.world.gamma
+    with pytest.warns(FutureWarning, match="'patience' is now 'averaging_visits'"):
+        old = make_agent("mcts", task, settings={"patience": 2.0})
+    assert old.settings == MCTSSettings(averaging_visits=2.0)
+    assert current_agent_settings("mcts", {"patience": 2.0, "beta": None}) == {"averaging_visits": 2.0, "beta": None}
+    for name, value in (("num_simulations", 0), ("averaging_visits", -1.0), ("rollout", "clever")):
+        with pytest.raises(UsageError, match=name):
+            make_agent("mcts", task, settings={name: value})
+
+
+def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
+    task, settings = resolve_task("FrozenLake"), {"model": "tabular", "num_simulations": 5}
+    go_on = partial(train, "mcts", task, out=tmp_path / "run", settings=settings, progress=False, evaluate_every=0)
+    run = go_on(300)
+    stored = json.loads((run.path / "settings.json").read_text())
+    stored["agent_settings"]["patience"] = stored["agent_settings"].pop("averaging_visits")
+    (run.path / "settings.json").write_text(json.dumps(stored))
+    agent, _ = load_agent(str(run.path))
+    assert agent.settings.averaging_visits == 5.0
+    assert agent.steps >= 300
+    assert go_on(300, resume=True).path == run.path

@@ -22,12 +22,12 @@ from inscape.errors import UsageError
 from inscape.experiments.checks.worlds import check_environment
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights
 
-SMALL_PPO = {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2, "net_arch": (16,)}
+SMALL_PPO = {"num_envs": 4, "num_steps": 16, "batch_size": 32, "epochs": 2, "hidden": (16,)}
 SMALL_DQN = {
-    "n_envs": 2, "buffer_size": 500, "learning_starts": 20, "batch_size": 16, "net_arch": (16,), "train_freq": 2,
-    "gradient_steps": 1, "steps_per_report": 40,
+    "num_envs": 2, "buffer_size": 500, "learning_starts": 20, "batch_size": 16, "hidden": (16,), "train_freq": 2,
+    "gradient_steps": 1, "report_every": 40,
 }  # fmt: skip
-SMALL_SAC = {"buffer_size": 500, "learning_starts": 20, "batch_size": 16, "net_arch": (16,), "steps_per_report": 40}
+SMALL_SAC = {"buffer_size": 500, "learning_starts": 20, "batch_size": 16, "hidden": (16,), "report_every": 40}
 
 
 # ------------------------------------------------------------------------------------------- the environment
@@ -85,8 +85,8 @@ def test_a_last_observation_that_is_no_number_is_named(monkeypatch):
 def test_time_limits_are_bootstrapped(forever):
     """As for our own PPO: V = 1/(1 − γ) = 10."""
     agent = make_agent("sb3:ppo", forever, settings={
-        "n_envs": 16, "n_steps": 16, "batch_size": 128, "n_epochs": 8, "gamma": 0.9, "learning_rate": 2e-2,
-        "schedule": "linear", "net_arch": (8,),
+        "num_envs": 16, "num_steps": 16, "batch_size": 128, "epochs": 8, "gamma": 0.9, "learning_rate": 2e-2,
+        "anneal": "linear", "hidden": (8,),
     })  # fmt: skip
     list(agent.learn(forever, 256 * 60))
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_time_limits_are_bootstrapped(forever):
 
 def test_masked_ppo_solves_a_toy_with_illegal_actions(corridor):
     agent = make_agent("sb3:maskable-ppo", corridor, settings={
-        "n_envs": 16, "n_steps": 16, "batch_size": 128, "n_epochs": 4, "learning_rate": 1e-2, "net_arch": (16,),
+        "num_envs": 16, "num_steps": 16, "batch_size": 128, "epochs": 4, "learning_rate": 1e-2, "hidden": (16,),
     })  # fmt: skip
     rows = list(agent.learn(corridor, 256 * 25))
     assert rows[-1]["steps"] == 256 * 25
@@ -106,8 +106,8 @@ def test_masked_ppo_solves_a_toy_with_illegal_actions(corridor):
 
 
 RECURRENT = {
-    "n_envs": 16, "n_steps": 32, "batch_size": 256, "n_epochs": 6, "learning_rate": 1e-2, "net_arch": (16,),
-    "lstm_hidden_size": 16, "ent_coef": 0.01, "schedule": "linear",
+    "num_envs": 16, "num_steps": 32, "batch_size": 256, "epochs": 6, "learning_rate": 1e-2, "hidden": (16,),
+    "lstm_hidden_size": 16, "entropy_coef": 0.01, "anneal": "linear",
 }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_recurrent_ppo_remembers_the_sign():
 
 def test_its_memory_is_the_state_their_policy_hands_on():
     task = resolve_task("TMaze")
-    agent = make_agent("sb3:recurrent-ppo", task, settings={"n_envs": 2, "lstm_hidden_size": 8, "net_arch": (8,)})
+    agent = make_agent("sb3:recurrent-ppo", task, settings={"num_envs": 2, "lstm_hidden_size": 8, "hidden": (8,)})
     rng, memory, state = np.random.default_rng(0), agent.initial_memory(6), None
     for _ in range(5):
         seen = rng.integers(0, 5, 6)
@@ -148,11 +148,11 @@ def test_its_memory_is_the_state_their_policy_hands_on():
     ("algorithm", "task_name", "settings"),
     [
         ("ppo", "FrozenLake", SMALL_PPO),
-        ("a2c", "FrozenLake", {"n_envs": 4, "net_arch": (16,)}),
-        ("trpo", "FrozenLake", {"n_envs": 4, "n_steps": 16, "batch_size": 64, "net_arch": (16,)}),
+        ("a2c", "FrozenLake", {"num_envs": 4, "hidden": (16,)}),
+        ("trpo", "FrozenLake", {"num_envs": 4, "num_steps": 16, "batch_size": 64, "hidden": (16,)}),
         ("dqn", "FrozenLake", SMALL_DQN),
         ("qrdqn", "CartPole", {**SMALL_DQN, "train_freq": 8}),
-        ("ars", "CartPole", {"n_envs": 2}),
+        ("ars", "CartPole", {"num_envs": 2}),
         ("sac", "Pendulum-v1", SMALL_SAC),
         ("td3", "Pendulum-v1", SMALL_SAC),
     ],
@@ -381,7 +381,7 @@ def test_neighbouring_seeds_share_no_copy_of_an_ordinary_environment():
     """Stable-Baselines3 gives copy i the seed + i, so that ten seeds of eight copies would be seventeen lives."""
     task, starts = resolve_task("CartPole-v1"), set()
     for seed in range(4):
-        agent = make_agent("sb3:ppo", task, seed=seed, settings={"n_envs": 3, "n_steps": 8, "batch_size": 8})
+        agent = make_agent("sb3:ppo", task, seed=seed, settings={"num_envs": 3, "num_steps": 8, "batch_size": 8})
         next(agent.learn(task, 24))
         starts |= {env.unwrapped.np_random_seed for env in agent._env.envs}
     assert len(starts) == 12
@@ -489,11 +489,38 @@ def test_what_does_not_fit_is_refused():
         make_agent("sb3:sac", lake)
     with pytest.raises(UsageError, match="sb3:dqn refuses Pendulum"):
         make_agent("sb3:dqn", pendulum)
-    with pytest.raises(UsageError, match="sb3:dqn has no setting 'n_epochs'"):
-        make_agent("sb3:dqn", lake, settings={"n_epochs": 3})
-    with pytest.raises(UsageError, match="n_envs = 0"):
-        make_agent("sb3:ppo", lake, settings={"n_envs": 0})
-    wide, narrow = (make_agent("sb3:ppo", lake, settings={**SMALL_PPO, "net_arch": (w,)}) for w in (8, 16))
+    with pytest.raises(UsageError, match="sb3:dqn has no setting 'epochs'"):
+        make_agent("sb3:dqn", lake, settings={"epochs": 3})
+    with pytest.raises(UsageError, match="num_envs = 0"):
+        make_agent("sb3:ppo", lake, settings={"num_envs": 0})
+    wide, narrow = (make_agent("sb3:ppo", lake, settings={**SMALL_PPO, "hidden": (w,)}) for w in (8, 16))
     with pytest.raises(UsageError, match="do not fit"):
         narrow.load_state_dict(wide.state_dict())
     assert {"ppo", "dqn", "sac", "a2c"} <= set(SB3_ALGORITHMS)
+
+
+@pytest.mark.parametrize("value_coef", [0.0, 0.5])
+def test_value_coef_weighs_the_value_loss(value_coef):
+    """Without any weight the value network, which shares nothing with the policy's, stays as it was."""
+    task = resolve_task("CartPole")
+    agent = make_agent("sb3:ppo", task, settings={**SMALL_PPO, "anneal": "constant", "value_coef": value_coef})
+    before = {name: p.detach().clone() for name, p in agent.model.policy.named_parameters()}
+    list(agent.learn(task, 64))
+    changed = {name for name, p in agent.model.policy.named_parameters() if not torch.equal(p, before[name])}
+    of_value = {name for name in before if "value" in name}
+    assert of_value & changed == (of_value if value_coef else set())
+    assert changed - of_value == set(before) - of_value
+
+
+def test_every_setting_reaches_the_algorithm_under_its_own_name():
+    settings = {
+        **SMALL_PPO, "entropy_coef": 0.03, "value_coef": 0.4, "clip": 0.1, "max_grad_norm": 0.3, "gae_lambda": 0.8,
+        "gamma": 0.9,
+    }  # fmt: skip
+    model = make_agent("sb3:ppo", resolve_task("CartPole"), settings=settings).model
+    assert (model.n_envs, model.n_steps, model.n_epochs, model.batch_size) == (4, 16, 2, 32)
+    assert (model.ent_coef, model.vf_coef, model.clip_range(1.0), model.max_grad_norm) == (0.03, 0.4, 0.1, 0.3)
+    assert (model.gae_lambda, model.gamma, model.policy_kwargs["net_arch"]) == (0.8, 0.9, [16])
+    dqn = {**SMALL_DQN, "epsilon_fraction": 0.3, "epsilon_end": 0.02}
+    model = make_agent("sb3:dqn", resolve_task("CartPole"), settings=dqn).model
+    assert (model.exploration_fraction, model.exploration_final_eps) == (0.3, 0.02)

@@ -81,7 +81,7 @@ def test_values_of_what_they_do_are_those_of_policy_evaluation(name):
     model = TabularModel.from_world(task.world)
     values = policy_evaluation(model, np.full((model.num_states, 4), 0.25), 0.9)
     rows = agent.rows(task.world.observe(task.world.dynamics().states))
-    often = (agent.counts[rows].min(axis=1) > 5000) & ~np.asarray(model.terminal)
+    often = (agent.counts[rows].min(axis=1) > 5000) & ~model.terminal
     assert often.sum() >= 8
     assert np.abs(agent.q_values[rows].mean(axis=1) - values)[often].max() < 0.02
 
@@ -101,7 +101,7 @@ def test_off_policy_walks_the_edge_and_on_policy_the_safe_way():
     settings = {**constant, "gamma": 1.0, "learning_rate": 0.5, "learning_rate_power": 0.0, "seeds": 10}
     online, lengths = {}, {}
     for name in ("q-learning", "sarsa"):
-        agent = make_agent(name, task, settings={**settings, "steps_per_report": 20_000})
+        agent = make_agent(name, task, settings={**settings, "report_every": 20_000})
         rows = list(agent.learn(task, 60_000))
         online[name] = rows[-1]["episode_return"]
         if name == "q-learning":
@@ -310,12 +310,12 @@ def test_seeds_at_once_equal_seeds_alone(name):
 @pytest.mark.parametrize("name", a_few(ALL))
 def test_resuming_is_exact(name, corridor):
     for task in (resolve_task("FrozenLake"), *([corridor] if name in ("dyna-q", "monte-carlo") else [])):
-        whole = learnt(name, task, 5000, steps_per_report=777, seeds=2)
-        half = make_agent(name, task, settings={"steps_per_report": 777, "seeds": 2})
+        whole = learnt(name, task, 5000, report_every=777, seeds=2)
+        half = make_agent(name, task, settings={"report_every": 777, "seeds": 2})
         learning = half.learn(task, 5000)
         for _ in range(3):
             next(learning)
-        resumed = make_agent(name, task, seed=0, settings={"steps_per_report": 777, "seeds": 2})
+        resumed = make_agent(name, task, seed=0, settings={"report_every": 777, "seeds": 2})
         resumed.load_state_dict(half.state_dict())
         list(resumed.learn(task, 5000))
         for table in whole.tables:
@@ -369,5 +369,16 @@ def test_what_makes_no_sense_is_refused():
         make_agent("td-lambda", task, settings={"trace_decay": 2.0})
     with pytest.raises(UsageError, match="policy of shape"):
         TDLambda(task, policy=np.ones((3, 4)))
-    with pytest.raises(UsageError, match="no distribution"):
+    with pytest.raises(UsageError, match="not a distribution"):
         TDLambda(task, policy=np.ones((16, 4)))
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+def test_the_step_size_never_falls_below_its_floor(forever, floor):
+    """Reward 1 without a future: after n updates with step sizes α_k = max(floor, ½/k), 1 − Q = Π(1 − α_k)."""
+    agent = learnt("q-learning", forever, 60, gamma=0.0, learning_rate=0.5, learning_rate_power=1.0,
+                   learning_rate_floor=floor, epsilon_end=1.0)  # fmt: skip
+    counts, values = agent.counts.ravel(), agent.q_values.ravel()
+    assert counts.max() > 5
+    left = [np.prod(1 - np.maximum(floor, 0.5 / np.arange(1, n + 1))) for n in counts]
+    assert values == pytest.approx(1 - np.array(left), abs=1e-12)

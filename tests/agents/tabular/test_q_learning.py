@@ -61,7 +61,7 @@ def test_illegal_actions_are_never_tried_nor_backed_up(corridor):
 def test_the_python_loop_learns_the_same_rule(corridor):
     """An ordinary Gymnasium environment: same update, without the law."""
     task = resolve_task("FrozenLake-v1", {"is_slippery": False})
-    agent, rows = learnt(task, 20_000, epsilon_end=0.2, steps_per_report=5000, learning_rate_power=0.0)
+    agent, rows = learnt(task, 20_000, epsilon_end=0.2, report_every=5000, learning_rate_power=0.0)
     assert evaluate(agent, task, 3, seed=0).mean == 1.0
     assert np.isclose(agent.q_values[0].max(), 0.99**5)
     assert [row["steps"] for row in rows] == [5000, 10_000, 15_000, 20_000]
@@ -74,12 +74,12 @@ def test_the_python_loop_learns_the_same_rule(corridor):
 
 def test_resuming_is_exact():
     task = resolve_task("FrozenLake")
-    whole, _ = learnt(task, 60_000, steps_per_report=10_000)
-    half = make_agent("q-learning", task, settings={"steps_per_report": 10_000})
+    whole, _ = learnt(task, 60_000, report_every=10_000)
+    half = make_agent("q-learning", task, settings={"report_every": 10_000})
     learning = half.learn(task, 60_000)
     for _ in range(3):
         next(learning)
-    resumed = make_agent("q-learning", task, settings={"steps_per_report": 10_000})
+    resumed = make_agent("q-learning", task, settings={"report_every": 10_000})
     resumed.load_state_dict(half.state_dict())
     rows = list(resumed.learn(task, 60_000))
     assert np.array_equal(resumed.q_values, whole.q_values)

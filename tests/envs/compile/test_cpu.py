@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 
 from inscape.envs.compile.adapter import view_layout
-from inscape.envs.compile.cpu import fingerprint
+from inscape.envs.compile.cpu import fingerprint, law_module
 from inscape.envs.law.layout import Layout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.world import World
 from inscape.errors import UsageError
+from inscape.experiments.cli import main
 
 STEP = 2
 
@@ -117,10 +119,10 @@ def test_an_edited_world_is_compiled_anew_and_an_unwritable_cache_only_costs_tim
     target = f"{path}:Growth"
     write_world(path, 2)
     assert run(target, INSCAPE_CACHE=str(cache)) == "2.0"
-    kept = sorted(cache.rglob("*.nbi"))
+    kept = sorted(cache.rglob("*.nbc"))
     assert kept
     assert run(target, INSCAPE_CACHE=str(cache)) == "2.0"  # from the cache
-    assert sorted(cache.rglob("*.nbi")) == kept
+    assert sorted(cache.rglob("*.nbc")) == kept
     write_world(path, 5)
     assert run(target, INSCAPE_CACHE=str(cache)) == "5.0"
     nowhere = tmp_path / "file"
@@ -258,3 +260,21 @@ def test_a_view_that_cannot_be_packed_is_worked_out_where_it_is_needed():
     assert Layout.holds(Count, {})
     assert not Layout.holds(Nest, {})
     assert not Layout.holds(tuple[int, int], {})
+
+
+def test_the_generated_code_of_a_law_can_be_seen(elevator_file, capsys):
+    assert main(["check", elevator_file, "--show-law"]) == 0
+    printed = capsys.readouterr().out
+    path = Path(printed.splitlines()[0].removeprefix("# "))
+    assert path.read_text() == printed.split("\n", 1)[1]
+    assert "def load_state(F, I, i):" in printed
+    assert main(["check", "random", "CartPole", "--show-law"]) == 2
+    assert "random has no law to show" in capsys.readouterr().err
+
+
+def test_a_traceback_shows_the_generated_code():
+    world = Counter()
+    law = law_module(type(world), compiled=False)
+    with pytest.raises(IndexError) as caught:
+        law.load_state(np.zeros((0, 1)), np.zeros((0, 1)), 0)
+    assert "return State(I[0, i])" in "".join(traceback.format_exception(caught.value))

@@ -34,7 +34,7 @@ def run_of(folder: Path, agent: str, world: str, settings: Any, of_world: Any, *
         ("q-learning", "FrozenLake", {}, {"pit_reward": -1.0}, "--world.pit-reward=-1.0"),
         ("q-learning", "Taxi", {}, {"is_rainy": True}, "--world.is-rainy"),
         ("self-play", "TicTacToe", {"learner_settings": {"num_envs": 16}}, {}, "--learner-settings num_envs 16"),
-        ("sb3:dqn", "CartPole", {"net_arch": (), "policy": "MlpPolicy"}, {}, "--policy MlpPolicy --net-arch"),
+        ("sb3:dqn", "CartPole", {"hidden": (), "policy": "MlpPolicy"}, {}, "--policy MlpPolicy --hidden"),
     ],
 )  # fmt: skip
 def test_a_line_says_what_differs_and_no_more(tmp_path, agent, world, settings, of_world, said):
@@ -45,7 +45,7 @@ def test_a_line_says_what_differs_and_no_more(tmp_path, agent, world, settings, 
 
 def test_evaluations_are_part_of_the_line(tmp_path):
     run = run_of(tmp_path, "random", "CartPole", None, {}, evaluate_every=7, evaluate_episodes=3)
-    (tmp_path / "evaluation.json").write_text('{"episodes": 5}')
+    (tmp_path / "evaluation.json").write_text('{"mean": 9, "low": 8, "high": 10, "episodes": 5}')
     assert "--seed 3 --evaluate-every 7 --evaluate-episodes 3 --final-episodes 5 --out" in train_line(run)
 
 

@@ -38,11 +38,11 @@ class Row:
     """Where the row's own name is not that of the agent."""
 
 
-_TABULAR = {"steps_per_report": 1000}
-_SB3_ON = {"n_envs": 2, "n_steps": 16, "net_arch": (8,)}
+_TABULAR = {"report_every": 1000}
+_SB3_ON = {"num_envs": 2, "num_steps": 16, "hidden": (8,)}
 _SB3_OFF = {
     "learning_starts": 100, "buffer_size": 600, "batch_size": 16, "train_freq": 4, "gradient_steps": 1,
-    "steps_per_report": 32, "net_arch": (8,),
+    "report_every": 32, "hidden": (8,),
 }  # fmt: skip
 _SAC = {
     "num_envs": 2, "learning_starts": 100, "buffer_size": 600, "batch_size": 16, "train_freq": 4, "hidden": (8,),
@@ -78,7 +78,7 @@ ROWS = {
     "independent:ppo": Row("TicTacToe", 5120, _PPO),
     "sac": Row("Pendulum", 1280, _SAC),
     "mcts": Row("FrozenLake", 2000, {"model": "tabular", "num_simulations": 5}),
-    "sb3:ppo": Row("CartPole", 1280, {**_SB3_ON, "batch_size": 16, "n_epochs": 2}),
+    "sb3:ppo": Row("CartPole", 1280, {**_SB3_ON, "batch_size": 16, "epochs": 2}),
     "sb3:a2c": Row("CartPole", 1280, _SB3_ON),
     "sb3:dqn": Row("CartPole", 1280, {**_SB3_OFF, "target_update_interval": 50}),
     "sb3:sac": Row("Pendulum", 1280, _SB3_OFF),

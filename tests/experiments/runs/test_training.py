@@ -269,7 +269,7 @@ import sys
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.experiments.runs.training import train
 train("q-learning", resolve_task("FrozenLake"), 600_000, seed=5, out=sys.argv[1], resume=sys.argv[2] == "resume",
-      settings={"steps_per_report": 5_000}, evaluate_every=250_000, progress=False, checkpoint_steps=20_000)
+      settings={"report_every": 5_000}, evaluate_every=250_000, progress=False, checkpoint_steps=20_000)
 """
 
 

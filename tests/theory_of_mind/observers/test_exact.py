@@ -11,7 +11,7 @@ from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.worlds.gridworld.grid import GridState, GridWorld
 from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind import BACKUPS, ImpossibleEvidenceError, Mind, Observer, minds_grid, observe
+from inscape.theory_of_mind import BACKUPS, ImpossibleEvidenceError, Observer, PlanningMind, minds_grid, observe
 from tests.conftest import EXAMPLES
 from tests.theory_of_mind.worlds import Corridor, CorridorParams, CorridorState, Dense, Fork, ForkState, simulate
 
@@ -23,7 +23,7 @@ def logistic(x):
 
 
 def ends(beta=2.0, backup="hard"):
-    return [Mind("left end", beta, backup), Mind("right end", beta, backup)]
+    return [PlanningMind("left end", beta, backup), PlanningMind("right end", beta, backup)]
 
 
 def path(world, cells, actions):
@@ -74,23 +74,23 @@ def test_at_beta_zero_nothing_is_learned_under_any_backup():
     prior = [0.5, 0.25, 0.25]
     for backup in BACKUPS:
         observer = Observer(world, minds_grid(world.goals, 0.0, backup), prior)
-        observer.update_batch([1, 2, 3, 1], [RIGHT, LEFT, LEFT, LEFT])
+        observer.update_batch([1, 2, 3, 2], [RIGHT, LEFT, LEFT, LEFT])
         assert observer.posterior() == pytest.approx(prior, abs=1e-12)
         assert observer.log_evidence() == pytest.approx(-4 * math.log(2), abs=1e-12)
 
 
 def test_the_hard_backup_at_beta_zero_does_not_lend_its_policy_to_other_betas():
     world = Corridor()
-    both = Observer(world, [Mind("left end", 0.0, "hard"), Mind("left end", 3.0, "hard")])
-    alone = Observer(world, [Mind("left end", 3.0, "hard")])
-    assert both.plans.log_probs[1] == pytest.approx(alone.plans.log_probs[0], abs=0)
+    both = Observer(world, [PlanningMind("left end", 0.0, "hard"), PlanningMind("left end", 3.0, "hard")])
+    alone = Observer(world, [PlanningMind("left end", 3.0, "hard")])
+    assert both.policies.log_probs[1] == pytest.approx(alone.policies.log_probs[0], abs=0)
 
 
 def test_a_mind_at_its_goal_that_goes_on_is_indifferent():
     world = Corridor(goal=4)
     observer = Observer(world, ends())
-    assert np.exp(observer.plans.log_probs[0, 0]) == pytest.approx([0.5, 0.5])
-    assert observer.plans.arrived[:, [0, 4]].tolist() == [[True, False], [False, True]]
+    assert np.exp(observer.policies.log_probs[0, 0]) == pytest.approx([0.5, 0.5])
+    assert observer.policies.arrived[:, [0, 4]].tolist() == [[True, False], [False, True]]
     observer.update(0, RIGHT)  # leaving the left end speaks for the right one, finitely
     assert 0.5 < observer.posterior()[1] < 1
 
@@ -131,8 +131,8 @@ def test_goals_in_the_grid_of_four_agree_with_the_dense_recomputation():
     minds = minds_grid(world.goals, [3.0, 20.0], ["hard", "maxent", "soft-eval"])
     observer, dense = Observer(world, minds, gamma=0.95), Dense(world, minds, 0.95)
     assert list(world.goals) == ["A", "B", "C", "D"]
-    assert np.exp(observer.plans.log_probs) == pytest.approx(dense.policies, abs=1e-9)
-    truth = minds.index(Mind("C", 20.0, "hard"))
+    assert np.exp(observer.policies.log_probs) == pytest.approx(dense.policies, abs=1e-9)
+    truth = minds.index(PlanningMind("C", 20.0, "hard"))
     rng = np.random.default_rng(0)
     towards_c = simulate(world.with_purpose("C"), dense.policies[truth], 60, rng)
     goal = observer.marginal("goal", observe(observer, towards_c))
@@ -147,7 +147,7 @@ def test_evidence_adds_up_over_episodes_and_chains_into_bits(windy):
     observer = Observer(world, minds)
     observe(observer, first)
     after_first = observer.log_evidence()
-    bits = observer.bits(second)
+    bits = observer.bits_per_action(second)
     step_by_step = []
     for s, a in zip(world.dynamics().index_of(second.states), second.actions):
         step_by_step.append(-observer.action_log_probs(int(s))[a] / math.log(2))
@@ -215,7 +215,7 @@ def test_what_a_mind_thinks_is_calibrated_when_agents_come_from_the_prior(windy)
     assert abs(gap.mean()) < 3 * error
     assert np.mean(hits) > 1.5 / len(minds)  # and something was learned
 
-    sure = Observer(world, [Mind(mind.goal, 30.0, mind.backup) for mind in minds if mind.beta == 8.0])
+    sure = Observer(world, [PlanningMind(mind.goal, 30.0, mind.backup) for mind in minds if mind.beta == 8.0])
     hits, overlaps = [], []
     weak = [g for g, mind in enumerate(minds) if mind.beta == 1.0]
     for _ in range(300):
@@ -245,7 +245,7 @@ def test_a_world_of_the_users_own_is_observed_untouched():
     minds = minds_grid(world.goals, 8.0, "hard")
     observer = Observer(world, minds)
     rng = np.random.default_rng(1)
-    policy = np.exp(observer.plans.log_probs[minds.index(Mind("floor 0", 8.0, "hard"))])
+    policy = np.exp(observer.policies.log_probs[minds.index(PlanningMind("floor 0", 8.0, "hard"))])
     goal = observer.marginal("goal", observe(observer, simulate(world, policy, 300, rng)))
     assert goal["floor 0"][-1] > 0.9
     assert goal["floor 0"][-1] == max(column[-1] for column in goal.values())
@@ -278,10 +278,10 @@ def test_any_agents_trajectory_is_observed_states_read_off_its_observations():
 def test_who_believes_the_short_way_shut_goes_the_long_way():
     world = GridWorld(map=["S.G", "..."], slip=0.0, step_cost=0.05, goal="any")
     shut = GridWorld(map=["S<G", "..."], slip=0.0).params
-    knows, errs = Mind("G", 8.0, "hard"), Mind("G", 8.0, "hard", params=shut)
+    knows, errs = PlanningMind("G", 8.0, "hard"), PlanningMind("G", 8.0, "hard", params=shut)
     observer = Observer(world, [knows, errs])
     dense = Dense(world, [knows, errs], world.gamma)
-    assert np.exp(observer.plans.log_probs) == pytest.approx(dense.policies, abs=1e-9)
+    assert np.exp(observer.policies.log_probs) == pytest.approx(dense.policies, abs=1e-9)
     for g, likely in ((0, "right"), (1, "down")):
         alone = Observer(world, [observer.minds[g]])
         predicted = alone.predict(GridState(0), 3)
@@ -296,11 +296,11 @@ def test_who_believes_the_short_way_shut_goes_the_long_way():
 
 def test_beliefs_about_scalars_are_beliefs_too():
     world = Corridor(slip=0.4)
-    minds = [Mind("right end", 3.0, "soft-eval", params) for params in (None, CorridorParams(slip=0.0))]
+    minds = [PlanningMind("right end", 3.0, "soft-eval", params) for params in (None, CorridorParams(slip=0.0))]
     dense = Dense(world, minds, world.gamma)
     observer = Observer(world, minds)
-    assert np.exp(observer.plans.log_probs) == pytest.approx(dense.policies, abs=1e-9)
-    assert observer.plans.log_probs[0, 2, RIGHT] != pytest.approx(observer.plans.log_probs[1, 2, RIGHT], abs=1e-3)
+    assert np.exp(observer.policies.log_probs) == pytest.approx(dense.policies, abs=1e-9)
+    assert observer.policies.log_probs[0, 2, RIGHT] != pytest.approx(observer.policies.log_probs[1, 2, RIGHT], abs=1e-3)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
@@ -340,18 +340,18 @@ def test_minds_must_be_there_distinct_and_of_this_world():
     with pytest.raises(UsageError, match="among the minds"):
         Observer(Corridor(), ["left end"])
     with pytest.raises(UsageError, match=r"(?s)no purpose named 'left and'.*did you mean 'left end'"):
-        Observer(Corridor(), [Mind("left and", 1.0, "hard")])
+        Observer(Corridor(), [PlanningMind("left and", 1.0, "hard")])
     with pytest.raises(UsageError, match="goal 3 of a mind"):
-        Observer(Corridor(), [Mind(3, 1.0, "hard")])
+        Observer(Corridor(), [PlanningMind(3, 1.0, "hard")])
     with pytest.raises(UsageError, match="params 0.5 of a mind"):
-        Observer(Corridor(), [Mind("left end", 1.0, "hard", params=0.5)])
+        Observer(Corridor(), [PlanningMind("left end", 1.0, "hard", params=0.5)])
     with pytest.raises(UsageError, match=r"CorridorState\(cell=5\)\s+cannot be reached|cell=5.*no plan there"):
-        Observer(Corridor(length=6), [Mind("left end", 1.0, "hard", params=CorridorParams(length=5))])
+        Observer(Corridor(length=6), [PlanningMind("left end", 1.0, "hard", params=CorridorParams(length=5))])
 
 
 def test_a_world_that_can_only_be_sampled_has_no_exact_observer():
     with pytest.raises(MissingLawError, match="CartPole"):
-        Observer(resolve_task("CartPole").world, [Mind("upright", 1.0, "hard")])
+        Observer(resolve_task("CartPole").world, [PlanningMind("upright", 1.0, "hard")])
 
 
 def unchanged_after(observer, evidence, *, match, error=ImpossibleEvidenceError):
@@ -371,7 +371,9 @@ def test_impossible_evidence_is_named_and_leaves_the_observer_as_it_was():
         observer, lambda: observer.update(CorridorState(7), RIGHT), match=r"step 1: .*cell=7\), which cannot be reached"
     )
     unchanged_after(
-        observer, lambda: observer.update_batch([2, 3, 4], [RIGHT, RIGHT, LEFT]), match="step 3: .*'left'.*not legal"
+        observer,
+        lambda: observer.update_batch([2, 3, 4], [RIGHT, RIGHT, LEFT], fresh=True),
+        match="step 3: .*'left'.*not legal",
     )
     jump = path(world, [2, 3, 1], [RIGHT, LEFT])
     unchanged_after(observer, lambda: observe(observer, jump), match=r"step 1: .*'left', which cannot lead to .*cell=1")
@@ -381,7 +383,7 @@ def test_impossible_evidence_is_named_and_leaves_the_observer_as_it_was():
 def test_evidence_that_every_mind_rules_out_is_impossible():
     """A mind that believes the left forbidden never goes left; with the others ruled out beforehand nobody would."""
     world = Corridor()
-    minds = [Mind("left end", 1.0, "hard"), Mind("left end", 1.0, "hard", CorridorParams(gate=True))]
+    minds = [PlanningMind("left end", 1.0, "hard"), PlanningMind("left end", 1.0, "hard", CorridorParams(gate=True))]
     observer = Observer(world, minds, prior=[0.0, 1.0])
     unchanged_after(observer, lambda: observer.update(4, LEFT), match="step 0: .*none of the 2 minds")
     observer = Observer(world, minds, prior=[0.5, 0.5])
@@ -424,7 +426,8 @@ def test_evidence_far_beyond_the_range_of_floating_point_is_still_counted():
     """2,000 steps each way: likelihoods of e^−1000s, whose ratio alone matters."""
     world = Corridor()
     observer = Observer(world, ends(beta=5.0))
-    observer.update_batch([2] * 4001, list(itertools.islice(itertools.cycle([RIGHT, LEFT]), 4001)))
+    actions = list(itertools.islice(itertools.cycle([RIGHT, LEFT]), 4001))
+    observer.update_batch([2] * 4001, actions, fresh=np.ones(4001, bool))
     one = Observer(world, ends(beta=5.0))
     one.update(2, RIGHT)
     assert observer.log_evidence() < -1000

@@ -11,7 +11,7 @@ from inscape.world_models.networks.tensors import learning_threads, step_if_fini
 
 AGENTS = {
     "ppo": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "hidden": (8,), "backend": "torch"},
-    "ppo on the device": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "hidden": (8,), "backend": "resident"},
+    "ppo on the device": {"num_envs": 4, "num_steps": 4, "minibatches": 2, "hidden": (8,), "backend": "cuda"},
     "dqn": {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16},
     "sac": {"hidden": (8,), "learning_starts": 8, "batch_size": 4, "report_every": 16},
     "reinforce": {"num_envs": 2, "hidden": (8,)},

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models import (
+    BeliefModel,
     TabularModel,
     boltzmann_log_probs,
     boltzmann_value,
@@ -67,7 +68,7 @@ def test_staying_for_long_is_no_slower() -> None:
     trap = replace(model, next_state=next_state, probability=probability, continuation=continuation)
     found = value_iteration(trap, 0.999999, 1e-3)
     assert found.iterations < 1000
-    expected = trap.expected_reward()[3][np.asarray(trap.legal)[3]].max() / 1e-6
+    expected = trap.expected_reward()[3][trap.legal[3]].max() / 1e-6
     assert abs(found.values[3] - expected) <= found.error_bound + 1e-3
 
 
@@ -103,7 +104,7 @@ def test_policy_evaluation_of_the_greedy_policy_is_the_optimum() -> None:
 def test_policy_evaluation_equals_a_linear_solve(seed: int, gamma: float) -> None:
     model = random_model(seed)
     rng = np.random.default_rng(seed)
-    policy = np.asarray(model.legal) * rng.random((model.num_states, model.num_actions))
+    policy = model.legal * rng.random((model.num_states, model.num_actions))
     policy /= policy.sum(axis=1, keepdims=True)
     chain = np.zeros((model.num_states, model.num_states))
     weight = gamma * policy[:, :, None] * model.probability * model.continuation
@@ -122,7 +123,7 @@ def test_policy_evaluation_refuses_illegal_and_unnormalised_policies() -> None:
     model = random_model(2)
     with pytest.raises(UsageError, match="sum to one"):
         policy_evaluation(model, np.full((7, 3), 0.5), 0.9)
-    s, a = np.argwhere(~np.asarray(model.legal) & ~np.asarray(model.terminal)[:, None])[0]
+    s, a = np.argwhere(~model.legal & ~model.terminal[:, None])[0]
     policy = np.eye(3)[np.zeros(7, int)]
     policy[s] = np.eye(3)[a]
     with pytest.raises(UsageError, match=f"illegal action {a}"):
@@ -134,8 +135,8 @@ def test_policy_evaluation_refuses_illegal_and_unnormalised_policies() -> None:
 def test_soft_values_agree_with_the_choice_rule(backup: str, beta: float) -> None:
     model = random_model(11, states=12)
     found = soft_value_iteration(model, 0.9, beta, backup, tolerance=1e-10)  # type: ignore[arg-type]
-    going = ~np.asarray(model.terminal)
-    q, legal = found.q_values[going], np.asarray(model.legal)[going]
+    going = ~model.terminal
+    q, legal = found.q_values[going], model.legal[going]
     np.testing.assert_array_equal(found.log_policy[going], boltzmann_log_probs(q, beta, legal))
     if backup == "hard":
         expected = q.max(axis=1)
@@ -173,3 +174,16 @@ def test_the_backups_approach_the_optimum_as_beta_grows() -> None:
 def test_soft_value_iteration_refuses(beta: float, backup: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         soft_value_iteration(random_model(0), 0.9, beta, backup)  # type: ignore[arg-type]
+
+
+def test_it_takes_tables_and_refuses_what_has_none() -> None:
+    task = resolve_task("FrozenLake")
+    values = value_iteration(task.world, 0.9).values
+    for model in (TabularModel.from_world(task.world), task.world):
+        np.testing.assert_array_equal(value_iteration(model, 0.9).values, values)
+    with pytest.raises(UsageError, match=r"value iteration was given an environment[\s\S]*env.unwrapped.world"):
+        value_iteration(task.env(), 0.9)
+    with pytest.raises(UsageError, match=r"value iteration was given a task[\s\S]*task.world"):
+        value_iteration(task, 0.9)
+    with pytest.raises(UsageError, match=r"needs a model with tabular\(\), and BeliefModel has none"):
+        value_iteration(BeliefModel.from_world(resolve_task("Tiger").world), 0.9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models import KnownModel, LearnedTabularModel, TabularModel, WorldModel, value_iteration
 from inscape.world_models.interface import total_log_prob
-from inscape.world_models.tabular.counts import Settings
+from inscape.world_models.tabular.counts import TabularModelSettings
 from tests.world_models.helpers import random_episodes
 
 
@@ -38,7 +39,7 @@ def test_learned_tables_approach_the_known(lake: Any, learned: LearnedTabularMod
     known, found = TabularModel.from_world(lake.world), learned.tabular()
     cells = np.arange(9)
     here, there = known.init(cells), found.init(cells)
-    np.testing.assert_array_equal(known.terminal(here), found.terminal(there))
+    np.testing.assert_array_equal(known.terminal_of(here), found.terminal_of(there))
     for s, t in zip(here[:-1], there[:-1]):
         for a in range(4):
             law = {int(cells[here == n][0]): p for n, p in zip(known.next_state[s, a], known.probability[s, a]) if p}
@@ -59,7 +60,7 @@ def test_held_out_bits_approach_the_entropy_of_the_law(lake: Any, episodes: list
     assert report.held_out_bits_per_step == pytest.approx(entropy, abs=0.02)
     assert entropy < report.prequential_bits_per_step < entropy + 0.05
     assert report.transitions == steps
-    assert (report.states, report.state_actions) == (9, 32)
+    assert report.metrics == {"states": 9.0, "state_actions": 32.0}
     early = LearnedTabularModel.for_task(lake).fit(episodes[:5])
     assert early.held_out_bits_per_step > report.held_out_bits_per_step + 0.3
 
@@ -99,7 +100,7 @@ def test_posterior_draws_surround_the_mean(lake: Any, episodes: list[Trajectory]
 def test_untried_actions(unknown: Any, better: bool) -> None:
     step = Trajectory(np.array([0, 1]), np.array([0]), np.array([0.0]), False, True)
     back = Trajectory(np.array([1, 0]), np.array([0]), np.array([1.0]), False, True)
-    model = LearnedTabularModel(2, Settings(unknown=unknown))
+    model = LearnedTabularModel(2, TabularModelSettings(unknown=unknown))
     model.fit([step, back])
     q = value_iteration(model, 0.9).q_values[model.init(np.array([0]))[0]]
     assert (q[1] > q[0]) == better
@@ -124,8 +125,8 @@ def test_masks_are_remembered() -> None:
     step = Trajectory(np.array([0, 1]), np.array([0]), np.ones(1), True, False, action_masks=masks)
     model = LearnedTabularModel(3)
     model.fit([step])
-    np.testing.assert_array_equal(model.legal(model.init(np.array([0]))), masks)
-    assert model.terminal(model.init(np.array([1])))[0]
+    np.testing.assert_array_equal(model.legal_of(model.init(np.array([0]))), masks)
+    assert model.terminal_of(model.init(np.array([1])))[0]
 
 
 def test_state_dict_restores_everything(learned: LearnedTabularModel, episodes: list[Trajectory]) -> None:
@@ -146,4 +147,21 @@ def test_refusals() -> None:
     with pytest.raises(UsageError, match="finite reward"):
         model.fit([Trajectory(np.array([0, 1]), np.array([1]), np.array([np.nan]), False, True)])
     with pytest.raises(UsageError, match="unknown"):
-        Settings(unknown="hopeful")  # type: ignore[arg-type]
+        TabularModelSettings(unknown="hopeful")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("concentration", [0.5, 8.0])
+def test_concentration_says_how_far_the_prior_outweighs_counts(lake: Any, concentration: float) -> None:
+    """P(s'|s,a) = (n(s,a,s') + c/O) / (n(s,a) + c): of what was seen 10 times in 10, and of what never was."""
+    model = LearnedTabularModel.for_task(lake)
+    model.settings = dataclasses.replace(model.settings, concentration=concentration)
+    seen = Trajectory(np.array([0, 1]), np.array([2]), np.zeros(1), False, True)
+    model.fit([seen] * 10)
+    size = lake.observation_space.n
+    usual = (
+        (10 + concentration / size) / (10 + concentration) * (10.5 / 11)
+    )  # ½ stands for an end: 10 times it was none
+    surprise = concentration / size / (10 + concentration) * 0.5
+    assert model.log_prob(seen) == pytest.approx(np.log(usual))
+    elsewhere = Trajectory(np.array([0, 3]), np.array([2]), np.zeros(1), False, True)
+    assert model.log_prob(elsewhere) == pytest.approx(np.log(surprise))

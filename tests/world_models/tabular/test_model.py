@@ -53,7 +53,7 @@ def test_sampled_frequencies_equal_probabilities() -> None:
         for k, following in enumerate(model.next_state[s, a]):
             assert (step.states == following).mean() == pytest.approx(model.probability[s, a, k], abs=0.012)
         assert step.reward.mean() == pytest.approx(model.expected_reward()[s, a], abs=0.1)
-        np.testing.assert_array_equal(step.legal, np.asarray(model.legal)[step.states])
+        np.testing.assert_array_equal(step.legal, model.legal[step.states])
 
 
 def test_known_model_agrees_with_its_tables(lake: Any) -> None:
@@ -66,7 +66,7 @@ def test_known_model_agrees_with_its_tables(lake: Any) -> None:
             totals = []
             for model, at in ((known, states), (tables, tables.init(numbers))):
                 probability, following, reward, continuation = model.outcomes(at, actions)
-                live = ~np.asarray(model.terminal(at))
+                live = ~model.terminal_of(at)
                 weight = probability * continuation if goes_on else probability * reward
                 totals.append(weight.sum(axis=1)[live])
                 assert len(following) == probability.size
@@ -100,8 +100,8 @@ def test_purposes_share_the_dynamics() -> None:
     world = resolve_task("FrozenLake").world
     other = world.purpose._replace(goal=3)
     model = TabularModel.from_world(world, other)
-    assert np.asarray(model.terminal)[model.init(np.array([3]))[0]]
-    assert not np.asarray(TabularModel.from_world(world).terminal)[model.init(np.array([3]))[0]]
+    assert model.terminal[model.init(np.array([3]))[0]]
+    assert not TabularModel.from_world(world).terminal[model.init(np.array([3]))[0]]
 
 
 def test_several_players_are_refused() -> None:

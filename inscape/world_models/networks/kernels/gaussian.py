@@ -5,13 +5,12 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import math
 
-from numba import njit
-
+from inscape.envs.compile.kernel_cache import helper_jit
 from inscape.envs.law import tools as lawtools
 
 HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 
-inline = njit(nogil=True, error_model="numpy", forceinline=True)
+inline = helper_jit(nogil=True, error_model="numpy", forceinline=True)
 standard_normal = inline(lawtools.gaussian)
 """The standard normal quantile of a uniform number."""
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import numpy as np
 
-from inscape.world_models.networks.kernels.perceptron import FLOAT, ONE, inline, jit, tanh
+from inscape.world_models.networks.kernels.perceptron import FLOAT, ONE, copy_rows, inline, jit, tanh
 
 HALF, ZERO = FLOAT(0.5), FLOAT(0)
 
@@ -40,7 +40,7 @@ def forward(X, U, b, first, starts, hidden, gates, before):
     product = np.empty((count, 3 * size), np.float32)
     for t in range(steps):
         known = before[t]
-        known[:] = first if t == 0 else hidden[t - 1]
+        copy_rows(first if t == 0 else hidden[t - 1], known)
         for row in range(count):
             if starts[t, row]:
                 known[row] = ZERO
@@ -102,7 +102,7 @@ def backward(U, starts, gates, before, change, dX, dU, db, dfirst):
             i = np.uint64(row)
             for j in range(H):
                 carried[i, j] = ZERO if starts[t, i] else carried[i, j] + through[i, j]
-    dfirst[:] = carried
+    copy_rows(carried, dfirst)
     flat = dP.reshape((steps * count, 3 * size))
     np.dot(flat.T, before.reshape((steps * count, size)), dU)
     db[:] = ZERO

@@ -8,12 +8,14 @@ import math
 import numpy as np
 from numba import njit
 
+from inscape.envs.compile.kernel_cache import cached_jit
+
 HARD, MAXENT, SOFT_EVAL = 0, 1, 2
 EVALUATIONS = 8  # sweeps under the greedy actions between sweeps over all
 FASTER = {"reassoc", "contract"}  # sums in any order: within the rounding the certificate allows for
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always", fastmath=FASTER)
+@njit(nogil=True, error_model="numpy", inline="always", fastmath=FASTER)
 def state_value(next_state, weight, reward, values, q, s, mode, beta):
     """Returns the backup of state s, leaving its action values in `q [A]`. Illegal actions have reward −inf."""
     actions, width = weight.shape[1], weight.shape[2]
@@ -38,7 +40,7 @@ def state_value(next_state, weight, reward, values, q, s, mode, beta):
     return best + mean / partition
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTER)
+@cached_jit(nogil=True, error_model="numpy", fastmath=FASTER)
 def evaluate(next_state, weight, reward, terminal, values, greedy, rows, weights, gains, sweeps):
     """Sweeps under the actions `greedy [S]`, each time a fraction of the work of a sweep over all actions.
 
@@ -71,7 +73,7 @@ def evaluate(next_state, weight, reward, terminal, values, greedy, rows, weights
             values[s] = total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTER)
+@cached_jit(nogil=True, error_model="numpy", fastmath=FASTER)
 def solve(next_state, weight, reward, terminal, values, mode, beta, target, max_sweeps):
     """Sweeps Gauss–Seidel, directions alternating, until a whole backup moves no value by more than `target`.
 
@@ -116,13 +118,14 @@ def solve(next_state, weight, reward, terminal, values, mode, beta, target, max_
                 residual = max(residual, abs(backed_up[s] - values[s]))
             else:
                 backed_up[s] = values[s]
-        values[:] = backed_up
+        for s in range(states):  # assigning a slice would compile the text of an error first, for 1.4 s
+            values[s] = backed_up[s]
         sweeps += 1
         if residual <= target or sweeps >= max_sweeps:
             return sweeps, residual
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_jit(nogil=True, error_model="numpy")
 def avoiders(next_state, weight, legal, terminal):
     """Returns `[S]` bool: states from which some policy can go on for ever with probability one.
 

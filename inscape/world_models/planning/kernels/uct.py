@@ -239,13 +239,13 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
 
 
 @jit
-def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma):
+def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, averaging, gamma):
     """Sets Q(node, a) of every action tried, and V(node), from the values of the states that follow.
 
     Q is the mean over outcomes, by probability (or frequency). The value of a terminal state is 0 and was never asked
     for; a state not visited yet, and an action not tried yet, are taken to be worth what this node was at its first
     visit. V is a mixture of the value of the best action and the average over all visits; the former outweighs the
-    latter once there are more than `patience` visits.
+    latter once there are more than `averaging` visits.
 
     Returns:
         By how much V(node) changed, the most of any player.
@@ -281,7 +281,7 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
     visits = 1.0
     for a in range(action_of.shape[1]):
         visits += action_of[node, a, TRIED]
-    trust = visits / (visits + patience)
+    trust = visits / (visits + averaging)
     hopeful = untried and leaf[node, player] > action_value[node, best, player]
     change = 0.0
     for m in range(NUM_PLAYERS):
@@ -313,7 +313,7 @@ def announce(counts, queue, edge, node_of, node):
 @jit
 def update(
     counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length,
-    patience, gamma,
+    averaging, gamma,
 ):  # fmt: skip
     """Brings the path up to date, last state first; then states that can lead to those that changed."""
     for i in range(length + UPDATES):
@@ -329,7 +329,7 @@ def update(
             counts[HEAD] = (counts[HEAD] + 1) % queue.shape[0]
             counts[PENDING] -= 1
         change = back_up(
-            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, patience, gamma
+            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, averaging, gamma
         )
         if change > SENSITIVITY * (span[1] - span[0]):
             announce(counts, queue, edge, node_of, node)
@@ -346,14 +346,14 @@ def rehash(G):
 
 
 @jit
-def search(P, G, key, simulations, limits, widths, exact, rolls, patience, gamma, exploration, max_depth):
+def search(P, G, key, simulations, limits, widths, exact, rolls, averaging, gamma, exploration, max_depth):
     """Simulates until `simulations` are done or there may be no room for another; column 0 is the root.
 
     Args:
         G: `SearchArrays`; all counters live there, so the driver may enlarge them and call again.
         limits: room for (nodes, edges). widths: most new (nodes, edges) one simulation can make.
         exact: the law is enumerated; else sampled. rolls: value a new node by a roll-out, else by 0.
-        patience: visits after which the best action outweighs the average in a node's value.
+        averaging: visits after which the best action outweighs the average in a node's value.
     """
     params = load_params(P)
     purpose = load_purpose(P)
@@ -412,5 +412,5 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, patience, gamma
                     G.value[node, m] = G.total[m]
         update(
             counts, path, G.queue, edges, G.weight, G.edge_reward, nodes, G.value, G.leaf, actions, G.action_value,
-            G.span, length, patience, gamma,
+            G.span, length, averaging, gamma,
         )  # fmt: skip

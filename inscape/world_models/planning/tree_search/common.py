@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from inscape.errors import UsageError
 from inscape.world_models.planning.interface import Plan, SearchTree
-
-if TYPE_CHECKING:
-    pass
-
-
-ValueFunction = Callable[[Any], np.ndarray]
-
 
 _NUMBERS = np.maximum(1.0, np.arange(8192.0))
 
@@ -28,7 +20,10 @@ def plan_from_tree(tree: SearchTree, simulations: int) -> Plan:
     values, visits = tree.action_values[0], tree.action_visits[0]
     best = np.flatnonzero(values == values.max())
     action = int(best[visits[best].argmax()])
-    return Plan(action, values, visits, float(values[action]), tree, simulations)
+    total = int(visits.sum())
+    # a search of one simulation values the root and tries nothing
+    probs = visits / total if total else np.where(np.arange(len(visits)) == action, 1.0, 0.0)
+    return Plan(action, values, visits, float(values[action]), tree, simulations, probs)
 
 
 def terminal_root(state: Any, owner: str) -> UsageError:
@@ -51,22 +46,3 @@ def no_number(owner: str, rewards: np.ndarray) -> UsageError:
         expected="a finite number",
         hint="fix `reward`: inscape check",
     )
-
-
-class SearchOptions(Protocol):
-    """What a search is told; `UCT` says what each means."""
-
-    @property
-    def num_simulations(self) -> int: ...
-    @property
-    def gamma(self) -> float: ...
-    @property
-    def exploration(self) -> float: ...
-    @property
-    def rollout(self) -> str: ...
-    @property
-    def patience(self) -> float: ...
-    @property
-    def max_depth(self) -> int: ...
-    @property
-    def max_nodes(self) -> int: ...

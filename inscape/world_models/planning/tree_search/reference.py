@@ -9,20 +9,18 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from inscape.envs.law.states import States
 from inscape.envs.law.streams import uniform
 from inscape.errors import UsageError
-from inscape.world_models.interface import require
-from inscape.world_models.planning.interface import Plan, SearchTree
+from inscape.world_models.interface import as_numpy, has_outcomes, legal_actions, num_actions, require
+from inscape.world_models.planning.interface import Evaluate, Plan, SearchTree, evaluated
 from inscape.world_models.planning.kernels.search_arrays import SENSITIVITY, TERMINAL, UNVISITED, UPDATES, VISITED
 from inscape.world_models.planning.tree_search.common import TABLES, no_legal_action, plan_from_tree, terminal_root
-
-if TYPE_CHECKING:
-    from inscape.world_models.planning.tree_search.common import SearchOptions, ValueFunction
+from inscape.world_models.planning.tree_search.settings import UCTSettings
 
 
 @dataclass(eq=False)
@@ -55,14 +53,14 @@ class Node:
 
 
 class PythonSearch:
-    """One search. Args: the settings, the model, a value function or None, and the key of the random stream."""
+    """One search. Args: the settings, the model, what values new states (or None), and the key of the random stream."""
 
-    def __init__(self, options: SearchOptions, model: Any, value_function: ValueFunction | None, key: int) -> None:
-        self.options, self.model, self.value_function, self.key = options, model, value_function, key
-        self.actions, self.players = model.num_actions, getattr(model, "num_players", 1)
+    def __init__(self, options: UCTSettings, model: Any, evaluate: Evaluate | None, key: int) -> None:
+        self.options, self.model, self.evaluate, self.key = options, model, evaluate, key
+        self.actions, self.players = num_actions(model, "UCT"), getattr(model, "num_players", 1)
         if self.players > 1:
-            require(model, "mover", "a search with several players")
-        self.exact = callable(getattr(model, "outcomes", None)) and bool(getattr(model, "exact", True))
+            require(model, "mover_of", "a search with several players")
+        self.exact = has_outcomes(model)
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
         self.clock = self.frontier = 0
         self.low, self.high = math.inf, -math.inf
@@ -72,7 +70,7 @@ class PythonSearch:
 
     def run(self, states: Any) -> Plan:
         """Returns the plan for a batch of one state."""
-        if callable(getattr(self.model, "terminal", None)) and self.model.terminal(states)[0]:
+        if callable(getattr(self.model, "terminal_of", None)) and self.model.terminal_of(states)[0]:
             raise terminal_root(states, type(self.model).__name__)
         root = self.node_of(states, ended=False, depth=0)
         done = 0
@@ -93,8 +91,8 @@ class PythonSearch:
         if key is not None and key in self.index:
             return self.index[key]
         zeros, size = np.zeros(self.players), (self.actions, self.players)
-        player = int(self.model.mover(states)[0]) if self.players > 1 and not ended else 0
-        legal = np.zeros(self.actions, bool) if ended else np.asarray(self.model.legal(states)[0])
+        player = int(self.model.mover_of(states)[0]) if self.players > 1 and not ended else 0
+        legal = np.zeros(self.actions, bool) if ended else legal_actions(self.model, states, "UCT")[0]
         node = Node(
             states, TERMINAL if ended else UNVISITED, depth, player, legal, zeros, zeros.copy(), np.zeros(size),
             np.zeros(self.actions, np.int64), [[] for _ in range(self.actions)],
@@ -107,7 +105,8 @@ class PythonSearch:
 
     def branches(self, states: Any, action: int) -> list[tuple[float, Any, bool, np.ndarray]]:
         """Returns (probability, successor, ended, reward) of every outcome, impossible ones included."""
-        probability, following, reward, continuation = self.model.outcomes(states, np.array([action]))
+        probability, following, *rest = self.model.outcomes(states, np.array([action]))
+        probability, reward, continuation = map(as_numpy, (probability, *rest))
         found = []
         for k, p in enumerate(probability[0]):
             earned = np.atleast_1d(np.asarray(reward[0, k], np.float64))
@@ -119,8 +118,8 @@ class PythonSearch:
         """Returns a sampled (successor, ended, reward)."""
         if not self.exact:
             step = self.model.step(states, np.array([action]), self.rng)
-            ended = bool(self.rng.random() >= step.continuation[0])
-            return step.states, ended, np.atleast_1d(np.asarray(step.reward[0], np.float64))
+            ended = bool(self.rng.random() >= as_numpy(step.continuation)[0])
+            return step.states, ended, np.atleast_1d(np.asarray(as_numpy(step.reward)[0], np.float64))
         branches, u = self.branches(states, action), self.draw()
         total, chosen = branches[0][0], branches[0]
         for branch in branches[1:]:
@@ -189,7 +188,7 @@ class PythonSearch:
         if node.kind == UNVISITED:
             node.kind = VISITED
             self.frontier -= 1
-            node.leaf = self.evaluate(node)
+            node.leaf = self.first_value(node)
             node.value = node.leaf.copy()
         self.update(path)
 
@@ -224,21 +223,22 @@ class PythonSearch:
         """Returns 1/√n, as the compiled search has it."""
         return float(TABLES[0, visits]) if visits < TABLES.shape[1] else 1.0 / math.sqrt(visits)
 
-    def evaluate(self, node: Node) -> np.ndarray:
+    def first_value(self, node: Node) -> np.ndarray:
         """Returns `[M]` values of a new state that is not terminal."""
-        if self.value_function is not None:
-            found = np.asarray(self.value_function(node.states), np.float64).reshape(1, -1)
-            if found.shape[1] != self.players or not np.isfinite(found).all():
+        if self.evaluate is not None:
+            values, prior = evaluated(self.evaluate, node.states, self.players, self.actions)
+            if prior is not None:
                 raise UsageError(
-                    f"the value function returned {found.tolist()} for one state",
-                    expected=f"[1, {self.players}] finite values" if self.players > 1 else "one finite value per state",
+                    "evaluate returned prior logits, and UCT takes no prior",
+                    expected="values and None",
+                    hint="return values, None",
                 )
-            return np.asarray(found[0])
+            return np.asarray(values[0])
         total, states, discount = np.zeros(self.players), node.states, 1.0
         if self.options.rollout == "none":
             return total
         for _ in range(self.options.max_depth):
-            legal = np.flatnonzero(self.model.legal(states)[0])
+            legal = np.flatnonzero(legal_actions(self.model, states, "UCT")[0])
             if not len(legal):
                 raise no_legal_action(type(self.model).__name__)
             action = int(legal[int(self.draw() * len(legal))])
@@ -290,7 +290,7 @@ class PythonSearch:
             if node.tried[a] > 0:
                 average += node.tried[a] * node.action_value[a]
         average /= visits
-        trust = visits / (visits + self.options.patience)
+        trust = visits / (visits + self.options.averaging_visits)
         untried = (node.legal & (node.tried == 0)).any()
         hopeful = untried and node.leaf[node.player] > node.action_value[best, node.player]
         fresh = trust * (node.leaf if hopeful else node.action_value[best]) + (1.0 - trust) * average

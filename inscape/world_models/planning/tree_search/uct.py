@@ -23,29 +23,30 @@ LION 5, section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inscape.envs.law import streams
+from inscape.envs.law.states import States
 from inscape.errors import UsageError
-from inscape.world_models.known import KnownModel
-from inscape.world_models.planning.interface import Plan, SearchTree
+from inscape.world_models.interface import num_actions
+from inscape.world_models.known import KnownModel, as_model
+from inscape.world_models.planning.interface import Evaluate, Plan, Plans, SearchTree
 from inscape.world_models.planning.tree_search.common import (
     TABLES,
-    ValueFunction,
     no_legal_action,
     no_number,
     plan_from_tree,
     terminal_root,
 )
+from inscape.world_models.planning.tree_search.settings import TreeSearchSettings, UCTSettings
 from inscape.world_models.tabular.as_world import world_of
 from inscape.world_models.tabular.counts import LearnedTabularModel
 from inscape.world_models.tabular.model import TabularModel
 
 if TYPE_CHECKING:
-    from inscape.envs.law.states import States
     from inscape.envs.world import World
     from inscape.world_models.planning.kernels.search_arrays import SearchArrays
 
@@ -60,76 +61,48 @@ PER_EDGE = ("edge", "weight", "edge_reward")
 
 
 @dataclass(frozen=True)
-class UCT:
-    """Settings of the search, and the planner itself: `UCT(num_simulations=1000).plan(model, state, rng)`."""
+class UCT(UCTSettings):
+    """The planner, made of its settings: `UCT(num_simulations=1000, gamma=0.99).plan(model, states, rng)[0]`."""
 
-    num_simulations: int = 1000
-    """Simulations per plan: each descends from the root, adds at most one action's outcomes, and backs up."""
-    gamma: float = 0.99
-    """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
-    exploration: float = 1.0
-    """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
-    rollout: Literal["uniform", "none"] = "uniform"
-    """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
-    patience: float = 5.0
-    """Visits after which a state's value is that of its best action rather than the average over all visits, the weight
-    of the best being N/(N + patience). 0: always the best (for exact laws without roll-outs); larger where roll-outs
-    are noisy and players several. Plain UCT averages without end."""
-    max_depth: int = 200
-    """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
-    max_nodes: int = 1_000_000
-    """Most states kept; the search stops early when they are used up (`Plan.simulations` tells)."""
+    @classmethod
+    def from_settings(cls, settings: TreeSearchSettings, gamma: float) -> UCT:
+        """Returns the planner with the settings that every tree search has, and a discount."""
+        return cls(gamma=gamma, **{f.name: getattr(settings, f.name) for f in fields(TreeSearchSettings)})
 
-    def __post_init__(self) -> None:
-        _check_settings(self)
-
-    def plan(
-        self, model: Any, state: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
-    ) -> Plan:
-        """Returns a plan for one state.
+    def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Evaluate | None = None) -> Plans:
+        """Returns a plan for each of B states, each searched with its own random stream.
 
         Args:
-            model: a `World` or `KnownModel` (compiled), a `TabularModel`, known or
-                learned (compiled), or any other `WorldModel` (Python).
-            state: a batch of one model state: `States`, `[1]` state numbers, or what `model.init` returned.
-            rng: gives the search its own random stream; the environment's is never touched.
-            value_function: model states to `[B]` (or `[B, M]`) values, used for new states instead of a roll-out; it
-                is never given a terminal state. With one, the search runs in Python.
+            model: a `World` or `KnownModel` (compiled), a `TabularModel`, known or learned (compiled), or any other
+                `WorldModel` with finitely many actions (Python); several players need `mover_of`.
+            states: a batch of B model states: `States`, `[B]` state numbers, or what `model.init` returned.
+            rng: gives each search its own random stream; the environment's is never touched.
+            evaluate: values of new states, used instead of a roll-out (see `Evaluate`); it is never given a terminal
+                state, and its prior must be None, for UCT takes none. With one, the search runs in Python.
 
         Raises:
-            UsageError: the state is terminal, or not one state; a state that is not terminal has no legal action.
+            UsageError: a state is terminal, or not one of the model's; a state that is not terminal has no legal
+                action; the model is an environment, or its actions are not `Discrete`.
         """
-        plans = self.plan_batch(model, state, rng, value_function)
-        if len(plans) != 1:
-            raise UsageError(f"a batch of {len(plans)} states", expected="one state", hint="plan_batch")
-        return plans[0]
-
-    def plan_batch(
-        self, model: Any, states: Any, rng: np.random.Generator, value_function: ValueFunction | None = None
-    ) -> list[Plan]:
-        """Returns a plan for each of B states, each searched with a stream of its own (see `plan`)."""
-        keys = streams.random_keys(rng, len(states))
+        model = as_model(model, "UCT")
+        num_actions(model, "UCT")
         if isinstance(model, LearnedTabularModel):
             model = model.tabular()
-        if value_function is None and (_is_world(model) or isinstance(model, (KnownModel, TabularModel))):
-            return self._plan_compiled(model, states, keys)
+        states = _checked_states(states, model)
+        keys = streams.random_keys(rng, len(states))
+        if evaluate is None and isinstance(model, (KnownModel, TabularModel)):
+            return Plans.of(self._plan_compiled(model, states, keys))
         from inscape.world_models.planning.tree_search.reference import PythonSearch
 
-        model = KnownModel(model) if _is_world(model) else model
-        return [PythonSearch(self, model, value_function, int(key)).run(states[[b]]) for b, key in enumerate(keys)]
+        searches = [PythonSearch(self, model, evaluate, int(key)) for key in keys]
+        return Plans.of([search.run(states[[b]]) for b, search in enumerate(searches)])
 
-    def _plan_compiled(self, model: Any, states: Any, keys: np.ndarray) -> list[Plan]:
-        if isinstance(model, TabularModel):
-            numbers, world = np.asarray(states, np.int64), world_of(model)
-            packed = world.pack([(int(s), False) for s in _checked_numbers(numbers, model)])
-            plans = _search_world(self, world, packed, keys, compiled=True)
-            return [_with_numbers(plan) for plan in plans]
-        known = model if isinstance(model, KnownModel) else KnownModel(model)
-        return _search_world(self, known.world, states, keys, compiled=known.compiled)
-
-
-def _is_world(model: Any) -> bool:
-    return hasattr(model, "kernel") and hasattr(model, "packed")
+    def _plan_compiled(self, model: KnownModel | TabularModel, states: Any, keys: np.ndarray) -> list[Plan]:
+        if isinstance(model, KnownModel):
+            return _search_world(self, model.world, states, keys, compiled=model.compiled)
+        world = world_of(model)
+        packed = world.pack([(int(s), False) for s in states])
+        return [_with_numbers(plan) for plan in _search_world(self, world, packed, keys, compiled=True)]
 
 
 # ------------------------------------------------------------------------------------------- the compiled search
@@ -156,7 +129,7 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
     """
     from inscape.world_models.planning.kernels import search_arrays as entries
 
-    exact = world.strength == "enumerate"
+    exact = world.is_enumerable
     width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
     widths = (width, width if exact else options.max_depth)
     done = 0
@@ -165,7 +138,7 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
         until = min(options.num_simulations, done + WITHOUT_PAUSE)
         kernels.search(
             world.packed, graph, key, until, limits, widths, exact, options.rollout == "uniform",
-            options.patience, options.gamma, options.exploration, options.max_depth,
+            options.averaging_visits, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         if graph.counts[entries.STUCK]:
             rewards = graph.edge_reward[: graph.counts[entries.EDGES]]
@@ -236,7 +209,6 @@ def _enlarge(world: World, graph: SearchArrays, nodes: int, edges: int) -> Searc
 
 
 def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
-    from inscape.envs.law.states import States
     from inscape.world_models.planning.kernels import search_arrays as columns
 
     kind, player = graph.node[:nodes, columns.KIND], graph.node[:nodes, columns.PLAYER]
@@ -258,24 +230,23 @@ def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
 # ------------------------------------------------------------------------------------------- what can go wrong
 
 
-def _check_settings(options: UCT) -> None:
-    for name in ("num_simulations", "max_depth", "max_nodes"):
-        value = getattr(options, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise UsageError(f"{name} = {value!r}", expected="a whole number of at least 1")
-    if not 0.0 <= options.gamma <= 1.0:
-        raise UsageError(f"gamma = {options.gamma}", expected="a discount from 0 to 1")
-    for name in ("exploration", "patience"):
-        if not 0.0 <= getattr(options, name) < np.inf:
-            raise UsageError(f"{name} = {getattr(options, name)}", expected="a finite number of at least 0")
-    if options.rollout not in ("uniform", "none"):
-        raise UsageError(f"rollout = {options.rollout!r}", expected="'uniform' or 'none'")
-
-
-def _checked_numbers(states: np.ndarray, model: TabularModel) -> np.ndarray:
-    wrong = (states < 0) | (states >= model.num_states)
-    if wrong.any():
-        raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
+def _checked_states(states: Any, model: Any) -> Any:
+    """Returns the batch of states as the model has them."""
+    if isinstance(model, KnownModel) and not isinstance(states, States):
+        raise UsageError(
+            f"states of type {type(states).__name__} for the known law of {model.world.name}",
+            expected="packed States, a batch",
+            hint="model.init(observations), or world.pack([state])",
+        )
+    if isinstance(model, TabularModel):
+        states = np.asarray(states)
+        if states.ndim != 1 or states.dtype.kind not in "iu":
+            raise UsageError(f"states of shape {states.shape}, {states.dtype}", expected="[B] integers: state numbers")
+        wrong = (states < 0) | (states >= model.num_states)
+        if wrong.any():
+            raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
+    if len(states) == 0:
+        raise UsageError("a batch of 0 states to plan for", expected="at least one")
     return states
 
 

@@ -114,8 +114,8 @@ def test_a_torque_of_the_motor_does_its_work():
 def test_a_noisy_torque_is_uniform_about_the_meant_one():
     """The torque shows in the velocities, which are nearly linear in it over one short step."""
     world = make_world("Acrobot", torque_noise_max=0.5, dt=0.001)
-    assert world.strength == "sample"
-    assert make_world("Acrobot").strength == "enumerate"
+    assert not world.is_enumerable
+    assert make_world("Acrobot").is_enumerable
     rng = np.random.default_rng(0)
     states = world.pack([world.State(0.0, 0.0, 0.0, 0.0)] * 5000)
     after, _, _ = world.step(states, np.full(5000, 2), rng)

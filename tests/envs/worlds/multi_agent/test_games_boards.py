@@ -195,7 +195,7 @@ def test_search_as_first_player_never_loses_to_chance():
     states, returns = world.sample_initial(games, rng), []
     while len(states):
         if world.mover_of(states)[0] == 0:
-            actions = np.array([plan.action for plan in search.plan_batch(world, states, rng)])
+            actions = search.plan(world, states, rng).actions
         else:
             actions = (world.legal_actions(states) * rng.random((len(states), 9))).argmax(1)
         states, rewards, ended = world.step(states, actions, rng)

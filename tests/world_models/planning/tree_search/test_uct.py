@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 
 from inscape.envs.law import streams
 from inscape.envs.tasks.resolve import resolve_task
@@ -50,7 +52,7 @@ def test_value_at_the_start_is_within_two_hundredths(name: str) -> None:
     exact = value_iteration(model, 0.99, 1e-8)
     root = model.init(world.observe(start(world)))[0]
     for seed in range(20):
-        plan = UCT(num_simulations=10_000, gamma=0.99).plan(world, start(world), np.random.default_rng(seed))
+        plan = UCT(num_simulations=10_000, gamma=0.99).plan(world, start(world), np.random.default_rng(seed))[0]
         assert abs(plan.value - exact.values[root]) < 0.02, seed
         assert exact.q_values[root, plan.action] > exact.values[root] - 1e-6, seed
 
@@ -59,7 +61,7 @@ def test_random_tables_are_solved() -> None:
     for seed in range(5):
         model = random_model(seed, states=12, ending=0.3)
         exact = value_iteration(model, 0.9, 1e-8)
-        plan = UCT(num_simulations=5000, gamma=0.9).plan(model, np.array([3]), np.random.default_rng(seed))
+        plan = UCT(num_simulations=5000, gamma=0.9).plan(model, np.array([3]), np.random.default_rng(seed))[0]
         assert plan.value == pytest.approx(exact.values[3], abs=0.02)
         assert exact.q_values[3, plan.action] == pytest.approx(exact.values[3], abs=0.02)
 
@@ -68,7 +70,7 @@ def test_a_sampled_law_is_learned_by_frequency() -> None:
     world = CoinGame()
     model = KnownModel(world, compiled=False)  # the same source, uncompiled
     for options, planned in ((model, 0), (KnownModel(world, compiled=False), 1)):
-        plan = UCT(num_simulations=2000, gamma=1.0).plan(options, start(world), np.random.default_rng(planned))
+        plan = UCT(num_simulations=2000, gamma=1.0).plan(options, start(world), np.random.default_rng(planned))[0]
         assert plan.action == 1
         assert plan.value == pytest.approx(1.2, abs=0.15)
         assert plan.tree is not None
@@ -79,7 +81,7 @@ def test_planning_in_a_learned_model() -> None:
     task = resolve_task("FrozenLake", {"slip": 0.0})
     model = LearnedTabularModel.for_task(task)
     model.fit(random_episodes(task.env(), 3000, 0))
-    plan = UCT(num_simulations=2000, gamma=0.9).plan(model, model.init(np.array([0])), np.random.default_rng(0))
+    plan = UCT(num_simulations=2000, gamma=0.9).plan(model, model.init(np.array([0])), np.random.default_rng(0))[0]
     assert plan.value == pytest.approx(0.9**5, abs=0.01)
     assert plan.tree is not None
     assert plan.tree.states.tolist()[0] == model.init(np.array([0]))[0]
@@ -88,10 +90,10 @@ def test_planning_in_a_learned_model() -> None:
 # ------------------------------------------------------------------------------------------ routes agree
 
 
-@pytest.mark.parametrize("options", [UCT(300, gamma=0.95), UCT(300, rollout="none", patience=0.0, max_depth=7)])
+@pytest.mark.parametrize("options", [UCT(300, gamma=0.95), UCT(300, rollout="none", averaging_visits=0.0, max_depth=7)])
 def test_compiled_plain_and_python_agree_number_for_number(lake: Any, options: UCT) -> None:
-    compiled = options.plan(lake, start(lake), np.random.default_rng(5))
-    plain = options.plan(KnownModel(lake, compiled=False), start(lake), np.random.default_rng(5))
+    compiled = options.plan(lake, start(lake), np.random.default_rng(5))[0]
+    plain = options.plan(KnownModel(lake, compiled=False), start(lake), np.random.default_rng(5))[0]
     assert_same(compiled, plain)
     assert_same(compiled, in_python(options, KnownModel(lake), start(lake), 5))
 
@@ -100,43 +102,45 @@ def test_tables_and_law_agree(lake: Any) -> None:
     model = TabularModel.from_world(lake)
     root = model.init(lake.observe(start(lake)))
     options = UCT(2000)
-    on_tables = options.plan(model, root, np.random.default_rng(2))
+    on_tables = options.plan(model, root, np.random.default_rng(2))[0]
     assert_same(on_tables, in_python(options, model, root, 2))
     # the law's branches come in another order than its merged outcomes: roll-outs differ, what is found does not
-    on_law = options.plan(lake, start(lake), np.random.default_rng(2))
+    on_law = options.plan(lake, start(lake), np.random.default_rng(2))[0]
     assert on_law.value == pytest.approx(on_tables.value, abs=0.02)
-    assert_same(UCT(2000, rollout="none").plan(lake, start(lake), np.random.default_rng(2)),
-                UCT(2000, rollout="none").plan(model, root, np.random.default_rng(2)))  # fmt: skip
+    assert_same(UCT(2000, rollout="none").plan(lake, start(lake), np.random.default_rng(2))[0],
+                UCT(2000, rollout="none").plan(model, root, np.random.default_rng(2))[0])  # fmt: skip
 
 
 def test_fractional_endings_and_masks_agree() -> None:
     model = random_model(9, states=10, ending=0.8)
     options = UCT(400, gamma=0.9)
     assert_same(
-        options.plan(model, np.array([4]), np.random.default_rng(1)), in_python(options, model, np.array([4]), 1)
+        options.plan(model, np.array([4]), np.random.default_rng(1))[0], in_python(options, model, np.array([4]), 1)
     )
 
 
 def test_growth_of_memory_changes_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = TicTacToe()
     options = UCT(2000, gamma=1.0)
-    expected = options.plan(world, start(world), np.random.default_rng(0))
+    expected = options.plan(world, start(world), np.random.default_rng(0))[0]
     for room in (40, 5000):
         monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.FIRST_ROOM", room)
-        assert_same(expected, options.plan(world, start(world), np.random.default_rng(0)))
+        assert_same(expected, options.plan(world, start(world), np.random.default_rng(0))[0])
 
 
 def test_a_batch_is_its_rows_and_repeats(lake: Any) -> None:
     model = KnownModel(lake)
     states = model.init(np.array([0, 14, 6]))
     options = UCT(200)
-    batch = options.plan_batch(model, states, np.random.default_rng(3))
+    batch = options.plan(model, states, np.random.default_rng(3))
     keys = streams.random_keys(np.random.default_rng(3), 3)
     for b, plan in enumerate(batch):
         assert_same(plan, PythonSearch(options, model, None, int(keys[b])).run(states[b]))
-    again = options.plan_batch(model, states, np.random.default_rng(3))
+    again = options.plan(model, states, np.random.default_rng(3))
     assert_same(batch[1], again[1])
-    other = options.plan_batch(model, states, np.random.default_rng(4))
+    assert batch.actions.tolist() == [plan.action for plan in batch]
+    np.testing.assert_allclose(batch.action_probs, batch.visit_counts / batch.visit_counts.sum(1, keepdims=True))
+    other = options.plan(model, states, np.random.default_rng(4))
     assert not np.array_equal(batch[0].visit_counts, other[0].visit_counts)
 
 
@@ -171,7 +175,7 @@ def tactical_positions(count: int) -> list[Board]:
 
 def test_tic_tac_toe_is_played_perfectly() -> None:
     world, positions = TicTacToe(), tactical_positions(60)
-    plans = UCT(5000, gamma=1.0).plan_batch(world, world.pack(positions), np.random.default_rng(0))
+    plans = UCT(5000, gamma=1.0).plan(world, world.pack(positions), np.random.default_rng(0))
     for board, plan in zip(positions, plans, strict=True):
         best = max(minimax(board, a) for a in moves(board))
         assert minimax(board, plan.action) == best, board
@@ -180,7 +184,7 @@ def test_tic_tac_toe_is_played_perfectly() -> None:
 
 def test_masks_are_respected_at_every_node() -> None:
     world = TicTacToe()
-    plan = UCT(3000, gamma=1.0).plan(world, world.pack([Board(0b1, 0b10, 0)]), np.random.default_rng(0))
+    plan = UCT(3000, gamma=1.0).plan(world, world.pack([Board(0b1, 0b10, 0)]), np.random.default_rng(0))[0]
     tree = plan.tree
     assert tree is not None
     assert np.isneginf(plan.action_values[:2]).all()
@@ -204,9 +208,9 @@ def test_the_search_in_python_plays_too() -> None:
 
 
 class Corridor:
-    """A model with nothing but `init`, `step` and `legal`: walk 0 … 4 to the right, +1 and the end at 4."""
+    """A model with no strength at all: walk 0 … 4 to the right, +1 and the end at 4."""
 
-    num_actions, num_players = 2, 1
+    action_space, num_players = spaces.Discrete(2), 1
 
     def init(self, observations: np.ndarray) -> np.ndarray:
         return np.asarray(observations)
@@ -214,10 +218,7 @@ class Corridor:
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
         following = np.clip(states + np.where(actions == 1, 1, -1), 0, 4)
         done = following == 4
-        return ModelStep(following, done.astype(float), 1.0 - done, self.legal(following))
-
-    def legal(self, states: np.ndarray) -> np.ndarray:
-        return np.ones((len(states), 2), bool)
+        return ModelStep(following, done.astype(float), 1.0 - done)
 
 
 class KeyedCorridor(Corridor):
@@ -225,9 +226,42 @@ class KeyedCorridor(Corridor):
         return [bytes([int(state)]) for state in states]
 
 
+class TorchCorridor(KeyedCorridor):
+    """The same in tensors that carry gradients, as a network's would."""
+
+    def init(self, observations: Any) -> Any:
+        return torch.as_tensor(observations)
+
+    def step(self, states: Any, actions: Any, rng: np.random.Generator) -> ModelStep:
+        following = torch.clamp(states + torch.where(torch.as_tensor(actions) == 1, 1, -1), 0, 4)
+        reward = (following == 4).double().requires_grad_()
+        return ModelStep(following, reward, 1 - reward)
+
+    def legal_of(self, states: Any) -> Any:
+        return torch.ones((len(states), 2), dtype=torch.bool)
+
+
+def test_a_model_in_torch_is_searched_alike() -> None:
+    options = UCT(100, gamma=0.9, max_depth=30)
+    plans = [
+        options.plan(model, model.init(np.array([1, 2])), np.random.default_rng(0))
+        for model in (KeyedCorridor(), TorchCorridor())
+    ]
+    for first, second in zip(*plans, strict=True):
+        assert_same(first, second)
+
+
+def test_several_players_need_to_know_who_moves() -> None:
+    class Rivals(KeyedCorridor):
+        num_players = 2
+
+    with pytest.raises(UsageError, match=r"needs a model with mover_of\(\), and Rivals has none[\s\S]*: keys"):
+        UCT(5).plan(Rivals(), np.array([1]), np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("model", [Corridor(), KeyedCorridor()])
 def test_a_model_that_only_steps(model: Corridor) -> None:
-    plan = UCT(400, gamma=0.9, max_depth=30).plan(model, model.init(np.array([1])), np.random.default_rng(0))
+    plan = UCT(400, gamma=0.9, max_depth=30).plan(model, model.init(np.array([1])), np.random.default_rng(0))[0]
     assert plan.action == 1
     assert plan.tree is not None
     if isinstance(model, KeyedCorridor):
@@ -241,22 +275,22 @@ def test_a_model_that_only_steps(model: Corridor) -> None:
 def test_the_value_of_a_terminal_state_is_never_asked_for() -> None:
     asked: list[int] = []
 
-    def value(states: np.ndarray) -> np.ndarray:
+    def value(states: np.ndarray) -> Any:
         asked.extend(states.tolist())
-        return np.where(states == 4, 1000.0, 0.0)
+        return np.where(states == 4, 1000.0, 0.0), None
 
-    plan = UCT(200, gamma=0.9).plan(KeyedCorridor(), np.array([2]), np.random.default_rng(0), value_function=value)
+    plan = UCT(200, gamma=0.9).plan(KeyedCorridor(), np.array([2]), np.random.default_rng(0), evaluate=value)[0]
     assert asked
     assert 4 not in asked
     assert plan.value == pytest.approx(0.9, abs=0.05)
 
 
-def test_a_value_function_guides_a_search_on_a_known_law(lake: Any) -> None:
+def test_given_values_guide_a_search_on_a_known_law(lake: Any) -> None:
     model = TabularModel.from_world(lake)
     exact = value_iteration(model, 0.99, 1e-9).values
     root = model.init(lake.observe(start(lake)))
-    guided = UCT(100).plan(model, root, np.random.default_rng(0), value_function=lambda s: exact[s])
-    alone = UCT(100, rollout="none").plan(model, root, np.random.default_rng(0))
+    guided = UCT(100).plan(model, root, np.random.default_rng(0), evaluate=lambda s: (exact[s], None))[0]
+    alone = UCT(100, rollout="none").plan(model, root, np.random.default_rng(0))[0]
     assert abs(guided.value - exact[root[0]]) < 0.2 < abs(alone.value - exact[root[0]])
 
 
@@ -265,7 +299,7 @@ def test_a_value_function_guides_a_search_on_a_known_law(lake: Any) -> None:
 
 def test_max_nodes_stops_the_search_early() -> None:
     world = TicTacToe()
-    plan = UCT(5000, gamma=1.0, max_nodes=300).plan(world, start(world), np.random.default_rng(0))
+    plan = UCT(5000, gamma=1.0, max_nodes=300).plan(world, start(world), np.random.default_rng(0))[0]
     assert plan.tree is not None
     assert 300 < len(plan.tree) <= 302
     assert plan.simulations < 5000
@@ -289,7 +323,7 @@ def test_a_terminal_state_is_refused(lake: Any) -> None:
         ({"num_simulations": 2.5}, "num_simulations = 2.5"),
         ({"gamma": float("nan")}, "gamma"),
         ({"exploration": -1.0}, "exploration"),
-        ({"patience": float("inf")}, "patience"),
+        ({"averaging_visits": float("inf")}, "averaging_visits"),
         ({"rollout": "clever"}, "rollout"),
     ],
 )
@@ -298,13 +332,57 @@ def test_settings_are_checked(options: dict[str, Any], message: str) -> None:
         UCT(**options)
 
 
-def test_a_value_function_of_the_wrong_shape_is_refused() -> None:
-    with pytest.raises(UsageError, match="value function"):
-        UCT(5).plan(KeyedCorridor(), np.array([1]), np.random.default_rng(0), value_function=lambda s: np.zeros((1, 3)))
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((np.zeros((1, 3)), None), r"shape \[1, 3\] for a batch of 1[\s\S]*expected: \[1\] finite"),
+        ((np.array([np.nan]), None), "nan"),
+        (np.zeros(1), "evaluate returned a ndarray[\\s\\S]*try: return values, None"),
+        ((np.zeros(1), np.zeros((1, 3))), r"prior logits .* of shape \[1, 3\][\s\S]*expected: \[1, 2\]"),
+        ((np.zeros(1), np.zeros((1, 2))), "UCT takes no prior"),
+    ],
+)
+def test_evaluations_it_cannot_use_are_refused(answer: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        UCT(5).plan(KeyedCorridor(), np.array([1]), np.random.default_rng(0), evaluate=lambda s: answer)
+
+
+def test_values_in_torch_will_do() -> None:
+    def value(states: np.ndarray) -> Any:
+        return torch.full((len(states),), 0.5, requires_grad=True), None
+
+    plan = UCT(50, gamma=0.9).plan(KeyedCorridor(), np.array([2]), np.random.default_rng(0), evaluate=value)[0]
+    assert plan.action == 1
+
+
+def test_who_is_no_model_is_refused(lake: Any) -> None:
+    rng, task = np.random.default_rng(0), resolve_task("FrozenLake")
+    with pytest.raises(UsageError, match=r"UCT was given an environment[\s\S]*try: its law: env.unwrapped.world"):
+        UCT(5).plan(task.env(), None, rng)
+    with pytest.raises(UsageError, match=r"an environment[\s\S]*LearnedTabularModel"):
+        UCT(5).plan(resolve_task("CartPole-v1").env(), None, rng)
+    with pytest.raises(UsageError, match=r"UCT was given a task[\s\S]*task.world"):
+        UCT(5).plan(task, None, rng)
+    with pytest.raises(UsageError, match="the class KeyedCorridor"):
+        UCT(5).plan(KeyedCorridor, np.array([1]), rng)
+    with pytest.raises(UsageError, match="object, which has no action_space and no step"):
+        UCT(5).plan(object(), np.array([1]), rng)
+    with pytest.raises(UsageError, match="UCT chooses among finitely many actions"):
+        UCT(5).plan(resolve_task("Pendulum").world, None, rng)
+
+
+def test_states_it_cannot_start_from_are_refused(lake: Any) -> None:
+    rng, model = np.random.default_rng(0), TabularModel.from_world(lake)
+    with pytest.raises(UsageError, match=r"states of type ndarray[\s\S]*model.init"):
+        UCT(5).plan(lake, np.array([0]), rng)
+    with pytest.raises(UsageError, match=r"shape \(\)"):
+        UCT(5).plan(model, np.int64(0), rng)
+    with pytest.raises(UsageError, match="a batch of 0 states"):
+        UCT(5).plan(model, np.zeros(0, np.int64), rng)
 
 
 def test_the_pauses_in_which_ctrl_c_is_heard_change_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options = UCT(num_simulations=3000)
-    whole = options.plan(lake, start(lake), np.random.default_rng(0))
+    whole = options.plan(lake, start(lake), np.random.default_rng(0))[0]
     monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.WITHOUT_PAUSE", 7)
-    assert_same(whole, options.plan(lake, start(lake), np.random.default_rng(0)))
+    assert_same(whole, options.plan(lake, start(lake), np.random.default_rng(0))[0])

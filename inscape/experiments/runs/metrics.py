@@ -1,0 +1,216 @@
+"""A run's metrics file, read once and block by block: as rows, or as one column of numbers per metric.
+
+The file has one JSON object per line, each ended by a newline. A last line without one that is not JSON was cut short
+by a kill and is left out; any other line that is not a JSON object in UTF-8 is refused with its number.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inscape.errors import UsageError
+
+Row = dict[str, Any]
+
+BLOCK_BYTES = 1 << 17
+"""Read at a time. Larger blocks are slower: their rows no longer fit in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The numbers logged under one key; rows without a number there are left out.
+
+    Attributes:
+        rows: `[N]` int64, indices of the rows that hold a number, increasing.
+        values: `[N]` float64, the numbers; NaN and infinities as they were logged.
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the values in `rows` (`[M]` indices) as `[M]` float64, NaN where a row holds none."""
+        if rows is self.rows:
+            return self.values
+        if not len(self.rows):
+            return np.full(len(rows), np.nan)
+        index = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[index] == rows, self.values[index], np.nan)
+
+
+@dataclass(frozen=True)
+class MetricColumns:
+    """Columns of a metrics file.
+
+    Attributes:
+        count: rows in the file.
+        columns: one `Column` for each key that was asked for, empty where no row has it.
+    """
+
+    count: int
+    columns: Mapping[str, Column]
+
+    def __getitem__(self, key: str) -> Column:
+        return self.columns[key]
+
+    def last(self, key: str) -> float | None:
+        """Returns the number that the file's last row holds under `key`, or None."""
+        column = self.columns[key]
+        return float(column.values[-1]) if len(column.rows) and column.rows[-1] == self.count - 1 else None
+
+
+def read_columns(path: Path, keys: Iterable[str]) -> MetricColumns:
+    """Returns what a metrics file holds under `keys`, read in one pass; no columns' worth of rows is ever in memory.
+
+    Memory is 8 bytes a row for a key that every row has, 16 bytes a number for any other.
+
+    Args:
+        path: the file; one that does not exist has no rows.
+        keys: what to keep. A value that is not a number (a bool, text, a list, an integer beyond float64) is a gap.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is damaged.
+    """
+    growing = {key: _GrowingColumn() for key in keys}
+    count = 0
+    for rows, _ in read_rows(path):
+        for key, column in growing.items():
+            column.extend([row.get(key) for row in rows], count)
+        count += len(rows)
+    every = np.arange(
+        count, dtype=np.int64
+    )  # shared, so that `Column.at` sees at once that two columns have the same rows
+    return MetricColumns(count, {key: column.finish(every) for key, column in growing.items()})
+
+
+class _GrowingColumn:
+    """A column while its file is read: row indices are kept from the first gap on."""
+
+    def __init__(self) -> None:
+        self.values = array("d")
+        self.rows: array[int] | None = None
+
+    def extend(self, values: list[Any], start: int) -> None:
+        """Appends the values of consecutive rows, the first of which is row `start`."""
+        kinds = set(map(type, values))
+        if kinds <= {float, int}:
+            try:
+                self.values += array("d", values)
+            except OverflowError:  # an integer beyond float64
+                pass
+            else:
+                if self.rows is not None:
+                    self.rows.extend(range(start, start + len(values)))
+                return
+        if self.rows is None:
+            self.rows = array("q", range(start))
+        if kinds == {type(None)}:
+            return
+        for index, value in enumerate(values, start):
+            if value is not None and (number := as_number(value)) is not None:
+                self.values.append(number)
+                self.rows.append(index)
+
+    def finish(self, every: np.ndarray) -> Column:
+        rows = every if self.rows is None else np.frombuffer(self.rows, np.int64)
+        return Column(rows, np.frombuffer(self.values, np.float64))
+
+
+def as_number(value: object) -> float | None:
+    """Returns a JSON number as a float; None for anything else, and for an integer beyond float64."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def read_rows(path: Path) -> Iterator[tuple[list[Row], bytes]]:
+    """Yields a metrics file block by block: its rows, and the lines they were read from, the first row's first.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is damaged. A file that does not exist has no rows.
+    """
+    number = 1
+    for block in _blocks(path):
+        rows = _flat_rows(block)
+        if rows is None:
+            rows = _rows_one_by_one(path, number, block)
+        yield rows, block
+        number += len(rows)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yields whole lines; only the file's last line may lack its newline."""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                block += file.readline()
+                yield block
+                if not block.endswith(b"\n"):
+                    return  # whatever a running process appends from here on belongs to this line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror or error}", expected="the metrics file that inscape wrote"
+        ) from error
+
+
+def _flat_rows(block: bytes) -> list[Row] | None:
+    """Returns the rows of a block whose lines are all objects without braces inside, by one call of the parser.
+
+    None: the block has other lines. Nothing is accepted that would be refused line by line: each line begins with the
+    only `{` in it and ends with the only `}`, and the parser finds as many objects as there are lines, so that every
+    brace opened or closed an object and none stood in text; hence each line is one object.
+    """
+    body = block.removesuffix(b"\n")
+    count = body.count(b"\n") + 1
+    if not (
+        body.startswith(b"{")
+        and body.endswith(b"}")
+        and body.count(b"}\n{") == count - 1
+        and body.count(b"{") == body.count(b"}") == count
+    ):
+        return None
+    try:
+        rows: list[Any] = json.loads("[" + body.replace(b"\n", b",").decode() + "]")
+    except (ValueError, RecursionError):
+        return None
+    return rows if len(rows) == count and set(map(type, rows)) == {dict} else None
+
+
+def _rows_one_by_one(path: Path, first: int, block: bytes) -> list[Row]:
+    lines = block.removesuffix(b"\n").split(b"\n")
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=first):
+        try:
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError) as error:
+            if number == first + len(lines) - 1 and not block.endswith(b"\n"):
+                break
+            problem = next((text for kind, text in _PROBLEMS.items() if isinstance(error, kind)), "is not JSON")
+            raise _damaged(path, number, line, problem) from error
+        if not isinstance(row, dict):
+            raise _damaged(path, number, line, "is not a JSON object")
+        rows.append(row)
+    return rows
+
+
+_PROBLEMS = {UnicodeDecodeError: "is not UTF-8", RecursionError: "is nested too deeply"}
+
+
+def _damaged(path: Path, number: int, line: bytes, problem: str) -> UsageError:
+    return UsageError(
+        f"{path}, line {number} {problem}: {line.decode(errors='replace')[:60]!r}",
+        expected="one JSON object per line",
+        hint="remove that line",
+    )

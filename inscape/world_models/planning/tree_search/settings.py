@@ -1,0 +1,60 @@
+"""Settings of a tree search: what planners and the agents that search share is documented here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from inscape.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TreeSearchSettings:
+    """What the planner `UCT` and the agent `mcts` have in common."""
+
+    num_simulations: int = 1000
+    """Simulations per decision: each descends from the root, adds at most one action's outcomes, and backs up."""
+    exploration: float = 1.0
+    """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
+    rollout: Literal["uniform", "none"] = "uniform"
+    """How a new state is valued: by the return of uniformly random legal actions, or as 0."""
+    averaging_visits: float = 5.0
+    """Visits after which a state's value is that of its best action rather than the average over all visits, the weight
+    of the best being N/(N + averaging_visits). 0: always the best (for exact laws without roll-outs); larger where
+    roll-outs are noisy and players several. Plain UCT averages without end."""
+    max_depth: int = 200
+    """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_simulations", "max_depth"):
+            require_count(self, name)
+        for name in ("exploration", "averaging_visits"):
+            if not 0.0 <= getattr(self, name) < np.inf:
+                raise UsageError(f"{name} = {getattr(self, name)}", expected="a finite number of at least 0")
+        if self.rollout not in ("uniform", "none"):
+            raise UsageError(f"rollout = {self.rollout!r}", expected="'uniform' or 'none'")
+
+
+@dataclass(frozen=True)
+class UCTSettings(TreeSearchSettings):
+    """Settings of one search."""
+
+    gamma: float = 0.99
+    """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
+    max_nodes: int = 1_000_000
+    """Most states kept; the search stops early when they are used up (`Plan.simulations` tells)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count(self, "max_nodes")
+        if not 0.0 <= self.gamma <= 1.0:
+            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+
+
+def require_count(settings: Any, name: str) -> None:
+    """Raises UsageError unless the setting is an integer of at least 1."""
+    value = getattr(settings, name)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UsageError(f"{name} = {value!r}", expected="a whole number of at least 1")
