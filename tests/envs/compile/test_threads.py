@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -151,6 +152,7 @@ def test_a_raw_fork() -> None:
     lived(env)
     child = os.fork()
     if child == 0:
+        signal.alarm(PATIENCE)  # ends the child if it hangs
         try:
             lived(env)
             os._exit(0)
