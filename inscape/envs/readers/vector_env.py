@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
@@ -15,6 +14,7 @@ from inscape.envs.compile.cpu import entry_point
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.envs.readers.gym_env import STEPPING, initial_of
+from inscape.envs.readers.outputs import Outputs
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,34 +28,6 @@ MODES = {
 # Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two threads,
 # 65 M on one).
 PARALLEL_FROM = 8192
-
-
-class Outputs:
-    """Arrays to write to: fresh ones as far as a caller can tell, used again once nobody holds them.
-
-    A large array given back to the system and asked for again at every step costs more than the step: each page of it
-    is zeroed anew (DoorKey, 16,384 copies: 94 ns a step instead of 45).
-    """
-
-    LARGE = 1 << 16  # bytes from which this is worth a look at the reference counts
-    KEPT = 4
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self._shape, self._dtype = shape, dtype
-        self._arrays: list[np.ndarray] = []
-        self._large = int(np.prod(shape)) * np.dtype(dtype).itemsize >= self.LARGE
-
-    def take(self) -> np.ndarray:
-        """Returns an array nobody else holds, its contents anything."""
-        if not self._large:
-            return np.empty(self._shape, self._dtype)
-        for array in self._arrays:
-            if sys.getrefcount(array) == 3:  # the list, the loop's name, and the argument of getrefcount
-                return array
-        array = np.empty(self._shape, self._dtype)
-        if len(self._arrays) < self.KEPT:
-            self._arrays.append(array)
-        return array
 
 
 def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
