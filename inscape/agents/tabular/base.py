@@ -22,6 +22,7 @@ import numpy as np
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.envs.law.streams import later_seed
+from inscape.envs.readers.copies import PackedCopies
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
@@ -288,10 +289,9 @@ class TabularAgent(Agent):
         return advance
 
     def _begin(self, world: World) -> dict[str, Array]:
-        copies = world.vector_env(self._seeds)
-        copies.reset(seed=[self.seed + i for i in range(self._seeds)])
-        begun = copies.state_dict()
-        return {"floats": begun["floats"], "ints": begun["ints"], "rows": np.zeros(self._seeds, np.int64)}
+        world.require_probabilities()
+        begun = PackedCopies.begin(world, self._seeds, [self.seed + i for i in range(self._seeds)])
+        return {"floats": begun.floats, "ints": begun.ints, "rows": np.zeros(self._seeds, np.int64)}
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""

@@ -67,6 +67,16 @@ def reset(P, F, I, mask, obs):
 
 
 @jit
+def begin(P, F, I):
+    """As `reset` of every copy, without observations: for those who step the copies with a kernel of their own."""
+    params = load_params(P)
+    for i in range(I.shape[1]):
+        store_state(F, I, i, sample_initial(params, I[KEY, i], I[CLOCK, i] * SLOTS + TRANSITION_SLOTS))
+        I[CLOCK, i] += 1
+        I[ELAPSED, i] = 0
+
+
+@jit
 def first_wrong(P, F, I, actions):
     """Returns the first copy whose action is out of range, or illegal in its state, or −1."""
     wrong = 0

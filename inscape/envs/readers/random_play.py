@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from inscape.envs.law import streams
+from inscape.envs.readers.copies import PackedCopies
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,18 +54,16 @@ def random_play(
         import numba
 
         threads = numba.get_num_threads() if num_envs >= 1024 else 1
-    layout = world.layouts()[0]
-    floats = np.zeros((layout.num_floats, num_envs))
-    ints = np.zeros((layout.num_ints + 3, num_envs), np.int64)
-    ints[-3] = streams.stream_keys(seed, num_envs)
+    copies = PackedCopies.empty(world, num_envs)
+    copies.reseed(seed)
     gained = np.zeros(num_envs if world.players == 1 else (world.players, num_envs))
     returns = np.zeros((threads, world.players))
     kernels = world.kernel(PLAY, arithmetic=arithmetic)
-    kernels.start(world.packed, floats, ints)
+    kernels.start(world.packed, copies.floats, copies.ints)
     play = kernels.play_parallel if threads > 1 else kernels.play
     episodes = play(
-        world.packed, floats, ints, gained, returns, np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps,
-        threads,
+        world.packed, copies.floats, copies.ints, gained, returns, np.zeros(num_envs + 1, np.int64),
+        max_episode_steps or 0, steps, threads,
     )  # fmt: skip
     with np.errstate(invalid="ignore"):
         mean = returns.sum(0) / np.float64(episodes)
