@@ -203,7 +203,7 @@ class ProcessGroup:
         """
         while True:
             try:
-                order = self.told()
+                order = self.broadcast()
             except RuntimeError:
                 raise SystemExit(1) from None
             if order["do"] == "end":
@@ -215,7 +215,7 @@ class ProcessGroup:
         from torch import distributed
 
         if self.number == 0:
-            self.told({"do": "end"})
+            self.broadcast({"do": "end"})
         distributed.destroy_process_group()
 
 

@@ -11,6 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.cpu import entry_point
+from inscape.envs.kernels.step_arrays import StepArrays, StepMemory
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import STEPPING, PackedCopies
 from inscape.envs.readers.gym_env import initial_of
@@ -87,11 +88,12 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._floats, self._ints = self._copies.floats, self._copies.ints
         views = view_layout(type(world))
         rows = (0, 0) if views is None else (views.num_floats, views.num_ints)
-        self._work = (
+        self._memory = StepMemory(
             np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints),
             np.zeros((rows[0], self.num_envs)), np.zeros((rows[1], self.num_envs), np.int64),
         )  # fmt: skip
         self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
+        stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants={"AUTORESET": self._mode})
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         if threads is None:
@@ -110,10 +112,13 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._no_mask, self._no_movers = world.mask_array(1), np.zeros(1, np.int64)
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
+        any_actions = np.zeros(self._actions_shape, self._actions_dtype)
+        arrays = StepArrays(
+            any_actions, obs, self._rewards_out.take(), flags, flags, obs, self._no_mask, self._no_movers
+        )
         self._step = entry_point(
-            self._kernels.step_parallel if threads > 1 else self._kernels.step,
-            self._packed, self._floats, self._ints, np.zeros(self._actions_shape, self._actions_dtype), obs,
-            self._rewards_out.take(), flags, flags, obs, self._no_mask, self._no_movers, self._work, 0, 0, 1,
+            stepping.step_parallel if threads > 1 else stepping.step,
+            self._packed, self._floats, self._ints, arrays, self._memory, 0, 1,
         )  # fmt: skip
 
     @property
@@ -175,10 +180,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         mask = self._mask_out.take() if self._restricts else self._no_mask
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
-        ended = self._step(
-            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
-            self._work, self._mode, self._limit, self.threads,
-        )  # fmt: skip
+        arrays = StepArrays(actions, obs, rewards, terminated, truncated, final, mask, movers)
+        ended = self._step(self._packed, self._floats, self._ints, arrays, self._memory, self._limit, self.threads)
         if ended < 0:
             self._refuse(actions, -1 - ended)
         infos: dict[str, Any] = {}
