@@ -41,6 +41,7 @@ from inscape.envs.kernels.names import (
     write_reward,
     write_view,
 )
+from inscape.envs.kernels.step_arrays import StepArrays
 
 # How a finished copy goes on: SAME_STEP begins the next episode in the same call, NEXT_STEP in the next one (whose
 # action is ignored), DISABLED waits for a reset from outside.
@@ -115,7 +116,7 @@ def step_range(P, F, I, arrays, memory, limit, low, high):
         if AUTORESET == NEXT_STEP:
             ended -= undo(P, F, I, arrays, memory, start, count)
         if AUTORESET == SAME_STEP:
-            reset_finished(P, F, I, arrays.obs, arrays.final_obs, memory.fresh, start, stop)
+            reset_finished(P, F, I, arrays, memory, start, stop)
         if HAS_LEGAL:
             fill_masks(P, F, I, arrays.mask, start, stop)
         if TAKES_TURNS:
@@ -160,7 +161,8 @@ def advance(P, F, I, arrays, limit, start, stop):
     """Steps every copy in place, without a branch, so that the compiler can step several copies at once."""
     params = load_params(P)
     purpose = load_purpose(P)
-    actions, obs, rewards, terminated, truncated, _, _, _ = arrays
+    actions, obs, rewards = arrays.actions, arrays.obs, arrays.rewards
+    terminated, truncated = arrays.terminated, arrays.truncated
     ended = 0
     for copy in range(start, stop):
         i = np.uint64(copy)  # an index that cannot be negative: with a signed one LLVM does not vectorise the loop
@@ -213,7 +215,7 @@ def undo(P, F, I, arrays, memory, start, count):
     """Takes back the step of fresh copies: they have only been reset. Returns how many of those had ended."""
     params = load_params(P)
     fresh, kept_F, kept_I = memory.fresh, memory.floats, memory.ints
-    _, obs, rewards, terminated, truncated, _, _, _ = arrays
+    obs, rewards, terminated, truncated = arrays.obs, arrays.rewards, arrays.terminated, arrays.truncated
     ended = 0
     for k in range(start, start + count):
         i = fresh[k]
@@ -230,9 +232,10 @@ def undo(P, F, I, arrays, memory, start, count):
 
 
 @jit
-def reset_finished(P, F, I, obs, final_obs, fresh, start, stop):
+def reset_finished(P, F, I, arrays, memory, start, stop):
     """Keeps the final observation of each finished copy and begins its next episode."""
     params = load_params(P)
+    obs, final_obs, fresh = arrays.obs, arrays.final_obs, memory.fresh
     for k in range(start, finished(I, fresh, start, stop)):
         i = fresh[k]
         observe_into(params, load_state(F, I, i), final_obs, i)
@@ -242,22 +245,30 @@ def reset_finished(P, F, I, obs, final_obs, fresh, start, stop):
         observe_into(params, state, obs, i)
 
 
+# The fields of `StepArrays` one by one: a named tuple made in Python for each step costs 0.3 to 0.5 µs, 11 % of a step
+# of 64 cart-poles. Made here it costs nothing.
 @jit
-def step(P, F, I, arrays, memory, limit, blocks):
+def step(
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, memory, limit, blocks
+):  # fmt: skip
     """Steps all copies once on this thread; returns how many episodes ended, or −1 − i if copy i's action is wrong."""
-    wrong = first_wrong(P, F, I, arrays.actions)
+    wrong = first_wrong(P, F, I, actions)
     if wrong >= 0:
         return -1 - wrong
+    arrays = StepArrays(actions, obs, rewards, terminated, truncated, final_obs, mask, movers)
     return step_range(P, F, I, arrays, memory, limit, 0, I.shape[1])
 
 
 @parallel_jit
-def step_parallel(P, F, I, arrays, memory, limit, blocks):
+def step_parallel(
+    P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, memory, limit, blocks
+):  # fmt: skip
     """As `step`, in `blocks` blocks side by side."""
     n = I.shape[1]
-    wrong = first_wrong(P, F, I, arrays.actions)
+    wrong = first_wrong(P, F, I, actions)
     if wrong >= 0:
         return -1 - wrong
+    arrays = StepArrays(actions, obs, rewards, terminated, truncated, final_obs, mask, movers)
     size = (n + blocks - 1) // blocks
     ended = 0
     for b in prange(blocks):

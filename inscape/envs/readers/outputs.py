@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 
 class Outputs:
-    """Arrays to write to. Large ones share memory with earlier ones that nobody holds any more.
+    """Arrays to write to. Large ones lie in the memory of earlier ones that nobody holds any more.
 
     A large array given back to the system and asked for again at every step costs more than the step: each page of it
     is zeroed anew (DoorKey, 16,384 copies: 94 ns a step instead of 45).
 
-    Memory comes back when the last array over it is gone, views, memoryviews and tensors of other libraries included.
-    No reference counts are read (what `sys.getrefcount` returns for an array nobody else holds differs between
-    Pythons): each array has an owner of its own as its base, whose finalizer returns the memory.
+    A piece of memory is used again when the array made over it is gone, as a weak reference says. Views, memoryviews
+    and tensors of other libraries keep that array: NumPy makes it their base, because its own base is no array but a
+    `bytearray`. No reference counts are read: what `sys.getrefcount` returns for an array nobody else holds differs
+    between Pythons.
 
     Args:
         shape: of the arrays.
@@ -23,33 +26,29 @@ class Outputs:
     """
 
     LARGE = 1 << 16  # bytes from which memory is used again
-    KEPT = 4  # pieces of free memory kept at most
+    KEPT = 4  # pieces of memory at most
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self._shape, self._dtype = shape, dtype
-        self._free: list[np.ndarray] = []
-        self._large = int(np.prod(shape)) * np.dtype(dtype).itemsize >= self.LARGE
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._size = math.prod(shape) * self._dtype.itemsize
+        self._large = self._size >= self.LARGE
+        self._pieces: list[tuple[bytearray, ref[np.ndarray]]] = []
 
     def take(self) -> np.ndarray:
         """Returns an array nobody else holds, its contents arbitrary."""
         if not self._large:
             return np.empty(self._shape, self._dtype)
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = np.empty(self._shape, self._dtype)
-        return np.asarray(_Lease(memory, self._free))
+        for k, (memory, array) in enumerate(self._pieces):
+            if array() is None:
+                made: np.ndarray = np.ndarray(self._shape, self._dtype, memory)
+                self._pieces[k] = memory, ref(made)
+                return made
+        if len(self._pieces) == self.KEPT:
+            return np.empty(self._shape, self._dtype)
+        memory = bytearray(self._size)
+        made = np.ndarray(self._shape, self._dtype, memory)
+        self._pieces.append((memory, ref(made)))
+        return made
 
-
-class _Lease:
-    """Owns a piece of memory while an array over it exists: NumPy keeps the object whose interface it reads."""
-
-    __slots__ = ("__array_struct__", "_free", "_memory")
-
-    def __init__(self, memory: np.ndarray, free: list[np.ndarray]) -> None:
-        self._memory, self._free = memory, free
-        self.__array_struct__ = memory.__array_struct__
-
-    def __del__(self) -> None:
-        if len(self._free) < Outputs.KEPT:
-            self._free.append(self._memory)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Outputs, (self._shape, self._dtype)  # a copy needs memory of its own, and weak references are not copied

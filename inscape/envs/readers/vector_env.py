@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.cpu import entry_point
-from inscape.envs.kernels.step_arrays import StepArrays, StepMemory
+from inscape.envs.kernels.step_arrays import StepMemory
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import STEPPING, PackedCopies
 from inscape.envs.readers.gym_env import initial_of
@@ -112,13 +112,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._no_mask, self._no_movers = world.mask_array(1), np.zeros(1, np.int64)
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
-        any_actions = np.zeros(self._actions_shape, self._actions_dtype)
-        arrays = StepArrays(
-            any_actions, obs, self._rewards_out.take(), flags, flags, obs, self._no_mask, self._no_movers
-        )
+        actions, rewards = np.zeros(self._actions_shape, self._actions_dtype), self._rewards_out.take()
         self._step = entry_point(
             stepping.step_parallel if threads > 1 else stepping.step,
-            self._packed, self._floats, self._ints, arrays, self._memory, 0, 1,
+            self._packed, self._floats, self._ints, actions, obs, rewards, flags, flags, obs, self._no_mask,
+            self._no_movers, self._memory, 0, 1,
         )  # fmt: skip
 
     @property
@@ -180,8 +178,10 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         mask = self._mask_out.take() if self._restricts else self._no_mask
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
-        arrays = StepArrays(actions, obs, rewards, terminated, truncated, final, mask, movers)
-        ended = self._step(self._packed, self._floats, self._ints, arrays, self._memory, self._limit, self.threads)
+        ended = self._step(
+            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
+            self._memory, self._limit, self.threads,
+        )  # fmt: skip
         if ended < 0:
             self._refuse(actions, -1 - ended)
         infos: dict[str, Any] = {}
