@@ -12,8 +12,9 @@ from inscape.agents.kernels import policy_gradient
 from inscape.agents.learning.distributed import part_of
 from inscape.agents.learning.normalization import ReturnNormalizer
 from inscape.agents.on_policy.base import Algorithm, Schedule, explained_variance, first_weights, law_of
-from inscape.envs.law.states import States
 from inscape.envs.law.streams import stream_key, stream_keys
+from inscape.envs.readers.copies import PackedCopies
+from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.blas import blas_threads
@@ -95,7 +96,8 @@ class CompiledLearner:
         self._drawn = 0  # numbers drawn for each copy's exploration, and for the order of minibatches
         self._shuffled = 0
         self._task, self._world = task, law_of(task)
-        self._copies: dict[str, Array] | None = None
+        self._copies: PackedCopies | None = None
+        self._running: Array = np.zeros((2, 0))  # of each row, return and length of the episode under way
         self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
         self._arrays: dict[str, Any] = {}
 
@@ -145,19 +147,18 @@ class CompiledLearner:
         assert world is not None
         world.require_probabilities()
         self._task, self._world = task, world
-        env: Any = task.vector_env(s.num_envs)  # refuses rows that the players do not fill
-        env.reset(seed=self.agent.seed)
-        running = np.zeros((2, s.num_envs))
-        if self._pending is not None:
-            kept = part_of(self._pending, 0, 1)
-            env.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
-            running[:] = kept["returns"], kept["lengths"]
-        begun = env.state_dict()
-        self._copies = {"floats": begun["floats"], "ints": begun["ints"], "running": running}
-        self._pending = None
         time, count = s.num_steps, s.num_envs
         width = len(self.reader.places) or self.reader.width
-        players, copies = world.players, count // world.players
+        players, copies = world.players, task.num_copies(count) if isinstance(task, PlayersTask) else count
+        running = np.zeros((2, count))
+        if self._pending is None:
+            begun = PackedCopies.begin(world, copies, self.agent.seed)
+        else:
+            kept, begun = part_of(self._pending, 0, 1), PackedCopies.empty(world, copies)
+            begun.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
+            running[:] = kept["returns"], kept["lengths"]
+        self._copies, self._running = begun, running
+        self._pending = None
         masked = world.law_function("legal") is not None
         shape = (time, count)
         units = int(self.actor_sizes[1:].sum()), int(self.critic_sizes[1:].sum())
@@ -203,11 +204,11 @@ class CompiledLearner:
         X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
         totals = np.zeros(3)
         wrong, t, row = arrays["kernels"].collect(
-            world.packed, copies["floats"], copies["ints"], arrays["looking"],
+            world.packed, copies.floats, copies.ints, arrays["looking"],
             (self.reader.places, self.reader.bounds, self.reader.scale, *self.reader.centre_and_deviation),
             (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std,
              self._layer),
-            arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, copies["running"],
+            arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, self._running,
             arrays["rows"], totals,
         )  # fmt: skip
         if wrong:
@@ -387,15 +388,15 @@ class CompiledLearner:
         if copies is None:
             return self._pending
         assert self._world is not None
-        states = States(copies["floats"], copies["ints"][:-3])
+        states = copies.states
         masked = self._world.law_function("legal") is not None
         several = self._world.players > 1
         return {
-            "env": {"floats": copies["floats"].copy(), "ints": copies["ints"].copy(), "keyed": True},
+            "env": copies.state_dict(),
             "observation": _rows(self._world.observe(states), several),
             "action_mask": _rows(self._world.legal_actions(states), several) if masked else None,
-            "returns": copies["running"][0].copy(),
-            "lengths": copies["running"][1].astype(np.int64),
+            "returns": self._running[0].copy(),
+            "lengths": self._running[1].astype(np.int64),
         }
 
     def load_state_dict(self, state: State) -> None:
