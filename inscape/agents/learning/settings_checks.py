@@ -61,6 +61,13 @@ def require_weights_if_any(settings: Any, *names: str) -> None:
     require_weights(settings, *(name for name in names if getattr(settings, name) is not None))
 
 
+def require_finite(settings: Any, *names: str) -> None:
+    """Raises UsageError unless each named setting is a finite number."""
+    for name in names:
+        if not math.isfinite(getattr(settings, name)):
+            raise UsageError(f"{name} = {getattr(settings, name)!r}", expected="a finite number")
+
+
 def require_widths(settings: Any) -> None:
     """Raises UsageError unless every width in `hidden` is at least 1."""
     if any(not width >= 1 for width in settings.hidden):
@@ -76,14 +83,18 @@ def require_minibatches(settings: Any) -> None:
         )
 
 
+def require_gradient_steps(settings: Any) -> None:
+    """Raises UsageError unless `gradient_steps` is at least 1, or −1 for one after each environment step, or None."""
+    count = settings.gradient_steps
+    if count is not None and count < 1 and count != -1:
+        raise UsageError(f"gradient_steps = {count!r}", expected="an integer of at least 1, or -1 for one a step")
+
+
 def require_updates(settings: Any) -> None:
     """Raises UsageError unless an off-policy agent's updates can be made: when they start, how many, from how much."""
     if settings.learning_starts < 0:
         raise UsageError(f"learning_starts = {settings.learning_starts!r}", expected="an integer of at least 0")
-    if settings.gradient_steps < 1 and settings.gradient_steps != -1:
-        raise UsageError(
-            f"gradient_steps = {settings.gradient_steps!r}", expected="an integer of at least 1, or -1 for one a step"
-        )
+    require_gradient_steps(settings)
     if not 0 < settings.tau <= 1:
         raise UsageError(f"tau = {settings.tau!r}", expected="a number above 0, at most 1")
     if settings.batch_size > settings.buffer_size:

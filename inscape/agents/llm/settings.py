@@ -83,7 +83,7 @@ class LanguageModelSettings:
     """Gradients are scaled down to this norm, in both stages."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "hidden_size", "layers", "heads", "clone_episodes", "clone_simulations")
+        require_counts(self, "hidden_size", "layers", "heads", "vocabulary", "clone_episodes", "clone_simulations")
         require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch")
         require_counts_if_any(self, "threads")
         require_positive(self, "clone_learning_rate", "learning_rate", "max_grad_norm")

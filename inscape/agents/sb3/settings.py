@@ -7,7 +7,13 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inscape.agents.learning.settings_checks import require_counts_if_any
+from inscape.agents.learning.settings_checks import (
+    require_counts_if_any,
+    require_gradient_steps,
+    require_positive_if_any,
+    require_shares_if_any,
+    require_weights_if_any,
+)
 from inscape.errors import UsageError
 
 RECURRENT = "recurrent-ppo"
@@ -108,9 +114,13 @@ class SB3Settings:
 
     def __post_init__(self) -> None:
         require_counts_if_any(
-            self, "num_envs", "lstm_hidden_size", "num_steps", "epochs", "batch_size", "buffer_size", "threads",
-            "report_every",
+            self, "num_envs", "lstm_hidden_size", "num_steps", "epochs", "batch_size", "buffer_size", "train_freq",
+            "target_update_interval", "threads", "report_every",
         )  # fmt: skip
+        require_positive_if_any(self, "learning_rate", "clip", "max_grad_norm")
+        require_shares_if_any(self, "gamma", "gae_lambda", "tau", "epsilon_fraction", "epsilon_end")
+        require_weights_if_any(self, "entropy_coef", "value_coef", "learning_starts")
+        require_gradient_steps(self)
 
 
 def constructor_arguments(settings: SB3Settings, cls: Any, name: str) -> dict[str, Any]:

@@ -22,7 +22,12 @@ import numpy as np
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.kernels.tabular_arrays import Choices, Copies, Schedule, Step
-from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights_if_any
+from inscape.agents.learning.settings_checks import (
+    require_counts,
+    require_finite,
+    require_shares,
+    require_weights_if_any,
+)
 from inscape.envs.law.streams import later_seed
 from inscape.envs.readers.copies import PackedCopies
 from inscape.errors import UsageError
@@ -75,6 +80,7 @@ class TabularSettings:
         require_counts(self, "seeds", "report_every")
         require_shares(self, "gamma", "learning_rate", "learning_rate_power", "learning_rate_floor")
         require_shares(self, "epsilon_start", "epsilon_end", "epsilon_fraction")
+        require_finite(self, "initial_value")
         require_weights_if_any(self, "beta")
 
 

@@ -274,7 +274,7 @@ def test_the_generated_code_of_a_law_can_be_seen(elevator_file, capsys):
 
 def test_a_traceback_shows_the_generated_code():
     world = Counter()
-    law = law_module(type(world), compiled=False)
+    law = law_module(world.compiled_law, compiled=False)
     with pytest.raises(IndexError) as caught:
         law.load_state(np.zeros((0, 1)), np.zeros((0, 1)), 0)
     assert "return State(I[0, i])" in "".join(traceback.format_exception(caught.value))
