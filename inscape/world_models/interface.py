@@ -1,7 +1,7 @@
 """What a world model is, what else it may be able to do, and what it reports when it learns.
 
 Batches first, randomness an argument. A batch is a NumPy array or, for models made of networks, a torch tensor
-(`Batch`): planners hand over actions as NumPy arrays and read what comes back through `as_numpy`.
+(`RolloutBatch`): planners hand over actions as NumPy arrays and read what comes back through `as_numpy`.
 """
 
 from __future__ import annotations

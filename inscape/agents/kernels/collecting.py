@@ -21,6 +21,7 @@ from inscape.envs.kernels.names import (
     MASK_PLAYERS,
     SLOTS,
     TRANSITION_SLOTS,
+    inner,
     jit,
     legal_for,
     load_action,
@@ -38,33 +39,36 @@ from inscape.envs.kernels.names import (
 )
 from inscape.world_models.networks.features import LIMIT
 from inscape.world_models.networks.kernels.gaussian import log_density, standard_normal
+from inscape.world_models.networks.kernels.one_hot import catch_up_visited, forward_columns
 from inscape.world_models.networks.kernels.perceptron import copy_rows, forward
 
 BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
 # constants of an instance: whether actions are points of a box, drawn from a Gaussian, or numbers, from a categorical;
-# whether observations are standardised
+# whether observations are standardised; whether they are numbers of columns, each a one among zeros
 GAUSSIAN = False
 STANDARDISED = False
+ONE_HOT = False
+NO_COLUMN = -1
 
 
 @jit
 def encode_rows(table, reading, X):
-    """Writes observations `table [B, n]` as features `X [B, D]`.
+    """Writes observations `table [B, n]` as features `X [B, D]` float32, or ONE_HOT ones as columns `X [B, n]` int64.
 
-    `reading` is (places, scale, mean, deviation). Where `places [n]` is given, number k of an observation stands for a
-    one in column `places[k] + number`; else numbers are features themselves, times `scale`, or standardised by `mean`
-    and `deviation` and kept within ± 10, as `FeatureReader` does it.
+    `reading` is (places, bounds, scale, mean, deviation), as `FeatureReader` has them. ONE_HOT: number k of an
+    observation stands for column `places[k] + number`; for NO_COLUMN where that is not one of its own. Else numbers are
+    features themselves, times `scale`, or standardised by `mean` and `deviation` and kept within ± 10.
     """
-    places, scale, mean, deviation = reading
+    places, bounds, scale, mean, deviation = reading
     for i in range(X.shape[0]):
         if STANDARDISED:
             for k in range(X.shape[1]):
                 x = (table[i, k] - mean[k]) / deviation[k]
                 X[i, k] = min(max(x, -LIMIT), LIMIT) if math.isfinite(x) else x
-        elif len(places):
-            X[i] = np.float32(0)
-            for k in range(len(places)):
-                X[i, int(table[i, k]) + places[k]] = np.float32(1)
+        elif ONE_HOT:
+            for k in range(X.shape[1]):
+                column = int(table[i, k]) + places[k]
+                X[i, k] = column if bounds[k] <= column < bounds[k + 1] else NO_COLUMN
         else:
             for k in range(X.shape[1]):
                 X[i, k] = table[i, k] * scale
@@ -157,12 +161,30 @@ def choose_point(mean, log_std, scaling, taken, key, clock, actions, i):
 
 @jit
 def first_not_finite(X):
-    """Returns the first row of `X [B, D]` with a number that is not finite; −1 if there is none."""
+    """Returns the first row of `X [B, D]` with a number that is not finite, or no column; −1 if there is none."""
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
-            if not math.isfinite(X[i, k]):
+            if ONE_HOT:
+                if X[i, k] == NO_COLUMN:
+                    return i
+            elif not math.isfinite(X[i, k]):
                 return i
     return -1
+
+
+@inner
+def ready(layer, X):
+    """Brings the weights that features `X` look up to date."""
+    if ONE_HOT:
+        catch_up_visited(layer, X)
+
+
+@inner
+def network_forward(layer, offset, W, sizes, activation, X, H):
+    """Forward, of features of either kind."""
+    if ONE_HOT:
+        return forward_columns(layer[0], offset, W, sizes, activation, X, H)
+    return forward(W, sizes, activation, X, H)
 
 
 @jit
@@ -172,36 +194,37 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
     Args:
         looking: observations of all copies, and of one, as the world's kernels write them; both again as tables
             `[B, n]`, of several players `[B, M, n]`.
-        reading: (places, scale, mean, deviation) of `encode_rows`.
-        networks: (actor, actor_sizes, critic, critic_sizes, activation, log_std).
+        reading: (places, bounds, scale, mean, deviation) of `encode_rows`.
+        networks: (actor, actor_sizes, critic, critic_sizes, activation, log_std, layer), as in `policy_gradient`.
         memory: working memory of a batch of R rows, and of the rows of one copy.
         acting: (`[R]` streams of exploration; `scaling` and `taken` of `choose_point`).
         limit: steps after which an episode is cut, or 0.
         clock: times each stream of exploration has been drawn from.
         running: `[2, R]` return and length of the episodes under way.
-        rows: what is filled: X `[T + 1, R, D]`; observations as they are, `[T, R, n]`, where they are standardised;
-            masks `[T, R, A]`; actions `[T, R, …]`, log-probabilities, rewards, terminated, truncated `[T, R]`; values
-            of the states reached `[T, R]`, where an episode was cut only.
+        rows: what is filled: X `[T + 1, R, D]`, or columns `[T + 1, R, n]`; observations as they are, `[T, R, n]`,
+            where they are standardised; masks `[T, R, A]`; actions `[T, R, …]`, log-probabilities, rewards,
+            terminated, truncated `[T, R]`; values of the states reached `[T, R]`, where an episode was cut only.
         totals: `[3]` gains episodes ended (one for each player), the sums of their returns and lengths.
     """
     params, purpose = load_params(P), load_purpose(P)
     obs, last_obs, table, last_table = looking
-    actor, actor_sizes, critic, critic_sizes, activation, log_std = networks
+    actor, actor_sizes, critic, critic_sizes, activation, log_std, layer = networks
     H, h = memory
     keys, scaling, taken = acting
     X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = rows
-    last = np.empty((MASK_PLAYERS, X.shape[2]), np.float32)
+    last = np.empty((MASK_PLAYERS, X.shape[2]), X.dtype)
     observe_all(P, F, I, obs)
     encode(table, reading, X[0])
     if first_not_finite(X[0]) >= 0:
         return BAD_OBSERVATION, 0, first_not_finite(X[0])
+    ready(layer, X[0])
     for t in range(actions.shape[0]):
         if STANDARDISED:
             if MASK_PLAYERS > 1:
                 by_player(seen[t])[:] = table
             else:
                 copy_rows(table, seen[t])
-        outputs = forward(actor, actor_sizes, activation, X[t], H)
+        outputs = network_forward(layer, 0, actor, actor_sizes, activation, X[t], H)
         for i in range(I.shape[1]):
             state = load_state(F, I, i)
             first = i * MASK_PLAYERS
@@ -244,7 +267,8 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
                     encode(last_table, reading, last)
                     if first_not_finite(last) >= 0:
                         return BAD_OBSERVATION, t, first + first_not_finite(last)
-                    values = forward(critic, critic_sizes, activation, last, h)
+                    ready(layer, last)
+                    values = network_forward(layer, actor_sizes[1], critic, critic_sizes, activation, last, h)
                     for player in range(MASK_PLAYERS):
                         cut_values[t, first + player] = values[player, 0]
                 next_state = sample_initial(params, I[KEY, i], life * SLOTS + TRANSITION_SLOTS)
@@ -260,4 +284,5 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
         encode(table, reading, X[t + 1])
         if first_not_finite(X[t + 1]) >= 0:
             return BAD_OBSERVATION, t, first_not_finite(X[t + 1])
+        ready(layer, X[t + 1])
     return 0, 0, 0

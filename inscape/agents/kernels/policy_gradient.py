@@ -1,8 +1,13 @@
 """The update of PPO and A2C with perceptrons, compiled: advantages, minibatches, loss, gradient and optimiser.
 
 Equal to the update through torch on the same batch (tests/agents/test_on_policy.py, test_compiled.py). Rows are steps
-of copies, `[N]`; `networks` is (parameters, actor_sizes, critic_sizes, activation), the actor's parameters first, then
-the critic's, then the log standard deviations of a Gaussian policy.
+of copies, `[N]`; `networks` is (parameters, actor_sizes, critic_sizes, activation, layer), the actor's parameters
+first, then the critic's, then the log standard deviations of a Gaussian policy.
+
+Features are numbers, `X [N, D]` float32; or one-hot, `X [N, K]` int64, the columns of the ones. Then `layer` is that of
+`kernels.one_hot`, with the first weights of both networks, the actor's before the critic's in each row, and the
+parameters are all others. Else it has an empty vector instead of the rows: `embedding.ndim` is 1 and not 3, by which
+only the code for one of the two is compiled.
 """
 
 from __future__ import annotations
@@ -14,6 +19,13 @@ import numpy as np
 
 from inscape.envs.law.streams import compiled_uniform
 from inscape.world_models.networks.kernels.gaussian import HALF_LOG_2_PI, log_density
+from inscape.world_models.networks.kernels.one_hot import (
+    backward_columns,
+    forward_columns,
+    move_visited,
+    norm_with_rows,
+    visit,
+)
 from inscape.world_models.networks.kernels.perceptron import (
     adam,
     backward,
@@ -42,6 +54,15 @@ def values_of(critic, sizes, activation, X, H, values):
         outputs = forward(critic, sizes, activation, X[start:stop], H)
         for k in range(stop - start):
             values[start + k] = outputs[k, 0]
+
+
+@jit
+def values_of_columns(embedding, offset, critic, sizes, activation, X, H, values):
+    """As `values_of`, for one-hot features `X [N, K]` whose rows are up to date."""
+    piece = len(H) // sizes[1:].sum()
+    for start in range(0, X.shape[0], piece):
+        stop = min(X.shape[0], start + piece)
+        values[start:stop] = forward_columns(embedding, offset, critic, sizes, activation, X[start:stop], H)[:, 0]
 
 
 @jit
@@ -180,6 +201,54 @@ def value_gradient(values, returns, picked, value_coef, by_values, parts):
         parts[VALUE_LOSS] += weight * error * error
 
 
+@inline
+def own_parameters(embedding, sizes):
+    """Returns how many parameters a network has in the vector of parameters."""
+    total = parameter_count(sizes)
+    if embedding.ndim == 3:
+        total -= sizes[0] * sizes[1]
+    return total
+
+
+@inline
+def prepare(embedding, layer, x, visits):
+    """Makes the first weights ready for a minibatch of features: of one-hot ones, those that are looked up."""
+    if embedding.ndim == 3:
+        visit(layer, x, visits)
+
+
+@inline
+def network_forward(embedding, offset, W, sizes, activation, x, H):
+    """Forward, of features of either kind."""
+    if embedding.ndim == 3:
+        return forward_columns(embedding, offset, W, sizes, activation, x, H)
+    return forward(W, sizes, activation, x, H)
+
+
+@inline
+def network_backward(embedding, offset, W, sizes, activation, x, H, delta, G, D, visits):
+    """Backward, of features of either kind."""
+    if embedding.ndim == 3:
+        backward_columns(offset, W, sizes, activation, x, H, delta, G, D, visits)
+    else:
+        backward(W, sizes, activation, x, H, delta, G, D)
+
+
+@inline
+def gradient_norm(embedding, G, visits):
+    """Returns the Euclidean norm of all gradients."""
+    if embedding.ndim == 3:
+        return norm_with_rows(G, visits)
+    return norm(G)
+
+
+@inline
+def move_first(embedding, layer, visits, rate, scale):
+    """Takes the optimiser's step with the weights that are looked up, where there are such."""
+    if embedding.ndim == 3:
+        move_visited(layer, visits, rate, scale)
+
+
 @only_inside
 def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef, memory, G, parts):
     """Fills `G` with the gradient of the loss over the rows `picked` of the batch, unclipped, and `parts`.
@@ -187,12 +256,14 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
     The loss is that of `ppo_loss`, of `a2c_loss` where `clip` is infinite.
 
     Args:
-        batch: (X `[N, D]`, masks `[N, A]` or `[N, 0]`, actions `[N]` or `[N, D]`, old log-probabilities, advantages,
+        batch: (X, masks `[N, A]` or `[N, 0]`, actions `[N]` or `[N, D]`, old log-probabilities, advantages,
             returns `[N]`).
-        memory: working memory: features, both networks' outputs, derivatives, advantages.
+        memory: working memory: features, both networks' outputs, derivatives, advantages; the visits of
+            `kernels.one_hot`.
     """
-    W, actor_sizes, critic_sizes, activation = networks
-    features, H, K, by_outputs, by_values, D, A = memory
+    W, actor_sizes, critic_sizes, activation, layer = networks
+    features, H, K, by_outputs, by_values, D, A, visits = memory
+    embedding = layer[0]
     n = len(picked)
     x, a = features[:n], A[:n]
     for k in range(n):
@@ -204,17 +275,20 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
     else:
         for k in range(n):
             a[k] = batch[4][picked[k]]
-    split = parameter_count(actor_sizes)
-    end = split + parameter_count(critic_sizes)
-    outputs = forward(W[:split], actor_sizes, activation, x, H)
-    values = forward(W[split:end], critic_sizes, activation, x, K)
+    split = own_parameters(embedding, actor_sizes)
+    end = split + own_parameters(embedding, critic_sizes)
+    prepare(embedding, layer, x, visits)
+    outputs = network_forward(embedding, 0, W[:split], actor_sizes, activation, x, H)
+    values = network_forward(embedding, actor_sizes[1], W[split:end], critic_sizes, activation, x, K)
     parts[:] = 0.0
     head_gradient(
         batch[2], outputs, W[end:], batch, picked, a, clip, entropy_coef, by_outputs[:n], G[end:], parts
     )  # fmt: skip
     value_gradient(values, batch[5], picked, value_coef, by_values[:n], parts)
-    backward(W[:split], actor_sizes, activation, x, H, by_outputs[:n], G[:split], D)
-    backward(W[split:end], critic_sizes, activation, x, K, by_values[:n], G[split:end], D)
+    network_backward(embedding, 0, W[:split], actor_sizes, activation, x, H, by_outputs[:n], G[:split], D, visits)
+    network_backward(
+        embedding, actor_sizes[1], W[split:end], critic_sizes, activation, x, K, by_values[:n], G[split:end], D, visits
+    )  # fmt: skip
 
 
 @jit
@@ -222,7 +296,7 @@ def update(networks, moments, batch, order, memory, G, table, settings, passes, 
     """Runs the gradient steps of one update.
 
     Args:
-        moments: (first, second) of the optimiser.
+        moments: (first, second) of the optimiser, of the vector of parameters.
         order: `[N]` int64, all rows.
         table: `[minibatches, PARTS]`, filled with what the steps of the last pass found.
         settings: (rate, clip, value_coef, entropy_coef, max_norm, epsilon, target_kl, decay).
@@ -231,8 +305,9 @@ def update(networks, moments, batch, order, memory, G, table, settings, passes, 
         key, clock: of the random order.
 
     Returns:
-        gradient steps taken now; −1 where the gradient was not finite, and `G` is it.
+        gradient steps taken now; −1 where the gradient was not finite, and `G`, with the visits, is it.
     """
+    layer, visits = networks[4], memory[7]
     rate, clip, value_coef, entropy_coef, max_norm, epsilon, target_kl, decay = settings
     epochs, step, optimizer, normalize = passes
     size, done = len(order), 0
@@ -247,7 +322,7 @@ def update(networks, moments, batch, order, memory, G, table, settings, passes, 
             gradient(
                 networks, batch, order[start:stop], normalize, clip, value_coef, entropy_coef, memory, G, parts
             )  # fmt: skip
-            length = norm(G)
+            length = gradient_norm(layer[0], G, visits)
             parts[NORM] = length
             if not math.isfinite(length):
                 return -1
@@ -257,6 +332,7 @@ def update(networks, moments, batch, order, memory, G, table, settings, passes, 
                 adam(networks[0], G, moments[0], moments[1], taken + done, rate, scale, epsilon)
             else:
                 rmsprop(networks[0], G, moments[1], rate, scale, decay, epsilon)
+            move_first(layer[0], layer, visits, rate, scale)
             kl += parts[KL]
             count += 1
         if kl / count > target_kl:

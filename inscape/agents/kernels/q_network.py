@@ -33,8 +33,9 @@ def combine(outputs, dueling, Q):
 
 
 @jit
-def action_values(W, sizes, activation, dueling, X, H, Q):
-    """Fills `Q [rows, A]` for features `X [rows, sizes[0]]`; `H` is working memory for CHUNK rows."""
+def action_values(network, X, H, Q):
+    """Fills `Q [rows, A]` for features `X [rows, F]` of a `ValueNetwork`; `H` is working memory for CHUNK rows."""
+    W, sizes, activation, dueling = network
     for begin in range(0, X.shape[0], CHUNK):
         end = min(begin + CHUNK, X.shape[0])
         combine(forward(W, sizes, activation, X[begin:end], H), dueling, Q[begin:end])
@@ -51,27 +52,25 @@ def best_legal(values, mask, row):
 
 
 @jit
-def train(
-    W, moments, step, sizes, activation, dueling, double, X, actions, rewards, discounts, next_X, next_values, mask,
-    weights, batch, rate, epsilon, max_norm, huber, errors, G, H, D,
-):  # fmt: skip
+def train(network, trained, batches, settings, memory, errors):
     """Takes a gradient step for each batch of the rows given.
 
     Args:
-        W: `[P]` parameters, changed.
-        moments: `[2, P]` Adam's, changed.
-        step: gradient steps Adam has taken before.
-        next_X: `[rows, sizes[0]]` features of what follows; used with `double` only.
-        next_values: `[rows, A]` the target network's values there.
-        mask: `[rows, A]` what is legal there; `[0, A]` where everything is.
+        network: `ValueNetwork`.
+        trained: `Trained`: its parameters, changed.
+        batches: `ValueBatches`.
+        settings: `ValueSettings`.
+        memory: `ValueMemory`.
         errors: `[rows]` Q(s, a) − target, written.
-        G: `[P]` the last gradient, written.
-        H: working memory for a batch. D: `[2, batch · widest]` for `backward`.
 
     Returns:
         steps taken (fewer where a gradient is not finite: the last one was not applied), mean loss (of the step that
         failed, its own), mean Q(s, a).
     """
+    W, sizes, activation, dueling = network
+    X, actions, rewards, discounts, next_X, next_values, mask, weights = batches
+    batch, rate, epsilon, max_norm, double, huber = settings
+    G, H, D = trained.gradient, memory.outputs, memory.deltas
     width = next_values.shape[1]
     steps = X.shape[0] // batch
     Q = np.empty((batch, width), np.float32)
@@ -115,6 +114,7 @@ def train(
         if not np.isfinite(length) or not np.isfinite(loss):
             return k, loss, 0.0
         scale = min(1.0, max_norm / (length + 1e-6))
-        adam(W, G, moments[0], moments[1], step + k + 1, rate, scale, epsilon)
+        trained.steps[0] += FLOAT(1)
+        adam(W, G, trained.first, trained.second, int(trained.steps[0]), rate, scale, epsilon)
         total_loss += loss
     return steps, total_loss / steps, total_value / (steps * batch)

@@ -27,11 +27,11 @@ from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inscape.agents.kernels.update_arrays import ActorCriticMemory
 from inscape.world_models.networks.kernels.perceptron import (
     FLOAT,
     RELU,
@@ -172,46 +172,43 @@ def lesser(first, second):
 
 @jit
 def take_step(trained, rate, epsilon):
-    """Takes a step of Adam; `trained` as `critic` in `train`."""
-    W, G, M, V, steps = trained
-    steps[0] += FLOAT(1)
-    adam(W, G, M, V, int(steps[0]), rate, 1.0, epsilon)
+    """Takes a step of Adam."""
+    trained.steps[0] += FLOAT(1)
+    adam(
+        trained.parameters, trained.gradient, trained.first, trained.second, int(trained.steps[0]), rate, 1.0, epsilon
+    )  # fmt: skip
 
 
 @jit
-def train(
-    critic, policy, target, sizes, actor_sizes, batches, batch, noise, fixed, goal, settings, memory, metrics
-):  # fmt: skip
+def train(critic, policy, target, sizes, actor_sizes, batches, noise, settings, memory, metrics):
     """Takes a gradient step for each batch of the rows given.
 
     Args:
-        critic: parameters, gradient and Adam's two moments, each `[P]`, and `[1]` the steps Adam has taken; changed.
-        policy: the same of the policy, with log α at the end where that is adjusted.
+        critic, policy: `Trained`, changed; the policy's with log α at the end where that is adjusted.
         target: parameters of the target critics, changed.
         sizes: of a critic, from F + D to 1. actor_sizes: from F to 2·D.
-        batches: features `[rows, F]`, actions `[rows, D]`, rewards `[rows]`, next features, discounts.
+        batches: `ActorCriticBatches`.
         noise: `[steps, 2, batch, D]` ε of ã, and of a′.
-        fixed: α where it is not adjusted; else −1.
-        goal: the target entropy H̄.
-        settings: learning rate, Adam's ε, τ, and the bounds of log σ.
-        memory: working memory for a batch; see `working_memory`.
+        settings: `ActorCriticSettings`.
+        memory: `ActorCriticMemory`; see `working_memory`.
         metrics: `[steps, 5]` of each step critic loss, actor loss, mean Q(s, a), entropy, α; written.
 
     Returns:
         ALL_STEPS, or whose gradient was not finite (nothing after it was done); the norm and the loss there.
     """
-    W, G = critic[0], critic[1]
-    rate, epsilon, tau, low, high = settings
+    W, G = critic.parameters, critic.gradient
+    rate, epsilon, tau, low, high, fixed, goal = settings
     X, drawn, log_probs, targets, H, H_critic, Q, slopes, D, of_outputs, of_actions = memory
-    size = drawn.shape[1]
-    count = policy[0].size - (0 if fixed >= 0 else 1)
-    actor, of_actor = policy[0][:count], policy[1][:count]
+    batch, size = drawn.shape
+    count = policy.parameters.size - (0 if fixed >= 0 else 1)
+    actor, of_actor = policy.parameters[:count], policy.gradient[:count]
     share, keep = FLOAT(1.0 / batch), FLOAT(1.0 - tau)
     for k in range(noise.shape[0]):
         begin, end = k * batch, (k + 1) * batch
-        features, actions, next_features = batches[0][begin:end], batches[1][begin:end], batches[3][begin:end]
-        rewards, discounts = batches[2][begin:end], batches[4][begin:end]
-        alpha = FLOAT(fixed if fixed >= 0 else math.exp(policy[0][count]))
+        features, actions = batches.features[begin:end], batches.actions[begin:end]
+        rewards, discounts = batches.rewards[begin:end], batches.discounts[begin:end]
+        next_features = batches.next_features[begin:end]
+        alpha = FLOAT(fixed if fixed >= 0 else math.exp(policy.parameters[count]))
 
         # critics
         squashed_gaussian(forward(actor, actor_sizes, RELU, next_features, H), noise[k, 1], low, high, drawn, log_probs)
@@ -260,8 +257,8 @@ def train(
         backward(actor, actor_sizes, RELU, features, H, of_outputs, of_actor, D)
         metrics[k, 1], metrics[k, 3] = loss, -mean
         if fixed < 0:
-            policy[1][count] = -(mean + goal)
-        length = norm(policy[1])
+            policy.gradient[count] = -(mean + goal)
+        length = norm(policy.gradient)
         if not np.isfinite(length):
             return POLICY, length, loss
         take_step(policy, rate, epsilon)
@@ -271,11 +268,11 @@ def train(
     return ALL_STEPS, 0.0, 0.0
 
 
-def working_memory(sizes: NDArray[np.int64], actor_sizes: NDArray[np.int64], batch: int) -> tuple[NDArray[Any], ...]:
+def working_memory(sizes: NDArray[np.int64], actor_sizes: NDArray[np.int64], batch: int) -> ActorCriticMemory:
     """Returns what `train` needs to work: arrays for `batch` rows."""
     size, widest = actor_sizes[-1] // 2, max(int(sizes.max()), int(actor_sizes.max()))
     shapes = (
         (batch, sizes[0]), (batch, size), (batch,), (batch,), (space(actor_sizes, batch),), (2, space(sizes, batch)),
         (2, batch), (2, batch, 1), (2, batch * widest), (batch, 2 * size), (2, batch, size),
     )  # fmt: skip
-    return tuple(np.empty(shape, np.float32) for shape in shapes)
+    return ActorCriticMemory(*(np.empty(shape, np.float32) for shape in shapes))

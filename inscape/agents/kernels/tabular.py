@@ -4,13 +4,9 @@ Each algorithm is a pair of functions in `RULES`: what to do, and what to learn 
 steps and learners that calls the pair of `LEARNER`. The pairs know no world: imported directly, this module is what
 learners run on any other Gymnasium environment, in plain Python.
 
-What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`; `E`, what of the world they are
-in, (F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit); `S`, the settings as numbers,
-(gamma, rate, power, floor, epsilon_start, epsilon_end, epsilon_steps, extra); `rates`, the step size of the n-th
-update. `obs` is room for one observation, twice: as the world writes it, and flat. (A view made at each step counts
-references to every array at hand, most of the time.) `start` and `strides` make a row of an observation,
-`numbers` stands for the actions: tuples where they are few, whose length is then known when compiling. `mask [N, rows,
-A]`, which actions are legal where, or None. Random numbers: `keys [N, 2]`, numbers `t · DRAWS` and following.
+What all have: `T`, the tables of the algorithm, each with a row per learner `[N, …]`, and `S`, `Schedule`. The kernels
+take the world they are in, `E`, `Copies`, and `C`, `Choices`, and hand their arrays on one by one: read from a named
+tuple at each step, references to them were counted each time, and steps took 3 to 12 times as long.
 """
 
 from __future__ import annotations
@@ -18,6 +14,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import numpy as np
 
+from inscape.agents.kernels.tabular_arrays import Step
 from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
@@ -64,7 +61,7 @@ def inline(function):
 @inline
 def epsilon_at(S, t):
     """Returns the probability of exploring at step t."""
-    return S[5] + (S[4] - S[5]) * max(0.0, 1.0 - t / S[6])
+    return S.epsilon_end + (S.epsilon_start - S.epsilon_end) * max(0.0, 1.0 - t / S.epsilon_steps)
 
 
 @inline
@@ -148,7 +145,7 @@ def step_size(S, rates, n):
     """Returns the step size of the n-th update: max(floor, rate · n^−power)."""
     if n < len(rates):
         return rates[n]
-    return max(S[3], S[1] * float(n) ** -S[2])
+    return max(S.floor, S.rate * float(n) ** -S.power)
 
 
 @inline
@@ -171,40 +168,34 @@ def choose_greedily(T, numbers, mask, keys, i, row, t, epsilon):
 
 
 @inline
-def q_learning_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def q_learning_update(T, numbers, mask, keys, rates, S, i, step):
     """Q(s,a) ← Q(s,a) + α·(r + γ·max_a′ Q(s′,a′) − Q(s,a)). A time limit ends no sum: only termination does."""
     q, counts = T
-    ahead = best_value(q, i, mask, i, next_row, numbers)
-    return aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
+    ahead = best_value(q, i, mask, i, step.next_row, numbers)
+    return aim(q, counts, i, step.row, step.action, step.gain + (0.0 if step.terminated else S.gamma * ahead), S, rates)
 
 
 @inline
-def expected_sarsa_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def expected_sarsa_update(T, numbers, mask, keys, rates, S, i, step):
     """As Q-learning, with Σ_a′ π(a′|s′)·Q(s′,a′) for the maximum (Sutton & Barto 2018, equation 6.9)."""
     q, counts = T
-    ahead = expected_value(q, i, mask, i, next_row, epsilon, numbers)
-    return aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
+    ahead = expected_value(q, i, mask, i, step.next_row, step.epsilon, numbers)
+    return aim(q, counts, i, step.row, step.action, step.gain + (0.0 if step.terminated else S.gamma * ahead), S, rates)
 
 
 # ------------------------------------------------------------------------------------------- double Q-learning
 
 
 @inline
-def double_q_learning_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def double_q_learning_update(T, numbers, mask, keys, rates, S, i, step):
     """A randomly chosen table selects the action; the other evaluates it (van Hasselt 2010)."""
     q, pair, counts = T
-    one = 2 * i + (uniform(keys[i, 0], t * DRAWS + 1) < 0.5)
+    one = 2 * i + (uniform(keys[i, 0], step.t * DRAWS + 1) < 0.5)
     other = 4 * i + 1 - one
-    best = choose(pair, one, mask, i, next_row, 0.0, uniform(keys[i, 0], t * DRAWS + 2), numbers)
-    target = gain + (0.0 if terminated else S[0] * pair[other, next_row, best])
-    error = aim(pair, counts, one, row, action, target, S, rates)
-    q[i, row, action] = 0.5 * (pair[one, row, action] + pair[other, row, action])
+    best = choose(pair, one, mask, i, step.next_row, 0.0, uniform(keys[i, 0], step.t * DRAWS + 2), numbers)
+    target = step.gain + (0.0 if step.terminated else S.gamma * pair[other, step.next_row, best])
+    error = aim(pair, counts, one, step.row, step.action, target, S, rates)
+    q[i, step.row, step.action] = 0.5 * (pair[one, step.row, step.action] + pair[other, step.row, step.action])
     return error
 
 
@@ -221,23 +212,21 @@ def sarsa_action(T, numbers, mask, keys, i, row, t, epsilon):
 
 
 @inline
-def sarsa_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def sarsa_update(T, numbers, mask, keys, rates, S, i, step):
     """Q(s_t,a_t) ← … r_t+1 + … + γ^n·Q(s_t+n,a_t+n) (Sutton & Barto 2018, section 7.2); n = 1 is SARSA."""
     q, counts, planned, last_rows, last_actions, last_gains = T
     n = last_rows.shape[1]
-    slot = (length - 1) % n
-    last_rows[i, slot], last_actions[i, slot], last_gains[i, slot] = row, action, gain
-    then = choose(q, i, mask, i, next_row, epsilon, uniform(keys[i, 0], t * DRAWS + 1), numbers)
-    planned[i] = -1 if over else then
-    total = 0.0 if terminated else q[i, next_row, then]
+    slot = (step.length - 1) % n
+    last_rows[i, slot], last_actions[i, slot], last_gains[i, slot] = step.row, step.action, step.gain
+    then = choose(q, i, mask, i, step.next_row, step.epsilon, uniform(keys[i, 0], step.t * DRAWS + 1), numbers)
+    planned[i] = -1 if step.over else then
+    total = 0.0 if step.terminated else q[i, step.next_row, then]
     error = 0.0
-    held = min(length, n)
+    held = min(step.length, n)
     for k in range(held):  # newest first; where an episode ends, every return that still waits
-        back = (length - 1 - k) % n
-        total = last_gains[i, back] + S[0] * total
-        if over or k == n - 1:
+        back = (step.length - 1 - k) % n
+        total = last_gains[i, back] + S.gamma * total
+        if step.over or k == n - 1:
             error += aim(q, counts, i, last_rows[i, back], last_actions[i, back], total, S, rates)
     return error
 
@@ -246,32 +235,30 @@ def sarsa_update(
 
 
 @inline
-def monte_carlo_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def monte_carlo_update(T, numbers, mask, keys, rates, S, i, step):
     """Keeps the step; at the end of the episode, learns from its returns."""
     q, counts, weights, stamps, past_rows, past_actions, past_gains, past_chances, first = T
-    e = length - 1
-    kind = int(S[7])
-    past_rows[i, e], past_actions[i, e], past_gains[i, e] = row, action, gain
+    e = step.length - 1
+    kind = int(S.extra)
+    past_rows[i, e], past_actions[i, e], past_gains[i, e] = step.row, step.action, step.gain
     if kind == OFF_POLICY:
-        past_chances[i, e] = choice_probability(q, i, mask, i, row, action, epsilon, numbers)
+        past_chances[i, e] = choice_probability(q, i, mask, i, step.row, step.action, step.epsilon, numbers)
     elif kind == FIRST_VISIT:
         # stamps are one more than the step, and the episode began with step t − length + 1
-        first[i, e] = stamps[i, row, action] <= t - length + 1
-        stamps[i, row, action] = t + 1
-    if not over:
+        first[i, e] = stamps[i, step.row, step.action] <= step.t - step.length + 1
+        stamps[i, step.row, step.action] = step.t + 1
+    if not step.over:
         return 0.0
     total = 0.0
-    if not terminated:  # cut by a time limit: the return bootstraps from the estimated value of the last state
+    if not step.terminated:  # cut by a time limit: the return bootstraps from the estimated value of the last state
         if kind == OFF_POLICY:
-            total = best_value(q, i, mask, i, next_row, numbers)
+            total = best_value(q, i, mask, i, step.next_row, numbers)
         else:
-            total = expected_value(q, i, mask, i, next_row, epsilon, numbers)
+            total = expected_value(q, i, mask, i, step.next_row, step.epsilon, numbers)
     error, weight = 0.0, 1.0
-    for k in range(length):
-        e = length - 1 - k
-        total = past_gains[i, e] + S[0] * total
+    for k in range(step.length):
+        e = step.length - 1 - k
+        total = past_gains[i, e] + S.gamma * total
         s, a = past_rows[i, e], past_actions[i, e]
         if kind == OFF_POLICY:  # weighted importance sampling (Sutton & Barto 2018, section 5.7)
             counts[i, s, a] += 1
@@ -291,31 +278,31 @@ def monte_carlo_update(
 
 
 @inline
-def dyna_q_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def dyna_q_update(T, numbers, mask, keys, rates, S, i, step):
     """Q-learning from the step, from the model as often as settings say (Sutton & Barto 2018, section 8.2)."""
     q, counts, tried, pairs, known, model_rows, model_gains, model_ends = T
     depth = model_rows.shape[3]
-    if tried[i, row, action] == 0:
-        pairs[i, known[i]] = row * len(numbers) + action
+    if tried[i, step.row, step.action] == 0:
+        pairs[i, known[i]] = step.row * len(numbers) + step.action
         known[i] += 1
-    slot = tried[i, row, action] % depth
-    tried[i, row, action] += 1
-    model_rows[i, row, action, slot] = next_row
-    model_gains[i, row, action, slot] = gain
-    model_ends[i, row, action, slot] = terminated
-    ahead = best_value(q, i, mask, i, next_row, numbers)
-    error = aim(q, counts, i, row, action, gain + (0.0 if terminated else S[0] * ahead), S, rates)
-    planning = int(S[7])
+    slot = tried[i, step.row, step.action] % depth
+    tried[i, step.row, step.action] += 1
+    model_rows[i, step.row, step.action, slot] = step.next_row
+    model_gains[i, step.row, step.action, slot] = step.gain
+    model_ends[i, step.row, step.action, slot] = step.terminated
+    ahead = best_value(q, i, mask, i, step.next_row, numbers)
+    error = aim(
+        q, counts, i, step.row, step.action, step.gain + (0.0 if step.terminated else S.gamma * ahead), S, rates
+    )
+    planning = int(S.extra)
     for k in range(planning):
-        draw = 2 * (t * planning + k)
+        draw = 2 * (step.t * planning + k)
         pair = pairs[i, min(int(uniform(keys[i, 1], draw) * known[i]), known[i] - 1)]
         s, a = pair // len(numbers), pair % len(numbers)
         held = min(tried[i, s, a], depth)
         j = min(int(uniform(keys[i, 1], draw + 1) * held), held - 1)
         ahead = best_value(q, i, mask, i, model_rows[i, s, a, j], numbers)
-        target = model_gains[i, s, a, j] + (0.0 if model_ends[i, s, a, j] else S[0] * ahead)
+        target = model_gains[i, s, a, j] + (0.0 if model_ends[i, s, a, j] else S.gamma * ahead)
         aim(q, counts, i, s, a, target, S, rates)
     return error
 
@@ -340,23 +327,21 @@ def td_lambda_action(T, numbers, mask, keys, i, row, t, epsilon):
 
 
 @inline
-def td_lambda_update(
-    T, numbers, mask, keys, i, row, action, gain, terminated, over, length, next_row, t, epsilon, S, rates
-):  # fmt: skip
+def td_lambda_update(T, numbers, mask, keys, rates, S, i, step):
     """V ← V + δ·e with a trace e, step sizes within; Dutch traces: true online TD(λ) (van Seijen et al. 2016)."""
     values, counts, trace, active, num_active, before, _, kind_and_decay = T
     kind, fade = kind_and_decay
-    fade *= S[0]
-    n = counts[i, row] + 1
-    counts[i, row] = n
+    fade *= S.gamma
+    n = counts[i, step.row] + 1
+    counts[i, step.row] = n
     rate = step_size(S, rates, n)
-    here = values[i, row]
-    delta = gain + (0.0 if terminated else S[0] * values[i, next_row]) - here
+    here = values[i, step.row]
+    delta = step.gain + (0.0 if step.terminated else S.gamma * values[i, step.next_row]) - here
     lasting, fresh = 0, True
     for k in range(num_active[i]):
         s = active[i, k]
         trace[i, s] *= fade
-        if s == row:
+        if s == step.row:
             fresh = False
         elif trace[i, s] < SMALLEST_TRACE:
             trace[i, s] = 0.0
@@ -364,24 +349,24 @@ def td_lambda_update(
         active[i, lasting] = s
         lasting += 1
     if fresh:
-        active[i, lasting] = row
+        active[i, lasting] = step.row
         lasting += 1
     num_active[i] = lasting
     correction = 0.0
     if kind == ACCUMULATING:
-        trace[i, row] += rate
+        trace[i, step.row] += rate
     elif kind == REPLACING:
-        trace[i, row] = rate
+        trace[i, step.row] = rate
     else:
-        trace[i, row] += rate - rate * trace[i, row]
-        correction = here - before[i] if length > 1 else 0.0
-    ahead = values[i, next_row]
+        trace[i, step.row] += rate - rate * trace[i, step.row]
+        correction = here - before[i] if step.length > 1 else 0.0
+    ahead = values[i, step.next_row]
     for k in range(lasting):
         s = active[i, k]
         values[i, s] += (delta + correction) * trace[i, s]
-    values[i, row] -= rate * correction
+    values[i, step.row] -= rate * correction
     before[i] = ahead
-    if over:
+    if step.over:
         for k in range(lasting):
             trace[i, active[i, k]] = 0.0
         num_active[i] = 0
@@ -481,10 +466,11 @@ def first_nonfinite(gains, count):
 
 
 @jit
-def observe_all(P, E):
+def observe_all(P, E, C):
     """Finds the row of every learner; returns −1, or who sees what has none."""
     params = load_params(P)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), _, _, _ = E
+    F, I, out, seen, start, strides, current, num_rows, _, _ = E
+    obs, numbers, mask = (out, seen), C.numbers, C.mask
     for i in range(len(current)):
         state = load_state(F, I, i)
         current[i] = arrive(params, state, obs, start, strides, numbers, mask, num_rows, i)
@@ -508,7 +494,7 @@ act, update = RULES[LEARNER]
 
 
 @jit
-def learn(P, E, T, S, rates, done, steps, low, high):
+def learn(P, E, T, C, S, done, steps, low, high):
     """Takes `steps` steps, numbers `done` and following, with learners low … high − 1.
 
     Each step is three passes over a tile of learners, so that the processor overlaps them: what one learner does
@@ -521,7 +507,9 @@ def learn(P, E, T, S, rates, done, steps, low, high):
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
     actions, lengths, rows = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
     gains, terminations, ends = np.empty(TILE), np.empty(TILE, np.bool_), np.empty(TILE, np.bool_)
-    F, I, obs, start, strides, numbers, mask, (current, num_rows), keys, totals, limit = E
+    F, I, out, flat, start, strides, current, num_rows, totals, limit = E
+    obs = (out, flat)
+    numbers, mask, keys, rates = C
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for t in range(done, done + steps):
@@ -544,10 +532,11 @@ def learn(P, E, T, S, rates, done, steps, low, high):
                 return first + first_nonfinite(gains, last - first), t
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
-                totals[i, ERRORS] += update(
-                    T, numbers, mask, keys, i, current[i] & NATURAL, actions[k] & NATURAL, gains[k], terminations[k],
-                    ends[k], lengths[k], rows[k] & NATURAL, t, epsilon, S, rates,
+                step = Step(
+                    current[i] & NATURAL, actions[k] & NATURAL, gains[k], terminations[k], ends[k], lengths[k],
+                    rows[k] & NATURAL, t, epsilon,
                 )  # fmt: skip
+                totals[i, ERRORS] += update(T, numbers, mask, keys, rates, S, i, step)
                 current[i] = rows[k]
             wrong = reset_finished(
                 params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Metrics
+from inscape.agents.kernels.update_arrays import Trained, ValueBatches, ValueMemory, ValueNetwork, ValueSettings
 from inscape.agents.learning.distributed import ProcessGroup
 from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.settings_checks import (
@@ -370,8 +371,7 @@ class DQN(OffPolicyAgent):
         """
         if self._compiled is None:
             return self._torch_step(batch, rate)
-        taken, errors, loss, value = self._compiled.train(batch, places, rate, int(self._adam_steps))
-        self._adam_steps += taken
+        taken, errors, loss, value = self._compiled.train(batch, places, rate)
         if taken * self.settings.batch_size < len(errors):
             raise self._divergence(loss)
         return errors, loss, value
@@ -454,27 +454,29 @@ class _CompiledUpdate:
         s = agent.settings
         self.features = FeatureReader(space)
         self._kernels, self._settings = q_network, s
-        self._sizes = np.array(agent.network.sizes, np.int64)
-        self._activation = perceptron.TANH if s.activation == "tanh" else perceptron.RELU
-        self._weights, self._target = agent._vector.numpy(), agent._target_vector.numpy()
-        self._gradient, self._moments = agent._gradient.numpy(), agent._moments.numpy()
+        sizes = np.array(agent.network.sizes, np.int64)
+        activation = perceptron.TANH if s.activation == "tanh" else perceptron.RELU
+        self._network, self._target = (
+            ValueNetwork(vector.numpy(), sizes, activation, s.dueling)
+            for vector in (agent._vector, agent._target_vector)
+        )
+        first, second = agent._moments.numpy()
+        self._trained = Trained(
+            self._network.parameters, agent._gradient.numpy(), first, second, agent._adam_steps.view(1).numpy()
+        )
         self._actions = agent._actions
-        rows = max(s.batch_size, q_network.CHUNK)
-        self._outputs = np.empty(perceptron.space(self._sizes, rows), np.float32)
-        self._deltas = np.empty((2, s.batch_size * int(self._sizes.max())), np.float32)
+        self._memory = ValueMemory(
+            np.empty(perceptron.space(sizes, max(s.batch_size, q_network.CHUNK)), np.float32),
+            np.empty((2, s.batch_size * int(sizes.max())), np.float32),
+        )
 
     def values(self, features: Array, target: bool = False) -> Array:
         """Returns `[N, A]` Q(s, ·) for `[N, D]` features, of the network or of its target."""
         values = np.empty((len(features), self._actions), np.float32)
-        self._kernels.action_values(
-            self._target if target else self._weights, self._sizes, self._activation, self._settings.dueling,
-            features, self._outputs, values,
-        )  # fmt: skip
+        self._kernels.action_values(self._target if target else self._network, features, self._memory.outputs, values)
         return values
 
-    def train(
-        self, batch: ReplayBatch, places: Array | None, rate: float, steps: int
-    ) -> tuple[int, Array, float, float]:
+    def train(self, batch: ReplayBatch, places: Array | None, rate: float) -> tuple[int, Array, float, float]:
         """Takes a gradient step for each batch_size of the rows `places` of `batch`.
 
         Returns:
@@ -485,18 +487,15 @@ class _CompiledUpdate:
         next_values = self.values(next_features, target=True)
         nothing = np.zeros((0, next_features.shape[1]), np.float32)
         mask = np.zeros((0, self._actions), np.bool_) if batch.next_mask is None else batch.next_mask
-        columns: tuple[Array, ...] = (
+        batches = ValueBatches(
             features, batch.action, batch.reward, batch.discount, next_features if s.double else nothing, next_values,
             mask, batch.weight,
         )  # fmt: skip
         if places is not None:
-            columns = tuple(column[places] if len(column) else column for column in columns)
-        errors = np.empty(len(columns[0]), np.float32)
+            batches = ValueBatches(*(column[places] if len(column) else column for column in batches))
+        settings = ValueSettings(s.batch_size, rate, ADAM_EPSILON, float(s.max_grad_norm), s.double, s.huber)
+        errors = np.empty(len(batches.features), np.float32)
         # in products as small as a minibatch's, threads wait for each other longer than they compute
         with blas_threads(1) if s.threads > 1 else nullcontext():
-            taken, loss, value = kernels.train(
-                self._weights, self._moments, steps, self._sizes, self._activation, s.dueling, s.double, *columns,
-                s.batch_size, rate, ADAM_EPSILON, s.max_grad_norm, s.huber, errors, self._gradient, self._outputs,
-                self._deltas,
-            )  # fmt: skip
+            taken, loss, value = kernels.train(self._network, self._trained, batches, settings, self._memory, errors)
         return taken, errors, loss, value

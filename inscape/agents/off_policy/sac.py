@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from inscape.agents.kernels.update_arrays import ActorCriticBatches, ActorCriticSettings, Trained
 from inscape.agents.learning.settings_checks import (
     require_counts,
     require_positive,
@@ -218,8 +219,8 @@ class _Trained:
             }  # fmt: skip
         state = self.optimizer.state[self.vector]
         tensors = (self.vector, self.gradient, state["exp_avg"], state["exp_avg_sq"], state["step"].view(1))
-        self.arrays = tuple(tensor.detach().numpy() for tensor in tensors) if device.type == "cpu" else ()
-        """Parameters, gradient and Adam's moments `[P]`, its steps `[1]`: the very memory of the tensors on the CPU."""
+        self.arrays = Trained(*(tensor.detach().numpy() for tensor in tensors)) if device.type == "cpu" else None
+        """The very memory of the tensors, on the CPU."""
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Puts in a stored state of the optimiser."""
@@ -511,18 +512,20 @@ class _CompiledUpdate:
             `METRICS` of each step.
         """
         s, kernels = self._settings, self._kernels
-        batches = (
+        batches = ActorCriticBatches(
             self.features(drawn.observation), drawn.action, drawn.reward, self.features(drawn.next_observation),
             drawn.discount,
         )  # fmt: skip
         metrics = np.empty((len(noise), len(METRICS)), np.float32)
-        rate = float(critic.optimizer.param_groups[0]["lr"])
+        settings = ActorCriticSettings(
+            float(critic.optimizer.param_groups[0]["lr"]), ADAM_EPSILON, float(s.tau), *LOG_STD_RANGE,
+            -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
+        )  # fmt: skip
         # measured at 64 × 64 and 256 × 256: two threads wait for each other longer than they compute, on busy cores
         with blas_threads(1) if s.threads > 1 else nullcontext():
             found, norm, loss = kernels.train(
-                critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches,
-                s.batch_size, noise, -1.0 if s.entropy_coef is None else float(s.entropy_coef), self._goal,
-                (rate, ADAM_EPSILON, float(s.tau), *LOG_STD_RANGE), self._memory, metrics,
+                critic.arrays, policy.arrays, self._target, self._critic_sizes, self._actor_sizes, batches, noise,
+                settings, self._memory, metrics,
             )  # fmt: skip
         broken = {kernels.CRITIC: critic, kernels.POLICY: policy}.get(found)
         return broken, norm, loss, metrics

@@ -21,8 +21,10 @@ import numpy as np
 
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.agents.kernels.tabular_arrays import Choices, Copies, Schedule, Step
 from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights_if_any
 from inscape.envs.law.streams import later_seed
+from inscape.envs.readers.copies import PackedCopies
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
@@ -39,7 +41,7 @@ RATES = 1 << 20
 """Step sizes looked up instead of computed, at most."""
 # what the columns of `totals` hold (see the kernel template)
 EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = range(5)
-Advance = Callable[[int, tuple[float, ...]], None]
+Advance = Callable[[int, Schedule], None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class TabularAgent(Agent):
         return tuple(self.tables.values())
 
     def _extra(self) -> float:
-        """Returns the last of the kernel's numbers `S`."""
+        """Returns the `extra` of the kernel's `Schedule`."""
         return 0.0
 
     def _begin_episode(self) -> None:
@@ -195,10 +197,10 @@ class TabularAgent(Agent):
             self.steps += chunk
             yield self._metrics(before, chunk * self._seeds, steps)
 
-    def _schedule(self, steps: int) -> tuple[float, ...]:
+    def _schedule(self, steps: int) -> Schedule:
         s = self.settings
         horizon = max(1.0, s.epsilon_fraction * steps)
-        return (
+        return Schedule(
             s.gamma, s.learning_rate, s.learning_rate_power, s.learning_rate_floor,
             s.epsilon_start, s.epsilon_end, horizon, self._extra(),
         )  # fmt: skip
@@ -211,7 +213,8 @@ class TabularAgent(Agent):
 
     def _metrics(self, before: Array, taken: int, steps: int) -> Metrics:
         gained = self._totals.sum(axis=0) - before
-        start, end, horizon = self._schedule(steps)[4:7]
+        schedule = self._schedule(steps)
+        start, end, horizon = schedule.epsilon_start, schedule.epsilon_end, schedule.epsilon_steps
         metrics = {
             "steps": float(self.steps),
             "epsilon": end + (start - end) * max(0.0, 1.0 - self.steps / horizon),
@@ -241,35 +244,36 @@ class TabularAgent(Agent):
         masked = world.law_function("legal") is not None
         mask = np.ones((self._seeds, self._rows, self._actions), np.bool_) if masked else None
 
-        def surroundings() -> tuple[Any, ...]:
-            seen = world.observation_array(1)
-            return (
-                copies["floats"], copies["ints"], (seen, seen.reshape(-1)), _unrolled(self._first),
-                _unrolled(self._strides), self._numbers(), mask, (copies["rows"], self._rows), keys, self._totals,
-                self._limit,
+        choices = Choices(self._numbers(), mask, keys, rates)
+
+        def surroundings() -> Copies:
+            obs = world.observation_array(1)
+            return Copies(
+                copies["floats"], copies["ints"], obs, obs.reshape(-1), _unrolled(self._first),
+                _unrolled(self._strides), copies["rows"], self._rows, self._totals, self._limit,
             )  # fmt: skip
 
-        def run_block(block: int, count: int, schedule: tuple[float, ...]) -> None:
+        def run_block(block: int, count: int, schedule: Schedule) -> None:
             around = surroundings()  # working memory of this block alone
             wrong, step = kernels.learn(
-                world.packed, around, self._kernel_tables(), schedule, rates, self.steps, count,
+                world.packed, around, self._kernel_tables(), choices, schedule, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
             )  # fmt: skip
             if step >= 0:
                 raise self._not_finite(wrong, step)
             if wrong >= 0:
-                raise self._no_row(around[2][1])
+                raise self._no_row(around.seen)
 
         around = surroundings()
         # what is legal is noted on arrival: of a resumed learner, in all that it has seen
         if mask is not None and "legal" in copies:
             mask[:] = copies["legal"]
-        if kernels.observe_all(world.packed, around) >= 0:
-            raise self._no_row(around[2][1])
+        if kernels.observe_all(world.packed, around, choices) >= 0:
+            raise self._no_row(around.seen)
         if mask is not None:
             copies["legal"] = mask
 
-        def advance(count: int, schedule: tuple[float, ...]) -> None:
+        def advance(count: int, schedule: Schedule) -> None:
             if len(blocks) == 2:
                 run_block(0, count, schedule)
                 return
@@ -279,10 +283,9 @@ class TabularAgent(Agent):
         return advance
 
     def _begin(self, world: World) -> dict[str, Array]:
-        copies = world.vector_env(self._seeds)
-        copies.reset(seed=[self.seed + i for i in range(self._seeds)])
-        state = copies.state_dict()
-        return {"floats": state["floats"], "ints": state["ints"], "rows": np.zeros(self._seeds, np.int64)}
+        world.require_probabilities()
+        begun = PackedCopies.begin(world, self._seeds, [self.seed + i for i in range(self._seeds)])
+        return {"floats": begun.floats, "ints": begun.ints, "rows": np.zeros(self._seeds, np.int64)}
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
@@ -291,8 +294,8 @@ class TabularAgent(Agent):
         act, update = tabular.RULES[self.algorithm]
         self._begin_episode()
         self._totals[:, RUNNING] = 0.0
-        keys, rates, numbers = self._stream_keys(), self._step_sizes(steps), self._numbers()
         mask = np.ones((self._seeds, self._rows, self._actions), np.bool_)
+        choices = Choices(self._numbers(), mask, self._stream_keys(), self._step_sizes(steps))
         start = int(self._space.start)
         envs = [task.env() for _ in range(self._seeds)]
         rows, lengths = np.zeros(self._seeds, np.int64), np.zeros(self._seeds, np.int64)
@@ -306,22 +309,20 @@ class TabularAgent(Agent):
         for i, env in enumerate(envs):  # a resumed run begins a new episode, not the first one again
             rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
 
-        def advance(count: int, schedule: tuple[float, ...]) -> None:
+        def advance(count: int, schedule: Schedule) -> None:
             tables, totals = self._kernel_tables(), self._totals
             for i, env in enumerate(envs):
                 for t in range(self.steps, self.steps + count):
                     epsilon, row = tabular.epsilon_at(schedule, t), int(rows[i])
-                    action = int(act(tables, numbers, mask, keys, i, row, t, epsilon))
+                    action = int(act(tables, *choices[:3], i, row, t, epsilon))
                     observation, gain, terminated, truncated, info = env.step(action + start)
                     if not math.isfinite(float(gain)):
                         raise self._not_finite(i, t)
                     then = arrive(i, observation, info)
                     lengths[i] += 1
                     over = terminated or truncated or (self._limit > 0 and lengths[i] >= self._limit)
-                    error = update(
-                        tables, numbers, mask, keys, i, row, action, float(gain), terminated, over, int(lengths[i]),
-                        then, t, epsilon, schedule, rates,
-                    )  # fmt: skip
+                    step = Step(row, action, float(gain), terminated, over, int(lengths[i]), then, t, epsilon)
+                    error = update(tables, *choices, schedule, i, step)
                     totals[i, [RUNNING, ERRORS]] += (float(gain), error)
                     if over:
                         totals[i, [EPISODES, RETURNS, LENGTHS]] += (1.0, totals[i, RUNNING], lengths[i])

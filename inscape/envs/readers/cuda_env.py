@@ -12,8 +12,8 @@ import torch
 from numba import cuda
 
 from inscape.envs.compile import cuda as cuda_compile
-from inscape.envs.law import streams
 from inscape.envs.law.states import States
+from inscape.envs.readers.copies import OVER, ROWS, PackedCopies
 from inscape.envs.readers.gym_env import initial_of
 from inscape.envs.readers.random_play import RandomPlay
 from inscape.envs.readers.vector_env import MODES, _batched
@@ -126,8 +126,9 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._floats = torch.zeros(
             (layout.num_floats, self.num_envs) if layout.num_floats else (1, 1), dtype=dtype, device=self.device
         )
-        self._ints = torch.zeros((layout.num_ints + 3, self.num_envs), dtype=torch.int64, device=self.device)
-        self._ints[-1] = -1
+        self._ints = torch.zeros((layout.num_ints + ROWS, self.num_envs), dtype=torch.int64, device=self.device)
+        self._copies = PackedCopies(world, self._floats, self._ints)
+        self._copies.elapsed[:] = OVER
         self._fault = torch.full((1,), NO_FAULT, dtype=torch.int64, device=self.device)
         self._life = self._packed, self._array(self._floats), self._array(self._ints)
         self._fault_array = self._array(self._fault)
@@ -136,7 +137,6 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._action_dtypes = (torch.float64, torch.float32) if world.continuous else (torch.int64, torch.int32)
         self._turn = 0
         self._outputs = self.step_tensors(), self.step_tensors()
-        self._keyed = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what the copies were made with, their state, and the random state of the spaces."""
@@ -252,19 +252,11 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         return {name: value for name, value in out.results[4].items() if name in ("mover", "action_mask")}
 
     def _seed(self, seed: int | list[int | None] | None) -> None:
-        if isinstance(seed, (list, tuple, np.ndarray)):
-            if len(seed) != self.num_envs:
-                raise UsageError(f"{len(seed)} seeds for {self.num_envs} copies", expected="one seed per copy")
-            given = [i for i, own in enumerate(seed) if own is not None]
-            keys = np.array([streams.stream_key(int(seed[i])) for i in given], np.int64)  # type: ignore[arg-type]
-            rows = torch.tensor(given, dtype=torch.int64, device=self.device)
-            self._ints[-3, rows] = self._tensor(keys)
-            self._ints[-2, rows] = 0
-        elif seed is not None or not self._keyed:
-            seed = int(seed) if seed is not None else int(np.random.default_rng().integers(2**63))
-            self._ints[-3] = self._tensor(streams.stream_keys(seed, self.num_envs))
-            self._ints[-2] = 0
-        self._keyed = True
+        given = self._copies.streams(seed)
+        if given is not None:
+            rows, keys = given
+            self._copies.key[rows], self._copies.clock[rows] = self._tensor(keys), 0
+        self._copies.keyed = True
 
     def step(
         self, actions: torch.Tensor, out: StepTensors | None = None
@@ -279,7 +271,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Raises:
             UsageError: before the first reset; wrong shape, dtype or device. (Wrong actions: see `check`.)
         """
-        if not self._keyed:
+        if not self._copies.keyed:
             raise UsageError(
                 f"step on {self.num_envs} copies of {self.world.name} before the first reset", hint="reset(seed=0)"
             )
@@ -341,7 +333,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         The lives are those of `World.random_play` of this seed. Waits for the card at the end. Copies that were stepped
         before go on from where they are.
         """
-        if not self._keyed:
+        if not self._copies.keyed:
             self._seed(None)
         count, players = self.num_envs, self.world.players
         gained = torch.zeros(count if players == 1 else (players, count), dtype=torch.float64, device=self.device)
@@ -365,7 +357,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def states(self) -> States:
         """The current states, packed, `[., B]`, in the memory of the processor (a copy; waits for the card)."""
         saved = self.state_dict()
-        return States(saved["floats"], saved["ints"][:-3])
+        return PackedCopies(self.world, saved["floats"], saved["ints"]).states
 
     @states.setter
     def states(self, states: States) -> None:
@@ -375,14 +367,15 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if self._num_floats:
             floats = self._tensor(states.floats).to(self.dtype)
             self._floats[:] = torch.where(chosen, floats, self._floats)
-        self._ints[:-3] = torch.where(chosen, self._tensor(states.ints), self._ints[:-3])
+        ints: Any = self._copies.states.ints
+        ints[:] = torch.where(chosen, self._tensor(states.ints), ints)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything the copies' future depends on, but the actions; `WorldVectorEnv` takes it too."""
         floats = self._floats[:, : self.num_envs].double().cpu().numpy().copy()
         if not self._num_floats:
             floats = np.zeros((0, self.num_envs))
-        return {"floats": floats, "ints": self._ints.cpu().numpy().copy(), "keyed": self._keyed}
+        return {"floats": floats, "ints": self._ints.cpu().numpy().copy(), "keyed": self._copies.keyed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from `state_dict()`, of this class or of `WorldVectorEnv`.
@@ -400,7 +393,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if self._num_floats:
             self._floats.copy_(self._tensor(floats))
         self._ints.copy_(self._tensor(ints))
-        self._keyed = bool(state["keyed"])
+        self._copies.keyed = bool(state["keyed"])
 
 
 def _device(device: str | torch.device, simulated: bool) -> torch.device:

@@ -8,15 +8,14 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.compile.kernel_cache import entry_point
-from inscape.envs.law import streams
 from inscape.envs.law.states import States
+from inscape.envs.readers.copies import STEPPING, PackedCopies
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from inscape.envs.readers.batched import BatchedLaw
     from inscape.envs.rendering.rasterizer import Window
 
-STEPPING = "inscape.envs.kernels.stepping"
 SINGLE = "inscape.envs.kernels.single"
 NOT_RUNNING = 1  # a status of the single template; any other but 0 is an illegal action
 
@@ -105,11 +104,8 @@ class WorldEnv(gym.Env[Any, Any]):
         self.action_space = world.action_space
         self.observation_space = world.observation_space
         self._packed = world.packed
-        layout = world.layouts()[0]
-        self._floats = np.zeros((layout.num_floats, 1))
-        self._ints = np.zeros((layout.num_ints + 3, 1), np.int64)
-        self._ints[-1] = -1
-        self._keyed = False
+        self._copies = PackedCopies.empty(world, 1)
+        self._floats, self._ints = self._copies.floats, self._copies.ints
         obs = world.observation_array(1)
         self._scalar = obs.ndim == 1
         self._obs_shape: tuple[int, ...] = (1,) if self._scalar else self.observation_space.shape or ()
@@ -146,7 +142,7 @@ class WorldEnv(gym.Env[Any, Any]):
     @property
     def states(self) -> States:
         """The current state, packed, a batch of one."""
-        return States(self._floats.copy(), self._ints[:-3].copy())
+        return self._copies.states.copy()
 
     @property
     def state(self) -> Any:
@@ -155,15 +151,13 @@ class WorldEnv(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        if seed is not None or not self._keyed:
-            own = seed if seed is not None else int(self.np_random.integers(2**63))
-            self._ints[-3], self._ints[-2] = streams.stream_key(own), 0
-            self._keyed = True
+        if seed is not None or not self._copies.keyed:
+            self._copies.reseed(seed if seed is not None else int(self.np_random.integers(2**63)))
         obs = self.world.observation_array(1)
         self._reset(self._packed, self._floats, self._ints, self._everyone, obs)
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
-            self._floats[:], self._ints[:-3] = states.floats, states.ints
+            self._copies.set_states(states)
             obs[...] = self.world.observe(states).reshape(obs.shape)
         if self.render_mode == "human":
             self.render()
@@ -237,7 +231,12 @@ class WorldEnv(gym.Env[Any, Any]):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything the environment's future depends on, but the actions."""
-        return {"floats": self._floats.copy(), "ints": self._ints.copy(), "keyed": self._keyed}
+        return self._copies.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._floats[:], self._ints[:], self._keyed = state["floats"], state["ints"], bool(state["keyed"])
+        """Goes on from `state_dict()`.
+
+        Raises:
+            UsageError: the state is that of another world.
+        """
+        self._copies.load_state_dict(state)

@@ -13,8 +13,8 @@ import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 
 from inscape.envs.compile.kernel_cache import entry_point
-from inscape.envs.law import streams
 from inscape.envs.law.states import States
+from inscape.envs.readers.copies import PackedCopies
 from inscape.envs.readers.gym_env import initial_of
 from inscape.errors import UsageError
 
@@ -52,11 +52,8 @@ class _Table:
         self.names = list(world.agents)
         self.limit = max_episode_steps or 0
         self.packed = world.packed
-        layout = world.layouts()[0]
-        self.floats = np.zeros((layout.num_floats, 1))
-        self.ints = np.zeros((layout.num_ints + 3, 1), np.int64)
-        self.ints[-1] = -1
-        self.keyed = False
+        self.copies = PackedCopies.empty(world, 1)
+        self.floats, self.ints = self.copies.floats, self.copies.ints
         self.restricts = world.law_function("legal") is not None
         self.actions = np.zeros((1, world.players), np.int64)  # of players who act at once
         self.masks = np.ones((world.players, world.num_actions), np.int8)
@@ -98,17 +95,14 @@ class _Table:
 
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> int:
         """Starts an episode; returns who moves."""
-        if seed is not None or not self.keyed:
-            own = seed if seed is not None else int(np.random.default_rng().integers(2**63))
-            self.ints[-3], self.ints[-2] = streams.stream_key(own), 0
-            self.keyed = True
+        self.copies.reseed(seed)
         obs = self.obs = np.empty(self.obs_shape, self.obs_dtype)
         self.masks = np.ones_like(self.masks)
         self.mask_of = list(self.masks)
         mover: int = self.begin(self.packed, self.floats, self.ints, obs, self.masks)
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
-            self.floats[:], self.ints[:-3] = states.floats, states.ints
+            self.copies.set_states(states)
             mover = self.observe_all(self.packed, self.floats, self.ints, obs, self.masks)
         return mover
 
@@ -178,11 +172,12 @@ class _Table:
 
     @property
     def states(self) -> States:
-        return States(self.floats.copy(), self.ints[:-3].copy())
+        return self.copies.states.copy()
 
     def state(self) -> np.ndarray:
         """Returns every number of the state, floats before integers."""
-        floats, ints = self.floats[:, 0], self.ints[:-3, 0]
+        states = self.copies.states
+        floats, ints = states.floats[:, 0], states.ints[:, 0]
         return ints.copy() if not len(floats) else np.concatenate([floats, ints.astype(np.float64)])
 
     def state_space(self) -> gym.Space[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from inscape.envs.compile.threads import block_count, is_forked
-from inscape.envs.law import streams
+from inscape.envs.readers.copies import PackedCopies
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,15 +54,13 @@ def random_play(
         raise UsageError(f"num_envs = {num_envs}, steps = {steps}", expected="at least 1 of each")
     world.require_probabilities()
     blocks = block_count(threads, num_envs, PARALLEL_FROM)
-    layout = world.layouts()[0]
-    floats = np.zeros((layout.num_floats, num_envs))
-    ints = np.zeros((layout.num_ints + 3, num_envs), np.int64)
-    ints[-3] = streams.stream_keys(seed, num_envs)
+    copies = PackedCopies.empty(world, num_envs)
+    copies.reseed(seed)
     gained = np.zeros(num_envs if world.players == 1 else (world.players, num_envs))
     returns = np.zeros((blocks, world.players))
     kernels = world.kernel(PLAY, arithmetic=arithmetic)
-    kernels.start(world.packed, floats, ints)
-    state = world.packed, floats, ints, gained
+    kernels.start(world.packed, copies.floats, copies.ints)
+    state = world.packed, copies.floats, copies.ints, gained
     rest = np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps
     if blocks > 1 and is_forked():  # one block after another, each with its own sum: the bits of a parallel run
         size = -(-num_envs // blocks)

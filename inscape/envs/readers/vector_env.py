@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
@@ -13,9 +12,11 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.compile.threads import block_count, is_forked, one_thread_after_fork
-from inscape.envs.law import streams
+from inscape.envs.kernels.step_arrays import StepMemory
 from inscape.envs.law.states import States
-from inscape.envs.readers.gym_env import STEPPING, initial_of
+from inscape.envs.readers.copies import STEPPING, PackedCopies
+from inscape.envs.readers.gym_env import initial_of
+from inscape.envs.readers.outputs import Outputs
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,34 +30,6 @@ MODES = {
 # Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two threads,
 # 65 M on one).
 PARALLEL_FROM = 8192
-
-
-class Outputs:
-    """Arrays to write to: fresh ones as far as a caller can tell, used again once nobody holds them.
-
-    A large array given back to the system and asked for again at every step costs more than the step: each page of it
-    is zeroed anew (DoorKey, 16,384 copies: 94 ns a step instead of 45).
-    """
-
-    LARGE = 1 << 16  # bytes from which this is worth a look at the reference counts
-    KEPT = 4
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self._shape, self._dtype = shape, dtype
-        self._arrays: list[np.ndarray] = []
-        self._large = int(np.prod(shape)) * np.dtype(dtype).itemsize >= self.LARGE
-
-    def take(self) -> np.ndarray:
-        """Returns an array nobody else holds, its contents anything."""
-        if not self._large:
-            return np.empty(self._shape, self._dtype)
-        for array in self._arrays:
-            if sys.getrefcount(array) == 3:  # the list, the loop's name, and the argument of getrefcount
-                return array
-        array = np.empty(self._shape, self._dtype)
-        if len(self._arrays) < self.KEPT:
-            self._arrays.append(array)
-        return array
 
 
 def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
@@ -113,18 +86,16 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.observation_space = _batched(self.single_observation_space, everyone)
         self.action_space = _batched(self.single_action_space, everyone)
         self._packed = world.packed
-        layout = world.layouts()[0]
-        self._floats = np.zeros((layout.num_floats, self.num_envs))
-        self._ints = np.zeros((layout.num_ints + 3, self.num_envs), np.int64)
-        self._ints[-1] = -1
+        self._copies = PackedCopies.empty(world, self.num_envs)
+        self._floats, self._ints = self._copies.floats, self._copies.ints
         views = view_layout(type(world))
         rows = (0, 0) if views is None else (views.num_floats, views.num_ints)
-        self._work = (
+        self._memory = StepMemory(
             np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints),
             np.zeros((rows[0], self.num_envs)), np.zeros((rows[1], self.num_envs), np.int64),
         )  # fmt: skip
-        self._keyed = False
         self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
+        self._stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants={"AUTORESET": self._mode})
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         threads = self.threads = block_count(threads, self.num_envs, PARALLEL_FROM)
@@ -140,10 +111,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._no_mask, self._no_movers = world.mask_array(1), np.zeros(1, np.int64)
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
+        actions, rewards = np.zeros(self._actions_shape, self._actions_dtype), self._rewards_out.take()
         self._step = entry_point(
-            self._kernels.step_parallel if parallel else self._kernels.step,
-            self._packed, self._floats, self._ints, np.zeros(self._actions_shape, self._actions_dtype), obs,
-            self._rewards_out.take(), flags, flags, obs, self._no_mask, self._no_movers, self._work, 0, 0, 1,
+            self._stepping.step_parallel if parallel else self._stepping.step,
+            self._packed, self._floats, self._ints, actions, obs, rewards, flags, flags, obs, self._no_mask,
+            self._no_movers, self._memory, 0, 1,
         )  # fmt: skip
         if parallel:
             one_thread_after_fork(self)
@@ -153,14 +125,14 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._step = self._step_on_one_thread
 
     def _step_on_one_thread(self, *arguments: Any) -> Any:
-        self._step = entry_point(self._kernels.step, *arguments)  # compiled at the first step, if at all
+        self._step = entry_point(self._stepping.step, *arguments)  # compiled at the first step, if at all
         return self._step(*arguments)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but compiled code and working memory."""
         left_out = (
-            "_packed", "_kernels", "_step", "_work", "_rewards_out", "_obs_out", "_mask_out", "_no_mask", "_no_movers",
-            "threads",
+            "_packed", "_kernels", "_stepping", "_step", "_memory", "_rewards_out", "_obs_out", "_mask_out", "_no_mask",
+            "_no_movers", "threads",
         )  # fmt: skip
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
@@ -171,11 +143,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     @property
     def states(self) -> States:
         """The current states, packed, `[., B]` (a copy)."""
-        return States(self._floats.copy(), self._ints[:-3].copy())
+        return self._copies.states.copy()
 
     @states.setter
     def states(self, states: States) -> None:
-        self._floats[:], self._ints[:-3] = states.floats, states.ints
+        self._copies.set_states(states)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -193,29 +165,18 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise UsageError(f"reset_mask of shape {mask.shape}, {mask.dtype}", expected=f"({self.num_envs},) bool")
-        if isinstance(seed, (list, tuple, np.ndarray)):
-            if len(seed) != self.num_envs:
-                raise UsageError(f"{len(seed)} seeds for {self.num_envs} copies", expected="one seed per copy")
-            for i, own in enumerate(seed):
-                if own is not None:
-                    self._ints[-3, i], self._ints[-2, i] = streams.stream_key(int(own)), 0
-            self._keyed = True
-        elif seed is not None or not self._keyed:
-            seed = int(seed) if seed is not None else int(np.random.default_rng().integers(2**63))
-            first = int(options.get("first_copy", 0))
-            self._ints[-3], self._ints[-2] = streams.stream_keys(seed, first + self.num_envs)[first:], 0
-            self._keyed = True
+        self._copies.reseed(seed, int(options.get("first_copy", 0)))
         obs = self.world.observation_array(self.num_envs)
         self._kernels.reset(self._packed, self._floats, self._ints, mask, obs)
         if "state" in options:
             states = initial_of(self.world, options["state"])
-            self._floats[:, mask], self._ints[:-3, mask] = states.floats, states.ints
+            self._copies.set_states(states, mask)
             return self.world.observe(self.states), self._info()
         return self.world.batch_first(obs), self._info()
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         count = self.num_envs
-        if not self._keyed:
+        if not self._copies.keyed:
             raise UsageError(
                 f"step on {count} copies of {self.world.name} before the first reset", hint="reset(seed=0)"
             )
@@ -226,8 +187,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             or not actions.flags.c_contiguous
         ):
             actions = self.world._action_array(actions, count)
-        if self._mode == 2 and (self._ints[-1] < 0).any():
-            copy = int(np.argmax(self._ints[-1] < 0))
+        if self._mode == 2 and (self._copies.elapsed < 0).any():
+            copy = int(np.argmax(self._copies.elapsed < 0))
             raise UsageError(
                 f"copy {copy}: step after the episode's end, with autoreset disabled",
                 hint='reset(options={"reset_mask": terminated | truncated})',
@@ -240,7 +201,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
         ended = self._step(
             self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
-            self._work, self._mode, self._limit, self.threads,
+            self._memory, self._limit, self.threads,
         )  # fmt: skip
         if ended < 0:
             self._refuse(actions, -1 - ended)
@@ -276,14 +237,14 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _info(self) -> dict[str, Any]:
         infos: dict[str, Any] = {}
         if self._takes_turns:
-            infos["mover"] = self.world.mover_of(States(self._floats, self._ints[:-3]))
+            infos["mover"] = self.world.mover_of(self._copies.states)
         if self._restricts:
-            infos["action_mask"] = self.world.legal_actions(States(self._floats, self._ints[:-3]))
+            infos["action_mask"] = self.world.legal_actions(self._copies.states)
         return infos
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything the copies' future depends on, but the actions; for exact resume."""
-        return {"floats": self._floats.copy(), "ints": self._ints.copy(), "keyed": self._keyed}
+        return self._copies.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from `state_dict()`.
@@ -291,10 +252,4 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Raises:
             UsageError: the state is of another number of copies or of another world.
         """
-        floats, ints = np.asarray(state["floats"]), np.asarray(state["ints"])
-        if floats.shape != self._floats.shape or ints.shape != self._ints.shape:
-            raise UsageError(
-                f"an environment state of shapes {floats.shape}, {ints.shape}",
-                expected=f"{self._floats.shape}, {self._ints.shape} ({self.num_envs} copies of {self.world.name})",
-            )
-        self._floats[:], self._ints[:], self._keyed = floats, ints, bool(state["keyed"])
+        self._copies.load_state_dict(state)

@@ -112,9 +112,17 @@ class PlayersTask(Task):
         Raises:
             UsageError: `num_envs` is no multiple of M, or the copies are not to be reset in the same step.
         """
-        players = self.whole.players
         if autoreset != "same-step":
             raise UsageError(f"autoreset {autoreset!r} for rows of players", expected="same-step")
+        return PlayersVectorEnv(self.whole.vector_env(self.num_copies(num_envs), autoreset), self.whole.players)
+
+    def num_copies(self, num_envs: int) -> int:
+        """Returns in how many copies `num_envs` rows are the players.
+
+        Raises:
+            UsageError: `num_envs` is no multiple of M.
+        """
+        players = self.whole.players
         if num_envs % players:
             nearest = max(1, round(num_envs / players)) * players
             raise UsageError(
@@ -122,7 +130,7 @@ class PlayersTask(Task):
                 expected=f"a multiple of {players}",
                 hint=f"num_envs = {nearest} (--num-envs {nearest})",
             )
-        return PlayersVectorEnv(self.whole.vector_env(num_envs // players, autoreset), players)
+        return num_envs // players
 
     def to_json(self) -> dict[str, Any]:
         """Returns the whole task, from which this one is made again."""

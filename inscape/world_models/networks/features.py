@@ -43,9 +43,11 @@ class FeatureReader:
         normalize: keep running statistics, where there are numbers.
 
     Attributes:
+        space: the space of one observation.
         width: features of an observation.
         places: `[n]` int64: number k of an observation stands for a one in column `places[k] + number`; empty where
             numbers are features themselves.
+        bounds: `[n + 1]` int64: the columns of number k are those from `bounds[k]` to below `bounds[k + 1]`.
         scale: what those are multiplied by.
         statistics: of normalised numbers, {"mean" `[width]`, "variance" `[width]`, "count" `[]`}, arrays of float64;
             else empty.
@@ -56,7 +58,7 @@ class FeatureReader:
 
     def __init__(self, space: gymnasium.Space[Any], normalize: bool = False) -> None:
         sizes, start = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._unit = 1.0
+        self._unit, self.space = 1.0, space
         if isinstance(space, gymnasium.spaces.Discrete):
             sizes, start = np.array([space.n], np.int64), np.array([space.start], np.int64)
         elif isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -66,7 +68,8 @@ class FeatureReader:
         elif not isinstance(space, gymnasium.spaces.MultiBinary):
             raise UsageError(f"observations {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
         self.scale = np.float32(self._unit)
-        self.places = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) - start if len(sizes) else sizes
+        self.bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.places = self.bounds[:-1] - start
         self.width = int(sizes.sum()) if len(sizes) else int(np.prod(space.shape or (1,)))
         numbers = normalize and not len(self.places)
         self.statistics: dict[str, NDArray[np.float64]] = (
@@ -90,6 +93,22 @@ class FeatureReader:
         features = np.zeros((len(rows), self.width), np.float32)
         features[np.arange(len(rows))[:, None], rows.astype(np.int64) + self.places] = 1.0
         return features
+
+    def columns(self, observations: NDArray[Any]) -> NDArray[np.int64]:
+        """Returns the columns `[B, n]` of the ones in the one-hot features of `[B, ...]` observations.
+
+        Raises:
+            UsageError: a number is outside the space.
+        """
+        columns = np.asarray(observations).reshape(len(observations), -1).astype(np.int64) + self.places
+        wrong = (columns < self.bounds[:-1]) | (columns >= self.bounds[1:])
+        if wrong.any():
+            row = int(wrong.any(axis=1).argmax())
+            raise UsageError(
+                f"the observation {np.asarray(observations)[row].tolist()} in row {row}",
+                expected=f"numbers within {self.space}",
+            )
+        return np.ascontiguousarray(columns)
 
     def update(self, observations: NDArray[Any]) -> None:
         """Adds `[B, ...]` observations to the running mean and variance, where there are such."""

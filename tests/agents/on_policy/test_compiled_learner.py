@@ -57,9 +57,11 @@ def make(task, backend="compiled", spec="ppo", seed=3, **settings):
     return make_agent(spec, task, seed=seed, settings={**SMALL, **settings, "backend": backend})
 
 
-def as_tensors(batch):
+def as_tensors(batch, width=0):
+    """Returns a batch of the compiled learner as torch's has it; one-hot features of so many columns."""
     features, masks, actions, log_probs, advantages, returns = (torch.from_numpy(np.array(part)) for part in batch)
     masks = masks if masks.numel() else None
+    features = torch.nn.functional.one_hot(features, width).sum(1).float() if width else features
     return RolloutBatch(features, masks, actions, log_probs.float(), advantages.float(), returns.float(), {})
 
 
@@ -271,8 +273,12 @@ def players_task(name="RockPaperScissors", settings=RAGGED, limit=None):
     )
 
 
-def forward(parameters, sizes, features):
+def forward(learner, network, features):
+    """Returns what one of the learner's networks says of features, one-hot ones as such."""
+    parts = [part for name, part in learner.state_dict()["network"].items() if name.startswith(network)]
+    sizes = getattr(learner, f"{network}_sizes")
     memory = np.empty(perceptron.space(sizes, len(features)), np.float32)
+    parameters = np.concatenate([part.reshape(-1) for part in parts])
     return perceptron.forward(parameters, sizes, perceptron.TANH, features, memory).copy()
 
 
@@ -298,7 +304,7 @@ def test_every_player_of_a_copy_is_a_row(name, settings, limit, normalised, comp
     copies, rewards_normalised = EnvRunner(task, count, seed=3), ReturnNormalizer(count, 0.99)
     learner.begin(task, 0)
     if not compiled:
-        constants = {"GAUSSIAN": False, "STANDARDISED": bool(normalised)}
+        constants = {"GAUSSIAN": False, "STANDARDISED": bool(normalised), "ONE_HOT": False}
         learner._arrays["kernels"] = task.whole.world.kernel(COLLECTING, compiled=False, constants=constants)
     ended = 0
     for _ in range(2):
@@ -308,20 +314,23 @@ def test_every_player_of_a_copy_is_a_row(name, settings, limit, normalised, comp
         values, next_values = np.empty((steps, count)), np.empty((steps, count))
         for t in range(steps):
             features = reader(copies.observation)
-            assert_allclose(X[t], features, atol=1e-6)
+            if len(reader.places):
+                assert_array_equal(X[t], reader.columns(copies.observation))
+            else:
+                assert_allclose(X[t], features, atol=1e-6)
             if normalised:
                 assert_array_equal(seen[t], copies.observation)
             mask = copies.action_mask
             assert masks.shape[2] == (0 if mask is None else mask.shape[1])
             if mask is not None:
                 assert_array_equal(masks[t], mask)
-            logits = forward(learner._actor, learner.actor_sizes, features)
+            logits = forward(learner, "actor", features)
             chosen = learner.head.log_probs(logits, mask)[np.arange(count), actions[t]]
             assert_allclose(log_probs[t], chosen, atol=1e-5)
-            values[t] = forward(learner._critic, learner.critic_sizes, features)[:, 0]
+            values[t] = forward(learner, "critic", features)[:, 0]
             happened = copies.step(actions[t])
             following = reader(happened.next_observation)
-            next_values[t] = forward(learner._critic, learner.critic_sizes, following)[:, 0]
+            next_values[t] = forward(learner, "critic", following)[:, 0]
             assert_array_equal(rewards[t], happened.reward)
             assert_array_equal(terminated[t], happened.terminated)
             assert_array_equal(truncated[t], happened.truncated)
@@ -353,7 +362,7 @@ def test_players_update_as_in_torch_and_runs_go_over():
     one.learner.begin(task, 0)
     batch, _ = one.learner.collect(0)
     ours = one.learner.update(batch, Schedule(1e-3, 0.2), 0)
-    theirs = other.learner.update(as_tensors(batch), Schedule(1e-3, 0.2), 0)
+    theirs = other.learner.update(as_tensors(batch, one.learner.reader.width), Schedule(1e-3, 0.2), 0)
     for name, value in theirs.items():
         assert_allclose(ours[name], value, atol=2e-6, err_msg=name)
     assert_equal_states(one.state_dict(), other.state_dict(), 2e-6)

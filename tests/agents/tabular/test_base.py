@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from inscape.agents.kernels import tabular as rules
+from inscape.agents.kernels.tabular_arrays import Choices, Schedule, Step
 from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.agents.tabular.base import TEMPLATE
@@ -27,9 +28,13 @@ def a_few(names):
     return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
 
 
-S_ALPHA = (0.9, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # γ = 0.9, α = 0.5 throughout, no exploration
+S_ALPHA = Schedule(0.9, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # γ = 0.9, α = 0.5 throughout, no exploration
 RATES = np.full(100, 0.5)
 KEYS = np.zeros((1, 2), np.int64)
+
+
+def choices(actions):
+    return Choices(tuple(range(actions)), None, KEYS, RATES)
 
 
 def learnt(name, task, steps, seed=0, **settings):
@@ -152,8 +157,8 @@ def test_n_step_targets_by_hand():
         for step, gain in enumerate((1.0, 2.0, 3.0)):
             over = step == 2
             rules.sarsa_update(
-                tables, (0, 1), None, KEYS, 0, step, 0, gain, over and terminated, over, step + 1, step + 1, step, 0.0,
-                S_ALPHA, RATES,
+                tables, *choices(2), S_ALPHA, 0,
+                Step(step, 0, gain, over and terminated, over, step + 1, step + 1, step, 0.0),
             )  # fmt: skip
         assert q[0, 0, 0] == pytest.approx(0.5 * (1 + 0.9 * 2 + 0.81 * 10))
         assert q[0, 1, 0] == pytest.approx(0.5 * (2 + 0.9 * 3 + 0.81 * tail))
@@ -166,14 +171,12 @@ def monte_carlo(kind, episode, chances=()):
     tables = (np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape, np.int64),
               np.zeros((1, length), np.int64), np.zeros((1, length), np.int64), np.zeros((1, length)),
               np.ones((1, length)), np.zeros((1, length), bool))  # fmt: skip
-    numbers = (*S_ALPHA[:7], float(kind))
+    schedule, rates = S_ALPHA._replace(extra=float(kind)), 1.0 / np.maximum(1, np.arange(100))
     for t, (row, action, gain) in enumerate(episode):
         over = t == length - 1
         epsilon = chances[t] if chances else 0.5
-        rules.monte_carlo_update(
-            tables, (0, 1), None, KEYS, 0, row, action, gain, over, over, t + 1, 2, t, epsilon, numbers,
-            1.0 / np.maximum(1, np.arange(100)),
-        )  # fmt: skip
+        step = Step(row, action, gain, over, over, t + 1, 2, t, epsilon)
+        rules.monte_carlo_update(tables, *choices(2)._replace(rates=rates), schedule, 0, step)
     return tables
 
 
@@ -194,12 +197,11 @@ def test_weighted_importance_sampling_by_hand():
               np.zeros((1, 2), bool))  # fmt: skip
     tables[0][0, 1, 0] = 1.0  # in row 1, action 0 is the greedy one
     tables[2][0, 1, 0] = 1.0
-    numbers, t = (*S_ALPHA[:7], float(rules.OFF_POLICY)), 0
+    schedule, t = S_ALPHA._replace(extra=float(rules.OFF_POLICY)), 0
     for gain, epsilon in ((2.0, 0.8), (6.0, 0.2)):
         for step, (row, r, over) in enumerate(((0, 0.0, False), (1, gain, True))):
-            rules.monte_carlo_update(
-                tables, (0, 1), None, KEYS, 0, row, 0, r, over, over, step + 1, 2, t, epsilon, numbers, RATES
-            )
+            taken = Step(row, 0, r, over, over, step + 1, 2, t, epsilon)
+            rules.monte_carlo_update(tables, *choices(2), schedule, 0, taken)
             t += 1
     weights = 1 / (1 - 0.8 + 0.8 / 2), 1 / (1 - 0.2 + 0.2 / 2)  # π(0 | row 1) = 1 over b(0 | row 1)
     assert tables[2][0, 0, 0] == pytest.approx(sum(weights))
@@ -214,9 +216,8 @@ def td_values(kind, decay, episode, start):
     rows = [row for row, _ in episode] + [0]
     for t, (row, gain) in enumerate(episode):
         over = t == len(episode) - 1
-        rules.td_lambda_update(
-            tables, (0,), None, KEYS, 0, row, 0, gain, over, over, t + 1, rows[t + 1], t, 0.0, S_ALPHA, RATES
-        )
+        step = Step(row, 0, gain, over, over, t + 1, rows[t + 1], t, 0.0)
+        rules.td_lambda_update(tables, *choices(1), S_ALPHA, 0, step)
     return values[0]
 
 

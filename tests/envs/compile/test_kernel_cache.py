@@ -107,8 +107,8 @@ def test_what_is_cut_short_or_spoilt_counts_as_missing(tmp_path):
     kernel_cache.write(path, b"machine code")
     assert kernel_cache.read(path) == b"machine code"
     data = path.read_bytes()
-    for spoilt in (b"", data[:10], data[:-1], data[:-1] + b"X", data + b"X"):
-        path.write_bytes(spoilt)
+    for first_nonfinite in (b"", data[:10], data[:-1], data[:-1] + b"X", data + b"X"):
+        path.write_bytes(first_nonfinite)
         assert kernel_cache.read(path) is None
     assert [other.name for other in path.parent.iterdir()] == ["x.nbc"]
 

@@ -28,7 +28,7 @@ def run_cases(*options: str, **environment: str) -> None:
         "no:xdist",
         "-p",
         "no:cacheprovider",
-        "tests/envs/cuda_cases.py",
+        "tests/envs/readers/cuda_cases.py",
         *options,
     ]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)

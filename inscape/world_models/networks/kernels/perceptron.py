@@ -135,7 +135,10 @@ def sum_rows(table, out):
 def backward(W, sizes, activation, X, H, delta, G, D):
     """Writes into `G`, laid out like `W`, the gradient of a loss whose derivative by the outputs is `delta`.
 
-    `H` is what `forward` left, `D [2, rows · widest]` working memory.
+    `H` is what `forward` left, `D [2, rows · widest]` working memory, `widest` over the layers' outputs.
+
+    Returns:
+        `[rows, sizes[1]]` the derivative by what the first layer gives before its activation: `delta`, or in `D[1]`.
     """
     rows = X.shape[0]
     at, place = 0, 0
@@ -155,6 +158,7 @@ def backward(W, sizes, activation, X, H, delta, G, D):
             np.dot(current, W[at : at + m * n].reshape((m, n)), before)
             through_activation(before, inputs, activation)
             current = before
+    return current
 
 
 @jit
@@ -172,8 +176,20 @@ def adam(W, G, M, V, step, rate, scale, epsilon):
 
     Source: Kingma & Ba (2015), ICLR, algorithm 1, with β₁ = 0.9 and β₂ = 0.999.
     """
-    size = FLOAT(rate / (1.0 - 0.9**step))
-    root, small, s = FLOAT(1.0 / np.sqrt(1.0 - 0.999**step)), FLOAT(epsilon), FLOAT(scale)
+    size, root = adam_scales(step, rate)
+    adam_move(W, G, M, V, size, root, scale, epsilon)
+
+
+@inline
+def adam_scales(step, rate):
+    """Returns Adam's step size in step t, α/(1 − β₁ᵗ), and the factor of roots of second moments, 1/√(1 − β₂ᵗ)."""
+    return FLOAT(rate / (1.0 - 0.9**step)), FLOAT(1.0 / np.sqrt(1.0 - 0.999**step))
+
+
+@inline
+def adam_move(W, G, M, V, size, root, scale, epsilon):
+    """Takes the step of `adam` with the numbers of `adam_scales`."""
+    small, s = FLOAT(epsilon), FLOAT(scale)
     b1, c1, b2, c2 = FLOAT(0.9), FLOAT(0.1), FLOAT(0.999), FLOAT(0.001)
     for i in range(np.uint64(W.size)):
         g = G[i] * s
