@@ -48,8 +48,8 @@ OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "known": (lambda: KnownModel(make_world("FrozenLake", slip=0.5)), one_step),
     "known, plain": (lambda: KnownModel(make_world("FrozenLake"), compiled=False), one_step),
     "tabular": (lambda: TabularModel.from_world(make_world("FrozenLake", slip=0.5)), one_step),
-    "tables asked as models are": (
-        lambda: TabularModel.from_world(make_world("FrozenLake")), lambda m: plain(m.legal(START))
+    "tables": (
+        lambda: TabularModel.from_world(make_world("FrozenLake")), lambda m: [plain(m.legal), plain(m.terminal)]
     ),
     "learned": (learned, one_step),
     "learned, fitted again": (
