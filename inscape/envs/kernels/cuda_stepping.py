@@ -148,10 +148,12 @@ def step(
 
 
 @jit
-def play(P, F, I, gained, returns, episodes, limit, steps):
+def play(P, F, I, gained, returns, episodes, limit, most, steps):
     """Plays every copy `steps` steps at random, choices included; a copy never started begins its first episode.
 
-    `returns [M, B]` and `episodes [B]` add up, per copy, what the episodes that ended earned and how many they were.
+    An episode under way is then played to its end, for at most `most` steps. `returns [M, B]` adds up, per copy, what
+    the episodes that ended earned; `episodes [4, B]` how many ended within the steps, the steps taken after these, how
+    many episodes ended in them, and how many did not.
     """
     copy = cuda.grid(1)
     if copy < I.shape[1]:
@@ -166,14 +168,20 @@ def play(P, F, I, gained, returns, episodes, limit, steps):
             clock += 1
             elapsed = 0
         count = 0
-        for _ in range(steps):
+        late = 0
+        taken = 0
+        while taken < steps or (elapsed > 0 and taken < steps + most):
+            taken += 1
             state = load_state(F, I, i)
             action = random_action(P, params, state, key, clock * PERIOD + SLOTS)
             next_state = sample_transition(params, state, action, key, clock * PERIOD)
             elapsed += 1
             add_reward(gained, i, reward(params, purpose, state, action, next_state))
             if terminal(params, purpose, next_state) or (limit > 0 and elapsed >= limit):
-                count += 1
+                if taken <= steps:
+                    count += 1
+                else:
+                    late += 1
                 elapsed = 0
                 move_reward(gained, i, returns[:, i])
                 store_state(F, I, i, sample_initial(params, key, clock * PERIOD + TRANSITION_SLOTS))
@@ -182,4 +190,7 @@ def play(P, F, I, gained, returns, episodes, limit, steps):
             clock += 1
         I[CLOCK, i] = clock
         I[ELAPSED, i] = elapsed
-        episodes[i] += count
+        episodes[0, i] += count
+        episodes[1, i] += taken - steps
+        episodes[2, i] += late
+        episodes[3, i] += 1 if elapsed > 0 else 0

@@ -10,6 +10,7 @@ from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
     KEY,
+    NUM_PLAYERS,
     SLOTS,
     TRANSITION_SLOTS,
     add_reward,
@@ -80,31 +81,55 @@ def reset_finished(P, F, I, gained, returns, fresh, first, last):
 
 
 @jit
-def play_range(P, F, I, gained, returns, fresh, limit, steps, low, high):
-    """Plays copies low … high − 1 for `steps` steps each; returns how many episodes ended."""
+def finish(P, F, I, gained, returns, limit, most, first, last):
+    """Plays the episodes under way to their end, for at most `most` steps, and adds what they earned to `returns`.
+
+    Behind the players' sums `returns` has the steps this took, how many episodes ended, and how many did not.
+    """
+    for i in range(first, last):
+        taken = 0
+        begun = I[ELAPSED, i] > 0
+        while I[ELAPSED, i] > 0 and taken < most:
+            act(P, F, I, gained, limit, i, i + 1)
+            taken += 1
+        returns[NUM_PLAYERS] += taken
+        if I[ELAPSED, i] > 0:
+            returns[NUM_PLAYERS + 2] += 1
+        elif begun:
+            move_reward(gained, i, returns)
+            returns[NUM_PLAYERS + 1] += 1
+
+
+@jit
+def play_range(P, F, I, gained, returns, fresh, limit, most, steps, low, high):
+    """Plays copies low … high − 1 for `steps` steps each and then to the end of their episodes (see `finish`).
+
+    Returns how many episodes ended within the steps.
+    """
     episodes = 0
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
         for _ in range(steps):
             act(P, F, I, gained, limit, first, last)
             episodes += reset_finished(P, F, I, gained, returns, fresh, first, last)
+        finish(P, F, I, gained, returns, limit, most, first, last)
     return episodes
 
 
 @jit
-def play(P, F, I, gained, returns, fresh, limit, steps, blocks):
-    """Plays all copies on this thread; returns how many episodes ended, `returns[0]` the sum of their returns."""
-    return play_range(P, F, I, gained, returns[0], fresh, limit, steps, 0, I.shape[1])
+def play(P, F, I, gained, returns, fresh, limit, most, steps, blocks):
+    """Plays all copies on this thread, summing up in `returns[0]`; returns how many episodes ended in the steps."""
+    return play_range(P, F, I, gained, returns[0], fresh, limit, most, steps, 0, I.shape[1])
 
 
 @parallel_jit
-def play_parallel(P, F, I, gained, returns, fresh, limit, steps, blocks):
+def play_parallel(P, F, I, gained, returns, fresh, limit, most, steps, blocks):
     """As `play`, in `blocks` blocks side by side; block b sums its returns in `returns[b]`."""
     n = I.shape[1]
     size = (n + blocks - 1) // blocks
     episodes = 0
     for b in prange(blocks):
         episodes += play_range(
-            P, F, I, gained, returns[b], fresh, limit, steps, b * size, min(n, (b + 1) * size)
+            P, F, I, gained, returns[b], fresh, limit, most, steps, b * size, min(n, (b + 1) * size)
         )  # fmt: skip
     return episodes

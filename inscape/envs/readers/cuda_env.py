@@ -15,7 +15,7 @@ from inscape.envs.compile import cuda as cuda_compile
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import OVER, ROWS, PackedCopies
 from inscape.envs.readers.gym_env import initial_of
-from inscape.envs.readers.random_play import RandomPlay
+from inscape.envs.readers.random_play import LATER, RandomPlay, played
 from inscape.envs.readers.vector_env import MODES, _batched
 from inscape.errors import UsageError
 
@@ -331,25 +331,20 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Plays every copy `steps` steps at random, uniformly among the legal actions, in one kernel.
 
         The lives are those of `World.random_play` of this seed. Waits for the card at the end. Copies that were stepped
-        before go on from where they are.
+        before go on from where they are: what is left of that episode counts as one.
         """
         if not self._copies.keyed:
             self._seed(None)
         count, players = self.num_envs, self.world.players
         gained = torch.zeros(count if players == 1 else (players, count), dtype=torch.float64, device=self.device)
         returns = torch.zeros((players, count), dtype=torch.float64, device=self.device)
-        episodes = torch.zeros(count, dtype=torch.int64, device=self.device)
+        episodes = torch.zeros((4, count), dtype=torch.int64, device=self.device)
         self._launch(
-            "play", *self._life, self._array(gained), self._array(returns), self._array(episodes), self._limit, steps
-        )
-        ended = int(episodes.sum().item())
-        total = returns.sum(1).cpu().numpy()
-        return RandomPlay(
-            count * steps,
-            ended,
-            total / ended if ended else np.full(players, np.nan),
-            count * steps / ended if ended else float("inf"),
-        )
+            "play", *self._life, self._array(gained), self._array(returns), self._array(episodes),
+            self._limit, self._limit or LATER * steps, steps,
+        )  # fmt: skip
+        ended, extra, late, unfinished = episodes.sum(1).tolist()
+        return played(returns.sum(1).cpu().numpy(), count * steps, ended, extra, late, unfinished)
 
     # ------------------------------------------------------------------------------------ states
 

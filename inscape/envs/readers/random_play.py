@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from inscape.envs.readers.batched import BatchedLaw
 
 PLAY = "inscape.envs.kernels.play"
+LATER = 10
+"""Without a time limit, the last episodes are given up after so many times the steps asked for."""
 PARALLEL_FROM = 1024
 """From so many copies on more than one thread pays."""
 
@@ -23,11 +25,19 @@ PARALLEL_FROM = 1024
 class RandomPlay:
     """What came of it.
 
+    Means are over the episodes begun within the steps, each played to its end. Of those that end within the steps
+    alone, short ones would be too many. An episode is begun or not before it is known how it goes, so that by Wald's
+    equation the mean of the sums is the mean number of episodes times the mean of one: both means are consistent
+    estimates, in the number of copies, of what a single episode from the start earns and how long it is.
+
     Attributes:
-        steps: steps taken, all copies together.
-        episodes: episodes that ended (by the law or the time limit).
-        mean_return: `[M]` mean undiscounted return of those, per player; NaN if none ended.
-        mean_length: steps per ended episode; those still running are left out of the return and spread over here.
+        steps: steps asked for, all copies together; those that finish the last episodes come on top.
+        episodes: episodes that ended (by the law or the time limit) within the steps.
+        mean_return: `[M]` mean undiscounted return per player; NaN if an episode did not end in `LATER` times the steps
+            more, where there is no time limit.
+        mean_length: mean number of steps; infinity if an episode did not end.
+
+    Source: Wald (1944), "On cumulative sums of random variables", Annals of Mathematical Statistics 15(3).
     """
 
     steps: int
@@ -57,18 +67,33 @@ def random_play(
     copies = PackedCopies.empty(world, num_envs)
     copies.reseed(seed)
     gained = np.zeros(num_envs if world.players == 1 else (world.players, num_envs))
-    returns = np.zeros((blocks, world.players))
+    sums = np.zeros((blocks, world.players + 3))  # see the template's `finish`
     kernels = world.kernel(PLAY, arithmetic=arithmetic)
     kernels.start(world.packed, copies.floats, copies.ints)
     state = world.packed, copies.floats, copies.ints, gained
-    rest = np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps
+    limit = max_episode_steps or 0
+    rest = np.zeros(num_envs + 1, np.int64), limit, limit or LATER * steps, steps
     if blocks > 1 and is_forked():  # one block after another, each with its own sum: the bits of a parallel run
         size = -(-num_envs // blocks)
         ranges = [(b * size, min(num_envs, (b + 1) * size)) for b in range(blocks)]
-        episodes = sum(kernels.play_range(*state, returns[b], *rest, *ranges[b]) for b in range(blocks))
+        episodes = sum(kernels.play_range(*state, sums[b], *rest, *ranges[b]) for b in range(blocks))
     else:
         play = kernels.play_parallel if blocks > 1 else kernels.play
-        episodes = play(*state, returns, *rest, blocks)
-    with np.errstate(invalid="ignore"):
-        mean = returns.sum(0) / np.float64(episodes)
-    return RandomPlay(num_envs * steps, int(episodes), mean, num_envs * steps / episodes if episodes else float("inf"))
+        episodes = play(*state, sums, *rest, blocks)
+    *returns, extra, late, unfinished = sums.sum(0)
+    return played(np.array(returns), num_envs * steps, int(episodes), int(extra), int(late), int(unfinished))
+
+
+def played(returns: np.ndarray, steps: int, episodes: int, extra: int, late: int, unfinished: int) -> RandomPlay:
+    """Returns what came of it, from sums.
+
+    Args:
+        returns: `[M]` of all episodes that ended.
+        steps, episodes: as in `RandomPlay`.
+        extra: steps taken to end the last episodes.
+        late, unfinished: how many of these ended, and how many did not.
+    """
+    begun = episodes + late
+    if unfinished:
+        return RandomPlay(steps, episodes, np.full(len(returns), np.nan), float("inf"))
+    return RandomPlay(steps, episodes, returns / begun, (steps + extra) / begun)

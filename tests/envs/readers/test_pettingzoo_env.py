@@ -128,6 +128,40 @@ def test_random_play_reproduces_known_random_play():
     assert played.mean_return[0] == pytest.approx(exact, abs=error)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 10])
+def test_random_play_of_few_steps_is_not_biased_to_short_episodes(steps):
+    """Kuhn poker under uniform play: 1/8 for who moves first, in 9/4 steps (3 steps after a pass and a bet, else 2)."""
+    from inscape.envs.registry import make_world
+
+    played = [make_world("KuhnPoker").random_play(8000, steps, seed=seed) for seed in range(4)]
+    episodes = sum(max(one.episodes, 8000) for one in played)
+    error = 5 * 2 / np.sqrt(episodes)  # stakes are at most 2
+    assert np.mean([one.mean_return[0] for one in played]) == pytest.approx(0.125, abs=error)
+    assert np.mean([one.mean_length for one in played]) == pytest.approx(2.25, abs=5 * 0.5 / np.sqrt(episodes))
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16, 64])
+def test_short_random_play_of_a_slippery_lake_is_not_biased(steps):
+    from inscape.envs.registry import make_world
+    from inscape.world_models.planning.dynamic_programming import policy_evaluation
+    from inscape.world_models.tabular.model import TabularModel
+
+    world = make_world("FrozenLake")
+    table = TabularModel.from_world(world)
+    exact = policy_evaluation(table, np.full((table.num_states, 4), 0.25), 1.0) @ table.initial
+    played = world.random_play(40_000, steps, max_episode_steps=None if steps > 10 else 100_000)
+    error = 5 * np.sqrt(exact * (1 - exact) / 40_000)
+    assert played.mean_return[0] == pytest.approx(exact, abs=error)
+
+
+def test_random_play_without_an_end_has_no_mean():
+    from inscape.envs.registry import make_world
+
+    played = make_world("Pendulum").random_play(3, 5, max_episode_steps=None)
+    assert np.isnan(played.mean_return).all()
+    assert (played.steps, played.episodes, played.mean_length) == (15, 0, float("inf"))
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
