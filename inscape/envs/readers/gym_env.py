@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inscape.envs.rendering.rasterizer import Window
 
 SINGLE = "inscape.envs.kernels.single"
+INFINITY = float("inf")
 NOT_RUNNING = 1  # a status of the single template; any other but 0 is an illegal action
 
 
@@ -178,6 +179,13 @@ class WorldEnv(gym.Env[Any, Any]):
         )
         if status:
             self._refuse(status, action)
+        if not -INFINITY < reward < INFINITY:  # NaN compares with nothing
+            raise UsageError(
+                f"{self.world.name} gave the reward {reward} for action {action}, which led to "
+                f"{self.world.unpack(self.states)}",
+                expected="a finite number",
+                hint="fix `reward`: inscape check",
+            )
         if self.render_mode == "human":
             self.render()
         infos = {"action_mask": self._mask[0].copy()} if self._restricts else {}

@@ -94,6 +94,12 @@ def played(returns: np.ndarray, steps: int, episodes: int, extra: int, late: int
         late, unfinished: how many of these ended, and how many did not.
     """
     begun = episodes + late
+    if not np.isfinite(returns).all():
+        raise UsageError(
+            f"random play met rewards that add up to {returns.tolist()}",
+            expected="finite rewards",
+            hint="fix `reward`: inscape check tells state and action",
+        )
     if unfinished:
         return RandomPlay(steps, episodes, np.full(len(returns), np.nan), float("inf"))
     return RandomPlay(steps, episodes, returns / begun, (steps + extra) / begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
@@ -205,6 +206,9 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         )  # fmt: skip
         if ended < 0:
             self._refuse(actions, -1 - ended)
+        flat = rewards if rewards.ndim == 1 else rewards.reshape(-1)
+        if not isfinite(flat.dot(flat)):  # one pass over the rewards; which one it was is asked for only then
+            self._require_numbers(rewards, actions)
         infos: dict[str, Any] = {}
         if self._restricts:
             infos["action_mask"] = mask
@@ -214,6 +218,18 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             infos["final_obs"] = self.world.batch_first(final)
             infos["_final_obs"] = terminated | truncated
         return self.world.batch_first(obs) if self._wide else obs.T, rewards.T, terminated, truncated, infos
+
+    def _require_numbers(self, rewards: np.ndarray, actions: np.ndarray) -> None:
+        """Raises UsageError where a reward is no finite number (a square of large ones may have been none)."""
+        wrong = ~np.isfinite(rewards.reshape(-1, self.num_envs))
+        if wrong.any():
+            player, copy = np.argwhere(wrong)[0]
+            reward, action = rewards.reshape(wrong.shape)[player, copy], actions[copy].tolist()
+            raise UsageError(
+                f"copy {copy}: {self.world.name} gave the reward {reward} for action {action}",
+                expected="a finite number",
+                hint="fix `reward`: inscape check tells state and action",
+            )
 
     def _refuse(self, actions: np.ndarray, copy: int) -> None:
         """Raises UsageError: the action of this copy is out of range, or illegal."""

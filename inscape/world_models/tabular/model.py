@@ -151,6 +151,15 @@ class TabularModel:
         sources = np.repeat(np.arange(size), actions * width)
         choices = np.tile(np.repeat(np.arange(actions), width), size)
         reward = world.reward_of(law.states[sources], choices, law.states[law.next_state.reshape(-1)])
+        wrong = ~np.isfinite(reward) & (law.probability.reshape(-1) > 0) & ~terminal[sources]
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise UsageError(
+                f"{world.name} gives the reward {reward[row]} in {world.unpack(law.states, int(sources[row]))} "
+                f"for action {choices[row]} ({world.action_names[choices[row]]})",
+                expected="a finite number",
+                hint="fix `reward`: inscape check",
+            )
         reward = np.where(law.probability > 0, reward.reshape(law.next_state.shape), 0.0)
         tables = absorb(law.next_state, law.probability, reward, 1.0 - terminal[law.next_state], terminal)
         keys = observation_keys(world.observe(law.states))
@@ -350,7 +359,7 @@ def _check_probabilities(model: TabularModel) -> None:
             f"{model.probability[s, a].tolist()} summing to {total[s, a]:.9g}",
             expected="non-negative probabilities that sum to 1",
         )
-    if abs(model.initial.sum() - 1.0) > SUM_TOLERANCE or (model.initial < 0).any():
+    if not abs(model.initial.sum() - 1.0) <= SUM_TOLERANCE or (model.initial < 0).any():
         raise UsageError(
             f"the initial probabilities of {model.name} sum to {model.initial.sum():.9g}",
             expected="non-negative probabilities that sum to 1",

@@ -62,9 +62,9 @@ def no_legal_action(owner: str) -> UsageError:
     )
 
 
-def no_number(owner: str, rewards: np.ndarray) -> UsageError:
+def no_number(owner: str, reward: float, where: str) -> UsageError:
     return UsageError(
-        f"the search met the reward {rewards[~np.isfinite(rewards)][0]} in {owner}",
+        f"the search met the reward {reward} in {owner}, {where}",
         expected="a finite number",
         hint="fix `reward`: inscape check",
     )

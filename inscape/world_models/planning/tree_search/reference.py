@@ -29,7 +29,13 @@ from inscape.world_models.planning.kernels.search_arrays import (
     UPDATES,
     VISITED,
 )
-from inscape.world_models.planning.tree_search.common import TABLES, no_legal_action, plan_from_tree, terminal_root
+from inscape.world_models.planning.tree_search.common import (
+    TABLES,
+    no_legal_action,
+    no_number,
+    plan_from_tree,
+    terminal_root,
+)
 from inscape.world_models.planning.tree_search.settings import UCTSettings
 
 
@@ -145,6 +151,8 @@ class PythonSearch:
         return chosen[1:]
 
     def add_outcome(self, node: Node, action: int, p: float, states: Any, ended: bool, reward: np.ndarray) -> Edge:
+        if not np.isfinite(reward).all():
+            raise self.no_number(reward, node.states, action)
         known = len(self.nodes)
         child = self.node_of(states, ended=ended, depth=node.depth + 1)
         if len(self.nodes) == known:
@@ -177,6 +185,12 @@ class PythonSearch:
             if u < total:
                 return edge
         return node.outcomes[action][-1]
+
+    def no_number(self, reward: np.ndarray, states: Any, action: int) -> UsageError:
+        """Returns what to raise for a reward that is no finite number."""
+        world = getattr(self.model, "world", None)
+        where = f"in {states if world is None else world.unpack(states)} for action {action}"
+        return no_number(type(self.model).__name__, float(reward[~np.isfinite(reward)][0]), where)
 
     # --------------------------------------------------------------------------------------- one simulation
 
@@ -263,7 +277,10 @@ class PythonSearch:
             if not len(legal):
                 raise no_legal_action(type(self.model).__name__)
             action = int(legal[int(self.draw() * len(legal))])
-            states, ended, reward = self.sample(states, action)
+            before = states
+            states, ended, reward = self.sample(before, action)
+            if not np.isfinite(reward).all():
+                raise self.no_number(reward, before, action)
             total += discount * reward
             if ended:
                 break

@@ -123,11 +123,11 @@ def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, 
     for b, key in enumerate(keys):
         graph = _allocate(world, FIRST_ROOM, options.max_depth)
         graph.floats[:, 0], graph.ints[:, 0] = states.floats[:, b], states.ints[:, b]
-        plans.append(_run(options, world, kernels, graph, int(key), compiled))
+        plans.append(_run(options, world, kernels, graph, key, compiled))
     return plans
 
 
-def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int, compiled: bool) -> Plan:
+def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: np.int64, compiled: bool) -> Plan:
     """Runs the kernel until all is simulated, enlarging its memory when it asks for more.
 
     Now and then the kernel returns for nothing: while it runs, Ctrl-C waits.
@@ -146,18 +146,51 @@ def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: int
             world.packed, graph, key, until, limits, widths, exact, options.rollout == "uniform",
             averaging, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
+        _require_numbers(world, graph)
         if graph.counts[entries.STUCK]:
-            rewards = graph.edge_reward[: graph.counts[entries.EDGES]]
-            raise no_legal_action(world.name) if np.isfinite(rewards).all() else no_number(world.name, rewards)
+            raise no_legal_action(world.name)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
         full = done < until and nodes > options.max_nodes
         solved = graph.node[0, entries.KIND] == entries.SOLVED
         if done >= options.num_simulations or full or solved:
-            return _plan_of(graph, nodes, done, key, world.name)
+            return _plan_of(graph, nodes, done, int(key), world.name)
         if done == until:
             continue
         graph = _enlarge(world, graph, min(2 * nodes, options.max_nodes) + width + 1, 2 * edges + widths[1])
         kernels.rehash(graph)
+
+
+def _require_numbers(world: World, graph: SearchArrays) -> None:
+    """Raises UsageError, with state and action, where the law gave a reward that is no finite number."""
+    from inscape.world_models.planning.kernels import search_arrays as columns
+
+    rewards = graph.edge_reward[: graph.counts[columns.EDGES]]
+    wrong = np.flatnonzero(~np.isfinite(rewards).all(axis=1))
+    if len(wrong):
+        edge = int(wrong[0])
+        node = int(graph.edge[edge, columns.PARENT])
+        (action,) = (a for a in range(graph.action.shape[1]) if edge in _edges_of(graph, node, a))
+        state = world.unpack(States(graph.floats, graph.ints), node)
+        where = f"in {state} for action {action} ({world.action_names[action]})"
+        raise no_number(world.name, float(rewards[edge][~np.isfinite(rewards[edge])][0]), where)
+    leaves = graph.leaf[: graph.counts[columns.NODES]]
+    wrong = np.flatnonzero(~np.isfinite(leaves).all(axis=1))
+    if len(wrong):
+        node = int(wrong[0])
+        total = float(leaves[node][~np.isfinite(leaves[node])][0])
+        state = world.unpack(States(graph.floats, graph.ints), node)
+        raise no_number(world.name, total, f"as the return of random actions from {state}")
+
+
+def _edges_of(graph: SearchArrays, node: int, action: int) -> list[int]:
+    """Returns the outcomes of an action."""
+    from inscape.world_models.planning.kernels import search_arrays as columns
+
+    found, link = [], int(graph.action[node, action, columns.FIRST])
+    while link > 0:
+        found.append(link - 1)
+        link = int(graph.edge[link - 1, columns.NEXT])
+    return found
 
 
 def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
