@@ -355,12 +355,23 @@ class TabularAgent(Agent):
             found = tables[name].shape if name in tables else None
             if found != table.shape:
                 raise UsageError(f"a table {name} of shape {found}", expected=f"shape {table.shape} for this task")
+            if tables[name].dtype.kind not in "iufb":
+                raise UsageError(f"a table {name} of dtype {tables[name].dtype}", expected="finite numbers")
+            if not np.isfinite(tables[name]).all():
+                raise UsageError(f"a table {name} with {_not_finite(tables[name])}", expected="finite numbers")
         self.tables = {name: tables[name] for name in self.tables}
         self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
         restore_rng(self._acting, state["acting"])
         copies = state["copies"]
         self._task = None
         self._copies = None if copies is None else {name: np.array(array) for name, array in copies.items()}
+
+
+def _not_finite(table: Array) -> str:
+    """Returns which entry of a table is not finite, for messages."""
+    wrong = ~np.isfinite(table)
+    where = tuple(int(k) for k in np.argwhere(wrong)[0])
+    return f"{table[where]} at {where}, {int(wrong.sum())} entries in all that are not finite"
 
 
 def _unrolled(numbers: Array) -> Any:

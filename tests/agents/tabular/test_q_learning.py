@@ -113,3 +113,14 @@ def test_what_it_cannot_learn_is_refused():
         make_agent("q-learning", resolve_task("FrozenLake"), settings={"gamma": 1.5})
     with pytest.raises(UsageError, match="beta = -1"):
         make_agent("q-learning", resolve_task("FrozenLake"), settings={"beta": -1.0})
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["q-learning", "sarsa", "expected-sarsa", "double-q-learning"])
+def test_a_stored_table_that_is_not_finite_is_refused(name, number):
+    agent = make_agent(name, resolve_task("FrozenLake"))
+    state = agent.state_dict()
+    state["tables"]["q"] = np.array(state["tables"]["q"], float)
+    state["tables"]["q"].reshape(-1)[3] = number
+    with pytest.raises(UsageError, match=f"a table q with {number} at .*1 entries in all"):
+        agent.load_state_dict(state)

@@ -24,7 +24,7 @@ class TreeSearchSettings:
     averaging_visits: float | None = None
     """When a state's value is that of its best action rather than the average over all visits. A number: the best
     action weighs N/(N + averaging_visits) after N visits; 0: it alone (for values without noise). None: the average
-    alone, as in plain UCT, until all but a tenth of the actions were tried in the states within reach; 20 from then on.
+    alone, as in plain UCT, until all but a tenth of the actions were tried in the states within reach; 5 from then on.
     Whatever is set, what is known exactly counts as such."""
     max_depth: int = 200
     """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
