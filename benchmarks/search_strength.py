@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 PLAIN = 1e12
 """`averaging_visits` of a search that averages, for all one can see, without end."""
-RULES: dict[str, float | None] = {"plain": PLAIN, "ours": None}
+RULES: dict[str, tuple[float | None, bool]] = {
+    "plain": (PLAIN, False),
+    "plain, most visited": (PLAIN, True),
+    "ours": (None, False),
+    "ours, most visited": (None, True),
+}
+"""`averaging_visits`, and whether the most visited action is taken rather than the one of highest value."""
 Search = Callable[["World", "States", int], int]
 
 
@@ -38,13 +44,17 @@ def world_of(name: str) -> World:
     return world
 
 
-def searching(simulations: int, gamma: float, averaging: float | None) -> Search:
+def searching(simulations: int, gamma: float, averaging: float | None, most_visited: bool) -> Search:
     """Returns a function of a world, a batch of one state and a seed to the action chosen there."""
     planner = UCT(num_simulations=simulations, gamma=gamma, averaging_visits=averaging)
 
     def search(world: World, states: States, seed: int) -> int:
         stream = [seed, *states.ints[:, 0].tolist(), *states.floats[:, 0].view(np.uint64).tolist()]
-        return int(planner.plan(world, states, np.random.default_rng(stream))[0].action)
+        plan = planner.plan(world, states, np.random.default_rng(stream))[0]
+        if not most_visited:
+            return int(plan.action)
+        most = plan.visit_counts == plan.visit_counts.max()
+        return int(np.where(most, plan.action_values, -np.inf).argmax())
 
     return search
 
@@ -115,8 +125,8 @@ def main() -> None:
             continue
         for simulations in budgets:
             cells = []
-            for averaging in RULES.values():
-                search = searching(simulations, gamma, averaging)
+            for rule in RULES.values():
+                search = searching(simulations, gamma, *rule)
                 found = np.array([measure(search, seed) for seed in range(given.seeds)], float)
                 cells.append(f"{found.mean():.4g} ({found.min():.4g}–{found.max():.4g})")
             print(f"| {name} | {simulations:,} | {' | '.join(cells)} | {what} |", flush=True)

@@ -53,11 +53,11 @@ class MCTSSettings(TreeSearchSettings):
     """Discount per step; None for the world's own (0.99 for other environments)."""
     # Values, because visits are spread for the sake of the search. Mean regret over 12 seeds at 100, 200, 500 and 1,000
     # simulations (benchmarks/search_choice.py), most: always the most visited action:
-    #   FrozenLake  values 0.0041 0.0005 0 0, visits 0.0084 0.0066 0.0037 0.0023, most 0.0047 0.0047 0.0030 0.0012
-    #   TicTacToe   values 0.15 0.16 0.06 0.03, visits 0.35 0.29 0.20 0.14, most 0.16 0.12 0.06 0.02
+    #   FrozenLake  values 0.0049 0.0008 0 0, visits 0.0080 0.0059 0.0029 0.0016, most 0.0045 0.0045 0.0003 0
+    #   TicTacToe   values 0.10 0.07 0.01 0.001, visits 0.31 0.24 0.15 0.10, most 0.11 0.07 0.02 0.001
     choice: Literal["values", "visits", "most-visited"] = "values"
     """What it acts on: the searched action values (greedily, or with beta); the most visited action, which plays games
-    as well but chooses far worse where chance makes actions nearly alike; or in proportion to the visit counts, which
+    as well but chooses worse from few simulations where chance makes actions nearly alike; or in proportion to the visit counts, which
     explores."""
     beta: float | None = None
     """Rationality on the action values, P(a|s) ∝ exp(beta·Q); None acts greedily."""
