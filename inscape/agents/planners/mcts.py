@@ -57,8 +57,8 @@ class MCTSSettings(TreeSearchSettings):
     #   TicTacToe   values 0.10 0.07 0.01 0.001, visits 0.31 0.24 0.15 0.10, most 0.11 0.07 0.02 0.001
     choice: Literal["values", "visits", "most-visited"] = "values"
     """What it acts on: the searched action values (greedily, or with beta); the most visited action, which plays games
-    as well but chooses worse from few simulations where chance makes actions nearly alike; or in proportion to the visit counts, which
-    explores."""
+    as well but chooses worse from few simulations where chance makes actions nearly alike; or in proportion to the
+    visit counts, which explores."""
     beta: float | None = None
     """Rationality on the action values, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     cache: int = 1000

@@ -260,7 +260,8 @@ def test_no_batch_has_more_distinct_prompts_than_asked_for(
 
 
 @pytest.mark.parametrize("value_coef", [0.0, 0.5])
-def test_value_coef_weighs_the_value_loss(lake: Task, value_coef: float) -> None:
+def test_value_coef_weighs_the_value_loss(value_coef: float) -> None:
+    lake = resolve_task("FrozenLake", {"step_cost": 0.1})  # rewards to be predicted, from the first step
     agent = made(lake, clone_steps=0, value_coef=value_coef)
     before = [p.detach().clone() for p in agent.policy.value_head.parameters()]
     exhaust(agent, lake, 256)
