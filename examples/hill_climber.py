@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inscape.agents.rollout import rollout
+from inscape.agents.rollouts import rollout
 
 
 class HillClimber:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.scoring import score_predictions as score_predictions
 
 _HOMES = {
-    "controllers": (
-        "Controller",
-        "Step",
-    ),
+    # what a mind is
     "minds": (
         "Mind",
         "minds_grid",
+    ),
+    "controllers": (
+        "Controller",
+        "Step",
     ),
     "planning_mind": (
         "BACKUPS",
@@ -44,6 +45,7 @@ _HOMES = {
         "MindPolicies",
         "policies_of",
     ),
+    # inferring one
     "observers.interface": (
         "ImpossibleEvidenceError",
         "ObserverProtocol",
@@ -55,6 +57,7 @@ _HOMES = {
         "Observer",
         "observe",
     ),
+    # judging an observer
     "scoring": (
         "Calibration",
         "PredictionScore",
@@ -62,5 +65,5 @@ _HOMES = {
         "score_predictions",
     ),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Backup = Literal["soft-eval", "maxent", "hard"]
 BACKUPS: tuple[str, ...] = get_args(Backup)
+"""Ways in which a planning mind values the states after the next: what its `backup` may be."""
 
 RELATIVE_TOLERANCE = 1e-12
 LONGEST_HORIZON = 1000.0

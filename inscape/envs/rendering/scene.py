@@ -118,6 +118,8 @@ class Rect:
 
 @dataclass(frozen=True)
 class Circle:
+    """Circle around (x, y)."""
+
     x: float
     y: float
     radius: float
@@ -129,6 +131,8 @@ class Circle:
 
 @dataclass(frozen=True)
 class Line:
+    """Straight line from (x1, y1) to (x2, y2)."""
+
     x1: float
     y1: float
     x2: float
@@ -140,6 +144,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Polygon:
+    """Closed polygon through its corners `points`, (x, y) each."""
+
     points: tuple[tuple[float, float], ...]
     fill: str | None = None
     stroke: str | None = None
