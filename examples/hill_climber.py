@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inscape.agents.rollouts import rollout
+from inscape import rollout
 
 
 class HillClimber:
