@@ -39,11 +39,8 @@ def paths_in(text: str) -> list[tuple[str, Path | None]]:
             path = quoted.split("::")[0].split(":")[0]
             known = "/" in path and path.split("/")[0] in TOP_FOLDERS
             is_environment = re.search(r"-v\d+$", path)  # such as inscape/FrozenLake-v0
-            if (
-                re.fullmatch(r"[\w./-]+", path)
-                and not is_environment
-                and (known or path.endswith(".py") or path.endswith("/"))
-            ):
+            is_path = re.fullmatch(r"[\w./-]+", path) and (known or path.endswith((".py", "/")))
+            if is_path and not is_environment:
                 found.append((path, before))
                 before = resolved(path, before) or before
     return found
@@ -124,6 +121,19 @@ def test_what_the_readme_says_in_python_runs(tmp_path: Path) -> None:
             timeout=300,
         )
         assert result.returncode == 0, result.stderr
+
+
+def test_every_recipe_has_an_example_that_is_tested() -> None:
+    recipes = re.findall(
+        r"^### An? (\w+)\n(.*?)(?=^##)", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert [name for name, _ in recipes] == ["world", "agent", "model", "planner", "mind"]
+    tests = (ROOT / "tests" / "test_examples.py").read_text()
+    for name, recipe in recipes:
+        rows = dict(re.findall(r"^\| (\w[\w ]*) \| (.*) \|$", recipe, re.MULTILINE))
+        assert {*rows} == {"copy", "implement", "try", "put it in", "register", "test", "document"}, name
+        examples = re.findall(r"`examples/(\w+\.py)", rows["copy"])
+        assert examples and all(example in tests for example in examples), name
 
 
 def test_entry_points_named_here_are_those_of_the_package() -> None:
