@@ -1,4 +1,4 @@
-"""Our worlds, by name: data only, one table per family, read by `inscape.envs.registry`."""
+"""Built-in worlds, by name: data only, one table per family, read by `inscape.envs.registry`."""
 
 from __future__ import annotations
 

@@ -68,11 +68,11 @@ def load_file(path: str, what: str) -> ModuleType:
     except UsageError:
         del sys.modules[name]
         raise
-    except Exception as error:  # whatever a user's file raises is the user's to read, without our traceback
+    except Exception as error:  # whatever a user's file raises is for the user to read, without the loader's traceback
         del sys.modules[name]
         at = f"{path}:{line}" if (line := line_of(error, file)) else path
-        told = error.msg if isinstance(error, SyntaxError) and error.msg else error
-        raise UsageError(f"{at} failed to import: {type(error).__name__}: {told}", hint=f"python {path}") from error
+        message = error.msg if isinstance(error, SyntaxError) and error.msg else error
+        raise UsageError(f"{at} failed to import: {type(error).__name__}: {message}", hint=f"python {path}") from error
     for member in vars(module).values():
         if isinstance(member, type) and member.__module__ == name:
             copyreg.pickle(member, _reduced_with_its_file)

@@ -1,4 +1,4 @@
-"""What can be acted in, by name: our worlds, a user's world in a file, any Gymnasium environment."""
+"""What can be acted in, by name: built-in worlds, a user's world in a file, any Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -180,11 +180,13 @@ def load_spec(name: str) -> WorldSpec | gym.envs.registration.EnvSpec | None:
         from inscape.envs.world import World
 
         if not (isinstance(cls, type) and issubclass(cls, World)):
-            theirs = isinstance(cls, type) and issubclass(cls, gym.Env)
+            is_environment = isinstance(cls, type) and issubclass(cls, gym.Env)
             raise UsageError(
                 f"{name} is {cls!r}",
                 expected="a subclass of inscape.World, or the id of a Gymnasium environment that importing registers",
-                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0" if theirs else "",
+                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0"
+                if is_environment
+                else "",
             )
         return WorldSpec(cls.__name__, name, (inspect.getdoc(cls) or "").split("\n")[0])
     bare = name.removeprefix("inscape:").removeprefix("inscape/")

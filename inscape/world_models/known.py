@@ -75,7 +75,7 @@ class KnownModel:
         return ModelStep(following, reward, np.where(ended, 0.0, 1.0), legal)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns {}: the law is the world's, which whoever makes the model names; nothing is learned."""
+        """Returns {}: the law is the world's, which the maker of the model names; nothing is learned."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
     Args:
         trajectories: at least one, all of one task of one player.
         dataset_id: its name, `[namespace/]name-vN`.
-        about: what Minari likes to know of a data set it may be asked to publish: `author`, `author_email`,
+        about: what Minari stores about a data set that may be published: `author`, `author_email`,
             `code_permalink`, `description`.
 
     Raises:
@@ -80,7 +80,7 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
 
 
 def trajectories_from_minari(dataset: MinariDataset | str) -> list[Trajectory]:
-    """Returns the episodes of a Minari data set, whoever made it.
+    """Returns the episodes of any Minari data set.
 
     Where the last step is marked neither as terminated nor as truncated, the data simply end: truncated.
 

@@ -17,13 +17,13 @@ class Trajectory:
 
     Attributes:
         observations: `[T+1, ...]`, the last one being that of the final state (also when truncated). Several players in
-            turn: of the one who acts; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
+            turn: of the acting player; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
             `gymnasium.spaces.flatten` does.
         actions: `[T]` int64, or `[T, D]` float for continuous actions; all at once: `[T, M]`.
         rewards: `[T]` float64; several players: `[T, M]`.
         terminated: the task itself ended after the last action (its future value is 0).
         truncated: cut from outside (its future value is not 0). Both may be set; termination wins.
-        states: packed states `[., T+1]` where the task is a world of ours.
+        states: packed states `[., T+1]` where the task is an Inscape world.
         action_masks: `[T, A]` (all at once: `[T, M, A]`) bool, True where legal, where the task restricts actions.
         task: name and settings of the task, as `Task.to_json()` gives them.
         agent: name of the agent that acted; several players: their names, with commas.

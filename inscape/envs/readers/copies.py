@@ -96,7 +96,7 @@ class PackedCopies:
 
     @property
     def clock(self) -> Any:
-        """`[B]` steps and resets each copy has lived: which of its random numbers come next (memory of the copies)."""
+        """`[B]` steps and resets each copy has taken: which of its random numbers come next (memory of the copies)."""
         return self.ints[CLOCK]
 
     @property

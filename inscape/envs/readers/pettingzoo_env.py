@@ -1,7 +1,7 @@
 """Reads a world of several players as a PettingZoo environment, AEC or Parallel.
 
-`aec_env("ConnectFour")` and `parallel_env("Spread")` make ours by name. A PettingZoo that has a registry (1.27) finds
-them there once this module is imported: `pettingzoo.make("aec", "inscape/ConnectFour-v0")`.
+`aec_env("ConnectFour")` and `parallel_env("Spread")` make the built-in ones by name. A PettingZoo that has a registry
+(1.27) finds them there once this module is imported: `pettingzoo.make("aec", "inscape/ConnectFour-v0")`.
 """
 
 from __future__ import annotations
@@ -233,11 +233,11 @@ class WorldAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
     """A world of several players, acting one after another, as a PettingZoo AEC environment.
 
     Where the law has all players act at once, their actions are collected and the law steps at the last one's; until
-    then nobody observes anything new. Observations are `{"observation", "action_mask"}` where the world restricts
-    actions (mask `[A]` int8; all 0 for whoever is not to move), and the plain observation elsewhere; `infos[agent]` has
+    then no player observes anything new. Observations are `{"observation", "action_mask"}` where the world restricts
+    actions (mask `[A]` int8; all 0 for players not to move), and the plain observation elsewhere; `infos[agent]` has
     the mask too. The end, and the time limit, come for all players at once.
 
-    Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.
+    Copy 0 of seed s: the same trajectory as copy 0 of a vector environment reset with that seed.
 
     Args:
         world: the law.
@@ -279,7 +279,7 @@ class WorldAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
         return self._table.states
 
     def state(self) -> np.ndarray:
-        """Returns every number of the state, whoever may observe it: floats before integers, in `state_space`."""
+        """Returns every number of the state, observed or not: floats before integers, in `state_space`."""
         return self._table.state()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
@@ -393,7 +393,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused
     Observations are `{"observation", "action_mask"}` where the world restricts actions (mask `[A]` int8), and the plain
     observation elsewhere; infos have the mask too. The end, and the time limit, come for all players at once.
 
-    Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.
+    Copy 0 of seed s: the same trajectory as copy 0 of a vector environment reset with that seed.
 
     Args:
         world: the law.
@@ -431,7 +431,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused
         return self._table.states
 
     def state(self) -> np.ndarray:
-        """Returns every number of the state, whoever may observe it: floats before integers, in `state_space`."""
+        """Returns every number of the state, observed or not: floats before integers, in `state_space`."""
         return self._table.state()
 
     def reset(

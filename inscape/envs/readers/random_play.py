@@ -45,7 +45,7 @@ def random_play(
     threads: int | None = None,
     arithmetic: Literal["exact", "fast"] = "exact",
 ) -> RandomPlay:
-    """Plays; see `World.random_play`. Same seed and number of copies, same lives, whatever the number of threads.
+    """Plays; see `World.random_play`. Same seed and number of copies, same trajectories, for any number of threads.
 
     Raises:
         UsageError: `num_envs` or `steps` is below 1.

@@ -45,7 +45,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     Several players: rewards are `[B, M]`. In turn, actions `[B]` are those of the players `infos["mover"]` `[B]`, who
     also observe; all at once, actions are `[B, M]`, observations `[B, M, ...]` and masks `[B, M, A]`.
 
-    Copy i of seed s lives the same life whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
+    Copy i of seed s produces the same trajectory whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
     `[B]` bool are fresh arrays at each step (observations of several numbers are `[B, n]` views of batch-last memory).
 
     Args:

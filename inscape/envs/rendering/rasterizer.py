@@ -46,7 +46,7 @@ _invisible: list[str] = []
 
 
 def require_display(reader: str) -> None:
-    """Checks that a person could see a window, or that the user has told SDL which driver to use.
+    """Checks that a person could see a window, or that the user has set SDL's driver.
 
     Raises:
         UsageError: no display.
@@ -61,7 +61,7 @@ def require_display(reader: str) -> None:
 
 
 def has_display() -> bool:
-    """Whether a window would be seen: what SDL was told, else (on Linux) whether a display server is named."""
+    """Whether a window would be seen: by SDL's driver if set, else (on Linux) by a display server's name."""
     driver = os.environ.get("SDL_VIDEODRIVER")
     if driver:
         return driver not in INVISIBLE
@@ -323,7 +323,7 @@ def _glyphs(text: str, size: int, color: str) -> Any:
     words = text.replace("\x00", "")
     try:
         return _font(size).render(words, True, color)
-    except pygame.error:  # somebody called `pygame.quit` since: fonts die of it, surfaces do not
+    except pygame.error:  # `pygame.quit` was called since: fonts die of it, surfaces do not
         _font.cache_clear()
         return _font(size).render(words, True, color)
 
@@ -418,7 +418,7 @@ class Window:
         title: what the title bar says.
         size: pixels of the longer side of a scene.
         fps: most frames per second; None shows frames as fast as they come.
-        own_events: whoever shows the frames also reads the events (key presses, the close button).
+        own_events: the caller that shows the frames also reads the events (key presses, the close button).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Any PettingZoo environment as a task of several players: `resolve_task("pettingzoo:pettingzoo.classic.rps_v2")`.
 
-Parallel environments (all act at once) and AEC environments (in turn) give the arrays of our own worlds of several
+Parallel environments (all act at once) and AEC environments (in turn) give the arrays of Inscape worlds of several
 players, by a Python loop over copies. `Game` is one copy of either, played in turn: what opponents are met in.
 """
 
@@ -130,7 +130,7 @@ class PettingZooTask(Task):
     def vector_env(
         self, num_envs: int, autoreset: Autoreset = "same-step", render_mode: str | None = None
     ) -> VectorEnv[Any, Any, Any]:
-        """Returns `num_envs` copies, arrays as those of our own worlds of several players; a Python loop over them."""
+        """Returns `num_envs` copies, arrays as those of Inscape worlds of several players; a Python loop over them."""
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 
 
@@ -163,7 +163,7 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         self._ended = np.zeros(num_envs, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on.
+        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's random stream goes on.
 
         Args:
             seed: of all copies.
@@ -260,8 +260,8 @@ class TurnsVectorEnv(PettingZooVectorEnv):
     """Copies of a PettingZoo AEC environment: observations `[B, ...]`, masks `[B, A]` and actions `[B, ...]` of who is
     to move (`infos["mover"]` `[B]`), rewards `[B, M]`.
 
-    A player's reward comes when PettingZoo tells it: at its own next turn, or at its end. Who leaves early is asked no
-    more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
+    A player's reward comes when PettingZoo reports it: at its own next turn, or at its end. A player that leaves early
+    is asked no more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
     """
 
     def __init__(
@@ -304,9 +304,9 @@ class Game:
         render_mode: the environment's, for it to draw itself.
 
     Attributes:
-        mover: who is to move; of a game that is over, who was told of it last.
-        seen, info: what that player observes and is told, as the environment gives them.
-        over: whether everybody's part is.
+        mover: who is to move; of a game that is over, the last player to whom it was reported.
+        seen, info: that player's observation and info, as the environment gives them.
+        over: whether it is over for all players.
         terminated, truncated: `[M]` bool: whose part is over, and how.
         last: what each player observed at the end of its part.
     """
@@ -329,7 +329,7 @@ class Game:
         """Takes the action of who is to move.
 
         Raises:
-            UsageError: a player left without being told of its end, or came who is not among `possible_agents`.
+            UsageError: a player left before its end was reported to it, or one joined that is not in `possible_agents`.
         """
         before = list(self.env.agents)
         self.env.step(_as_given(action))
@@ -337,7 +337,7 @@ class Game:
         if missing:
             raise UsageError(
                 f"{self.task.name}: {missing[0]} is gone from `agents` without a last turn",
-                expected="terminations or truncations set, the last reward told by last(), and step(None) then",
+                expected="terminations or truncations set, the last reward returned by last(), then step(None)",
                 hint="pettingzoo.test.api_test checks it",
             )
         self._settle()
@@ -362,7 +362,7 @@ class Game:
         self.over = True
 
     def collected(self) -> Array:
-        """Returns `[M]` what the players were told to have gained since the last call."""
+        """Returns `[M]` the rewards reported to the players since the last call."""
         gained, self._gained = self._gained, np.zeros(len(self._number))
         return gained
 
@@ -393,7 +393,7 @@ def taken_apart(task: Task, seen: Any, info: dict[str, Any]) -> tuple[Any, Array
             raise UsageError(f"{what} of {task.name} of shape {np.shape(array)}", expected=f"{shape or ()}")
     if mask is None or not number_of_actions(task):
         return seen, None
-    # nothing is legal for one whose part is over: nobody asks it
+    # nothing is legal for a player whose part is over: it is not asked
     return seen, np.asarray(mask, np.bool_) | (not np.any(mask))
 
 

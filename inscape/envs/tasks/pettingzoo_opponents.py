@@ -24,7 +24,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
 
     An episode begins with a seat for the learner, opponents for the other seats, and their moves until it is the
     learner's turn; it ends when the learner's part does, by `terminated` or `truncated` as its own flags say. A step's
-    reward is what the environment tells the learner's player at its next turn, or at its end; what it is told before
+    reward is what the environment gives the learner's player at its next turn, or at its end; what it is given before
     its first action follows from none of them and is left out.
 
     Copy i of seed s begins with `copy_seeds`, and draws seats and opponents' choices from a stream of its own.
@@ -113,7 +113,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
         raise UsageError(
             f"after {MOST_MOVES:,} moves of others in {self.task.name} it is still not the turn of "
             f"{self.task.player_names[self._seat[rows[0]]]}, whose part is not over either",
-            expected="an environment in which every player acts again, or is told of its end",
+            expected="an environment in which every player acts again, or its end is reported to it",
         )
 
     def _waits(self, copy: int) -> bool:

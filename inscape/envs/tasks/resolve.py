@@ -17,7 +17,7 @@ from inscape.errors import UsageError, closest
 
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
-    """Returns the settings of one of our worlds: name → (annotation, default, what it is)."""
+    """Returns the settings of a built-in world: name → (annotation, default, what it is)."""
     if name.startswith(PIXELS_PREFIX):
         from inscape.envs.tasks.pixels import DEFAULTS
 
@@ -54,8 +54,8 @@ def _argument_docs(text: str) -> dict[str, str]:
 
 
 def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
-    """Returns the task a user means by `name`: one of our worlds, `file.py:Class`, a Gymnasium id, a PettingZoo
-    environment (`pettingzoo:pettingzoo.classic.rps_v2`), or a world of ours seen as pictures (`pixels:WORLD`).
+    """Returns the task a user means by `name`: a built-in world, `file.py:Class`, a Gymnasium id, a PettingZoo
+    environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures (`pixels:WORLD`).
 
     Raises:
         UsageError: unknown name, setting or value.
@@ -74,15 +74,15 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     if name.startswith(PETTINGZOO_PREFIX):
         from inscape.envs.tasks.pettingzoo import PettingZooTask
 
-        theirs = PettingZooTask(name, None, given, None)
-        _ = theirs.observation_space  # a missing package or a wrong setting is reported here
-        return theirs
+        game = PettingZooTask(name, None, given, None)
+        _ = game.observation_space  # a missing package or a wrong setting is reported here
+        return game
     if spec is None:
-        ours = [s.name for s in world_specs()]
+        worlds = [s.name for s in world_specs()]
         raise UsageError(
             f"no world named {name!r}",
-            expected="one of our worlds, a Gymnasium id, or file.py:Class",
-            hint=closest(name, [*ours, *gym.registry]) + "; inscape list worlds",
+            expected="a built-in world, a Gymnasium id, or file.py:Class",
+            hint=closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
         )
     task = Task(name, None, given, spec.max_episode_steps)
     _ = task.observation_space  # a missing package or a wrong setting is reported here

@@ -21,7 +21,7 @@ Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
 
 
-class _ToldMasks(gym.Wrapper[Any, Any, Any, Any]):
+class _MasksInInfo(gym.Wrapper[Any, Any, Any, Any]):
     """An environment with a method `action_masks` that says the same in `info["action_mask"]`, as the others do."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -36,12 +36,12 @@ class _ToldMasks(gym.Wrapper[Any, Any, Any, Any]):
         return {"action_mask": np.asarray(self.get_wrapper_attr("action_masks")(), np.bool_), **info}
 
 
-def _with_masks_told(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return _ToldMasks(env) if env.has_wrapper_attr("action_masks") else env
+def _with_masks_in_info(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return _MasksInInfo(env) if env.has_wrapper_attr("action_masks") else env
 
 
 class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
-    """Copies of an ordinary environment, of which no two share a stream of chance, whatever the seeds of their runs."""
+    """Copies of an ordinary environment, of which no two share a random stream, whatever the seeds of their runs."""
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts new episodes, with `copy_seeds(seed)` if it is a number; of copies from `options["first_copy"]` on."""
@@ -59,22 +59,22 @@ class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
 
 
 def _with_whole_masks(info: dict[str, Any]) -> dict[str, Any]:
-    """Returns what copies told with `action_mask [B, A]` bool; all is legal in a copy that told none."""
+    """Returns the infos of copies with `action_mask [B, A]` bool; everything is legal in a copy that gave no mask."""
     if "action_mask" not in info:
         return info
-    told, masks = info["_action_mask"], info["action_mask"]
-    if told.all() and masks.dtype != object:
+    given, masks = info["_action_mask"], info["action_mask"]
+    if given.all() and masks.dtype != object:
         return {**info, "action_mask": masks.astype(np.bool_, copy=False)}
-    some = np.asarray(masks[int(np.argmax(told))], np.bool_)
+    some = np.asarray(masks[int(np.argmax(given))], np.bool_)
     rows = [
-        np.asarray(mask, np.bool_) if known else np.ones_like(some) for mask, known in zip(masks, told, strict=True)
+        np.asarray(mask, np.bool_) if known else np.ones_like(some) for mask, known in zip(masks, given, strict=True)
     ]
     return {**info, "action_mask": np.stack(rows)}
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Something to act in: a world of ours, or any Gymnasium environment, with its time limit.
+    """Something to act in: an Inscape world, or any Gymnasium environment, with its time limit.
 
     Attributes:
         name: as resolved; a world's name, `file.py:Class`, or a Gymnasium id.
@@ -141,7 +141,7 @@ class Task:
         # not every environment takes a render_mode
         given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
         made: gym.Env[Any, Any] = _gymnasium(lambda: gym.make(_gymnasium_id(self.name), **given), self.name)
-        return _with_masks_told(made)
+        return _with_masks_in_info(made)
 
     def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
         """Returns `num_envs` copies, time limit included; a Python loop over copies for an ordinary environment."""
@@ -154,7 +154,7 @@ class Task:
                 num_envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": mode},
-                wrappers=[_with_masks_told],  # type: ignore[list-item]
+                wrappers=[_with_masks_in_info],  # type: ignore[list-item]
                 **self.settings,
             ),
             self.name,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.run import Run, RunSettings
 
 USUAL = TrainArguments(agent="", task="")
-"""What `inscape train` does when nobody says otherwise."""
+"""What `inscape train` does by default."""
 
 
 def train_line(run: Run) -> str:

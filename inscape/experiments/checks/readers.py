@@ -205,20 +205,23 @@ class Environments:
         )  # fmt: skip
         stepped = _mean_returns(world)
         for player in range(world.players):
-            ours, theirs = compiled[:, player], stepped[:, player]
-            deviation = welch_deviation(ours, theirs)
+            compiled_returns, stepped_returns = compiled[:, player], stepped[:, player]
+            deviation = welch_deviation(compiled_returns, stepped_returns)
             require(
                 deviation < DEVIATIONS,
-                f"random play{_whose(world, player)} earns {ours.mean():.6g} an episode in compiled code and "
-                f"{theirs.mean():.6g} in the vector environment",
+                f"random play{_whose(world, player)} earns {compiled_returns.mean():.6g} an episode in compiled code "
+                f"and {stepped_returns.mean():.6g} in the vector environment",
             )
 
-    def check_same_life(self) -> None:
+    def check_same_trajectory(self) -> None:
         if self.world.players == 1:
-            lives = [life(self.world.env(), seed) for seed in (5, 5)]
+            first, second = (trajectory_of(self.world.env(), seed) for seed in (5, 5))
         else:
-            lives = [_life_at_the_table(self.world, seed) for seed in (5, 5)]
-        require(same(lives[0], lives[1]), "two environments reset with one seed lived different lives")
+            first, second = (_trajectory_at_the_table(self.world, seed) for seed in (5, 5))
+        require(
+            same(first, second),
+            "two environments reset with one seed produced different trajectories",
+        )
 
     def check_copies(self) -> None:
         many, few = (self._copies(count) for count in (9, 4))
@@ -280,22 +283,22 @@ class Environments:
             raise Skipped("one player")
 
 
-def life(env: gym.Env[Any, Any], seed: int, steps: int = 100) -> list[Any]:
+def trajectory_of(env: gym.Env[Any, Any], seed: int, steps: int = 100) -> list[Any]:
     """Returns what is seen, earned and ended in `steps` steps under actions that depend on the seed alone."""
     rng = np.random.default_rng(4)
     env.action_space.seed(0)
     seen, info = env.reset(seed=seed)
-    lived: list[Any] = [copy.deepcopy(seen)]  # environments may change what they gave
+    record: list[Any] = [copy.deepcopy(seen)]  # environments may change what they gave
     for _ in range(steps):
         action = _choose(env.action_space, rng, info.get("action_mask"))
         seen, reward, terminated, truncated, info = env.step(action)
         require(math.isfinite(reward), f"reward {reward} is not finite")
-        lived += [copy.deepcopy(seen), reward, terminated, truncated]
+        record += [copy.deepcopy(seen), reward, terminated, truncated]
         if terminated or truncated:
             seen, info = env.reset()
-            lived.append(copy.deepcopy(seen))
+            record.append(copy.deepcopy(seen))
     env.close()
-    return lived
+    return record
 
 
 def check_gymnasium_env(env: gym.Env[Any, Any]) -> None:
@@ -338,20 +341,20 @@ def _mean_returns(world: World) -> np.ndarray:
     return totals / episodes
 
 
-def _life_at_the_table(world: World, seed: int) -> list[Any]:
-    """The life of a PettingZoo environment whose players choose what depends on the seed alone."""
+def _trajectory_at_the_table(world: World, seed: int) -> list[Any]:
+    """The trajectory of a PettingZoo environment whose players choose what depends on the seed alone."""
     env, rng = world.aec_env(), np.random.default_rng(4)
     env.reset(seed=seed)
-    lived: list[Any] = []
+    record: list[Any] = []
     for _ in range(60 * world.players):
         if not env.agents:
             env.reset()
         seen, reward, terminated, truncated, info = env.last()
-        lived += [env.agent_selection, env.state(), reward, terminated, truncated]
-        lived += [np.array(seen["observation"] if isinstance(seen, dict) else seen)]
+        record += [env.agent_selection, env.state(), reward, terminated, truncated]
+        record += [np.array(seen["observation"] if isinstance(seen, dict) else seen)]
         over = terminated or truncated
         env.step(None if over else _choose(env.action_space(env.agent_selection), rng, info.get("action_mask")))
-    return lived
+    return record
 
 
 def _choose(space: gym.Space[Any], rng: np.random.Generator, mask: Any) -> Any:

@@ -57,7 +57,7 @@ class ObserveArguments:
     """Discount the minds plan with; without it, the world's."""
 
     minds_see: bool = False
-    """The minds considered know the state even where the world hides it from who acts."""
+    """The minds considered know the state even where the world hides it from the acting agent."""
 
     episodes: int = 1
     """Episodes to show (and to play, for an agent or a run without recorded ones)."""
@@ -119,8 +119,8 @@ def _say_what_minds_see(console: Console, task: Task) -> None:
     from inscape.experiments.runs.evaluation import hides_state
 
     if task.world is not None and hides_state(task.world):
-        told = f"The minds considered see the state of {task.name}; who acts sees only what is observed."
-        console.print(f"[dim]{escape(told)}[/dim]", soft_wrap=True)
+        note = f"The minds considered see the state of {task.name}; the acting agent sees only what is observed."
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
 
 
 def _observer(given: Any, task: Task) -> ExactObserver:
@@ -130,7 +130,7 @@ def _observer(given: Any, task: Task) -> ExactObserver:
     if task.world is None:
         raise MissingLawError(
             f"{task.name} has no law to observe with",
-            expected="one of our worlds, or a World in a file: the observer plans as the agent might",
+            expected="a built-in world, or a World in a file: the observer plans as the agent might",
             hint="inscape observe AGENT FourGoals",
         )
     goals = args.words_of(given.goals) or list(task.world.goals)

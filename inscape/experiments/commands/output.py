@@ -44,7 +44,7 @@ def number(value: float) -> str:
 
 
 def returns_of(trajectory: Trajectory) -> str:
-    """Returns the return of an episode; of several players, theirs beside each other."""
+    """Returns the return of an episode; of several players, all of them beside each other."""
     return " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
 
 

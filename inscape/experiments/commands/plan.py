@@ -51,7 +51,7 @@ class PlanArguments:
     """Discount; without it, the world's."""
 
     full_information: bool = False
-    """Where the one who acts cannot tell the state, plan as one who sees it."""
+    """Where the acting agent cannot determine the state, plan as if it saw it."""
 
     seed: int = 0
     """Seed of the start state and of the search."""
@@ -74,7 +74,7 @@ def plan_command(argv: Sequence[str]) -> int:
     hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
     if hidden and given.model == "known" and not given.full_information:
         raise PartialObservationError(
-            f"who acts in {task.name} does not see its state, and a plan begins in a state",
+            f"an agent in {task.name} does not see its state, and a plan begins in a state",
             expected="a world whose observation determines its state",
             hint="--full-information, to plan as one who sees it",
         )
@@ -130,7 +130,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
         if task.world is None:
             raise MissingLawError(
                 f"{task.name} has no law to plan with",
-                expected="one of our worlds (inscape list worlds), or a World in a file",
+                expected="a built-in world (inscape list worlds), or a World in a file",
                 hint=f"a learned model, inscape plan {task.name} --model tabular, where observations are finite; "
                 "or an agent that needs no model, inscape train ppo",
             )
@@ -171,7 +171,7 @@ def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator,
 
 
 def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool) -> None:
-    seen = hidden and given.model == "known"  # planned with more than who acts would know
+    seen = hidden and given.model == "known"  # planned with more than the acting agent would know
     optimum = _optimum(task, start, gamma) if seen or not hidden else None
     title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]

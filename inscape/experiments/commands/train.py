@@ -46,9 +46,9 @@ def train_command(argv: Sequence[str]) -> int:
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))
-    theirs = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
-    ours = task.world is not None or task.name.startswith(PIXELS_PREFIX)
-    if given.resume and process_number() == 0 and (theirs or not ours):
+    third_party = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
+    exact = task.world is not None or task.name.startswith(PIXELS_PREFIX)
+    if given.resume and process_number() == 0 and (third_party or not exact):
         text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
         make_console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
     run = train(

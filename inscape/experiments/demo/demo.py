@@ -1,7 +1,7 @@
 """The main job: the whole platform once, in under three minutes on two cores.
 
 CartPole by two PPOs; slippery FrozenLake 8×8 by everything that can act, each with its regret against the exact
-optimum; and an observer that watches agents head for goals it is not told. Ends with one self-contained report.
+optimum; and an observer that watches agents head for goals it does not know. Ends with one self-contained report.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def run_demo(out: str | Path = "runs/demo", seed: int = 0, jobs: Sequence[Job] =
 
 
 def _make_room(folder: Path, jobs: Sequence[Job]) -> None:
-    """Removes the runs of an earlier demo: folders of our jobs' names that hold a run."""
+    """Removes the runs of an earlier demo: folders with the names of the demo's jobs that hold a run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for job in jobs:
@@ -248,7 +248,7 @@ def _lake(outcomes: Sequence[Outcome]) -> list[Section]:
     rows = [tuple(_short(cell) for cell in row) for row in sorted(rows, key=lambda row: row[2])]
     return [
         TableSection(
-            "Slippery FrozenLake 8×8: everybody against the exact optimum",
+            "Slippery FrozenLake 8×8: all agents against the exact optimum",
             ("agent", "exact value", "regret", "reached the goal", "training steps", "seconds"),
             tuple(rows),
             f"Value of each policy at the start by exact evaluation of the law (γ = {exact.gamma:g}); regret is its "
@@ -285,7 +285,7 @@ def _goals(outcomes: Sequence[Outcome]) -> list[Section]:
             "Four goals: what an observer makes of each agent",
             ("agent", "its goal", "P(goal) at the end", "sure after", "bits per action", "knowing nothing", "regret"),
             tuple(rows),
-            "The observer is not told the goal. It holds a mind for each goal and rationality, plans as each would, "
+            "The observer does not know the goal. It holds a mind for each goal and rationality, plans as each would, "
             "and weighs them by the actions it sees. Bits: −log₂ of the probability it gave each action beforehand.",
         ),
         CurvesSection(

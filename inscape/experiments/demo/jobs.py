@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Inference:
-    """What the observer made of an agent heading for a goal it was not told.
+    """What the observer made of an agent heading for a goal it does not know.
 
     Attributes:
         goal: the true one.

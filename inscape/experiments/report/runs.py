@@ -99,7 +99,7 @@ Groups = dict[tuple[str, str], list[_LoggedRun]]
 
 
 def _grouped(runs: Sequence[_LoggedRun]) -> Groups:
-    """Returns runs that differ by seed only under one label; labels that collide are told apart by a number."""
+    """Returns runs that differ by seed only under one label; labels that collide get a number."""
     by_content: dict[str, list[_LoggedRun]] = {}
     for logged in runs:
         s = logged.run.settings

@@ -64,7 +64,7 @@ class RunSettings:
     """Every setting of the agent, defaults included."""
 
     evaluate_every: int = 0
-    """Steps between two points of the learning curve; a setting because evaluating may use the agent's chance."""
+    """Steps between two points of the learning curve; a setting because evaluating may use the agent's generator."""
 
     evaluate_episodes: int = 10
     """Episodes of each such evaluation."""
@@ -95,19 +95,19 @@ class RunSettings:
         return replace(settings, agent_settings=current_agent_settings(settings.agent, settings.agent_settings))
 
     def differences(self, other: RunSettings) -> list[str]:
-        """Returns one line per setting that differs (`name: mine -> theirs`), versions aside."""
-        mine, theirs = _flat(self.to_json()), _flat(other.to_json())
+        """Returns one line per setting that differs (`name: this -> other`), versions aside."""
+        mine, others = _flat(self.to_json()), _flat(other.to_json())
         names = differing(self.to_json(), other.to_json())
         return [
-            f"{name}: {_show(mine, name)} -> {_show(theirs, name)}"
+            f"{name}: {_show(mine, name)} -> {_show(others, name)}"
             for name in names
             if not name.startswith("versions.")
         ]
 
 
-def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def differing(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Returns the names of the settings that differ, sorted, those inside others as `outer.inner`."""
-    one, other = _flat(dict(mine)), _flat(dict(theirs))
+    one, other = _flat(dict(mine)), _flat(dict(others))
     return [name for name in sorted(set(one) | set(other)) if not _equal(one.get(name, ...), other.get(name, ...))]
 
 
@@ -440,7 +440,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Says in words what kept a file of a run from being written."""
+    """Reports as `UsageError` what kept a file of a run from being written."""
     try:
         yield
     except OSError as error:
@@ -511,7 +511,7 @@ def load_trajectories(path: str | Path) -> list[Trajectory]:
     """Returns the trajectories stored in a `.npz`, in all of a folder's in order of name, or in `minari:NAME`.
 
     Raises:
-        UsageError: there are none, or the file is damaged or not one of ours.
+        UsageError: there are none, or the file is damaged or not an episode file.
     """
     if str(path).startswith(MINARI):
         from inscape.envs.data.minari import trajectories_from_minari

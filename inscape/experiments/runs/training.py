@@ -178,7 +178,7 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
 
     Args:
         run: a run or its folder.
-        seed: seed of the agent's own chance; None for the run's.
+        seed: seed of the agent's own random generator; None for the run's.
 
     Raises:
         UsageError: there is no run or no checkpoint there, or the checkpoint is damaged.
@@ -209,7 +209,7 @@ def complete_settings(agent: Agent, given: Any) -> dict[str, Any]:
 
 
 def settings_as_json(settings: Any) -> dict[str, Any]:
-    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None is none."""
+    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None stays None."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = dataclasses.asdict(settings)
     return dict(_json_values(settings or {}))
@@ -273,7 +273,7 @@ class _Loop:
             raise
 
     def _close_quietly(self) -> None:
-        """Closes the run when something else went wrong already, which is what has to be told."""
+        """Closes the run when something else went wrong already, which is what has to be reported."""
         with suppress(UsageError):
             self.run.close()
 
@@ -282,7 +282,7 @@ class _Loop:
             self.run.discard()
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
-        """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""
+        """Yields what `learn` yields; reports as `UsageError` where a custom `learn` does otherwise."""
         reports, name = self.agent.learn(self.learned_in, self.run.settings.steps), self.run.settings.agent
         if not isinstance(reports, Iterator):
             raise UsageError(

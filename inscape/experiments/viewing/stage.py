@@ -1,6 +1,6 @@
 """One episode, step by step, for one player or several: what `play` drives.
 
-A `LawStage` runs a world of ours as plain Python: nothing has to compile before the first picture, and at the pace of
+A `LawStage` runs an Inscape world as plain Python: nothing has to compile before the first picture, and at the pace of
 a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environment. Both record what happens.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
-"""Copies and steps of the random play that tells whether states look alike."""
+"""Copies and steps of the random play that shows whether states look alike."""
 
 
 class EpisodeSession(ABC):
@@ -98,7 +98,7 @@ def make_session(task: Task) -> EpisodeSession:
 
 
 class WorldSession(EpisodeSession):
-    """A world of ours, run as plain Python."""
+    """An Inscape world, run as plain Python."""
 
     def __init__(self, task: Task, world: World) -> None:
         super().__init__(task)
@@ -272,7 +272,7 @@ def agents_by_player(specs: Sequence[str], task: Task, seed: int, humans: bool, 
         specs: one for each player, or one for all; empty: a human (where `humans`) for the first, random for the rest.
             Names of agents as `make_agent` takes them, run folders, `human`.
         task: what is acted in.
-        seed: seed of the agents' own chance; player k's agent gets seed + k.
+        seed: seed of the agents' own random generators; player k's agent gets seed + k.
         humans: whether there may be humans.
         settings: the agents' settings, as `make_agent` takes them; None for the defaults of each.
 

@@ -86,7 +86,7 @@ class VideoWriter:
         self.frames += 1
 
     def _encode(self, encoder: _Encoder) -> None:
-        """Encodes what waits until told to stop; after a failure, only empties the queue, so that nobody blocks."""
+        """Encodes what waits until it is to stop; after a failure, only empties the queue, so that nobody blocks."""
         while (frame := self._waiting.get()) is not None:
             if self._failure is None:
                 self._try(lambda frame=frame: encoder.add(frame))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = Path("runs/watch")
 
 MAX_TILES = 64
-"""Copies side by side; more could not be told apart."""
+"""Copies side by side; more could not be distinguished."""
 
 HOLD_SECONDS = 0.8
 """How long the end of an episode stays in view."""
@@ -55,7 +55,7 @@ def watch(
 ) -> Path | None:
     """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
 
-    Worlds of ours are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
+    Inscape worlds are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
     as many copies; other environments draw themselves as they are played, those of several players as the recorded
     episodes are played again.
 
@@ -63,7 +63,7 @@ def watch(
         agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
             that acts for all.
         task: what to act in.
-        seed: seed of the environment's chance.
+        seed: seed of the environment's random stream.
         episodes: how many; raised to `copies` if smaller.
         save: an .mp4 or .gif, or a folder for pictures. None opens a window where there is a display (Esc or q closes
             it), and writes `runs/watch/<task>-<agent>.mp4` where there is none.
@@ -114,7 +114,7 @@ def replay(
     if task.world is None or any(trajectory.states is None for trajectory in trajectories):
         raise UsageError(
             f"the recorded episodes of {task.name} hold no states to draw",
-            expected="episodes in a world of ours; other environments draw themselves only while they are played",
+            expected="episodes in an Inscape world; other environments draw themselves only while they are played",
             hint=f"inscape watch AGENT {task.name}",
         )
     pace = fps if fps is not None else natural_fps(task)
@@ -163,7 +163,7 @@ class _Film:
     """What is shown: an iterator of frames of one size, `copies` tiles each.
 
     Attributes:
-        record: returns the episodes of a world of ours.
+        record: returns the episodes of an Inscape world.
         agent, seed, episodes: who plays an environment that draws itself.
     """
 
@@ -197,7 +197,7 @@ class _Film:
     def hold(self) -> int:
         return max(1, round(self.fps * HOLD_SECONDS))
 
-    # worlds of ours: first recorded, then drawn ---------------------------------------------------------------------
+    # Inscape worlds: first recorded, then drawn ---------------------------------------------------------------------
 
     def _world_tiles(self) -> Iterator[list[np.ndarray]]:
         recorded = self.record()

@@ -100,7 +100,7 @@ class ExactObserver:
             state: where the agent was; it must be able to follow the step before.
             action: what it did; None: that was not seen, and is summed over once it is known where the step led.
             next_state: where that led; None: the next call says it.
-            fresh: the state begins an episode, or comes after a gap: memory starts anew.
+            fresh: the state begins an episode, or comes after a gap: memory starts again.
 
         Raises:
             ImpossibleEvidenceError: the state cannot be reached, or not from the step before; the episode was over;
@@ -351,7 +351,7 @@ class ExactObserver:
         return trajectory if isinstance(trajectory, NumberedTrajectory) else self.state_indices(trajectory)
 
     def _waits(self) -> bool:
-        """Whether the last action was not seen, so that where it led tells something about the mind."""
+        """Whether the last action was not seen, so that where it led is evidence about the mind."""
         return self._last is not None and self._last[1] is None
 
     def _arrive(self, state: int, fresh: bool) -> Array:

@@ -76,7 +76,7 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
         model: a `TabularModel`, anything with `tabular()`, or an enumerable `World`.
         gamma: discount in [0, 1].
         tolerance: the error bound to reach, in units of reward.
-        max_iterations: sweeps after which to stop; the bound then tells how far it got.
+        max_iterations: sweeps after which to stop; the bound then shows how far it got.
 
     Raises:
         UsageError: gamma or tolerance out of range; γ = 1 and some policy can go on for ever (naming a state).

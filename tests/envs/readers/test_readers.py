@@ -39,7 +39,7 @@ def test_every_reader_tells_the_same_story(name):
     """One test per world, so that each is compiled by one process."""
     world = resolve_task(name).world
     plain_equals_compiled(world)
-    the_same_life_whatever_the_company(world)
+    the_same_trajectory_whatever_the_company(world)
     autoreset_modes_agree(world)
     resume_is_exact(world)
 
@@ -90,7 +90,7 @@ def life(world, count, steps, seed=11):
     return told
 
 
-def the_same_life_whatever_the_company(world):
+def the_same_trajectory_whatever_the_company(world):
     """Copy i of seed s: alone, among 8, among 600; and in a single environment for copy 0."""
     among_8, among_600 = life(world, 8, 30), life(world, 600, 30)
     for a, b in zip(among_8, among_600):
