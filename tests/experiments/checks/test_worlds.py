@@ -593,9 +593,9 @@ BROKEN: list[tuple[type[World], str, str]] = [
     (NoStateThere, "unrolled sampler", r"branch 2 of 2: x = 0\.5 \(float\)"),
     (TooFewUnrolled, "unrolled sampler", "max_branches = 1 with 2 outcomes"),
     (TooManyUnrolled, "unrolled sampler", "expected an int from 2 to 16"),
-    (Peeking, "text of observations", r"describe_observation tells .*prize=0.* and .*prize=1.* apart"),
+    (Peeking, "text of observations", r"describe_observation distinguishes .*prize=0.* and .*prize=1"),
     (Speechless, "text of observations", r"describe_observation\(1\) gave ''"),
-    (GlassBoxes, "scene for a player", "draw_view tells"),
+    (GlassBoxes, "scene for a player", "draw_view distinguishes"),
     (PresumedState, "state_of", r"state_of\(0\) gave Hidden\(x=0, prize=0\), observed in Hidden\(x=0, prize=1\)"),
 ]
 
