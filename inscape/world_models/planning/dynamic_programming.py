@@ -10,13 +10,14 @@ principle of maximum causal entropy", section 5.2; that the Boltzmann-policy bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.planning import undiscounted
 from inscape.world_models.planning.choice import boltzmann_log_probs, check_beta
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
@@ -44,10 +45,13 @@ class Solution:
     iterations: int
     residual: float
 
+    ending_policy: np.ndarray | None = field(default=None, kw_only=True)
+    """`[S]` for γ = 1: optimal actions that end, where others of the same value would go on for ever."""
+
     @property
     def policy(self) -> np.ndarray:
-        """`[S]` int64 greedy actions, the first among equals."""
-        return np.asarray(self.q_values.argmax(axis=1))
+        """`[S]` int64 optimal actions: greedy, the first among equals, and such that the episode ends if γ = 1."""
+        return np.asarray(self.q_values.argmax(axis=1)) if self.ending_policy is None else self.ending_policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +72,10 @@ class SoftSolution(Solution):
 def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_iterations: int = 1_000_000) -> Solution:
     """Returns V* = max_a Σ P(s'|s,a) (r + γ·continuation·V*(s')) with a certified bound on its error.
 
-    For γ < 1 the bound is that of a contraction. For γ = 1 it holds where every policy ends with probability one: with
-    h the longest expected duration, max |V − V*| ≤ residual · max h. Stops when the bound is below `tolerance`, or at
-    the limit of double precision, whichever comes first: read `error_bound`.
+    For γ < 1 the bound is that of a contraction. For γ = 1 the values are total rewards: going on for ever must cost
+    without end, or earn nothing at all (dawdling is worth 0), and the bound is residual · h, with h the longest
+    expected time to the end among nearly optimal policies (`planning.undiscounted`). Stops when the bound is below
+    `tolerance`, or at the limit of double precision, whichever comes first: read `error_bound`.
 
     Args:
         model: a `TabularModel`, anything with `tabular()`, or an enumerable `World`.
@@ -79,10 +84,14 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
         max_iterations: sweeps after which to stop; the bound then shows how far it got.
 
     Raises:
-        UsageError: gamma or tolerance out of range; γ = 1 and some policy can go on for ever (naming a state).
+        UsageError: gamma, tolerance or max_iterations out of range; γ = 1 and the total reward of some policy is not
+            finite, or a state that costs cannot be left (naming a state).
     """
     table = as_tabular(model, "value iteration")
     problem = _Problem.of(table, gamma)
+    _check_limits(tolerance, max_iterations)
+    if gamma == 1.0 and problem.keeps_going():
+        return _solve_undiscounted(problem, tolerance, max_iterations)
     height, drop = problem.certificate()
     return _solve(problem, "hard", 0.0, tolerance, max_iterations, height, drop)
 
@@ -212,6 +221,11 @@ class _Problem:
         nexts = self.next_state.reshape(states, 1, -1)
         return _Problem(self.name, nexts, weight, reward, self.terminal, self.largest_reward, self.gamma)
 
+    def keeps_going(self) -> bool:
+        """Returns whether some action never ends the episode by itself."""
+        legal = np.isfinite(self.reward) & ~self.terminal[:, None]
+        return bool((self.weight.sum(axis=2) >= 1.0 - 1e-9)[legal].any())
+
     def without_idle_loops(self) -> _Problem:
         """Returns the chain with states that never end and earn nothing counted as terminal."""
         sweeps = _sweeps(self.weight)
@@ -252,15 +266,15 @@ class _Problem:
         sweeps.solve(self.next_state, self.weight, cost, self.terminal, duration, sweeps.HARD, 0.0, 0.25, 10_000_000)
         ahead = np.einsum("sak,sak->sa", self.weight, duration[self.next_state])
         fall = duration - np.where(legal, ahead, -np.inf).max(axis=1)
-        drop = float(fall.min(where=~self.terminal, initial=1.0))
-        return float(duration.max(initial=1.0)), drop - 64 * EPSILON * float(duration.max(initial=1.0))
+        longest = float(duration.max(initial=1.0))
+        drop = float(fall.min(where=~self.terminal, initial=1.0)) - 64 * EPSILON * longest
+        return (longest, drop) if drop > 0.0 else (np.inf, 1.0)  # longer than double precision can count
 
 
 def _solve(
     problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
 ) -> Solution:
-    if not tolerance > 0:
-        raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    _check_limits(tolerance, max_iterations)
     sweeps = _sweeps(problem.weight)
     mode = {"hard": sweeps.HARD, "maxent": sweeps.MAXENT, "soft-eval": sweeps.SOFT_EVAL}[backup]
     values = np.zeros(len(problem.terminal))
@@ -283,6 +297,46 @@ def _solve(
     return Solution(values, q_values, float(bound), sweep_count, float(residual))
 
 
+def _check_limits(tolerance: float, max_iterations: int) -> None:
+    if not tolerance > 0:
+        raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    if not max_iterations >= 1:
+        raise UsageError(f"max_iterations = {max_iterations}", expected="at least 1")
+
+
+def _solve_undiscounted(problem: _Problem, tolerance: float, max_iterations: int) -> Solution:
+    """Returns the values of total reward, from below: those of a policy that ends, improved."""
+    total = undiscounted.total_reward_problem(
+        problem.name, problem.next_state, problem.weight, problem.reward, problem.terminal
+    )
+    sweeps = _sweeps(total.weight)
+    classes = np.arange(len(total.reward))
+    _, ending = undiscounted.proper_actions(total)
+    values = np.zeros(len(classes))
+    chain = (array[classes, ending][:, None] for array in (total.next_state, total.weight, total.reward))
+    sweeps.solve(*map(np.ascontiguousarray, chain), total.terminal, values, sweeps.HARD, 0.0, 1e-6, max_iterations)
+    target, count = tolerance, 0
+    while True:
+        floor = _rounding(total.weight, problem.largest_reward, values)
+        done, residual = sweeps.solve(
+            total.next_state, total.weight, total.reward, total.terminal, values, sweeps.HARD, 0.0,
+            max(target, 2.0 * floor), max_iterations - count,
+        )  # fmt: skip
+        count += done
+        floor = _rounding(total.weight, problem.largest_reward, values)
+        height = undiscounted.ending_bound(total, values, residual + floor, sweeps.solve, sweeps.avoiders)
+        bound = (residual + floor) * height
+        if bound <= tolerance or residual <= 2.0 * floor or count >= max_iterations:
+            break
+        target = min(target / 8.0, tolerance / (2.0 * height) if np.isfinite(height) else target)
+    action_values = total.reward + np.einsum("sak,sak->sa", total.weight, values[total.next_state])
+    slack = 4.0 * (residual + floor)
+    policy = undiscounted.ending_policy(total, action_values, slack, problem.next_state, problem.weight)
+    values = values[total.class_of]
+    q_values = problem.reward + np.einsum("sak,sak->sa", problem.weight, values[problem.next_state])
+    return Solution(values, q_values, float(bound), count, float(residual), ending_policy=policy)
+
+
 def _sweeps(weight: np.ndarray) -> ModuleType:
     """Returns what solves tables of this size: compiled sweeps, or NumPy where compiling them would take longer."""
     from inscape.world_models.planning import small_tables
@@ -292,6 +346,11 @@ def _sweeps(weight: np.ndarray) -> ModuleType:
     from inscape.world_models.planning.kernels import sweeps
 
     return sweeps
+
+
+def _rounding(weight: np.ndarray, largest_reward: float, values: np.ndarray) -> float:
+    """Returns a bound on the rounding error of a hard backup: a sum of K + 1 products."""
+    return float((weight.shape[2] + 8) * EPSILON * (largest_reward + float(np.abs(values).max(initial=0.0))))
 
 
 def problem_rounding(problem: _Problem, values: np.ndarray, beta: float) -> float:

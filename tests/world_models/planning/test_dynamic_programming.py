@@ -81,8 +81,10 @@ def test_without_discount_a_policy_that_never_ends_is_named() -> None:
     model = random_model(3)
     stay = model.next_state.copy()
     stay[4, 0] = 4
-    loop = replace(model, next_state=stay, continuation=np.where(stay == 4, 1.0, model.continuation))
-    with pytest.raises(UsageError, match="from state 4 some policy goes on for ever"):
+    reward = model.reward.copy()
+    reward[4, 0] = 0.5
+    loop = replace(model, next_state=stay, continuation=np.where(stay == 4, 1.0, model.continuation), reward=reward)
+    with pytest.raises(UsageError, match="from state 4 on reward adds up without end"):
         value_iteration(loop, 1.0, 1e-6)
 
 
