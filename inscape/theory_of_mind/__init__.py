@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.minds import Mind as Mind
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
-    from inscape.theory_of_mind.observers.exact import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.observers.exact import Observer as Observer
     from inscape.theory_of_mind.observers.exact import observe as observe
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
     from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
     from inscape.theory_of_mind.observers.interface import Prediction as Prediction
+    from inscape.theory_of_mind.observers.numbering import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
     from inscape.theory_of_mind.scoring import Calibration as Calibration
@@ -53,10 +53,10 @@ _HOMES = {
     ),
     "observers.exact": (
         "ExactObserver",
-        "NumberedTrajectory",
         "Observer",
         "observe",
     ),
+    "observers.numbering": ("NumberedTrajectory",),
     # judging an observer
     "scoring": (
         "Calibration",
