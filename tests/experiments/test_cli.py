@@ -345,7 +345,7 @@ def test_plan_with_full_information_says_so(capsys: pytest.CaptureFixture[str]) 
     assert "watch mcts" not in text  # it would refuse
     assert run("evaluate random Tiger --episodes 2") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "one who sees the state would reach 200.000000" in text
+    assert "an agent that sees the state would reach 200.000000" in text
     assert "regret" not in text
 
 
