@@ -65,7 +65,7 @@ class Learned:
 def learn(job: Job) -> Learned:
     """Trains and looks."""
     from inscape.agents.registry import make_agent
-    from inscape.agents.rollouts import evaluate
+    from inscape.agents.rollout import evaluate
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.training import EVALUATION_SEED
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.rendering.rasterizer import pixel_size, render_scene

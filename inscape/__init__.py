@@ -10,8 +10,8 @@ from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
     from inscape.agents.registry import make_agent as make_agent
-    from inscape.agents.rollouts import evaluate as evaluate
-    from inscape.agents.rollouts import rollout as rollout
+    from inscape.agents.rollout import evaluate as evaluate
+    from inscape.agents.rollout import rollout as rollout
     from inscape.envs.registry import make_world as make_world
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
     from inscape.envs.tasks.task import Task as Task
@@ -32,7 +32,7 @@ _HOMES = {
     "envs.tasks.resolve": ("resolve_task",),
     # agents
     "agents.registry": ("make_agent",),
-    "agents.rollouts": (
+    "agents.rollout": (
         "evaluate",
         "rollout",
     ),

@@ -14,7 +14,7 @@ import pytest
 
 from inscape.agents.presets import PRESETS
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.loading import load_class, load_file
 from inscape.envs.registry import make_world
 from inscape.envs.tasks.resolve import resolve_task

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from inscape.agents.registry import default_settings as default_settings
     from inscape.agents.registry import default_steps as default_steps
     from inscape.agents.registry import make_agent as make_agent
-    from inscape.agents.rollouts import Evaluation as Evaluation
-    from inscape.agents.rollouts import evaluate as evaluate
-    from inscape.agents.rollouts import evaluate_players as evaluate_players
-    from inscape.agents.rollouts import rollout as rollout
+    from inscape.agents.rollout import Evaluation as Evaluation
+    from inscape.agents.rollout import evaluate as evaluate
+    from inscape.agents.rollout import evaluate_players as evaluate_players
     from inscape.agents.sb3.env import LawVecEnv as LawVecEnv
     from inscape.agents.sb3.policy import as_sb3_policy as as_sb3_policy
     from inscape.agents.sb3.settings import SB3Settings as SB3Settings
@@ -72,11 +71,10 @@ _HOMES = {
     ),
     "presets": ("Preset",),
     # letting it act
-    "rollouts": (
+    "rollout": (  # the function rollout itself is inscape.rollout: here its name is the module's
         "Evaluation",
         "evaluate",
         "evaluate_players",
-        "rollout",
     ),
     "vector_actor": ("VectorActor",),
     # writing one that learns

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
 
 

@@ -20,7 +20,7 @@ from inscape.agents.registry import (
     make_agent,
     settings_class,
 )
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.agents.settings import build_settings
 from inscape.envs.registry import world_specs
 from inscape.envs.tasks.resolve import resolve_task

@@ -25,7 +25,7 @@ from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, Metrics, can_learn, can_remember, can_resume, learning_task
 from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.multi_agent.ratings import fitted
-from inscape.agents.rollouts import evaluate_players
+from inscape.agents.rollout import evaluate_players
 from inscape.envs.law.states import States
 from inscape.envs.tasks.opponents_task import OpponentsTask
 from inscape.envs.world import World

@@ -197,7 +197,7 @@ class MCTS(Agent):
 
         With a known model there is nothing to learn and nothing is yielded.
         """
-        from inscape.agents.rollouts import rollout
+        from inscape.agents.rollout import rollout
 
         if self._learned is None:
             return

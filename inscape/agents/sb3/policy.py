@@ -92,6 +92,6 @@ def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
         raise UsageError(
             f"{task.name} has {task.world.players} players, and Stable-Baselines3 knows one",
             expected="a task of one player",
-            hint="inscape.agents.rollouts.evaluate_players",
+            hint="inscape.agents.rollout.evaluate_players",
         )
     return SB3Policy(as_agent(agent), task)

@@ -18,7 +18,7 @@ import numpy as np
 
 from inscape.agents.acting import greedy_log_probs
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.runs.run import write_text

@@ -18,7 +18,7 @@ import numpy as np
 
 from inscape.agents.adapters import as_agent
 from inscape.agents.interface import can_learn, can_remember, can_resume, can_score
-from inscape.agents.rollouts import for_player
+from inscape.agents.rollout import for_player
 from inscape.agents.vector_actor import check_actions
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError

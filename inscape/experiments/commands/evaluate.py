@@ -18,7 +18,7 @@ from inscape.experiments.commands.sources import agent_and_task, cast_and_task, 
 from inscape.experiments.runs.run import save_trajectories
 
 if TYPE_CHECKING:
-    from inscape.agents.rollouts import Evaluation
+    from inscape.agents.rollout import Evaluation
     from inscape.envs.tasks.task import Task
 
 
@@ -57,7 +57,7 @@ class EvaluateArguments:
 
 def evaluate_command(argv: Sequence[str]) -> int:
     """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
-    from inscape.agents.rollouts import evaluate_players, evaluation_of, rollout
+    from inscape.agents.rollout import evaluate_players, evaluation_of, rollout
 
     given, together = parse_cast_command("evaluate", EvaluateArguments, argv)
     args.require_positive("episodes", given.episodes)

@@ -83,7 +83,7 @@ def observe_command(argv: Sequence[str]) -> int:
 
 
 def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
-    from inscape.agents.rollouts import rollout
+    from inscape.agents.rollout import rollout
     from inscape.envs.tasks.resolve import resolve_task
 
     source = given.source

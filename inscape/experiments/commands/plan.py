@@ -153,7 +153,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
 
 def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
     from inscape.agents.registry import make_agent
-    from inscape.agents.rollouts import rollout
+    from inscape.agents.rollout import rollout
     from inscape.world_models.tabular.counts import LearnedTabularModel
 
     args.require_positive("model-steps", given.model_steps)

@@ -104,7 +104,7 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
-    from inscape.agents.rollouts import bootstrap_interval, evaluate_players, rollout
+    from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
     from inscape.experiments.runs.run import write_text
     from inscape.experiments.runs.training import EVALUATION_SEED, evaluated_casts, load_agent
 

@@ -112,7 +112,7 @@ def run_job(job: Job, folder: Path, seed: int) -> Outcome:
         steps, seconds = 0, 0.0
         agent = make_agent(job.agent, task, seed=seed, settings=dict(job.settings))
 
-    from inscape.agents.rollouts import evaluate, rollout
+    from inscape.agents.rollout import evaluate, rollout
 
     result = evaluate(agent, task, job.episodes, seed=WATCH_SEED)
     returns = Interval(result.mean, *result.ci)

@@ -1,6 +1,6 @@
 """Exact evaluation: an agent's policy as a table, its value by policy evaluation, its regret against the optimum.
 
-Agreement: the value found here is what `inscape.agents.rollouts.evaluate` estimates by playing, up to the time limit,
+Agreement: the value found here is what `inscape.agents.rollout.evaluate` estimates by playing, up to the time limit,
 which is part of the environment and not of the law.
 """
 

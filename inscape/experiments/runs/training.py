@@ -307,7 +307,7 @@ class _Loop:
     def evaluate(self) -> None:
         import numpy as np
 
-        from inscape.agents.rollouts import bootstrap_interval, evaluate_players
+        from inscape.agents.rollout import bootstrap_interval, evaluate_players
 
         settings, task = self.run.settings, self.task
         seed, episodes = EVALUATION_SEED + settings.seed, settings.evaluate_episodes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.agents.batches import rows_of, stacked
-from inscape.agents.rollouts import flattened
+from inscape.agents.rollout import flattened
 from inscape.agents.vector_actor import check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
@@ -290,7 +290,7 @@ def agents_by_player(specs: Sequence[str], task: Task, seed: int, humans: bool, 
             expected=f"{count}, or one name for all of them" if count > 1 else "one",
             hint=",".join((given + ["random"] * count)[:count]),
         )
-    from inscape.agents.rollouts import for_player
+    from inscape.agents.rollout import for_player
 
     return [
         None if name == "human" and humans else for_player(_agent(name, task, seed + k, settings), k)

@@ -84,7 +84,7 @@ def watch(
     count = max(episodes, copies)
 
     def record() -> list[Trajectory]:
-        from inscape.agents.rollouts import rollout
+        from inscape.agents.rollout import rollout
 
         return rollout(agents if len(agents) > 1 else agents[0], task, count, seed, max_copies=copies)
 

@@ -5,7 +5,7 @@ import pytest
 
 from inscape.agents.on_policy.ppo import PPOSettings
 from inscape.agents.registry import agent_names, default_settings, is_agent_spec, make_agent, settings_class
-from inscape.agents.rollouts import evaluate_players, rollout, seated
+from inscape.agents.rollout import evaluate_players, rollout, seated
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint

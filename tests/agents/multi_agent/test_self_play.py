@@ -8,7 +8,7 @@ import pytest
 from inscape.agents.interface import Agent
 from inscape.agents.multi_agent.self_play import PRESENT, GameTable, Member, Pool, SelfPlay, match
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate_players, rollout
+from inscape.agents.rollout import evaluate_players, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint

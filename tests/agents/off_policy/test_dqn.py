@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import Logger
 
 from inscape.agents.off_policy.dqn import DQN, DQNSettings, QNetwork, dqn_loss, dqn_target, picture_layout
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import _controller

@@ -24,7 +24,7 @@ from inscape.agents.off_policy.sac import (
 )
 from inscape.agents.presets import PRESETS
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.finite_checks import DivergenceError

@@ -25,7 +25,7 @@ from inscape.agents.on_policy.distributed_learner import DistributedLearner
 from inscape.agents.on_policy.ppo import PPO, PPOSettings
 from inscape.agents.on_policy.torch_learner import RolloutBatch, load_moments
 from inscape.agents.registry import default_steps, make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads

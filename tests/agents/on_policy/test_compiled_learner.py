@@ -25,7 +25,7 @@ from inscape.agents.on_policy.compiled_learner import COLLECTING, CompiledLearne
 from inscape.agents.on_policy.ppo import PPO, PPOSettings
 from inscape.agents.on_policy.torch_learner import RolloutBatch
 from inscape.agents.registry import default_steps, make_agent
-from inscape.agents.rollouts import evaluate, evaluate_players
+from inscape.agents.rollout import evaluate, evaluate_players
 from inscape.envs.law.streams import uniform
 from inscape.envs.law.tools import gaussian
 from inscape.envs.tasks.resolve import resolve_task

@@ -12,7 +12,7 @@ from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.torch_learner import RolloutBatch
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.world_models.networks.finite_checks import DivergenceError
 

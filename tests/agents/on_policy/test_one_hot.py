@@ -15,7 +15,7 @@ from inscape.agents.on_policy.base import Schedule
 from inscape.agents.on_policy.compiled_learner import CompiledLearner
 from inscape.agents.on_policy.ppo import PPO, PPOSettings
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.features import FeatureReader

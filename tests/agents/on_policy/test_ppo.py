@@ -13,7 +13,7 @@ from inscape.agents.on_policy.base import Schedule
 from inscape.agents.on_policy.ppo import ppo_loss
 from inscape.agents.on_policy.torch_learner import minibatches
 from inscape.agents.registry import default_steps, make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions

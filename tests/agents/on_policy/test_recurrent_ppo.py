@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from inscape.agents.on_policy.gru import GRU
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate, rollout
+from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.checks.agents import check_agent_spec

@@ -7,7 +7,7 @@ import torch
 
 from inscape.agents.on_policy.reinforce import mean_of_others
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.finite_checks import DivergenceError

@@ -9,7 +9,7 @@ import pytest
 
 from inscape.agents.planners.mcts import MCTS, MCTSSettings
 from inscape.agents.registry import current_agent_settings, make_agent
-from inscape.agents.rollouts import evaluate, rollout
+from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.runs.evaluation import exact_value

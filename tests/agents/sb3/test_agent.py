@@ -13,7 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from inscape.agents.catalogue import SB3_ALGORITHMS
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate, rollout
+from inscape.agents.rollout import evaluate, rollout
 from inscape.agents.sb3.agent import as_sb3_policy, load_zip
 from inscape.agents.sb3.env import LawVecEnv, gymnasium_copies
 from inscape.envs.tasks.resolve import resolve_task

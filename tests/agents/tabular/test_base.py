@@ -9,7 +9,7 @@ import pytest
 from inscape.agents.kernels import tabular as rules
 from inscape.agents.kernels.tabular_arrays import Choices, Schedule, Step
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.agents.tabular.base import TEMPLATE
 from inscape.agents.tabular.temporal_difference import TDLambda, TDLambdaSettings
 from inscape.envs.tasks.resolve import resolve_task

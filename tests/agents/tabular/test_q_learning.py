@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate, rollout
+from inscape.agents.rollout import evaluate, rollout
 from inscape.agents.tabular.base import TEMPLATE
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError

@@ -9,7 +9,7 @@ import pytest
 from pettingzoo import AECEnv
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate_players, rollout
+from inscape.agents.rollout import evaluate_players, rollout
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.opponents_task import OpponentsTask
 from inscape.envs.tasks.pettingzoo import PettingZooTask

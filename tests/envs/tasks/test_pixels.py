@@ -5,7 +5,7 @@ import pytest
 
 from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate, rollout
+from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.rendering.rasterizer import render_scene
 from inscape.envs.tasks import pixels
 from inscape.envs.tasks.pixels import LUMINANCE, Pictures

@@ -9,7 +9,7 @@ import pytest
 from pettingzoo import ParallelEnv
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate_players
+from inscape.agents.rollout import evaluate_players
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.pettingzoo import ParallelVectorEnv
 from inscape.envs.tasks.resolve import resolve_task, task_from_json

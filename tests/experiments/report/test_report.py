@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.rendering.scene import DARK_PALETTE, PALETTE, Circle, Line, Polygon, Rect, Scene, Text
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import evaluate
+from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.errors import MissingLawError, UsageError

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.rendering import rasterizer as rendering
 from inscape.envs.rendering.window import Line, PlayWindow
 from inscape.envs.tasks.resolve import resolve_task

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.rendering.rasterizer import render_scene
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task

@@ -252,7 +252,7 @@ def test_a_world_of_the_users_own_is_observed_untouched():
 
 
 def test_any_agents_trajectory_is_observed_states_read_off_its_observations():
-    from inscape.agents.rollouts import rollout
+    from inscape.agents.rollout import rollout
 
     task = resolve_task("FourGoals")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import rollout
+from inscape.agents.rollout import rollout
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, UsageError

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-import inscape.agents.rollouts as rollout_module
+import inscape.agents.rollout as rollout_module
 from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.registry import make_agent
-from inscape.agents.rollouts import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
+from inscape.agents.rollout import bootstrap_interval, evaluate, evaluate_players, evaluation_of, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
