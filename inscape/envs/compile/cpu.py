@@ -30,7 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from inscape.envs.compile import fast_math, kernel_cache
+from inscape.envs.compile import compile_time, fast_math, kernel_cache
 from inscape.envs.compile.adapter import adapter_source, view_layout
 from inscape.envs.compile.kernel_cache import REACHED, cache_folder, cached_jit, copied, helper_jit, wrap_compiling
 from inscape.envs.law import streams
@@ -70,7 +70,6 @@ Constants = tuple[tuple[str, int | float | str | bool], ...]
 _kernels: dict[tuple[type, str, bool, str, Constants], types.ModuleType] = {}
 _laws: dict[tuple[type, bool, str], types.ModuleType] = {}
 _found: weakref.WeakKeyDictionary[type, _Law] = weakref.WeakKeyDictionary()
-_told: set[type] = set()
 
 
 # ---------------------------------------------------------------------------------------------- fingerprint
@@ -139,8 +138,7 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
     """Returns the module of names that kernels of `world` import, compiled by Numba or as plain Python."""
     with _lock:
         law = law_of(world)
-        # the same in every process: cached kernels name the modules they came from
-        name = f"inscape_law_{law.reached.digest[:20]}{SUFFIX[arithmetic] if compiled else '_plain'}"
+        name = law_module_name(law.reached, SUFFIX[arithmetic] if compiled else "_plain")
         found = _laws.get((world, compiled, arithmetic))
         if found is not None and found.__name__ == name:
             return found
@@ -172,6 +170,11 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
             scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
         _laws[world, compiled, arithmetic] = module
         return module
+
+
+def law_module_name(law: Reached, suffix: str = "") -> str:
+    """Returns the name of a law's module: the same in every process, since cached kernels name their modules."""
+    return f"inscape_law_{law.digest[:20]}{suffix}"
 
 
 def law_text(world: type[Law], numbers: Numbers = AS_STORED) -> str:
@@ -272,6 +275,17 @@ def kernel(
         return made
 
 
+def is_kept(world: type[Law], template: str, function: str) -> bool:
+    """Returns whether machine code of a function of a kernel template lies in the cache, for some types of arguments.
+
+    Nothing of Numba is imported. (Only Numba can tell whether the code is for this processor.)
+    """
+    found = depends(world, template)
+    tail = f"{template.rsplit('.', 1)[-1]}_{found.of_template.digest[:12]}"
+    pattern = f"{law_module_name(found.law)}_{tail}.{function}-*.nbc"
+    return any(True for _ in world_folder(world).glob(pattern))
+
+
 class Depends(NamedTuple):
     """What a kernel module depends on: a law, and a template with what it imports. Has the interface of `Reached`."""
 
@@ -332,15 +346,13 @@ def _instance(
         if f"from {shared} import" in source:
             module = kernel(world, shared, compiled, arithmetic)
             source = source.replace(f"from {shared} import", f"from {module.__name__} import")
-    tail = template.rsplit(".", 1)[-1]
     needed = depends(world, template, constants)
+    tail = template.rsplit(".", 1)[-1]
     name = f"{law.__name__}_{tail}_{needed.of_template.digest[:12]}"
     suffix = SUFFIX[arithmetic] if compiled else "_plain"
     path = world_folder(world, SUFFIX[arithmetic]) / f"{tail}_{needed.of_template.digest[:12]}{suffix}.py"
-    if compiled and not path.exists() and world not in _told:
-        _told.add(world)
-        logger.info("compiling the law of %s: some seconds, the first time only", world.__name__)
-    module = kernel_cache.load_source(name, path, source, {REACHED: needed})
+    names = {REACHED: needed, compile_time.TEMPLATE: tail, compile_time.WORLD: world.__name__}
+    module = kernel_cache.load_source(name, path, source, names)
     if compiled:
         _explain_failures(module, world)
     return module

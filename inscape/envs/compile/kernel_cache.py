@@ -33,6 +33,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from inscape.envs.compile import compile_time
 from inscape.envs.law.digest import Reached
 from inscape.errors import UsageError
 
@@ -60,6 +61,7 @@ def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         from numba import njit
 
+        compile_time.listen()
         compiled = njit(**options)(function)
         if hasattr(compiled, "py_func"):
             compiled._cache = _cache_class()(function, options)
