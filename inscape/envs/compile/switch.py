@@ -1,0 +1,51 @@
+"""Whether kernels are compiled or run as plain Python: one switch for all of them.
+
+`INSCAPE_KERNELS=plain` (or Numba's own `NUMBA_DISABLE_JIT=1`) runs every kernel as the Python it is written in, with
+the results of compiled ones and without Numba: for debuggers, for coverage of kernels line by line, and for tests of
+logic, which would compile longer than they run. It is read once, when the first kernel is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from inscape.errors import UsageError
+
+VARIABLE = "INSCAPE_KERNELS"
+
+_plain_blocks = 0
+
+
+def is_plain() -> bool:
+    """Returns whether kernels that are made now run as plain Python.
+
+    Raises:
+        UsageError: `INSCAPE_KERNELS` is neither `compiled` nor `plain`.
+    """
+    return _plain_blocks > 0 or _is_plain_process()
+
+
+@lru_cache(maxsize=1)
+def _is_plain_process() -> bool:
+    chosen = os.environ.get(VARIABLE, "compiled")
+    if chosen not in ("compiled", "plain"):
+        raise UsageError(f"{VARIABLE}={chosen}", expected="compiled or plain")
+    return chosen == "plain" or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Runs kernels as plain Python that are asked for inside, in every thread.
+
+    This is so of kernels of a world (`World.kernel`). Kernels without one, those of networks and of dynamic
+    programming, are made when their module is imported, and stay what they were made then.
+    """
+    global _plain_blocks
+    _plain_blocks += 1
+    try:
+        yield
+    finally:
+        _plain_blocks -= 1
