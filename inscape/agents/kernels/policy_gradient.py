@@ -17,7 +17,7 @@ import math
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
 
-from inscape.envs.law.streams import compiled_uniform
+from inscape.envs.compile.kernel_cache import shared_uniform
 from inscape.world_models.networks.kernels.gaussian import HALF_LOG_2_PI, log_density
 from inscape.world_models.networks.kernels.one_hot import (
     backward_columns,
@@ -38,7 +38,7 @@ from inscape.world_models.networks.kernels.perceptron import (
     rmsprop,
 )
 
-uniform = compiled_uniform()
+uniform = shared_uniform()
 ADAM, RMSPROP = 0, 1
 # columns of the table of what a gradient step found
 POLICY_LOSS, VALUE_LOSS, ENTROPY, KL, CLIPPED, NORM = 0, 1, 2, 3, 4, 5

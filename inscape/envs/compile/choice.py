@@ -8,7 +8,7 @@ step of the law; what compiling takes, from a table (`envs.compile.compile_time`
 machine code lies in the cache.
 
 `compiled=True` or `False` asks for one of the two, and so does the environment variable `INSCAPE_KERNELS`
-(`envs.compile.mode`).
+(`envs.compile.switch`).
 
 Plain Python raises where machine code goes on with infinity, NaN or the lower 64 bits: what raises `ArithmeticError` or
 `ValueError` ("math domain error") is run again, compiled.
@@ -29,7 +29,7 @@ import numpy as np
 from inscape.envs.compile import compile_time
 from inscape.envs.compile import cpu as compiler
 from inscape.envs.compile.kernel_cache import REACHED, entry_point
-from inscape.envs.compile.mode import kernels_mode
+from inscape.envs.compile.switch import kernels_mode
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from inscape.envs.compile import compile_time, fast_math, kernel_cache
 from inscape.envs.compile.adapter import adapter_source, view_layout
 from inscape.envs.compile.kernel_cache import REACHED, cache_folder, cached_jit, copied, helper_jit, wrap_compiling
+from inscape.envs.compile.switch import is_plain
 from inscape.envs.law import streams
 from inscape.envs.law import tools as lawtools
 from inscape.envs.law.digest import Reached, attributes_read, is_library, module_code_digest
@@ -61,6 +62,8 @@ _lock = threading.RLock()
 Arithmetic = Literal["exact", "fast"]
 """`"fast"`: sine and cosine of `fast_math`, and sums and products in whatever order and fusion is quickest."""
 SUFFIX = {"exact": "", "fast": "_fast"}
+PYTHON_NUMBERS = Numbers("float({})", "int({})")
+"""What a plain law computes with: NumPy's scalars are slower, warn where they overflow, and are no `bool`."""
 FAST = {"contract", "reassoc", "arcp", "nsz"}  # but NaN and infinity mean what they mean
 
 SHARED = ("inscape.envs.kernels.lookup",)
@@ -153,8 +156,9 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
             if function is not None:
                 names[f"law_{law_name}"] = _compile_law(function, name, options, helpers) if compiled else function
         names["uniform"] = streams.compiled_uniform() if compiled else streams.uniform
-        path = world_folder(world, SUFFIX[arithmetic] if compiled else "") / "law.py"
-        module = kernel_cache.load_source(name, path, law_text(world), names)
+        path = world_folder(world, SUFFIX[arithmetic] if compiled else "") / ("law.py" if compiled else "law_plain.py")
+        text = law_text(world, AS_STORED if compiled else PYTHON_NUMBERS)
+        module = kernel_cache.load_source(name, path, text, names)
         scope = vars(module)
         if compiled:
             from numba import prange
@@ -251,7 +255,8 @@ def kernel(
     """Returns the kernel template module `template` (dotted name) bound to the law of `world`.
 
     `constants` replaces the values of the template's module constants, each the line `NAME = …`: one template then
-    makes several kernels, each compiled knowing its own.
+    makes several kernels, each compiled knowing its own. Where kernels are plain Python (`envs.compile.switch`), so is
+    what `compiled` asks for.
 
     Raises:
         UsageError: the template does not import its names as expected, or has no such constant; no such arithmetic.
@@ -259,6 +264,7 @@ def kernel(
     if arithmetic not in SUFFIX:
         raise UsageError(f"arithmetic {arithmetic!r}", expected=" or ".join(SUFFIX))
     chosen = tuple(sorted((constants or {}).items()))
+    compiled = compiled and not is_plain()
     with _lock:
         key = (world, template, compiled, arithmetic, chosen)
         found = _kernels.get(key)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.compile.switch import is_plain
 from inscape.experiments.checks.law import Law
 from inscape.experiments.checks.report import DEVIATIONS, Failed, Skipped, chi_square_deviation, require, same
 
@@ -26,6 +27,12 @@ LIMIT = 12  # steps of an episode, where one has to end soon
 # Random play: groups of copies whose mean returns are compared by Welch's test. With some 60 degrees of freedom and
 # `DEVIATIONS`, a false alarm in 10⁷ checks; the seeds are fixed.
 GROUPS, COPIES, PLAY_STEPS = 32, 64, 40
+
+
+def require_compiled() -> None:
+    """Skips a check of what is compiled in a process where nothing is."""
+    if is_plain():
+        raise Skipped("kernels run as plain Python in this process: INSCAPE_KERNELS or NUMBA_DISABLE_JIT is set")
 
 
 class Batches:
@@ -44,11 +51,13 @@ class Batches:
         return states, np.array([pairs[i][1] for i in chosen], kind)
 
     def check_compiles(self) -> None:
+        require_compiled()
         states, actions = self.batch()
         self.world.step(states, actions, np.random.default_rng(0))
 
     def check_plain_equals_compiled(self) -> None:
         """The compiled law gives what the functions give on Python's own numbers, and draws what they draw."""
+        require_compiled()
         states, actions = self.batch()
         compiled, plain = self._compiled_answers(states, actions), self._plain_answers(states, actions)
         keys = np.arange(len(states), dtype=np.int64) * 7919
