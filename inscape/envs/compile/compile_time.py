@@ -12,7 +12,6 @@ import time
 from functools import lru_cache
 from typing import Any
 
-
 WORLD = "__world__"
 """The global of a kernel module that names the world to whose law it is bound."""
 TEMPLATE = "__template__"

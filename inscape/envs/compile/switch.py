@@ -20,7 +20,7 @@ from inscape.errors import UsageError
 VARIABLE = "INSCAPE_KERNELS"
 Mode = Literal["auto", "plain", "compiled"]
 
-_plain_blocks = 0
+_plain_blocks = _compiled_blocks = 0
 
 
 def kernels_mode() -> Mode:
@@ -29,7 +29,10 @@ def kernels_mode() -> Mode:
     Raises:
         UsageError: `INSCAPE_KERNELS` is none of `auto`, `plain` and `compiled`.
     """
-    return "plain" if _plain_blocks > 0 else _mode_of_process()
+    if _plain_blocks > 0:
+        return "plain"
+    mode = _mode_of_process()
+    return "compiled" if mode == "auto" and _compiled_blocks > 0 else mode
 
 
 def is_plain() -> bool:
@@ -62,3 +65,17 @@ def plain_kernels() -> Iterator[None]:
         yield
     finally:
         _plain_blocks -= 1
+
+
+@contextmanager
+def compiled_kernels() -> Iterator[None]:
+    """Compiles kernels that are asked for inside, in every thread, however little work they have to do.
+
+    Where they run as plain Python in the whole process, they still do.
+    """
+    global _compiled_blocks
+    _compiled_blocks += 1
+    try:
+        yield
+    finally:
+        _compiled_blocks -= 1

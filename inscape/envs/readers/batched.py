@@ -26,8 +26,8 @@ from inscape.errors import MissingLawError, UsageError
 class BatchedLaw(Law):
     """A law over many states at once; every method is one call of a kernel.
 
-    It runs compiled, or as plain Python where compiling would take longer: `envs.compile.choice` decides; `compiled=True`
-    and `False` ask for one of the two, whose results are the same.
+    It runs compiled, or as plain Python where compiling would take longer: `envs.compile.choice` decides.
+    `compiled=True` and `False` ask for one of the two, whose results are the same.
     """
 
     @cached_property
@@ -112,7 +112,9 @@ class BatchedLaw(Law):
         )  # fmt: skip
         return following, rewards.T, ended
 
-    def outcomes(self, states: States, actions: np.ndarray, *, compiled: bool | None = None) -> tuple[np.ndarray, States]:
+    def outcomes(
+        self, states: States, actions: np.ndarray, *, compiled: bool | None = None
+    ) -> tuple[np.ndarray, States]:
         """Returns every branch: `probability [B, N]` and next states, column b·N + n. Branches may coincide.
 
         Raises:
@@ -172,7 +174,13 @@ class BatchedLaw(Law):
             )
 
     def reward_of(
-        self, states: States, actions: np.ndarray, next_states: States, purpose: Any = None, *, compiled: bool | None = None
+        self,
+        states: States,
+        actions: np.ndarray,
+        next_states: States,
+        purpose: Any = None,
+        *,
+        compiled: bool | None = None,
     ) -> np.ndarray:
         """Returns `[B]` (or `[B, M]`) rewards, under `purpose` if one is given."""
         world = self if purpose is None else self.with_purpose(purpose)

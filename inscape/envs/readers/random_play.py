@@ -100,7 +100,7 @@ def _play(
     kernels.start(world.packed, copies.floats, copies.ints)
     state = world.packed, copies.floats, copies.ints, gained
     rest = np.zeros(num_envs + 1, np.int64), max_episode_steps or 0, steps
-    if blocks > 1 and (is_forked() or not compiled):  # one block after another, each with its own sum: the bits of a parallel run
+    if blocks > 1 and (is_forked() or not compiled):  # one after another, each with its own sum: a parallel run's bits
         size = -(-num_envs // blocks)
         ranges = [(b * size, min(num_envs, (b + 1) * size)) for b in range(blocks)]
         episodes = sum(kernels.play_range(*state, returns[b], *rest, *ranges[b]) for b in range(blocks))

@@ -53,7 +53,7 @@ class Batches:
     def check_compiles(self) -> None:
         require_compiled()
         states, actions = self.batch()
-        self.world.step(states, actions, np.random.default_rng(0))
+        self.world.step(states, actions, np.random.default_rng(0), compiled=True)
 
     def check_plain_equals_compiled(self) -> None:
         """The compiled law gives what the functions give on Python's own numbers, and draws what they draw."""
@@ -83,20 +83,24 @@ class Batches:
 
     def _compiled_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:
         world, count = self.world, len(states)
-        answers = {"terminal": world.terminal_of(states), "observation": world.observe(states)}
+        answers = {
+            "terminal": world.terminal_of(states, compiled=True),
+            "observation": world.observe(states, compiled=True),
+        }
         if world.players > 1 and not world.simultaneous:
-            answers["mover"] = world.mover_of(states)
+            answers["mover"] = world.mover_of(states, compiled=True)
             for player, name in enumerate(world.agents):
-                answers[f"observation by {name}"] = world.observe(states, player)
+                answers[f"observation by {name}"] = world.observe(states, player, compiled=True)
         if not world.continuous:
-            answers["legal"] = world.legal_actions(states)
+            answers["legal"] = world.legal_actions(states, compiled=True)
         if not world.noise:
-            probability, outcomes = world.outcomes(states, actions)
+            probability, outcomes = world.outcomes(states, actions, compiled=True)
             width = probability.shape[1]
             again = np.repeat(np.arange(count), width)
             answers["probability"] = probability
             answers["next states"] = np.concatenate([outcomes.floats, outcomes.ints]).T.reshape(count, -1)
-            answers["reward"] = world.reward_of(states[again], actions[again], outcomes).reshape(count, -1)
+            rewards = world.reward_of(states[again], actions[again], outcomes, compiled=True)
+            answers["reward"] = rewards.reshape(count, -1)
         return answers
 
     def _plain_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:
