@@ -157,7 +157,13 @@ def belief(world: World) -> str:
 def env_step(world: World) -> str:
     env = world.env()
     env.reset(seed=0)
-    return str([float(env.step(k % 3)[1]) for k in range(20)])
+    rewards = []
+    for k in range(20):
+        _, reward, terminated, truncated, _ = env.step(k % 3)
+        rewards.append(float(reward))
+        if terminated or truncated:
+            env.reset()
+    return str(rewards)
 
 
 MEASURED = {
