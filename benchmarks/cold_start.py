@@ -51,24 +51,24 @@ class Grid(World):
     actions, max_episode_steps, gamma, branches = ("left", "right", "up", "down"), 200, 0.95, 2
     initial_branches = staticmethod(lambda params: params.width * params.height)
 
-    def initial(params: Any, branch: int) -> tuple[float, Cell]:  # noqa: N805
+    def initial(params: Any, branch: int) -> tuple[float, Cell]:
         cells = params.width * params.height
         return 1.0 / cells, Cell(branch % params.width, branch // params.width)
 
-    def transition(params: Any, state: Any, action: int, branch: int) -> tuple[float, Cell]:  # noqa: N805
+    def transition(params: Any, state: Any, action: int, branch: int) -> tuple[float, Cell]:
         if branch == 0:
             return params.slip, state
         x = min(max(state.x - (action == 0) + (action == 1), 0), params.width - 1)
         y = min(max(state.y - (action == 2) + (action == 3), 0), params.height - 1)
         return 1.0 - params.slip, Cell(x, y)
 
-    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:  # noqa: N805
+    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:
         return 1.0 if next_state.x == purpose.x and next_state.y == purpose.y else -0.01
 
-    def terminal(params: Any, purpose: Any, state: Any) -> bool:  # noqa: N805
+    def terminal(params: Any, purpose: Any, state: Any) -> bool:
         return state.x == purpose.x and state.y == purpose.y
 
-    def purposes(params: Any, purpose: Any) -> dict[str, Goal]:  # noqa: N805
+    def purposes(params: Any, purpose: Any) -> dict[str, Goal]:
         return {"here": Goal(0, 0), "there": Goal(params.width - 1, params.height - 1)}
 
 
@@ -88,21 +88,21 @@ class Listen(World):
     actions, max_episode_steps, gamma = ("listen", "open left", "open right"), 50, 0.95
     branches, initial_branches = 2, 2
 
-    def initial(params: Any, branch: int) -> tuple[float, Doors]:  # noqa: N805
+    def initial(params: Any, branch: int) -> tuple[float, Doors]:
         return 0.5, Doors(branch, 2)
 
-    def transition(params: Any, state: Any, action: int, branch: int) -> tuple[float, Doors]:  # noqa: N805
+    def transition(params: Any, state: Any, action: int, branch: int) -> tuple[float, Doors]:
         if action > 0:
             return 0.5, Doors(branch, 2)
         return (params.accuracy if branch == state.tiger else 1.0 - params.accuracy), Doors(state.tiger, branch)
 
-    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:  # noqa: N805
+    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:
         return -1.0 if action == 0 else (-100.0 if action - 1 == state.tiger else 10.0)
 
-    def observation(params: Any, state: Any) -> int:  # noqa: N805
+    def observation(params: Any, state: Any) -> int:
         return int(state.heard)
 
-    def observations(params: Any) -> int:  # noqa: N805
+    def observations(params: Any) -> int:
         return 3
 
 

@@ -113,7 +113,7 @@ def _enumerate(world: BatchedLaw, max_states: int, compiled: bool | None) -> Enu
             explore = world.kernel(TEMPLATE, fast).explore
             began = time.perf_counter()
             expanded, count = explore(packed, every, found.floats, found.ints, bits, table, 0, count, *scratch_args)
-            if not fast:
+            if compiled is None and not fast:
                 choice.usage(world, TEMPLATE, "explore").charge(expanded * calls, time.perf_counter() - began)
         if count >= 0:
             break
@@ -132,7 +132,7 @@ def _enumerate(world: BatchedLaw, max_states: int, compiled: bool | None) -> Enu
     next_state, probability, legal = _tabulate(
         world, world.kernel(TEMPLATE, fast), packed, every, found, bits, table, count, scratch_args
     )
-    if not fast:
+    if compiled is None and not fast:
         choice.usage(world, TEMPLATE, "tabulate").charge(count * calls, time.perf_counter() - began)
     total = probability.sum(2)
     wrong = np.argwhere(np.abs(total - 1) > 1e-9)

@@ -71,7 +71,8 @@ def random_play(
         try:
             with np.errstate(all="ignore"):
                 returns, episodes = _play(world, copies, steps, max_episode_steps, blocks, "exact", False)
-            choice.usage(world, PLAY, name).charge(num_envs * steps, time.perf_counter() - began)
+            if compiled is None:
+                choice.usage(world, PLAY, name).charge(num_envs * steps, time.perf_counter() - began)
         except choice.PLAIN_FAILURES as error:
             if compiled is not None:
                 raise
