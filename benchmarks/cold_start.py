@@ -250,6 +250,7 @@ def compile_times(name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="processes per row; the median is printed")
+    parser.add_argument("--worlds", nargs="+", default=[""], metavar="PART", help="only worlds whose names have PART")
     parser.add_argument("--child", nargs=2, metavar=("WORLD", "WHAT"), help=argparse.SUPPRESS)
     parser.add_argument("--compile-times", metavar="WORLD", help="print what each function of a world's kernels takes")
     given = parser.parse_args()
@@ -262,6 +263,8 @@ def main() -> None:
     print(f"{'world':26s}{'':34s}{'wall s':>8s}{'most':>8s}{'CPU s':>8s}  load {os.getloadavg()[0]:.1f}", flush=True)
     slow = 0
     for world, what in rows():
+        if not any(part in world for part in given.worlds):
+            continue
         runs = [measure(world, what) for _ in range(given.repeats)]
         walls = [run[0] for run in runs]
         wall = statistics.median(walls)

@@ -248,17 +248,8 @@ def _lake(outcomes: Sequence[Outcome]) -> list[Section]:
     for o in outcomes:
         assert o.exact is not None
         if o.exact_before is not None:
-            rows.append(
-                (
-                    o.job.label.replace("after", "before"),
-                    o.exact_before.value,
-                    o.exact_before.regret,
-                    None,
-                    0,
-                    None,
-                    None,
-                )
-            )
+            cloned = o.exact_before.value, o.exact_before.regret
+            rows.append((o.job.label.replace("after", "before"), *cloned, None, 0, None, None))
         rows.append((o.job.label, o.exact.value, o.exact.regret, o.returns, o.steps, *_times(o)))
     exact = outcomes[0].exact
     assert exact is not None
