@@ -20,7 +20,7 @@ the rent paid equals the price, then buy).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,7 @@ import numpy as np
 
 from inscape.envs.compile import compile_time
 from inscape.envs.compile import cpu as compiler
+from inscape.envs.compile.cpu import Arithmetic, Constants
 from inscape.envs.compile.kernel_cache import REACHED, entry_point
 from inscape.envs.compile.switch import kernels_mode
 from inscape.errors import UsageError
@@ -50,7 +51,13 @@ class Compilable(Protocol):
     def compiled_law(self) -> type[Law]: ...
     @property
     def packed(self) -> tuple[Any, ...]: ...
-    def kernel(self, template: str, compiled: bool = True) -> ModuleType: ...
+    def kernel(
+        self,
+        template: str,
+        compiled: bool = True,
+        arithmetic: Arithmetic = "exact",
+        constants: Mapping[str, int | float | str | bool] | None = None,
+    ) -> ModuleType: ...
     def empty_states(self, count: int) -> States: ...
 
 
@@ -63,15 +70,12 @@ class Usage:
         ready: whether it is to run compiled from now on.
     """
 
-    def __init__(self, law: type[Law], template: str, name: str) -> None:
-        self.law, self.template, self.name = law, template, name
+    def __init__(self, law: type[Law], template: str, name: str, constants: Constants = ()) -> None:
+        self.law, self.template, self.name, self.constants = law, template, name, constants
         self.seconds = self.units = 0.0
         self.ready = False
-        self.depends: Any = vars(self._plain())[REACHED]
+        self.depends: Any = vars(compiler.kernel(law, template, False, constants=dict(constants)))[REACHED]
         self._kept: bool | None = None
-
-    def _plain(self) -> ModuleType:
-        return compiler.kernel(self.law, self.template, False)
 
     def is_current(self) -> bool:
         """Returns whether the law and the template are what they were when this began."""
@@ -80,7 +84,7 @@ class Usage:
     def price(self) -> float:
         """Returns how many seconds it is likely to take until the function can run compiled."""
         if self._kept is None:  # looked at once: what another process compiles meanwhile is found at the next start
-            self._kept = compiler.is_kept(self.law, self.template, self.name)
+            self._kept = compiler.is_kept(self.law, self.template, self.name, self.constants)
         compiling = compile_time.LOAD_SECONDS
         if not self._kept:
             compiling = compile_time.typical_seconds(self.template, self.name)
@@ -96,20 +100,27 @@ class Usage:
         self.seconds += seconds
 
 
-_usages: dict[tuple[type[Law], str, str], Usage] = {}
+_usages: dict[tuple[type[Law], str, str, Constants], Usage] = {}
 _seconds_of_law: dict[str, float] = {}
 
 
-def usage(world: Compilable, template: str, name: str) -> Usage:
+def usage(world: Compilable, template: str, name: str, constants: Constants = ()) -> Usage:
     """Returns the account of function `name` of a template for this world's law, as the law is now."""
-    key = world.compiled_law, template, name
+    key = world.compiled_law, template, name, constants
     found = _usages.get(key)
     if found is None or not (found.ready or found.is_current()):  # what is ready stays so, whatever the law becomes
         found = _usages[key] = Usage(*key)
     return found
 
 
-def choose(world: Compilable, template: str, name: str, units: float, compiled: bool | None = None) -> bool:
+def choose(
+    world: Compilable,
+    template: str,
+    name: str,
+    units: float,
+    compiled: bool | None = None,
+    constants: Constants = (),
+) -> bool:
     """Returns whether function `name` of a kernel template is to run compiled, for so much work.
 
     Args:
@@ -119,10 +130,11 @@ def choose(world: Compilable, template: str, name: str, units: float, compiled: 
         units: how much work it is, in calls of the law or, where the caller counts its work with `Usage.charge`, in
             the same units.
         compiled: True or False: as asked; None: what takes less time.
+        constants: see `compile.cpu.kernel`, in the order of their names.
     """
     if compiled is not None:
         return compiled
-    account = usage(world, template, name)
+    account = usage(world, template, name, constants)
     if not account.ready:
         account.ready = _choose(world, account, units)
     return account.ready
@@ -209,8 +221,10 @@ def entry(
     arguments: tuple[Any, ...],
     replace: Callable[[Callable[..., Any]], None],
     finish: Callable[[Any], Any] = lambda result: result,
+    copies: int = 1,
+    constants: Constants = (),
 ) -> Callable[..., Any]:
-    """Returns function `name` of a kernel template for arguments of these types, called once a step of one copy.
+    """Returns function `name` of a kernel template for arguments of these types, called once a step of few copies.
 
     It is the compiled function itself, or plain Python that has itself replaced by the compiled one once that is worth
     it: the caller's steps cost nothing more from then on.
@@ -223,15 +237,17 @@ def entry(
         arguments: an example of them.
         replace: receives the compiled function, to be called from then on.
         finish: what makes the result of plain Python one of the types that compiled code returns.
+        copies: how many are stepped.
+        constants: see `compile.cpu.kernel`, in the order of their names.
     """
 
     def compiled() -> Callable[..., Any]:
-        return entry_point(getattr(world.kernel(template), name), *arguments)
+        return entry_point(getattr(world.kernel(template, constants=dict(constants)), name), *arguments)
 
-    if choose(world, template, name, 1):
+    if choose(world, template, name, copies, None, constants):
         return compiled()
-    account = usage(world, template, name)
-    plain = getattr(world.kernel(template, False), name)
+    account = usage(world, template, name, constants)
+    plain = getattr(world.kernel(template, False, constants=dict(constants)), name)
 
     def step(*given: Any) -> Any:
         floats, ints = given[1].copy(), given[2].copy()
@@ -248,7 +264,7 @@ def entry(
             function = compiled()
             replace(function)
             return function(*given)
-        account.charge(1, time.perf_counter() - began)
+        account.charge(copies, time.perf_counter() - began)
         # a law that was defined again meanwhile is not the one this copy follows: it stays as it is
         if account.is_worth_compiling() and kernels_mode() == "auto" and account.is_current():
             account.ready = True

@@ -281,12 +281,12 @@ def kernel(
         return made
 
 
-def is_kept(world: type[Law], template: str, function: str) -> bool:
+def is_kept(world: type[Law], template: str, function: str, constants: Constants = ()) -> bool:
     """Returns whether machine code of a function of a kernel template lies in the cache, for some types of arguments.
 
     Nothing of Numba is imported. (Only Numba can tell whether the code is for this processor.)
     """
-    found = depends(world, template)
+    found = depends(world, template, constants)
     tail = f"{template.rsplit('.', 1)[-1]}_{found.of_template.digest[:12]}"
     pattern = f"{law_module_name(found.law)}_{tail}.{function}-*.nbc"
     return any(True for _ in world_folder(world).glob(pattern))

@@ -84,7 +84,7 @@ def auto(monkeypatch: pytest.MonkeyPatch) -> None:
 def price(monkeypatch: pytest.MonkeyPatch, *, compiling: float, importing: float = 0.0, kept: bool = False) -> None:
     monkeypatch.setattr(compile_time, "typical_seconds", lambda template, name: compiling)
     monkeypatch.setattr(compile_time, "import_seconds", lambda: importing)
-    monkeypatch.setattr(compiler, "is_kept", lambda law, template, name: kept)
+    monkeypatch.setattr(compiler, "is_kept", lambda *function: kept)
 
 
 # ------------------------------------------------------------------------------------------- the choice
@@ -233,6 +233,27 @@ def test_an_environment_that_goes_on_compiled_gives_the_same_trajectory(monkeypa
     compiled, functions = trajectory(world)
     assert compiled == plain
     assert functions[0] is functions[-1]
+
+
+@pytest.mark.parametrize("autoreset", ["next-step", "same-step"])
+def test_few_copies_that_go_on_compiled_give_the_same(monkeypatch: pytest.MonkeyPatch, autoreset: Any) -> None:
+    def play(copies: int) -> tuple[list[bytes], Any, Any]:
+        env, rng, seen = Hill().vector_env(copies, autoreset, max_episode_steps=9), np.random.default_rng(0), []
+        env.reset(seed=3)
+        first = env._step
+        for _ in range(60):
+            seen.append([array[:3].tobytes() for array in env.step(rng.integers(2, size=5)[:copies])[:4]])
+        return seen, first, env._step
+
+    price(monkeypatch, compiling=1e9)
+    plain, first, last = play(3)
+    assert first is last
+    monkeypatch.setattr(choice, "_usages", {})
+    monkeypatch.setattr(choice.Usage, "is_worth_compiling", lambda account, seconds=0.0: account.units >= 90)
+    switched, first, last = play(3)
+    assert first is not last
+    assert switched == plain
+    assert play(5)[0] == plain  # more copies are compiled from the first step on
 
 
 def test_players_who_take_turns_get_the_same_whatever_runs(monkeypatch: pytest.MonkeyPatch) -> None:
