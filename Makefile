@@ -9,7 +9,8 @@ demo: $(STAMP)
 	$(BIN)/inscape demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not compiled"
+	$(BIN)/python -m pytest -n 2 -m "compiled and not slow and not gpu"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"

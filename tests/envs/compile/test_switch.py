@@ -1,0 +1,50 @@
+"""Kernels as plain Python by one switch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+RUN = """
+import sys
+import numpy as np
+from inscape import make_world
+from inscape.agents.kernels import policy_gradient
+
+world = make_world("FrozenLake")
+copies = world.vector_env(3)
+copies.reset(seed=0)
+copies.step(np.array([0, 1, 2]))
+order = np.arange(5)
+policy_gradient.shuffle(order, -7, 0)  # a negative key: as an unsigned number it is huge
+print(order.tolist(), "numba" in sys.modules)
+"""
+
+
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("INSCAPE_KERNELS", "NUMBA_DISABLE_JIT")}
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", RUN]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True)
+
+
+@pytest.mark.compiled
+def test_plain_kernels_give_what_compiled_ones_give_without_numba(tmp_path) -> None:
+    cache = str(tmp_path)
+    plain = run(INSCAPE_KERNELS="plain", INSCAPE_CACHE=cache).stdout.strip()
+    compiled = run(INSCAPE_KERNELS="compiled", INSCAPE_CACHE=cache).stdout.strip()
+    assert compiled.endswith("True")
+    assert plain == compiled.replace("True", "False")
+
+
+def test_numbas_own_switch_makes_them_plain_too() -> None:
+    assert run(NUMBA_DISABLE_JIT="1").stdout == run(INSCAPE_KERNELS="plain").stdout != ""
+
+
+def test_another_word_is_refused() -> None:
+    done = run(INSCAPE_KERNELS="fast")
+    assert done.returncode != 0
+    assert "INSCAPE_KERNELS=fast" in done.stderr
+    assert "expected: compiled or plain" in done.stderr
