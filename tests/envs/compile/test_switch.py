@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 
 import pytest
+
+from inscape.envs.compile.switch import kernel_math, plain_kernels
 
 RUN = """
 import sys
@@ -48,3 +51,18 @@ def test_another_word_is_refused() -> None:
     assert done.returncode != 0
     assert "INSCAPE_KERNELS=fast" in done.stderr
     assert "expected: compiled or plain" in done.stderr
+
+
+def test_plain_kernels_reckon_with_infinity_as_compiled_ones_do() -> None:
+    with plain_kernels():
+        plain = kernel_math()
+    assert (plain.exp(1000.0), plain.log(0.0), plain.log1p(-1.0)) == (math.inf, -math.inf, -math.inf)
+    assert all(math.isnan(value) for value in (plain.log(-1.0), plain.log1p(-2.0), plain.sqrt(-1.0)))
+    for x in (0.25, 3.0):
+        for name in ("exp", "log", "log1p", "sqrt", "sin"):
+            assert getattr(plain, name)(x) == getattr(math, name)(x)
+
+
+@pytest.mark.compiled
+def test_compiled_kernels_use_math_itself() -> None:
+    assert kernel_math() is math
