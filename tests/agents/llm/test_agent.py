@@ -283,6 +283,7 @@ def test_max_grad_norm_limits_gradients_in_both_stages(lake: Task, monkeypatch: 
     assert norms == pytest.approx([1e-3] * len(norms), rel=1e-2)
 
 
+@pytest.mark.compiled
 def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
     lake: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

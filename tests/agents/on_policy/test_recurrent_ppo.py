@@ -207,6 +207,7 @@ class Buttons(gymnasium.Env):
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("recurrent-ppo", forever, settings={
