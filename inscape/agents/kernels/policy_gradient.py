@@ -12,12 +12,11 @@ only the code for one of the two is compiled.
 
 from __future__ import annotations
 
-import math
-
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
 
 from inscape.envs.compile.kernel_cache import shared_uniform
+from inscape.envs.compile.switch import kernel_math
 from inscape.world_models.networks.kernels.gaussian import HALF_LOG_2_PI, log_density
 from inscape.world_models.networks.kernels.one_hot import (
     backward_columns,
@@ -37,6 +36,8 @@ from inscape.world_models.networks.kernels.perceptron import (
     parameter_count,
     rmsprop,
 )
+
+math = kernel_math()
 
 uniform = shared_uniform()
 ADAM, RMSPROP = 0, 1

@@ -110,6 +110,7 @@ def _call_without_wrappers(compiled: Any, function: Any, options: dict[str, Any]
         return called
 
     compiled.get_call_template, compiled.get_overload = by_form("get_call_template"), by_form("get_overload")
+    compiled.form_for_kernels = inner
 
 
 @lru_cache(maxsize=4096)

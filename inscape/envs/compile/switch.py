@@ -9,10 +9,12 @@ read once, when the first kernel is made.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 from typing import Literal, cast
 
 from inscape.errors import UsageError
@@ -79,3 +81,29 @@ def compiled_kernels() -> Iterator[None]:
         yield
     finally:
         _compiled_blocks -= 1
+
+
+def kernel_math() -> ModuleType:
+    """Returns `math` for kernels: where they are plain, infinity and NaN come of what Python's refuses, as they do in
+    compiled code."""
+    if not is_plain():
+        return math
+    made = ModuleType("math")
+    vars(made).update({name: value for name, value in vars(math).items() if not name.startswith("_")})
+    for name, pole in (("exp", None), ("log", 0.0), ("log1p", -1.0), ("sqrt", None)):
+        setattr(made, name, _without_errors(getattr(math, name), pole))
+    return made
+
+
+def _without_errors(function: Callable[[float], float], pole: float | None) -> Callable[[float], float]:
+    """Returns the function with −∞ at `pole`, ∞ where it is too large, and NaN where it has no value."""
+
+    def value(x: float) -> float:
+        try:
+            return function(x)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return -math.inf if x == pole else math.nan
+
+    return value

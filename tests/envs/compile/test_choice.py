@@ -180,6 +180,7 @@ def readings(world: World, compiled: bool | None) -> list[Any]:
     return [np.ascontiguousarray(array).tobytes() for array in arrays] + [played.episodes]
 
 
+@pytest.mark.compiled
 def test_plain_compiled_and_chosen_give_the_same_bits() -> None:
     world = Hill(length=30)
     plain = readings(world, False)
@@ -187,6 +188,7 @@ def test_plain_compiled_and_chosen_give_the_same_bits() -> None:
     assert readings(world, True) == plain
 
 
+@pytest.mark.compiled
 def test_a_search_that_goes_on_compiled_gives_the_same_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Hill(length=30)
     states = world.sample_initial(1, np.random.default_rng(0), compiled=False)
@@ -219,6 +221,7 @@ def trajectory(world: World, seed: int = 3) -> tuple[list[Any], list[Any]]:
     return seen, functions
 
 
+@pytest.mark.compiled
 def test_an_environment_that_goes_on_compiled_gives_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Hill()
     price(monkeypatch, compiling=1e9)
@@ -235,6 +238,7 @@ def test_an_environment_that_goes_on_compiled_gives_the_same_trajectory(monkeypa
     assert functions[0] is functions[-1]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("autoreset", ["next-step", "same-step"])
 def test_few_copies_that_go_on_compiled_give_the_same(monkeypatch: pytest.MonkeyPatch, autoreset: Any) -> None:
     def play(copies: int) -> tuple[list[bytes], Any, Any]:
@@ -256,6 +260,7 @@ def test_few_copies_that_go_on_compiled_give_the_same(monkeypatch: pytest.Monkey
     assert play(5)[0] == plain  # more copies are compiled from the first step on
 
 
+@pytest.mark.compiled
 def test_players_who_take_turns_get_the_same_whatever_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def play() -> list[Any]:
         env = make_world("TicTacToe").aec_env()
@@ -276,7 +281,7 @@ def test_players_who_take_turns_get_the_same_whatever_runs(monkeypatch: pytest.M
     assert play() == plain
 
 
-@pytest.mark.skipif(kernels_mode() == "plain", reason="nothing is compiled in this process")
+@pytest.mark.compiled
 def test_what_python_cannot_compute_is_computed_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     price(monkeypatch, compiling=1e9)
     world = Dividing()
@@ -321,7 +326,7 @@ print("numba" in sys.modules)
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.skipif(kernels_mode() == "plain", reason="nothing is compiled in this process")
+@pytest.mark.compiled
 def test_compiling_is_counted_and_announced_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
