@@ -163,7 +163,7 @@ class World(BatchedLaw):
         threads: int | None = None,
         arithmetic: Literal["exact", "fast"] = "exact",
     ) -> RandomPlay:
-        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions, in compiled code.
+        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions (compiled, unless few).
 
         What a random policy earns is the floor of every comparison; and this is how fast the law runs.
         """

@@ -22,13 +22,13 @@ class KnownModel:
 
     Args:
         world: the world; its purpose is the one planned for (`world.with_purpose(...)` for another).
-        compiled: False runs the law as plain Python.
+        compiled: True runs the law compiled, False as plain Python; None as takes less time (`envs.compile.choice`).
 
     Raises:
         UsageError: all players of the world act at once.
     """
 
-    def __init__(self, world: World, *, compiled: bool = True) -> None:
+    def __init__(self, world: World, *, compiled: bool | None = None) -> None:
         if world.simultaneous:
             raise UsageError(
                 f"the players of {world.name} act at once, and planners here let one act at a time",

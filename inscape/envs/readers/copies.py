@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from inscape.envs.compile import choice
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
@@ -60,7 +61,7 @@ class PackedCopies:
     ) -> PackedCopies:
         """Returns `count` copies in their first states: those of a vector environment reset with this seed.
 
-        Compiles the law's initial distribution and nothing else of it.
+        Compiles the law's initial distribution and nothing else of it; not even that for few copies.
 
         Args:
             world: the law.
@@ -74,7 +75,11 @@ class PackedCopies:
         """
         copies = cls.empty(world, count)
         copies.reseed(seed, first)
-        world.kernel(STEPPING, arithmetic=arithmetic).begin(world.packed, copies.floats, copies.ints)
+        arguments = world.packed, copies.floats, copies.ints
+        if arithmetic == "exact":
+            choice.call(world, STEPPING, "begin", count, *arguments, changed=(copies.floats, copies.ints))
+        else:
+            world.kernel(STEPPING, arithmetic=arithmetic).begin(*arguments)
         return copies
 
     def __len__(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.compile.kernel_cache import entry_point
+from inscape.envs.compile.choice import entry
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import STEPPING, PackedCopies
 from inscape.errors import UsageError
@@ -120,12 +121,15 @@ class WorldEnv(gym.Env[Any, Any]):
         self._everyone = np.ones(1, np.bool_)
         self._num_actions = 0 if world.continuous else world.num_actions
         self._limit = max_episode_steps or 0
-        batch, single = world.kernel(STEPPING), world.kernel(SINGLE)
-        self._reset = entry_point(batch.reset, self._packed, self._floats, self._ints, self._everyone, obs)
-        any_action = tuple(world.action_low) if world.continuous else 0
-        self._step = entry_point(
-            single.step, self._packed, self._floats, self._ints, any_action, obs.reshape(self._obs_shape), self._mask, 0
+        copies = self._packed, self._floats, self._ints
+        self._reset: Callable[..., Any] = entry(
+            world, STEPPING, "reset", (*copies, self._everyone, obs), lambda compiled: setattr(self, "_reset", compiled)
         )
+        any_action = tuple(world.action_low) if world.continuous else 0
+        self._step: Callable[..., Any] = entry(
+            world, SINGLE, "step", (*copies, any_action, obs.reshape(self._obs_shape), self._mask, 0),
+            lambda compiled: setattr(self, "_step", compiled),
+        )  # fmt: skip
         self._window: Window | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from inscape.envs.compile import choice
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.compile.threads import block_count, is_forked, one_thread_after_fork
@@ -30,6 +32,8 @@ MODES = {
 # Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two threads,
 # 65 M on one).
 PARALLEL_FROM = 8192
+FEW_COPIES = 4
+"""Copies up to which steps are plain Python until compiling is worth it; more are there to be stepped often."""
 
 
 def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
@@ -94,12 +98,15 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints),
             np.zeros((rows[0], self.num_envs)), np.zeros((rows[1], self.num_envs), np.int64),
         )  # fmt: skip
-        self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
-        self._stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants={"AUTORESET": self._mode})
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         threads = self.threads = block_count(threads, self.num_envs, PARALLEL_FROM)
         parallel = threads > 1 and not is_forked()
+        constants = {"AUTORESET": self._mode}
+        self._few = self.num_envs <= FEW_COPIES and threads == 1 and arithmetic == "exact"
+        if not self._few:
+            self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
+            self._stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants=constants)
         self._limit = max_episode_steps or 0
         self._wide = world.is_wide()
         players = () if world.players == 1 else (world.players,)
@@ -112,11 +119,19 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
         actions, rewards = np.zeros(self._actions_shape, self._actions_dtype), self._rewards_out.take()
-        self._step = entry_point(
-            self._stepping.step_parallel if parallel else self._stepping.step,
+        arguments = (
             self._packed, self._floats, self._ints, actions, obs, rewards, flags, flags, obs, self._no_mask,
             self._no_movers, self._memory, 0, 1,
         )  # fmt: skip
+        self._step: Callable[..., Any]
+        if self._few:
+            self._step = choice.entry(
+                world, STEPPING, "step", arguments, lambda compiled: setattr(self, "_step", compiled),
+                copies=self.num_envs, constants=tuple(constants.items()),
+            )  # fmt: skip
+        else:
+            stepping = self._stepping
+            self._step = entry_point(stepping.step_parallel if parallel else stepping.step, *arguments)
         if parallel:
             one_thread_after_fork(self)
 
@@ -131,8 +146,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but compiled code and working memory."""
         left_out = (
-            "_packed", "_kernels", "_stepping", "_step", "_memory", "_rewards_out", "_obs_out", "_mask_out", "_no_mask",
-            "_no_movers", "threads",
+            "_packed", "_kernels", "_stepping", "_few", "_step", "_memory", "_rewards_out", "_obs_out", "_mask_out",
+            "_no_mask", "_no_movers", "threads",
         )  # fmt: skip
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
@@ -167,7 +182,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise UsageError(f"reset_mask of shape {mask.shape}, {mask.dtype}", expected=f"({self.num_envs},) bool")
         self._copies.reseed(seed, int(options.get("first_copy", 0)))
         obs = self.world.observation_array(self.num_envs)
-        self._kernels.reset(self._packed, self._floats, self._ints, mask, obs)
+        arguments = self._packed, self._floats, self._ints, mask, obs
+        if self._few:
+            choice.call(self.world, STEPPING, "reset", self.num_envs, *arguments, changed=(self._floats, self._ints))
+        else:
+            self._kernels.reset(*arguments)
         if "state" in options:
             states = initial_of(self.world, options["state"])
             self._copies.set_states(states, mask)

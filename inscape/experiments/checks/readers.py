@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.compile.switch import is_plain
 from inscape.experiments.checks.law import Law
 from inscape.experiments.checks.report import DEVIATIONS, Failed, Skipped, chi_square_deviation, require, same
 
@@ -26,6 +27,12 @@ LIMIT = 12  # steps of an episode, where one has to end soon
 # Random play: groups of copies whose mean returns are compared by Welch's test. With some 60 degrees of freedom and
 # `DEVIATIONS`, a false alarm in 10⁷ checks; the seeds are fixed.
 GROUPS, COPIES, PLAY_STEPS = 32, 64, 40
+
+
+def require_compiled() -> None:
+    """Skips a check of what is compiled in a process where nothing is."""
+    if is_plain():
+        raise Skipped("kernels run as plain Python in this process: INSCAPE_KERNELS or NUMBA_DISABLE_JIT is set")
 
 
 class Batches:
@@ -44,11 +51,13 @@ class Batches:
         return states, np.array([pairs[i][1] for i in chosen], kind)
 
     def check_compiles(self) -> None:
+        require_compiled()
         states, actions = self.batch()
-        self.world.step(states, actions, np.random.default_rng(0))
+        self.world.step(states, actions, np.random.default_rng(0), compiled=True)
 
     def check_plain_equals_compiled(self) -> None:
         """The compiled law gives what the functions give on Python's own numbers, and draws what they draw."""
+        require_compiled()
         states, actions = self.batch()
         compiled, plain = self._compiled_answers(states, actions), self._plain_answers(states, actions)
         keys = np.arange(len(states), dtype=np.int64) * 7919
@@ -74,20 +83,24 @@ class Batches:
 
     def _compiled_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:
         world, count = self.world, len(states)
-        answers = {"terminal": world.terminal_of(states), "observation": world.observe(states)}
+        answers = {
+            "terminal": world.terminal_of(states, compiled=True),
+            "observation": world.observe(states, compiled=True),
+        }
         if world.players > 1 and not world.simultaneous:
-            answers["mover"] = world.mover_of(states)
+            answers["mover"] = world.mover_of(states, compiled=True)
             for player, name in enumerate(world.agents):
-                answers[f"observation by {name}"] = world.observe(states, player)
+                answers[f"observation by {name}"] = world.observe(states, player, compiled=True)
         if not world.continuous:
-            answers["legal"] = world.legal_actions(states)
+            answers["legal"] = world.legal_actions(states, compiled=True)
         if not world.noise:
-            probability, outcomes = world.outcomes(states, actions)
+            probability, outcomes = world.outcomes(states, actions, compiled=True)
             width = probability.shape[1]
             again = np.repeat(np.arange(count), width)
             answers["probability"] = probability
             answers["next states"] = np.concatenate([outcomes.floats, outcomes.ints]).T.reshape(count, -1)
-            answers["reward"] = world.reward_of(states[again], actions[again], outcomes).reshape(count, -1)
+            rewards = world.reward_of(states[again], actions[again], outcomes, compiled=True)
+            answers["reward"] = rewards.reshape(count, -1)
         return answers
 
     def _plain_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from inscape.envs.compile.switch import compiled_kernels
 from inscape.experiments.checks.law import Law
 from inscape.experiments.checks.readers import Batches, Environments, check_gymnasium_env, trajectory_of
 from inscape.experiments.checks.report import CheckReport, require, same
@@ -77,7 +78,8 @@ def check_world(world: World, *, readers: Literal["none", "batches", "all"] = "a
         if report.failures:  # a law that fails would fail its readers too, and compiling takes seconds
             report.skip(name, f"not run: {report.failures[0].name!r} fails")
         else:
-            report.run(name, function)
+            with compiled_kernels():
+                report.run(name, function)
     return report
 
 

@@ -41,6 +41,7 @@ def train_command(argv: Sequence[str]) -> int:
         groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
         given = args.parse("train", TrainArguments, words, groups)
     from inscape.agents.registry import SB3_PREFIX, default_steps
+    from inscape.envs.compile.compile_time import compile_seconds
 
     task = args.task_given(given, default)
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
@@ -51,6 +52,7 @@ def train_command(argv: Sequence[str]) -> int:
     if given.resume and process_number() == 0 and (third_party or not exact):
         text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
         make_console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
+    compiling = compile_seconds()
     run = train(
         given.agent,
         task,
@@ -63,6 +65,7 @@ def train_command(argv: Sequence[str]) -> int:
         evaluate_every=given.evaluate_every,
         evaluate_episodes=given.evaluate_episodes,
     )
+    compiling = compile_seconds() - compiling
     console = make_console()
     if run.trained_steps == 0 and given.resume:
         console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
@@ -70,6 +73,8 @@ def train_command(argv: Sequence[str]) -> int:
         console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
     elif given.final_episodes > 0:
         _final_evaluation(console, run, task, given.final_episodes)
+    if compiling >= 1:
+        console.print(f"[dim]{compiling:.0f} s of this were compiling: not again on this machine.[/dim]")
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
     return 0
 

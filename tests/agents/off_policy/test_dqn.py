@@ -122,6 +122,7 @@ def test_gradient_step_equals_stable_baselines3(backend):
         assert torch.allclose(mine, target, atol=1e-6)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("huber", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("double", [False, True])
@@ -162,6 +163,7 @@ def test_compiled_update_equals_torch(double, dueling, activation, huber):
     assert np.allclose(compiled._values(np.arange(500)), with_torch.action_values(np.arange(500)), atol=1e-5)
 
 
+@pytest.mark.compiled
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
     st.integers(1, 9), st.integers(1, 6), st.lists(st.integers(1, 12), max_size=3), st.integers(1, 20),

@@ -186,6 +186,7 @@ def minibatches(count, size, seed=0):
     return batch, torch.as_tensor(rng.normal(0, 1, (count, 2, size, 2)), dtype=torch.float32)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("hidden", [(16, 12), (8,), (12, 20, 8)])
 @pytest.mark.parametrize("coefficient", [None, 0.3, 0.0])
 def test_compiled_steps_equal_torch(coefficient, hidden):
@@ -210,6 +211,7 @@ def test_compiled_steps_equal_torch(coefficient, hidden):
     assert int(made[1]._critic.arrays[4][0]) == int(made[1]._policy.arrays[4][0]) == 4
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("pair", [(1.0, 2.0), (2.0, 1.0), (1.5, 1.5), (math.nan, 1.0), (1.0, math.nan)])
 def test_the_lesser_of_two_values_is_torchs(pair):
     """Also where they are equal, and each has half the derivative, and where one is not a number."""
@@ -220,6 +222,7 @@ def test_the_lesser_of_two_values_is_torchs(pair):
     assert math.isnan(value) or part == first.grad == 1 - second.grad
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "more", [{}, {"n_step": 3, "normalize_observations": True, "num_envs": 2, "entropy_coef": 0.1}]
 )

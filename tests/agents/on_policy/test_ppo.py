@@ -131,6 +131,7 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
+@pytest.mark.compiled
 def test_it_solves_cartpole_on_every_seed():
     task = resolve_task("CartPole")
     for seed in range(10):

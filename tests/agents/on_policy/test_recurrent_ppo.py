@@ -38,6 +38,7 @@ def sequence(steps=7, count=3, inputs=5, size=6, seed=0):
     return unit, seen, first, starts
 
 
+@pytest.mark.compiled
 def test_without_resets_it_is_the_unit_of_torch():
     unit, seen, first, starts = sequence()
     theirs = nn.GRU(5, 6)
@@ -59,6 +60,7 @@ def test_without_resets_it_is_the_unit_of_torch():
         assert torch.allclose(mine.grad, their.grad, atol=1e-5)
 
 
+@pytest.mark.compiled
 def test_gradients_against_finite_differences():
     """The compiled backward pass against central differences of the plain equations in float64, resets included."""
     unit, seen, first, starts = sequence(steps=5, count=2, inputs=2, size=3)
@@ -205,6 +207,7 @@ class Buttons(gymnasium.Env):
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("recurrent-ppo", forever, settings={
@@ -250,6 +253,7 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
+@pytest.mark.compiled
 def test_it_learns_what_needs_memory_and_plain_ppo_cannot():
     task = resolve_task("TMaze", {"length": 5})
     agent = make_agent("recurrent-ppo", task)

@@ -121,6 +121,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("value-iteration", rocks)
 
 
+@pytest.mark.compiled
 def test_search_balances_the_pole():
     """Deterministic, continuous, no table: known law only."""
     task = resolve_task("CartPole")
@@ -128,6 +129,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
+@pytest.mark.compiled
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)
     mcts, random = (make_agent(name, task) for name in ("mcts", "random"))

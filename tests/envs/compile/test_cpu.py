@@ -22,6 +22,8 @@ from inscape.envs.world import World
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
 
+pytestmark = pytest.mark.compiled
+
 STEP = 2
 
 

@@ -271,6 +271,7 @@ def test_illegal_actions_and_odd_environments_are_refused(errand, monkeypatch):
 # ------------------------------------------------------------------------------------------------------ learning
 
 
+@pytest.mark.compiled
 def test_self_play_learns_which_action_pays(errand):
     """Every player gains 1000 by each action 1 and 2000 by a 2: the best is 2 first and 1 then."""
     task = resolve_task(errand)

@@ -90,6 +90,7 @@ def test_planning_in_a_learned_model() -> None:
 # ------------------------------------------------------------------------------------------ routes agree
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("options", [UCT(300, gamma=0.95), UCT(300, rollout="none", averaging_visits=0.0, max_depth=7)])
 def test_compiled_plain_and_python_agree_number_for_number(lake: Any, options: UCT) -> None:
     compiled = options.plan(lake, start(lake), np.random.default_rng(5))[0]
