@@ -217,6 +217,7 @@ def test_a2c_gradient_step_equals_stable_baselines3():
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("backend", ["compiled", "torch"])
 def test_time_limits_are_bootstrapped(forever, backend):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
@@ -228,6 +229,7 @@ def test_time_limits_are_bootstrapped(forever, backend):
     assert_allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
+@pytest.mark.compiled
 def test_a2c_solves_a_toy_with_masks(corridor):
     agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
     rows = list(agent.learn(corridor, 20_000))
