@@ -40,6 +40,16 @@ class TooManyStatesError(UsageError):
     """A reader needed every state of a world, and there are more than it may enumerate."""
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def printable(text: str) -> str:
+    """Returns the text with control characters written out (`\\x1b`), so that what a file holds cannot command a
+    terminal (move its cursor, change its title, reverse its text). Line ends and tabs stay."""
+    return text.translate(_CONTROLS)
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """Returns "did you mean 'x'?" for the nearest known word, or the list of what is known."""
     names = list(known)

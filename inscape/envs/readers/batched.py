@@ -297,6 +297,43 @@ class BatchedLaw(Law):
             )
         return array
 
+    def require_states(self, states: States, what: str = "stored states") -> None:
+        """Raises UsageError unless states from a file are of this world: kernels do not check the bounds of a table.
+
+        Shapes and types are compared, and the law is asked, in plain Python, what is observed in each state, whether
+        it is terminal, and what is legal; that fails for a state that points outside of a table of the world.
+        """
+        layout = self.layouts()[0]
+        floats, ints = np.asarray(states.floats), np.asarray(states.ints)
+        if (
+            (floats.dtype, ints.dtype) != (np.dtype(np.float64), np.dtype(np.int64))
+            or floats.shape != (layout.num_floats, *floats.shape[1:2])
+            or ints.shape != (layout.num_ints, floats.shape[1])
+        ):
+            raise UsageError(
+                f"{what} of {self.name}: arrays of shape {floats.shape} {floats.dtype} and {ints.shape} {ints.dtype}",
+                expected=f"({layout.num_floats}, count) float64 and ({layout.num_ints}, count) int64",
+            )
+        found = States(floats, ints)
+        wrong = ""
+        with np.errstate(all="ignore"):
+            try:
+                observed = self.observe(found, compiled=False)
+                self.terminal_of(found, compiled=False)
+                self.legal_actions(found, compiled=False)
+            except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+                wrong = f"{type(error).__name__}: {error}"
+            else:
+                space = self.observation_space
+                low = getattr(space, "start", 0)
+                size = getattr(space, "n", getattr(space, "nvec", None))
+                if size is not None and ((observed < low) | (observed >= low + size)).any():
+                    wrong = f"an observation outside of {space}"
+        if wrong:
+            raise UsageError(
+                f"{what} are not states of {self.name}: {wrong}", expected="states that this world, as it is, can be in"
+            )
+
     # ------------------------------------------------------------------------------------ one state, shown
 
     @staticmethod
