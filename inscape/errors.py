@@ -18,14 +18,31 @@ class UsageError(ValueError):
         hint: what to try next; a command or a spelling where there is one.
     """
 
-    def __init__(self, found: str, *, expected: str = "", hint: str = "") -> None:
-        self.found, self.expected, self.hint = found, expected, hint
-        parts = [found]
+    def __init__(self, found: object, *, expected: str = "", hint: str = "") -> None:
+        # an error made from another one, as workers of vector environments do it, says the same
+        self.found, self.expected, self.hint = str(found), expected, hint
+        parts = [self.found]
         if expected:
             parts.append(f"expected: {expected}")
         if hint:
             parts.append(f"try: {hint}")
         super().__init__("\n  ".join(parts))
+
+
+class UnknownSettingError(UsageError, TypeError):
+    """A setting that there is not. Also a `TypeError` in Python's words, as an unknown keyword argument is: libraries
+    that try whether an environment takes one lean on that.
+
+    Args:
+        owner: what has no such setting.
+        name: the setting.
+        expected: see `UsageError`.
+        hint: see `UsageError`.
+    """
+
+    def __init__(self, owner: object, name: str = "", *, expected: str = "", hint: str = "") -> None:
+        found = f"{owner} has no setting {name!r}: got an unexpected keyword argument {name!r}" if name else owner
+        super().__init__(found, expected=expected, hint=hint)
 
 
 class PartialObservationError(UsageError):

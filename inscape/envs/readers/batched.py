@@ -257,8 +257,14 @@ class BatchedLaw(Law):
     def _reward_array(self, count: int) -> np.ndarray:
         return np.zeros(count if self.players == 1 else (self.players, count))
 
-    def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+    def _action_array(self, actions: np.ndarray, count: int, clip: bool = False) -> np.ndarray:
         """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
+
+        Args:
+            actions: what was given.
+            count: B.
+            clip: bring continuous actions out of bounds to the nearest bound, as Gymnasium's own environments do, whose
+                action spaces hold float32: a bound of 0.1 is 0.10000000149 there.
 
         Raises:
             UsageError: wrong shape or dtype, out of range, or not a number; the first offending row is named.
@@ -273,6 +279,8 @@ class BatchedLaw(Law):
         if self.continuous:
             if array.dtype.kind not in "fiu":
                 raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected="floating-point actions")
+            if clip:
+                array = np.clip(array.astype(np.float64), self.action_low, self.action_high)  # NaN stays
             bad = ~((array >= self.action_low) & (array <= self.action_high))
             if bad.any():
                 row, dim = np.argwhere(bad)[0]

@@ -111,4 +111,12 @@ def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task"
     if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str):
         raise UsageError(f"{source} describes no task: {str(data)[:80]}", expected='{"name": "WORLD", "settings": {…}}')
     trust.require_trust(trust.task_code_names(data), source)
-    return _resolve(data["name"], settings)
+    try:
+        return _resolve(data["name"], settings)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # of a value of another type
+        raise UsageError(
+            f"{source}: {data['name']} cannot be made with {str(dict(settings))[:80]}: {type(error).__name__}: {error}",
+            expected="settings that this world takes",
+        ) from error

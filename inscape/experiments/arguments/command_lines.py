@@ -99,8 +99,9 @@ def _read_back(words: Sequence[str], s: RunSettings) -> bool:
 def _python(s: RunSettings, out: str) -> str:
     settings = f", settings={s.agent_settings!r}" if s.agent_settings else ""
     return (
-        "from math import inf, nan; from inscape.envs.tasks.resolve import task_from_json; "
+        "from math import inf, nan; from inscape.envs.tasks.resolve import resolve_task; "
         "from inscape.experiments.runs.training import train; "
-        f"train({s.agent!r}, task_from_json({s.task!r}), {s.steps}, seed={s.seed}, device={s.device!r}, out={out!r}"
+        f"train({s.agent!r}, resolve_task({s.task['name']!r}, {s.task.get('settings', {})!r}), {s.steps}, "
+        f"seed={s.seed}, device={s.device!r}, out={out!r}"
         f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes})"
     )

@@ -124,6 +124,12 @@ class RunSettings:
                 raise UsageError(
                     f"run setting {name!r} is {_cut(value)}", expected=f"a {_JSON_NAMES[kind]}", hint="train again"
                 )
+        for name, least in (("seed", 0), ("steps", 1), ("evaluate_every", 0), ("evaluate_episodes", 1)):
+            if not least <= getattr(self, name) < MOST:
+                raise UsageError(
+                    f"run setting {name!r} is {_cut(getattr(self, name))}", expected=f"{least} to {MOST - 1:,}",
+                    hint="train again",
+                )  # fmt: skip
         if not isinstance(self.task.get("name"), str) or not isinstance(self.task.get("settings", {}), dict):
             raise UsageError(
                 f"run setting 'task' is {_cut(self.task)}",
@@ -160,6 +166,8 @@ _TYPES: dict[str, type] = {
     "agent": str, "task": dict, "seed": int, "steps": int, "device": str, "agent_settings": dict,
     "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict,
 }  # fmt: skip
+MOST = 2**62
+"""Beyond any seed, and any number of steps."""
 _JSON_NAMES = {str: "string", int: "whole number", dict: "JSON object"}
 
 
@@ -177,7 +185,7 @@ def _wild_strings(document: Any) -> Iterator[str]:
 
 
 def _cut(value: Any) -> str:
-    text = json.dumps(value)
+    text = json.dumps(value) if not isinstance(value, int) or abs(value) < MOST else "a number beyond 2**62"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -50,9 +50,9 @@ EVALUATION_SEED = 1_000_000_000
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training. The message says what is kept and how to resume."""
 
-    def __init__(self, run: Run, message: str) -> None:
-        super().__init__(message)
-        self.run = run
+    def __init__(self, message: object, run: Run | None = None) -> None:
+        super().__init__(str(message))
+        self.run = message.run if isinstance(message, TrainingInterrupted) else run
 
 
 def train(
@@ -270,7 +270,7 @@ class _Loop:
             raise
         except KeyboardInterrupt:
             self._close_quietly()
-            raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
+            raise TrainingInterrupted(self._farewell(f"stopped at once; {self._kept()}"), self.run) from None
         except Exception as error:
             if self.fresh:  # refused before anything was learned: there is nothing to go on with
                 self._discard_quietly()
@@ -357,7 +357,7 @@ class _Loop:
     def interrupt(self) -> None:
         self.checkpoint()
         self.run.close()
-        raise TrainingInterrupted(self.run, self._farewell(self._kept()))
+        raise TrainingInterrupted(self._farewell(self._kept()), self.run)
 
     def _kept(self) -> str:
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
