@@ -8,6 +8,7 @@ than to run as plain Python, as users' work does; it must pass too.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from inscape.envs.compile.switch import compiled_kernels, is_plain
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# runs are signed with a secret in the user's configuration folder: tests have one of their own
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="inscape-config-")
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 # One world of each kind. Compiling a world for all its readers takes some ten seconds of a cold start: quick tests that

@@ -28,6 +28,7 @@ from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.errors import UsageError, closest
+from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -190,6 +191,7 @@ def make_agent(
     """
     if not 0 <= seed < SEEDS:
         raise UsageError(f"seed {seed}", expected=f"an integer from 0 to {SEEDS - 1:,}")
+    allow(agent_code_names(spec, settings if isinstance(settings, Mapping) else {}))
     entry = find_entry(spec)
     cls = _load(entry.path if entry else spec)
     settings = _settings_for(spec, task, settings)

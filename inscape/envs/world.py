@@ -11,7 +11,7 @@ from inscape.envs.law.law import Cache, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
-from inscape.errors import PartialObservationError, UsageError, closest
+from inscape.errors import PartialObservationError, UnknownSettingError, UsageError, closest
 from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ class World(BatchedLaw):
         known = self.setting_parameters()
         for name in settings:
             if name not in known:
-                raise UsageError(
-                    f"{self.name} has no setting {name!r}",
+                raise UnknownSettingError(
+                    self.name,
+                    name,
                     expected=", ".join(known) or "no settings at all",
                     hint=closest(name, known),
                 )

@@ -13,6 +13,7 @@ from inscape.agents.catalogue import SB3_ALGORITHMS
 from inscape.agents.registry import find_entry
 from inscape.agents.sb3.settings import RECURRENT
 from inscape.errors import UsageError
+from inscape.trust import is_trusting
 from inscape.world_models.networks.tensors import to_tensors
 from inscape.world_models.networks.types import Array, State
 
@@ -42,9 +43,10 @@ def load_zip(path: str | Path, algorithm: str, trust: bool, device: str = "cpu")
     """Returns the Stable-Baselines3 model saved in a .zip. Such a file is unpickled, so it can run any code.
 
     Raises:
-        UsageError: `trust` is False; no such file; it is not a model of this algorithm.
+        UsageError: `trust` is False, and `inscape.trust.trusting` not in force; no such file; or it
+            is not a model of this algorithm.
     """
-    if not trust:
+    if not (trust or is_trusting()):
         raise UsageError(
             f"{path} is a Stable-Baselines3 zip: loading it unpickles, and so runs, what is in it",
             expected="a file whose maker you trust, and a word to that effect",

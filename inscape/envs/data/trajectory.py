@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.envs.law.states import States
+from inscape.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,27 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def require_whole(self) -> None:
+        """Raises UsageError unless the arrays are as long as each other says: what was read from a file may not be."""
+        count = len(self.actions) if np.ndim(self.actions) else -1
+        lengths = {
+            "observations": (self.observations, count + 1), "rewards": (self.rewards, count),
+            "action_masks": (self.action_masks, count),
+        }  # fmt: skip
+        for name, (array, expected) in lengths.items():
+            if array is not None and (np.ndim(array) == 0 or len(array) != expected):
+                raise UsageError(f"{name} of shape {np.shape(array)} in an episode of {count} actions")
+        numbers = self.rewards.dtype.kind in "fiu" and self.actions.dtype.kind in "fiub"
+        if not numbers or not np.isfinite(self.rewards).all():
+            raise UsageError("an episode whose rewards or actions are not finite numbers")
+        if not all(isinstance(flag, bool) for flag in (self.terminated, self.truncated)):
+            raise UsageError(f"an episode that ended {self.terminated!r}, {self.truncated!r}", expected="true or false")
+        states = self.states
+        if states is not None and (states.floats.ndim != 2 or states.ints.ndim != 2):
+            raise UsageError("packed states that are no tables")
+        if states is not None and {states.floats.shape[1], states.ints.shape[1]} != {count + 1}:
+            raise UsageError(f"{states.floats.shape[1]} states in an episode of {count} actions")
 
     @property
     def total_reward(self) -> float | NDArray[np.float64]:

@@ -275,8 +275,14 @@ class BatchedLaw(Law):
     def _reward_array(self, count: int) -> np.ndarray:
         return np.zeros(count if self.players == 1 else (self.players, count))
 
-    def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+    def _action_array(self, actions: np.ndarray, count: int, clip: bool = False) -> np.ndarray:
         """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
+
+        Args:
+            actions: what was given.
+            count: B.
+            clip: bring continuous actions out of bounds to the nearest bound, as Gymnasium's own environments do, whose
+                action spaces hold float32: a bound of 0.1 is 0.10000000149 there.
 
         Raises:
             UsageError: wrong shape or dtype, out of range, or not a number; the first offending row is named.
@@ -291,6 +297,8 @@ class BatchedLaw(Law):
         if self.continuous:
             if array.dtype.kind not in "fiu":
                 raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected="floating-point actions")
+            if clip:
+                array = np.clip(array.astype(np.float64), self.action_low, self.action_high)  # NaN stays
             bad = ~((array >= self.action_low) & (array <= self.action_high))
             if bad.any():
                 row, dim = np.argwhere(bad)[0]
@@ -314,6 +322,43 @@ class BatchedLaw(Law):
                 expected=f"an integer from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
             )
         return array
+
+    def require_states(self, states: States, what: str = "stored states") -> None:
+        """Raises UsageError unless states from a file are of this world: kernels do not check the bounds of a table.
+
+        Shapes and types are compared, and the law is asked, in plain Python, what is observed in each state, whether
+        it is terminal, and what is legal; that fails for a state that points outside of a table of the world.
+        """
+        layout = self.layouts()[0]
+        floats, ints = np.asarray(states.floats), np.asarray(states.ints)
+        if (
+            (floats.dtype, ints.dtype) != (np.dtype(np.float64), np.dtype(np.int64))
+            or floats.shape != (layout.num_floats, *floats.shape[1:2])
+            or ints.shape != (layout.num_ints, floats.shape[1])
+        ):
+            raise UsageError(
+                f"{what} of {self.name}: arrays of shape {floats.shape} {floats.dtype} and {ints.shape} {ints.dtype}",
+                expected=f"({layout.num_floats}, count) float64 and ({layout.num_ints}, count) int64",
+            )
+        found = States(floats, ints)
+        wrong = ""
+        with np.errstate(all="ignore"):
+            try:
+                observed = self.observe(found, compiled=False)
+                self.terminal_of(found, compiled=False)
+                self.legal_actions(found, compiled=False)
+            except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+                wrong = f"{type(error).__name__}: {error}"
+            else:
+                space = self.observation_space
+                low = getattr(space, "start", 0)
+                size = getattr(space, "n", getattr(space, "nvec", None))
+                if size is not None and ((observed < low) | (observed >= low + size)).any():
+                    wrong = f"an observation outside of {space}"
+        if wrong:
+            raise UsageError(
+                f"{what} are not states of {self.name}: {wrong}", expected="states that this world, as it is, can be in"
+            )
 
     # ------------------------------------------------------------------------------------ one state, shown
 

@@ -147,7 +147,7 @@ class PackedCopies:
         """Goes on from `state_dict()`, in the memory there is: kernels that were given it see the change.
 
         Raises:
-            UsageError: the state is of another number of copies or of another world.
+            UsageError: the state is of another number of copies or of another world, or no state of it.
         """
         floats, ints = np.asarray(state["floats"]), np.asarray(state["ints"])
         if floats.shape != self.floats.shape or ints.shape != self.ints.shape:
@@ -155,4 +155,7 @@ class PackedCopies:
                 f"an environment state of shapes {floats.shape}, {ints.shape}",
                 expected=f"{self.floats.shape}, {self.ints.shape} ({len(self)} copies of {self.world.name})",
             )
+        self.world.require_states(States(floats, ints[:KEY]), "stored copies")
+        if (ints[CLOCK] < 0).any():
+            raise UsageError("stored copies with a negative clock", expected="steps lived, at least 0")
         self.floats[:], self.ints[:], self.keyed = floats, ints, bool(state["keyed"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from inscape.envs.catalogue import RENDERING
 from inscape.envs.compile import choice
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.kernel_cache import entry_point
@@ -34,6 +35,17 @@ MODES = {
 PARALLEL_FROM = 8192
 FEW_COPIES = 4
 """Copies up to which steps are plain Python until compiling is worth it; more are there to be stepped often."""
+
+
+RENDER_MODES = ("rgb_array", "ansi")
+
+
+def _named_autoreset(mode: AutoresetMode | str) -> Literal["next-step", "same-step", "disabled"]:
+    """Returns our name of one of Gymnasium's modes, given as such, by its name or by its value."""
+    for name, (_, known) in MODES.items():
+        if mode in (known, known.name, known.value, name):
+            return cast('Literal["next-step", "same-step", "disabled"]', name)
+    raise UsageError(f"autoreset_mode {mode!r}", expected=", ".join(f"{known}" for _, known in MODES.values()))
 
 
 def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
@@ -62,6 +74,12 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         threads: number of threads; None for one per core where it pays.
         arithmetic: `"exact"` (the bits of plain Python, and of Gymnasium where the world promises it) or `"fast"`:
             sine and cosine as polynomials and fused operations, the same to about one unit in the last place per step.
+        render_mode: None, `"rgb_array"` or `"ansi"`: what `render` returns of each copy.
+        autoreset_mode: the same as `autoreset`, as Gymnasium has it (`AutoresetMode.SAME_STEP` or "SameStep").
+
+    Attributes:
+        autoreset_mode: the `gymnasium.vector.AutoresetMode` in force.
+        render_mode: as given.
     """
 
     def __init__(
@@ -72,18 +90,32 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         max_episode_steps: int | None = None,
         threads: int | None = None,
         arithmetic: Literal["exact", "fast"] = "exact",
+        render_mode: Literal["rgb_array", "ansi"] | str | None = None,
+        autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
         world.require_probabilities()
+        if autoreset_mode is not None:
+            autoreset = _named_autoreset(autoreset_mode)
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise UsageError(
+                f"render_mode {render_mode!r} for copies of {world.name}", expected=f"None or one of {RENDER_MODES}",
+                hint="a window shows one copy: gym.make",
+            )  # fmt: skip
         if autoreset not in MODES:
             raise UsageError(f"autoreset {autoreset!r}", expected=", ".join(MODES))
         if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
             raise UsageError(f"num_envs = {num_envs!r}", expected="an integer of at least 1")
         self.world = world
-        self._made_with = num_envs, autoreset, max_episode_steps, threads, arithmetic
+        self._made_with = num_envs, autoreset, max_episode_steps, threads, arithmetic, render_mode
         self.num_envs = int(num_envs)
         self.max_episode_steps = max_episode_steps
         self._mode, mode = MODES[autoreset]
-        self.metadata = {"autoreset_mode": mode, "render_modes": []}
+        self.autoreset_mode, self.render_mode = mode, render_mode
+        self.metadata = {
+            "autoreset_mode": mode,
+            "render_modes": list(RENDER_MODES),
+            "render_fps": RENDERING["render_fps"],
+        }
         self.single_observation_space = world.observation_space
         self.single_action_space = world.action_space
         everyone = (self.num_envs, world.players) if world.simultaneous else (self.num_envs,)
@@ -205,7 +237,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             or actions.shape != self._actions_shape
             or not actions.flags.c_contiguous
         ):
-            actions = self.world._action_array(actions, count)
+            actions = self.world._action_array(actions, count, clip=True)
         if self._mode == 2 and (self._copies.elapsed < 0).any():
             copy = int(np.argmax(self._copies.elapsed < 0))
             raise UsageError(
@@ -218,10 +250,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         mask = self._mask_out.take() if self._restricts else self._no_mask
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
-        ended = self._step(
-            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
-            self._memory, self._limit, self.threads,
-        )  # fmt: skip
+        rest = obs, rewards, terminated, truncated, final, mask, movers, self._memory, self._limit, self.threads
+        ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
+        if ended < 0 and self.world.continuous:  # no copy was stepped: once more, clipped
+            actions = self.world._action_array(actions, count, clip=True)
+            ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
         if ended < 0:
             self._refuse(actions, -1 - ended)
         infos: dict[str, Any] = {}
@@ -252,6 +285,31 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         wrong = [name for m, name in enumerate(names) if not mask[m, actions[copy, m]]]
         # none is wrong by itself where `legal` is no function of the state: then all are named
         return " with ".join(wrong[:1] or names) + " is illegal"
+
+    def action_masks(self) -> np.ndarray:
+        """Returns `[B, A]` bool (all at once `[B, M, A]`), True where the action is legal now.
+
+        Raises:
+            UsageError: actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(f"action masks of {self.world.name}, whose actions are continuous")
+        return self.world.legal_actions(self._copies.states)
+
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy looks like: `B` pictures `[H, W, 3]` uint8 (`"rgb_array"`) or texts (`"ansi"`).
+
+        Raises:
+            UsageError: the copies were made without a render mode.
+        """
+        if self.render_mode is None:
+            raise UsageError("render() without a render mode", hint='make the copies with render_mode="rgb_array"')
+        states = self.states
+        if self.render_mode == "ansi":
+            return tuple(self.world.describe_state(states[i]) for i in range(self.num_envs))
+        from inscape.envs.rendering.rasterizer import render_scene
+
+        return tuple(render_scene(self.world.scene(states, i)) for i in range(self.num_envs))
 
     def _info(self) -> dict[str, Any]:
         infos: dict[str, Any] = {}

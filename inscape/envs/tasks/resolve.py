@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+from inscape import trust
 from inscape.envs.catalogue import WorldSpec
 from inscape.envs.loading import load_class
 from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
@@ -60,12 +62,17 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     Raises:
         UsageError: unknown name, setting or value.
     """
-    given = dict(settings or {})
+    trust.allow(trust.task_code_names({"name": name, "settings": settings or {}}))
+    return _resolve(name, settings or {})
+
+
+def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
+    given = dict(settings)
     if name.startswith(PIXELS_PREFIX):
         from inscape.envs.tasks.pixels import DEFAULTS, pixel_task
 
         own = {key: given.pop(key) for key in DEFAULTS if key in given}
-        return pixel_task(resolve_task(name.removeprefix(PIXELS_PREFIX), given), own)
+        return pixel_task(_resolve(name.removeprefix(PIXELS_PREFIX), given), own)
     spec = load_spec(name)
     if isinstance(spec, WorldSpec):
         world = world_of(spec, given)
@@ -89,6 +96,27 @@ def resolve_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     return task
 
 
-def task_from_json(data: Mapping[str, Any]) -> Task:
-    """Returns the task that `Task.to_json` described."""
-    return resolve_task(data["name"], dict(data.get("settings", {})))
+def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task") -> Task:
+    """Returns the task that `Task.to_json` described.
+
+    Args:
+        data: what was stored.
+        source: the file it was read from, for messages.
+
+    Raises:
+        UsageError: it is not what `to_json` gives; it names code, and nobody typed that name, signed or trusted it
+            (`inscape.trust`); or what `resolve_task` raises.
+    """
+    settings = data.get("settings", {}) if isinstance(data, Mapping) else None
+    if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str):
+        raise UsageError(f"{source} describes no task: {str(data)[:80]}", expected='{"name": "WORLD", "settings": {…}}')
+    trust.require_trust(trust.task_code_names(data), source)
+    try:
+        return _resolve(data["name"], settings)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # of a value of another type
+        raise UsageError(
+            f"{source}: {data['name']} cannot be made with {str(dict(settings))[:80]}: {type(error).__name__}: {error}",
+            expected="settings that this world takes",
+        ) from error

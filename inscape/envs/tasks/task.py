@@ -17,6 +17,11 @@ from inscape.on_demand import without_cached_properties
 if TYPE_CHECKING:
     from inscape.envs.world import World
 
+if TYPE_CHECKING:
+    _VectorWrapper = gym.vector.VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    _VectorWrapper = gym.vector.VectorWrapper  # Gymnasium below 1.4 has no generic one
+
 Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
 
@@ -40,7 +45,7 @@ def _with_masks_in_info(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return _MasksInInfo(env) if env.has_wrapper_attr("action_masks") else env
 
 
-class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
+class _SeededCopies(_VectorWrapper):
     """Copies of an ordinary environment, of which no two share a random stream, whatever the seeds of their runs."""
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -97,8 +97,11 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
             raise UsageError(
                 f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
             )
-        task = task_from_json(recorded[0].task)
+        task = task_from_json(recorded[0].task, source)
         _require_one_observed(task)
+        for trajectory in recorded:
+            if task.world is not None and trajectory.states is not None:
+                task.world.require_states(trajectory.states, f"the states in {source}")
         return recorded, task
     if given.task:
         _require_one_observed(resolve_task(given.task, args.changed_world_settings(given)))

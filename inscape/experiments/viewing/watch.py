@@ -110,13 +110,16 @@ def replay(
     tasks = {repr(trajectory.task) for trajectory in trajectories}
     if len(tasks) > 1 or not trajectories[0].task:
         raise UsageError(f"episodes of {len(tasks)} tasks", expected="episodes of one task, with its name")
-    task = task_from_json(trajectories[0].task)
+    task = task_from_json(trajectories[0].task, "the episodes' file")
     if task.world is None or any(trajectory.states is None for trajectory in trajectories):
         raise UsageError(
             f"the recorded episodes of {task.name} hold no states to draw",
             expected="episodes in an Inscape world; other environments draw themselves only while they are played",
             hint=f"inscape watch AGENT {task.name}",
         )
+    for trajectory in trajectories:
+        if trajectory.states is not None:
+            task.world.require_states(trajectory.states, "the recorded states")
     pace = fps if fps is not None else natural_fps(task)
     return _show(_Film(task, copies, size, pace, lambda: list(trajectories)), trajectories[0].agent, save)
 

@@ -367,6 +367,7 @@ class LearnedTabularModel:
         width = np.shape(state["legal"])[-1]
         if width != self.num_actions:
             raise UsageError(f"a stored tabular model of {width} actions", expected=f"{self.num_actions} actions")
+        _require_counts(state, self.num_actions)
         self.__post_init__()
         for key in np.asarray(state["observations"], np.uint8):
             self._number(key.tobytes())
@@ -377,6 +378,36 @@ class LearnedTabularModel:
             self._counts[row[0]][row[1]][row[2]] = _Outcome(row[3], row[4], reward)
         self._starts = {int(s): int(n) for s, n in state["starts"]}
         self._lowest, self._highest = (float(bound) for bound in state["reward_range"])
+
+
+def _require_counts(state: dict[str, Any], num_actions: int) -> None:
+    """Raises UsageError unless stored counts are counts, of states and actions that there are."""
+    counts, rewards, starts = (np.asarray(state[name]) for name in ("counts", "rewards", "starts"))
+    known = len(state["observations"])
+    good = (
+        counts.ndim == starts.ndim == 2
+        and counts.shape[1:] == (5,)
+        and starts.shape[1:] == (2,)
+        and counts.dtype.kind == starts.dtype.kind == "i"
+        and rewards.shape == counts.shape[:1]
+        and len(state["legal"]) == known
+    )
+    if good:
+        low = (counts >= 0).all() and (starts >= 0).all() and (counts[:, 3] >= 1).all()
+        good = bool(
+            low
+            and (counts[:, [0, 2]] < known).all()
+            and (counts[:, 1] < num_actions).all()
+            and (counts[:, 4] <= counts[:, 3]).all()
+            and (starts[:, 0] < known).all()
+            and np.isfinite(rewards).all()
+            and not np.isnan(np.asarray(state["reward_range"], np.float64)).any()
+        )
+    if not good:
+        raise UsageError(
+            f"a stored tabular model with counts of shape {counts.shape} that are no counts of its {known} states",
+            expected="counts of at least 1, of states and actions that it knows, and finite rewards",
+        )
 
 
 def _frequency(ended: np.ndarray, count: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
