@@ -52,7 +52,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
     def __init__(self, message: object, run: Run | None = None) -> None:
         super().__init__(str(message))
-        self.run = message.run if isinstance(message, TrainingInterrupted) else run
+        self.run: Run | None = message.run if isinstance(message, TrainingInterrupted) else run
 
 
 def train(
