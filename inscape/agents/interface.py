@@ -72,6 +72,25 @@ class Agent(ABC):
         """
 
 
+class Learner(Agent):
+    """What a built-in agent that learns has, for type checkers: `LearningAgent` and `ResumableAgent` at once.
+
+    `make_agent` returns one for the name of a built-in learner; of another agent, ask `can_learn`.
+    """
+
+    @abstractmethod
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until `steps` environment steps were taken in all, yielding metrics with `"steps"` on the way."""
+
+    @abstractmethod
+    def state_dict(self) -> State:
+        """Returns everything the agent's future depends on."""
+
+    @abstractmethod
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from `state_dict()`."""
+
+
 def _made_again(
     cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any], name: str, state: State
 ) -> ResumableAgent:

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from inscape.agents.adapters import as_agent
-from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry
-from inscape.agents.interface import Agent
+from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
+from inscape.agents.interface import Agent, Learner
 from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
@@ -166,6 +166,14 @@ def _rows_of_a_copy(spec: str, task: Task) -> int:
     if isinstance(task, PlayersTask):
         return task.whole.players
     return task.players if task.simultaneous and not learns_with_players(spec) else 1
+
+
+@overload
+def make_agent(spec: LearnerName, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> Learner: ...
+
+
+@overload
+def make_agent(spec: str, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> Agent: ...
 
 
 def make_agent(

@@ -259,6 +259,13 @@ class Environments:
     def check_gymnasium(self) -> None:
         self._require_one_player()
         check_gymnasium_env(self.world.env())
+        if self.world.continuous:  # an environment takes the bounds of its own action space, which are single precision
+            env, copies = self.world.env(), self.world.vector_env(2)
+            for name in ("low", "high"):
+                env.reset(seed=0)
+                env.step(getattr(env.action_space, name))
+                copies.reset(seed=0)
+                copies.step(getattr(copies.action_space, name))
 
     def check_sb3(self) -> None:
         self._require_one_player()

@@ -19,6 +19,7 @@ from inscape.agents.vector_actor import check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.rendering.fields import default_scene
+from inscape.envs.rendering.rasterizer import as_picture
 from inscape.envs.rendering.scene import Rect, Scene, Text
 from inscape.envs.world import World
 from inscape.errors import MissingLawError, UsageError
@@ -211,12 +212,7 @@ class SoloStage(EpisodeSession):
         self.rewards.append(float(reward))
 
     def picture(self, viewer: int | None = None) -> np.ndarray:
-        frame: Any = self._env.render()
-        if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
-            raise UsageError(
-                f"{self.task.name} drew {type(frame).__name__}", expected='an environment with render_mode="rgb_array"'
-            )
-        return frame
+        return as_picture(self._env.render(), self.task.name)
 
     def trajectory(self, agent: str) -> Trajectory:
         return Trajectory(

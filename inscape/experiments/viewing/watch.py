@@ -15,6 +15,7 @@ import numpy as np
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.rendering.rasterizer import (
     Window,
+    as_picture,
     has_display,
     load_pygame,
     pixel_size,
@@ -262,7 +263,7 @@ class _Film:
     def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> np.ndarray:
         frames = env.render()
         assert frames is not None
-        return self._told(trajectory, t, shrink(_picture(self.task, frames[0]), self.tile_width))
+        return self._told(trajectory, t, shrink(as_picture(frames[0], self.task.name), self.tile_width))
 
     # other environments: drawn as they are played -------------------------------------------------------------------
 
@@ -321,27 +322,12 @@ class _Seat:
         self.ending = "terminated" if terminated else "truncated" if truncated else ""
 
     def picture(self, action: Any) -> np.ndarray:
-        frame = _picture(self.task, self.env.render())
+        frame = as_picture(self.env.render(), self.task.name)
         words = self.ending if action is None else _action_text(self.task, action)
         return _captioned(shrink(frame, self.width), self.steps, words, self.reward, self.total)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
-
-
-def _picture(task: Task, frame: Any) -> np.ndarray:
-    """Returns what an environment drew.
-
-    Raises:
-        UsageError: it is no picture `[H, W, 3]`.
-    """
-    if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
-        raise UsageError(
-            f"{task.name} drew {type(frame).__name__}",
-            expected='an environment with render_mode="rgb_array"',
-            hint="evaluate it instead: inscape evaluate",
-        )
-    return frame
 
 
 def _action_text(task: Task, action: Any) -> str:

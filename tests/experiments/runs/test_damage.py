@@ -151,6 +151,7 @@ def test_commands_say_what_is_damaged(whole: Path, tmp_path: Path, capsys: pytes
 
 
 # --- checkpoints that are whole, of content that no agent saved -----------------------------------------------------
+# --- checkpoints that are whole, of content that no agent saved ----------------------------------------------------
 
 
 def crafted(name: str, state: dict[str, Any]) -> None:
