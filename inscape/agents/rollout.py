@@ -373,7 +373,7 @@ def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
     if not space.is_np_flattenable:
         raise UsageError(
             f"episodes with elements of {space} cannot be recorded",
-            expected="elements of one size: Box, Discrete, MultiDiscrete, MultiBinary, Text, and Dict and Tuple of them",
+            expected="elements of one size: of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple",
             hint="evaluate, which records nothing; or pad the environment's sequences to one length",
         )
     rows = (rows_of(batch, row) for row in range(count_of(batch)))

@@ -39,7 +39,7 @@ def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv:
 class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An ordinary environment whose numbered actions and observations begin at 0, which is all Stable-Baselines3 knows.
 
-    It keeps the last `info["action_mask"]`, for sb3-contrib's masked algorithms.
+    It keeps the last `info["action_mask"]` (flat, as `CheckedEnv` tells it), for sb3-contrib's masked algorithms.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:

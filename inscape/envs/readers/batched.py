@@ -257,6 +257,24 @@ class BatchedLaw(Law):
     def _reward_array(self, count: int) -> np.ndarray:
         return np.zeros(count if self.players == 1 else (self.players, count))
 
+    def clipped_action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+        """Returns actions as `_action_array` does, continuous ones out of bounds clipped to them.
+
+        So environments take them, as Gymnasium's own do: bounds in single precision, as action spaces have them, are
+        not those of the law in double precision. The law itself, and planners, stay strict.
+
+        Raises:
+            UsageError: as `_action_array`; a number that is not finite is refused.
+        """
+        array = np.asarray(actions)
+        if self.continuous and array.dtype.kind in "fiu" and array.shape == (count, len(self.action_low)):
+            finite = np.isfinite(array)
+            if not finite.all():
+                row = int(np.argwhere(~finite)[0][0])
+                raise UsageError(f"copy {row}: action {array[row].tolist()} for {self.name}", expected="finite numbers")
+            array = np.clip(array.astype(np.float64), self.action_low, self.action_high)
+        return self._action_array(array, count)
+
     def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
         """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
 

@@ -68,10 +68,11 @@ class LegalDiscrete(gym.spaces.Discrete):
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
         legal = self._at_start if self._just_seeded else self._legal
-        self._just_seeded = False
         if mask is None and probability is None and legal.any():
             mask = legal.astype(np.int8)
-        return super().sample(mask=mask, probability=probability)
+        drawn = super().sample(mask=mask, probability=probability)
+        self._just_seeded = False  # last: a space that nobody seeded seeds itself when it first draws
+        return drawn
 
 
 class WorldEnv(gym.Env[Any, Any]):
@@ -189,8 +190,20 @@ class WorldEnv(gym.Env[Any, Any]):
         Raises:
             UsageError: it is of the wrong type or shape, out of range, or not a number.
         """
-        row = self.world._action_array(np.asarray(action)[None], 1)[0]
+        row = self.world.clipped_action_array(np.asarray(action)[None], 1)[0]
         return tuple(row.tolist()) if self.world.continuous else int(row)
+
+    def action_masks(self) -> np.ndarray:
+        """Returns `[A]` bool, True where an action is legal now: what sb3-contrib's masked algorithms ask for.
+
+        Raises:
+            UsageError: the actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(f"action masks of {self.world.name}", expected="a world with finitely many actions")
+        if not self._restricts:
+            return np.ones(self._num_actions, np.bool_)
+        return self._mask[0].copy()
 
     def _refuse(self, status: int, action: Any) -> None:
         if status == NOT_RUNNING:

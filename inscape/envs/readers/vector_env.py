@@ -185,8 +185,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             or actions.dtype != self._actions_dtype
             or actions.shape != self._actions_shape
             or not actions.flags.c_contiguous
-        ):
-            actions = self.world._action_array(actions, count)
+        ) or self.world.continuous:
+            actions = self.world.clipped_action_array(actions, count)
         if self._mode == 2 and (self._copies.elapsed < 0).any():
             copy = int(np.argmax(self._copies.elapsed < 0))
             raise UsageError(

@@ -20,6 +20,7 @@ from inscape.envs.data.batches import ARRAY_SPACES
 from inscape.errors import UsageError
 
 Array = np.ndarray
+_INT64 = np.dtype(np.int64)
 MAX = float(np.finfo(np.float32).max)
 """The largest number in single precision, in which networks and replay memories compute."""
 MASK_KEYS = ("action_mask", "action_masks")
@@ -34,7 +35,7 @@ class EnvironmentFault(UsageError):
     """A third-party environment raised, or handed over what its interface or its spaces exclude."""
 
 
-class Breach(Exception):  # noqa: N818 (not an error by itself: `boundary` adds where it was)
+class Breach(Exception):
     """A value that the interface or the space excludes: what it is of, what is wrong, and what was expected."""
 
     def __init__(self, what: str, wrong: str, expected: str, hint: str = "") -> None:
@@ -66,6 +67,9 @@ class Contract:
         discrete = isinstance(observation_space, gym.spaces.Discrete)
         self._discrete = np.dtype(observation_space.dtype).type if discrete else None
         self._low, self._beyond = integer_range(observation_space) if discrete else (0, 0)
+        self._first, self._last, self._plain_actions = None, 0, action_space.dtype == np.int64
+        if isinstance(action_space, gym.spaces.Discrete):
+            self._first, self._last = int(action_space.start), int(action_space.start) + int(action_space.n) - 1
         self._offsets = np.cumsum([0, *self.mask_sizes[:-1]])
 
     # ------------------------------------------------------------------------------------------ from the environment
@@ -85,7 +89,7 @@ class Contract:
         if isinstance(space, gym.spaces.Tuple):
             if not isinstance(value, (tuple, list)) or len(value) != len(space.spaces):
                 raise Breach(what, _is(value), f"a tuple of {len(space.spaces)}")
-            return tuple(self._conformed(s, v, f"{what} [{k}]") for k, (s, v) in enumerate(zip(space, value)))  # type: ignore[call-overload]  # noqa: B905
+            return tuple(self._conformed(s, v, f"{what} [{k}]") for k, (s, v) in enumerate(zip(space, value)))  # type: ignore[call-overload]
         if isinstance(space, ARRAY_SPACES):
             return self._conformed_array(space, value, what)
         kept = str(value) if isinstance(value, np.str_) else copy.deepcopy(value)
@@ -178,7 +182,7 @@ class Contract:
         if len(sizes) > 1:
             expected += f", or {len(sizes)} arrays of {', '.join(map(str, sizes[:8]))}"
         parts = _parts(value)
-        if parts is not None and len(parts) == len(sizes) and all(np.size(p) == n for p, n in zip(parts, sizes)):  # noqa: B905
+        if parts is not None and len(parts) == len(sizes) and all(np.size(p) == n for p, n in zip(parts, sizes)):
             array = np.concatenate([np.asarray(part).reshape(-1) for part in parts])
         else:
             array = _as_array(value, what, expected)
@@ -228,6 +232,15 @@ class Contract:
         Raises:
             UsageError: as `action`; or there are more or fewer.
         """
+        if (
+            self._first is not None
+            and type(values) is np.ndarray
+            and values.dtype is _INT64
+            and values.shape == (count,)
+        ):
+            numbers = values.tolist()
+            if self._first <= min(numbers) and max(numbers) <= self._last:
+                return values if self._plain_actions else values.astype(self.action_space.dtype)
         if isinstance(self.action_space, ARRAY_SPACES):
             return self._handed_over_array(self.action_space, np.asarray(values), count)
         if len(values) != count:

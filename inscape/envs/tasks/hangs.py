@@ -57,19 +57,20 @@ def _place(frame: FrameType | None) -> tuple[Any, str] | None:
         found = _copy_in(frame)
         if found is not None:
             where = f"{at.f_code.co_filename}:{at.f_lineno}" if at is not None else "?"
-            mark = (id(found), found.steps, found.number)
-            return mark, f"{found.contract.name} has been in {frame.f_code.co_name} {found.place}, at {where}"
+            mark = (id(found), found.clock.steps, found.number)
+            method = frame.f_locals.get("method", frame.f_code.co_name).replace("begin", "reset")
+            return mark, f"{found.contract.name} has been in {method} {found.place}, at {where}"
         frame = frame.f_back
     return None
 
 
 def _copy_in(frame: FrameType) -> Any:
     """Returns the copy that a frame of `boundary` steps or begins; None of any other frame."""
-    if not frame.f_code.co_filename.endswith("boundary.py") or frame.f_code.co_name not in ("step", "begin"):
+    if not frame.f_code.co_filename.endswith("boundary.py") or frame.f_code.co_name not in ("step", "begin", "call"):
         return None
     names = frame.f_locals
     own = names.get("self")
-    if frame.f_code.co_name == "begin":
+    if frame.f_code.co_name != "step":
         return own
     copies = getattr(own, "copies", None)
     if copies is not None:
