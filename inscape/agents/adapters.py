@@ -29,8 +29,8 @@ class AdaptedAgent(Agent):
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
         if self._batched:
-            actions = self._call(observation, action_mask)
-            return actions if isinstance(actions, (dict, tuple)) else np.asarray(actions)
+            actions: Any = self._call(observation, action_mask)
+            return actions if isinstance(actions, (dict, tuple)) else np.asarray(actions)  # type: ignore[return-value]
         masks = [None] * count_of(observation) if action_mask is None else action_mask
         return _rows([self._call(rows_of(observation, row), mask) for row, mask in enumerate(masks)])
 

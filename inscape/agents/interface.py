@@ -148,7 +148,8 @@ def learning_task(agent: Agent, before: Task | None, task: Task) -> Task:
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 
     Raises:
-        UsageError: the task has several players, and the agent knows one; or the earlier one has another name, other settings or another time limit.
+        UsageError: the task has several players, and the agent knows one; or the earlier one
+            has another name, other settings or another time limit.
     """
     if task.players > 1 and not getattr(agent, "learns_with_players", False):
         raise UsageError(

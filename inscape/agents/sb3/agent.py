@@ -389,7 +389,7 @@ def _require_spaces(task: Task, name: str) -> None:
             raise UsageError(
                 f"{task.name} {what} {space}, which {name} does not take",
                 expected="Box, Discrete, MultiDiscrete, MultiBinary; observations also a Dict of them, not nested",
-                hint="gymnasium.wrappers.FlattenObservation around the environment; ppo and dqn take Dict and Tuple",
+                hint="gymnasium.wrappers.FlattenObservation around the environment",
             )
     if len(actions.shape or ()) > 1 and not isinstance(actions, spaces.Box):
         raise UsageError(

@@ -46,8 +46,8 @@ def usual_policy(algorithm: str, task: Task) -> str:
         if not _takes_as_image(task.observation_space):
             raise UsageError(
                 f"Stable-Baselines3 takes no pictures {task.observation_space.shape} of {task.observation_space.dtype}",
-                expected="uint8 from 0 to 255, [height, width, channels] or [channels, height, width], at least 36 wide",
-                hint="gymnasium.wrappers.ReshapeObservation; ppo takes every layout; policy=MlpPolicy reads bare numbers",
+                expected="uint8 from 0 to 255, [height, width, channels] or [channels, height, width], 36 or wider",
+                hint="gymnasium.wrappers.ReshapeObservation; ppo takes every layout",
             )
     return f"{kind}LstmPolicy" if algorithm == RECURRENT else f"{kind}Policy"
 

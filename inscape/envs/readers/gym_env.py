@@ -203,7 +203,7 @@ class WorldEnv(gym.Env[Any, Any]):
             raise UsageError(f"action masks of {self.world.name}", expected="a world with finitely many actions")
         if not self._restricts:
             return np.ones(self._num_actions, np.bool_)
-        return self._mask[0].copy()
+        return np.array(self._mask[0])
 
     def _refuse(self, status: int, action: Any) -> None:
         if status == NOT_RUNNING:

@@ -21,8 +21,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from inscape.envs.data.batches import ARRAY_SPACES, batch_of
 from inscape.envs.tasks import hangs
+from inscape.envs.tasks.batches import ARRAY_SPACES, batch_of
 from inscape.envs.tasks.contract import FEW, MASK_KEYS, MAX, Breach, Contract, EnvironmentFault, integer_range
 from inscape.errors import UsageError
 
@@ -362,7 +362,7 @@ def checked_batch(
 class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
     """Copies of one third-party environment, checked as `CheckedEnv` checks one, numbers as one batch.
 
-    Observations are batches as `inscape.envs.data.batches` has them; infos hold `"action_mask"` `[B, Σ n]` bool (all
+    Observations are batches as `inscape.envs.tasks.batches` has them; infos hold `"action_mask"` `[B, Σ n]` bool (all
     True in copies that tell none) where any copy tells one, and with same-step resets `"final_obs"` and
     `"_final_obs"` `[B]`.
 
@@ -649,7 +649,7 @@ def _inside(lows: list[float], highs: list[float]) -> Callable[..., bool]:
     return function
 
 
-def _array_of(space: gym.Space[Any]) -> tuple[type | None, Any, tuple[int, ...]]:
+def _array_of(space: gym.Space[Any]) -> tuple[Any, Any, tuple[int, ...]]:
     """Returns type, dtype and shape of observations that need no conversion; (None, …) where each does."""
     if isinstance(space, ARRAY_SPACES) and space.shape:
         return np.ndarray, np.dtype(space.dtype), space.shape

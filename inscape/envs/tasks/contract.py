@@ -10,13 +10,13 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.data.batches import ARRAY_SPACES
+from inscape.envs.tasks.batches import ARRAY_SPACES
 from inscape.errors import UsageError
 
 Array = np.ndarray
@@ -66,7 +66,10 @@ class Contract:
         self.mask_sizes = mask_sizes(action_space)
         discrete = isinstance(observation_space, gym.spaces.Discrete)
         self._discrete = np.dtype(observation_space.dtype).type if discrete else None
-        self._low, self._beyond = integer_range(observation_space) if discrete else (0, 0)
+        self._low: int = 0
+        self._beyond: int = 0
+        if discrete:
+            self._low, self._beyond = integer_range(observation_space)
         self._first, self._last, self._plain_actions = None, 0, action_space.dtype == np.int64
         if isinstance(action_space, gym.spaces.Discrete):
             self._first, self._last = int(action_space.start), int(action_space.start) + int(action_space.n) - 1
@@ -89,7 +92,7 @@ class Contract:
         if isinstance(space, gym.spaces.Tuple):
             if not isinstance(value, (tuple, list)) or len(value) != len(space.spaces):
                 raise Breach(what, _is(value), f"a tuple of {len(space.spaces)}")
-            return tuple(self._conformed(s, v, f"{what} [{k}]") for k, (s, v) in enumerate(zip(space, value)))  # type: ignore[call-overload]
+            return tuple(self._conformed(s, v, f"{what} [{k}]") for k, (s, v) in enumerate(zip(space, value)))
         if isinstance(space, ARRAY_SPACES):
             return self._conformed_array(space, value, what)
         kept = str(value) if isinstance(value, np.str_) else copy.deepcopy(value)
@@ -200,7 +203,7 @@ class Contract:
     def forbidding(self, masks: Array) -> Array:
         """Returns `[B]` bool from masks `[B, Σ n]`: whether a part has no legal choice at all."""
         if len(self.mask_sizes) == 1:
-            return ~masks.any(axis=1)
+            return np.asarray(~masks.any(axis=1))
         return np.asarray(~np.logical_or.reduceat(masks, self._offsets, axis=1).all(axis=1))
 
     # -------------------------------------------------------------------------------------------- to the environment
@@ -226,7 +229,7 @@ class Contract:
             raise UsageError(f"the action {_shown(value)} for {self.name}", expected=f"an element of {space}")
         return kept
 
-    def actions(self, values: Any, count: int) -> Sequence[Any]:
+    def actions(self, values: Any, count: int) -> Array | list[Any]:
         """Returns `count` actions, as `action` does, from a batch of them.
 
         Raises:
@@ -257,7 +260,7 @@ class Contract:
         if isinstance(space, gym.spaces.Box):
             if np.isnan(array).any():
                 raise UsageError(f"the action {_shown(array[np.isnan(array)][0])} for {self.name}", expected="a number")
-            return np.clip(array, space.low, space.high).astype(space.dtype)
+            return np.asarray(np.clip(array, space.low, space.high), space.dtype)
         low, high = integer_range(space)
         wrong = (array < low) | (array >= high)
         if wrong.any():

@@ -21,10 +21,11 @@ def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], t
     """Returns ((channels, height, width), the shape of an observation, its axes in the order that puts height and width
     last) of pictures; None of anything else. Axes other than height and width are channels, together.
 
-    Pictures are `Box`es of uint8, or of floating-point numbers from 0 to 1 with 3 axes or more: `[height, width]`, `[frames, height, width]`, `[height, width, channels]`, and
-    stacked ones with a fourth axis: `[frames, height, width, channels]`, `[frames, channels, height, width]` or
-    `[height, width, channels, frames]`. Height and width are the two neighbouring axes whose smaller one is largest.
-    What is smaller than the filters reach is no picture, but numbers: such are the views of grids.
+    Pictures are `Box`es of uint8, or of floating-point numbers from 0 to 1 with 3 axes or more: `[height, width]`,
+    `[frames, height, width]`, `[height, width, channels]`, and stacked ones with a fourth axis, `[frames, height,
+    width, channels]`, `[frames, channels, height, width]` or `[height, width, channels, frames]`. Height and width are the two
+    neighbouring axes whose smaller one is largest. What is smaller than the filters reach is no picture, but numbers:
+    such are the views of grids.
 
     Raises:
         UsageError: an array of uint8 with more axes, with two of them as large as a picture's.
