@@ -167,8 +167,16 @@ def learning_task(agent: Agent, before: Task | None, task: Task) -> Task:
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 
     Raises:
-        UsageError: that one has another name, other settings or another time limit.
+        UsageError: the task has several players, and the agent knows one; or the earlier one
+            has another name, other settings or another time limit.
     """
+    if task.players > 1 and not getattr(agent, "learns_with_players", False):
+        raise UsageError(
+            f"{agent.name} learns as one player, and {task.name} has {task.players}",
+            expected="one player's part",
+            hint="one_player(task) of inscape.envs.tasks.shared_policy where all act at once; independent:ppo, "
+            "self-play for games; inscape.experiments.train sees to it",
+        )
     if before is None or before is task:
         return task
     if (before.to_json(), before.max_episode_steps) != (task.to_json(), task.max_episode_steps):

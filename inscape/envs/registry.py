@@ -135,6 +135,10 @@ def make_world(name: str, **settings: Any) -> World:
     Raises:
         UsageError: no such world, no such setting, or a value the world refuses.
     """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"make_world({name!r})", expected="a name, or file.py:Class", hint="call the class to make a world of it"
+        )
     spec = load_spec(name)
     if not isinstance(spec, WorldSpec):
         raise UsageError(f"no world named {name!r}", hint=closest(name, [s.name for s in world_specs()]))

@@ -72,7 +72,6 @@ class LegalDiscrete(gym.spaces.Discrete):
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
         legal = self._at_start if self._just_seeded else self._legal
-        self._just_seeded = False
         if mask is None and probability is None and legal.any():
             mask = legal.astype(np.int8)
         action = super().sample(mask=mask, probability=probability)

@@ -39,7 +39,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
     def __init__(self, task: PettingZooTask, num_envs: int, opponents: Opponents, seat: int | None = None) -> None:
         super().__init__(task, num_envs, opponents, seat)
         self.task, self._restricts = task, False
-        self.games = [Game(task) for _ in range(num_envs)]
+        self.games = [Game(task, number=number) for number in range(num_envs)]
         self._actions, self._first_action = number_of_actions(task), int(getattr(task.action_space, "start", 0))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -129,7 +129,9 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
         masks = np.ones((len(rows), self._actions), np.bool_)
         for row, (copy, player) in enumerate(zip(rows, players, strict=True)):
             game = self.games[copy]
-            seen, mask = taken_apart(self.task, *game.last.get(int(player), (game.seen, game.info)))
+            told = game.last.get(int(player))
+            seen, info = told or (game.seen, game.info)
+            seen, mask = taken_apart(self.task, seen, info, game.place, acts=told is None)
             observation[row] = seen
             if mask is not None:
                 masks[row], self._restricts = mask, True

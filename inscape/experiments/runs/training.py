@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 EVALUATION_SEED = 1_000_000_000
 """Added to a run's seed for its evaluation episodes, so that they are none of its training episodes."""
+CHECKPOINT_SHARE = 50.0
+"""In third-party environments a checkpoint is made when that many times what the last one took have passed: at most
+2 % of the time goes into them, and little is lost where such an environment ends the run."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -92,7 +95,8 @@ def train(
         progress: show a bar when training takes longer than two seconds.
         evaluate_every: steps between points of the learning curve; None for ten points, 0 for none.
         evaluate_episodes: episodes of each of those evaluations.
-        checkpoint_seconds: time between checkpoints; whatever the value, one is made at the end and on Ctrl-C.
+        checkpoint_seconds: time between checkpoints, at most; whatever the value, one is made at the end and on Ctrl-C,
+            and more often in third-party environments (`CHECKPOINT_SHARE`).
         checkpoint_steps: steps between checkpoints, besides those made by time.
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
         accept_changes: with `resume`, go on although a file of the agent or of the task was edited since.
@@ -247,6 +251,7 @@ class _Loop:
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
         self.fresh = fresh
         self.started = self.saved_at = time.monotonic()
+        self.checkpoint_cost = 0.0  # seconds the last one took
         self.note = ""
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
@@ -347,12 +352,18 @@ class _Loop:
         self.note = f"return {returns.mean():.4g}"
 
     def _checkpoint_due(self) -> bool:
-        by_steps = self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps
-        return by_steps or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps:
+            return True
+        seconds = self.checkpoint_seconds
+        if self.task.world is None and seconds > 0:  # third-party code may raise, exit or kill the process at any step
+            seconds = min(seconds, CHECKPOINT_SHARE * self.checkpoint_cost)
+        return time.monotonic() - self.saved_at >= seconds
 
     def checkpoint(self, finished: bool = False) -> None:
+        began = time.monotonic()
         self.run.save_checkpoint(self.agent.state_dict(), self.steps, finished=finished)
         self.saved, self.saved_at = self.steps, time.monotonic()
+        self.checkpoint_cost = self.saved_at - began
 
     def interrupt(self) -> None:
         self.checkpoint()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.batches import rows_of, stacked
+from inscape.agents.batches import batch_of, rows_of, stacked
 from inscape.agents.rollout import flattened
 from inscape.agents.vector_actor import check_actions
 from inscape.envs.data.trajectory import Trajectory
@@ -215,9 +215,10 @@ class SoloStage(EpisodeSession):
         return as_picture(self._env.render(), self.task.name)
 
     def trajectory(self, agent: str) -> Trajectory:
+        space = self.task.action_space
         return Trajectory(
             observations=np.concatenate([flattened(seen, self.task.observation_space) for seen in self._observations]),
-            actions=np.array(self.actions),
+            actions=flattened(batch_of(space, self.actions), space),
             rewards=np.array(self.rewards, np.float64),
             terminated=self.terminated,
             truncated=self.truncated or not self.terminated,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,7 +291,8 @@ class _Film:
             if not acting:
                 break
             masks = [seats[i].mask for i in acting]
-            mask = None if masks[0] is None else np.stack([m for m in masks if m is not None])
+            some = next((m for m in masks if m is not None), None)
+            mask = None if some is None else np.stack([np.ones_like(some) if m is None else m for m in masks])
             observations = stacked([seats[i].observation for i in acting])
             chosen = player.act(observations, mask, np.array(acting))
             space = seats[0].env.action_space
@@ -315,8 +317,7 @@ class _Seat:
         self.steps, self.reward, self.total, self.ending = 0, 0.0, 0.0, ""
 
     def step(self, action: Any) -> None:
-        discrete = np.ndim(action) == 0
-        self.observation, reward, terminated, truncated, info = self.env.step(int(action) if discrete else action)
+        self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.mask = info.get("action_mask")
         self.steps, self.reward, self.total = self.steps + 1, float(reward), self.total + float(reward)
         self.ending = "terminated" if terminated else "truncated" if truncated else ""
@@ -337,6 +338,8 @@ def _action_text(task: Task, action: Any) -> str:
     if np.ndim(action) == 0 and task.action_names:
         start = int(getattr(task.action_space, "start", 0))
         return task.action_names[int(action) - start]
+    if isinstance(action, (dict, tuple, str)):
+        return textwrap.shorten(str(action), 40, placeholder=" …")
     return " ".join(f"{number:.2f}" for number in np.ravel(action)[:6])
 
 

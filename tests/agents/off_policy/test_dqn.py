@@ -368,9 +368,9 @@ def test_pixel_network_is_the_classic_one():
 
 def test_pictures_are_read_whichever_way_they_lie():
     box = gymnasium.spaces.Box
-    assert picture_layout(box(0, 255, (30, 40), np.uint8)) == ((1, 30, 40), False)
-    assert picture_layout(box(0, 255, (4, 30, 40), np.uint8)) == ((4, 30, 40), False)
-    assert picture_layout(box(0, 255, (30, 40, 3), np.uint8)) == ((3, 30, 40), True)
+    assert picture_layout(box(0, 255, (30, 40), np.uint8)) == ((1, 30, 40), (30, 40), (0, 1))
+    assert picture_layout(box(0, 255, (4, 30, 40), np.uint8)) == ((4, 30, 40), (4, 30, 40), (0, 1, 2))
+    assert picture_layout(box(0, 255, (30, 40, 3), np.uint8)) == ((3, 30, 40), (30, 40, 3), (2, 0, 1))
     assert picture_layout(box(0, 1, (30, 40), np.float32)) is None
     assert picture_layout(gymnasium.spaces.Discrete(3)) is None
     # too small for the filters: bytes that say what lies where, as views of grids have them
