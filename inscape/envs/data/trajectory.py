@@ -55,9 +55,8 @@ class Trajectory:
         for name, (array, expected) in lengths.items():
             if array is not None and (np.ndim(array) == 0 or len(array) != expected):
                 raise UsageError(f"{name} of shape {np.shape(array)} in an episode of {count} actions")
-        numbers = self.rewards.dtype.kind in "fiu" and self.actions.dtype.kind in "fiub"
-        if not numbers or not np.isfinite(self.rewards).all():
-            raise UsageError("an episode whose rewards or actions are not finite numbers")
+        if self.rewards.dtype.kind not in "fiu" or self.actions.dtype.kind not in "fiub":
+            raise UsageError(f"an episode with rewards {self.rewards.dtype} and actions {self.actions.dtype}")
         if not all(isinstance(flag, bool) for flag in (self.terminated, self.truncated)):
             raise UsageError(f"an episode that ended {self.terminated!r}, {self.truncated!r}", expected="true or false")
         states = self.states
