@@ -55,9 +55,10 @@ class MCTSSettings(TreeSearchSettings):
     # simulations (benchmarks/search_choice.py), most: always the most visited action:
     #   FrozenLake  values 0.0041 0.0005 0 0, visits 0.0084 0.0066 0.0037 0.0023, most 0.0047 0.0047 0.0030 0.0012
     #   TicTacToe   values 0.15 0.16 0.06 0.03, visits 0.35 0.29 0.20 0.14, most 0.16 0.12 0.06 0.02
-    choice: Literal["values", "visits"] = "values"
-    """What it acts on: the searched action values (greedily, or with beta), or in proportion to the visit counts, which
-    explores but chooses worse."""
+    choice: Literal["values", "visits", "most-visited"] = "values"
+    """What it acts on: the searched action values (greedily, or with beta); the most visited action, which plays games
+    as well but chooses far worse where chance makes actions nearly alike; or in proportion to the visit counts, which
+    explores."""
     beta: float | None = None
     """Rationality on the action values, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     cache: int = 1000
@@ -134,7 +135,7 @@ class MCTS(Agent):
         """Returns `[B, A]` log-probabilities of the actions as it acts, from one search per row.
 
         On values: greedy among them, or the choice rule with `beta`; actions the search never tried are never taken
-        if another was. On visits: in proportion to the visit counts.
+        if another was. On visits: in proportion to the visit counts, or the most visited.
         """
         plans = [self.plan_for(row) for row in np.asarray(observation)]
         mask = np.ones((len(plans), num_actions(self.model, "mcts")), np.bool_) if action_mask is None else action_mask
@@ -147,6 +148,10 @@ class MCTS(Agent):
         tried = mask if plan is None else mask & (plan.visit_counts > 0)
         if plan is None or not tried.any():  # the model takes this state for an end, or knows none of what is legal
             return np.where(mask, -np.log(mask.sum()), -np.inf)
+        if self.settings.choice == "most-visited":
+            most = np.where(tried, plan.visit_counts, -1)
+            top = np.where(most == most.max(), plan.action_values, -np.inf).argmax()
+            return np.where(np.arange(len(mask)) == top, 0.0, -np.inf)
         if self.settings.choice == "visits":
             with np.errstate(divide="ignore"):
                 visits = np.log(np.where(tried, plan.visit_counts, 0))

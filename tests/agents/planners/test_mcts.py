@@ -171,7 +171,7 @@ def test_each_setting_of_the_search_is_the_planners():
 
 
 def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
-    task, settings = resolve_task("FrozenLake"), {"model": "tabular", "num_simulations": 5}
+    task, settings = resolve_task("FrozenLake"), {"model": "tabular", "num_simulations": 5, "averaging_visits": 5.0}
     go_on = partial(train, "mcts", task, out=tmp_path / "run", settings=settings, progress=False, evaluate_every=0)
     run = go_on(300)
     stored = json.loads((run.path / "settings.json").read_text())

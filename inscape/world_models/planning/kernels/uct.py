@@ -31,8 +31,10 @@ from inscape.envs.kernels.names import (
     write_reward,
 )
 from inscape.world_models.planning.kernels.search_arrays import (
+    ACTIONS,
     CHILD,
     CLOCK,
+    COMPLETE,
     DEPTH,
     EDGES,
     FIRST,
@@ -42,8 +44,10 @@ from inscape.world_models.planning.kernels.search_arrays import (
     KIND,
     LAST,
     LEGAL,
+    NEARLY_ALL,
     NEXT,
     NODES,
+    OPEN,
     OUTCOMES,
     PARENT,
     PENDING,
@@ -53,6 +57,7 @@ from inscape.world_models.planning.kernels.search_arrays import (
     SENSITIVITY,
     SIBLING,
     SIMULATIONS,
+    SOLVED,
     STUCK,
     TERMINAL,
     TRIED,
@@ -84,6 +89,8 @@ def node_of(P, G, params, purpose, state, depth):
     for a in range(num_actions(P)):
         if legal(params, state, action_of_index(P, a)):
             G.action[fresh, a, LEGAL] = 1
+            G.counts[OPEN] += 1
+            G.counts[ACTIONS] += 1
     return fresh
 
 
@@ -159,8 +166,27 @@ def pick_edge(edges, weight, first, u):
 
 
 @jit
-def select(tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
-    """Returns the action to simulate: an untried legal one first, else the highest upper bound (UCB1); −1 if none."""
+def select(key, counts, tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
+    """Returns the action to simulate: an untried legal one first, else the highest upper bound (UCB1); −1 if none.
+
+    Among several untried, or several of the highest bound, each is as likely.
+    """
+    untried = 0
+    chosen = -1
+    for a in range(action_of.shape[1]):
+        if action_of[node, a, LEGAL] != 0 and action_of[node, a, TRIED] == 0:
+            untried += 1
+            chosen = a
+    if untried > 1:
+        left = int(uniform(key, counts[CLOCK]) * untried)
+        counts[CLOCK] += 1
+        chosen = -1
+        while left >= 0:
+            chosen += 1
+            if action_of[node, chosen, LEGAL] != 0 and action_of[node, chosen, TRIED] == 0:
+                left -= 1
+    if untried > 0:
+        return chosen
     scale = span[1] - span[0]
     if not scale > 0.0:
         scale = 1.0
@@ -171,28 +197,38 @@ def select(tables, action_of, action_value, node_of, edges, weight, span, node, 
     player = node_of[node, PLAYER]
     best = -1
     highest = -math.inf
+    equals = 0
     for a in range(action_of.shape[1]):
         if action_of[node, a, LEGAL] != 0:
-            n = action_of[node, a, TRIED]
-            if n == 0:
-                return a
+            known = False
+            width = 0.0
             if exact:
                 # as uncertain as the states it may lead to, however often the action itself was taken: a state
-                # seldom seen keeps its share of doubt, an end has none
-                width = 0.0
+                # seldom seen keeps its share of doubt, an end and what is solved have none. An action after which all
+                # is known keeps the doubt of its own visits: without, it would be taken less often than the others
+                # of its value, and averages over visits would miss it.
+                known = True
                 link = action_of[node, a, FIRST]
                 while link > 0:
                     child = edges[link - 1, CHILD]
-                    if node_of[child, KIND] != TERMINAL:
+                    if node_of[child, KIND] < TERMINAL:
+                        known = False
                         n = node_of[child, VISITS]
                         width += weight[link - 1] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
                     link = edges[link - 1, NEXT]
-            else:
+            if not exact or known:
+                n = action_of[node, a, TRIED]
                 width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
             bound = action_value[node, a, player] + spread * width
             if bound > highest:
                 highest = bound
                 best = a
+                equals = 1
+            elif bound == highest:
+                equals += 1
+                if uniform(key, counts[CLOCK]) * equals < 1.0:
+                    best = a
+                counts[CLOCK] += 1
     return best
 
 
@@ -239,20 +275,25 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
 
 
 @jit
-def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, averaging, gamma):
+def back_up(
+    edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, exact, complete, averaging,
+    gamma,
+):  # fmt: skip
     """Sets Q(node, a) of every action tried, and V(node), from the values of the states that follow.
 
     Q is the mean over outcomes, by probability (or frequency). The value of a terminal state is 0 and was never asked
     for; a state not visited yet, and an action not tried yet, are taken to be worth what this node was at its first
-    visit. V is a mixture of the value of the best action and the average over all visits; the former outweighs the
-    latter once there are more than `averaging` visits.
+    visit. V is the average over all visits, or where `averaging` is not negative, a mixture of it and the value of the
+    best action, which outweighs it once there are more than `averaging` visits. Negative: as if COMPLETE once the graph
+    is `complete`. Where all that may follow the state is known exactly, V is the value of the best action.
 
     Returns:
-        By how much V(node) changed, the most of any player.
+        By how much V(node) changed, the most of any player; infinity when it has become exact.
     """
     player = node_of[node, PLAYER]
     best = -1
     untried = False
+    solved = exact
     for a in range(action_of.shape[1]):
         if action_of[node, a, TRIED] > 0:
             total = 0.0
@@ -263,6 +304,8 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
                 e = link - 1
                 child = edge[e, CHILD]
                 total += weight[e]
+                if node_of[child, KIND] < TERMINAL:
+                    solved = False
                 for m in range(NUM_PLAYERS):
                     future = value[child, m] if node_of[child, KIND] != UNVISITED else leaf[node, m]
                     action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * future)
@@ -281,7 +324,13 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
     visits = 1.0
     for a in range(action_of.shape[1]):
         visits += action_of[node, a, TRIED]
-    trust = visits / (visits + averaging)
+    solved = solved and not untried
+    if averaging < 0.0 and complete:
+        averaging = COMPLETE
+    if solved:
+        trust = 1.0
+    else:
+        trust = visits / (visits + averaging) if averaging >= 0.0 else 0.0
     hopeful = untried and leaf[node, player] > action_value[node, best, player]
     change = 0.0
     for m in range(NUM_PLAYERS):
@@ -294,6 +343,9 @@ def back_up(edge, weight, edge_reward, node_of, value, leaf, action_of, action_v
         fresh = trust * chosen + (1.0 - trust) * average
         change = max(change, abs(fresh - value[node, m]))
         value[node, m] = fresh
+    if solved:
+        node_of[node, KIND] = SOLVED
+        return math.inf
     return change
 
 
@@ -313,12 +365,14 @@ def announce(counts, queue, edge, node_of, node):
 @jit
 def update(
     counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length,
-    averaging, gamma,
+    exact, averaging, gamma,
 ):  # fmt: skip
     """Brings the path up to date, last state first; then states that can lead to those that changed."""
+    complete = NEARLY_ALL * counts[OPEN] <= counts[ACTIONS] and NEARLY_ALL * counts[FRONTIER] <= counts[NODES]
+    change = 0.0
     for i in range(length + UPDATES):
         if i < length:
-            if i > 0 and not span[1] > span[0]:
+            if i > 0 and change < math.inf and not span[1] > span[0]:
                 return  # every action value is still the same: there is nothing to pass on
             node = path[length - 1 - i]
         elif counts[PENDING] == 0:
@@ -329,8 +383,9 @@ def update(
             counts[HEAD] = (counts[HEAD] + 1) % queue.shape[0]
             counts[PENDING] -= 1
         change = back_up(
-            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, averaging, gamma
-        )
+            edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, exact,
+            complete, averaging, gamma,
+        )  # fmt: skip
         if change > SENSITIVITY * (span[1] - span[0]):
             announce(counts, queue, edge, node_of, node)
 
@@ -353,14 +408,15 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, averaging, gamm
         G: `SearchArrays`; all counters live there, so the driver may enlarge them and call again.
         limits: room for (nodes, edges). widths: most new (nodes, edges) one simulation can make.
         exact: the law is enumerated; else sampled. rolls: value a new node by a roll-out, else by 0.
-        averaging: visits after which the best action outweighs the average in a node's value.
+        averaging: visits after which the best action outweighs the average in a node's value; negative: the average
+            counts until nearly every action was tried in the states within reach; as if COMPLETE from then on.
     """
     params = load_params(P)
     purpose = load_purpose(P)
     counts, nodes, actions, edges, path = G.counts, G.node, G.action, G.edge, G.path
     if counts[NODES] == 0:
         node_of(P, G, params, purpose, load_state(G.floats, G.ints, 0), counts[NODES])
-    while counts[SIMULATIONS] < simulations:
+    while counts[SIMULATIONS] < simulations and nodes[0, KIND] != SOLVED:
         if counts[NODES] + widths[0] > limits[0] or counts[EDGES] + widths[1] > limits[1]:
             return
         # Once every state found has been visited, a simulation may come back to states of its own path only so often:
@@ -377,11 +433,15 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, averaging, gamm
                 if returns <= 0:
                     break
             nodes[node, SEEN] = counts[SIMULATIONS]
-            action = select(G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact, exploration)
+            action = select(
+                key, counts, G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact, exploration
+            )  # fmt: skip
             if action < 0:
                 counts[STUCK] = 1
                 return
             fresh = actions[node, action, TRIED] == 0
+            if fresh:
+                counts[OPEN] -= 1
             # sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth
             sampled = not exact and actions[node, action, OUTCOMES] ** 2 <= actions[node, action, TRIED]
             edge = -1
@@ -412,5 +472,5 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, averaging, gamm
                     G.value[node, m] = G.total[m]
         update(
             counts, path, G.queue, edges, G.weight, G.edge_reward, nodes, G.value, G.leaf, actions, G.action_value,
-            G.span, length, averaging, gamma,
+            G.span, length, exact, averaging, gamma,
         )  # fmt: skip

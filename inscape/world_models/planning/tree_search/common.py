@@ -6,24 +6,46 @@ from typing import Any
 
 import numpy as np
 
+from inscape.envs.law.streams import uniform
 from inscape.errors import UsageError
 from inscape.world_models.planning.interface import Plan, SearchTree
 
 _NUMBERS = np.maximum(1.0, np.arange(8192.0))
 
 
+LAST = 1 << 62
+"""Number of the search's stream that breaks ties in the end: no simulation gets there."""
+
 TABLES = np.stack([1.0 / np.sqrt(_NUMBERS), np.sqrt(np.log(_NUMBERS))])
 
 
-def plan_from_tree(tree: SearchTree, simulations: int) -> Plan:
-    """Returns the plan a finished search proposes: the action of highest value at the root, then of most visits."""
+def plan_from_tree(tree: SearchTree, simulations: int, legal: np.ndarray, key: int, owner: str) -> Plan:
+    """Returns the plan a finished search proposes: the action of highest value at the root, then of most visits.
+
+    Actions alike in both are as likely. A search that tried nothing (one simulation values the root) proposes a random
+    legal action, its value being that of the root.
+
+    Args:
+        tree: what was searched. simulations: how many there were.
+        legal: `[A]` bool, at the root.
+        key: of the search's random stream.
+        owner: whose law it is, for messages.
+
+    Raises:
+        UsageError: no action is legal at the root.
+    """
     values, visits = tree.action_values[0], tree.action_visits[0]
-    best = np.flatnonzero(values == values.max())
-    action = int(best[visits[best].argmax()])
+    if not legal.any():
+        raise no_legal_action(owner)
     total = int(visits.sum())
-    # a search of one simulation values the root and tries nothing
-    probs = visits / total if total else np.where(np.arange(len(visits)) == action, 1.0, 0.0)
-    return Plan(action, values, visits, float(values[action]), tree, simulations, probs)
+    if total == 0:
+        best, probs = np.flatnonzero(legal), legal / legal.sum()
+    else:
+        best, probs = np.flatnonzero(values == values.max()), visits / total
+        best = best[visits[best] == visits[best].max()]
+    action = int(best[int(uniform(key, LAST) * len(best))])
+    value = float(values[action] if total else tree.values[0])
+    return Plan(action, values, visits, value, tree, simulations, probs)
 
 
 def terminal_root(state: Any, owner: str) -> UsageError:

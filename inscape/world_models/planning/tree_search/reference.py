@@ -18,7 +18,16 @@ from inscape.envs.law.streams import uniform
 from inscape.errors import UsageError
 from inscape.world_models.interface import as_numpy, has_outcomes, legal_actions, num_actions, require
 from inscape.world_models.planning.interface import Evaluate, Plan, SearchTree, evaluated
-from inscape.world_models.planning.kernels.search_arrays import SENSITIVITY, TERMINAL, UNVISITED, UPDATES, VISITED
+from inscape.world_models.planning.kernels.search_arrays import (
+    COMPLETE,
+    NEARLY_ALL,
+    SENSITIVITY,
+    SOLVED,
+    TERMINAL,
+    UNVISITED,
+    UPDATES,
+    VISITED,
+)
 from inscape.world_models.planning.tree_search.common import TABLES, no_legal_action, plan_from_tree, terminal_root
 from inscape.world_models.planning.tree_search.settings import UCTSettings
 
@@ -62,7 +71,8 @@ class PythonSearch:
             require(model, "mover_of", "a search with several players")
         self.exact = has_outcomes(model)
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
-        self.clock = self.frontier = 0
+        self.clock = self.frontier = self.open = self.legal_actions = 0
+        self.complete = False
         self.low, self.high = math.inf, -math.inf
         self.nodes: list[Node] = []
         self.index: dict[tuple[bytes, bool], Node] = {}
@@ -75,9 +85,11 @@ class PythonSearch:
         root = self.node_of(states, ended=False, depth=0)
         done = 0
         while done < self.options.num_simulations and len(self.nodes) <= self.options.max_nodes:
+            if root.kind == SOLVED:
+                break
             done += 1
             self.simulate(root, done)
-        return plan_from_tree(self.tree(), done)
+        return plan_from_tree(self.tree(), done, root.legal, self.key, type(self.model).__name__)
 
     # --------------------------------------------------------------------------------------- states and outcomes
 
@@ -99,6 +111,8 @@ class PythonSearch:
         )  # fmt: skip
         self.nodes.append(node)
         self.frontier += not ended
+        self.open += int(legal.sum())
+        self.legal_actions += int(legal.sum())
         if key is not None:
             self.index[key] = node
         return node
@@ -177,6 +191,7 @@ class PythonSearch:
             node.seen = number
             action = self.select(node)
             fresh = node.tried[action] == 0
+            self.open -= int(fresh)
             edge = self.follow(node, action)
             path.append(node)
             node.visits += 1
@@ -193,29 +208,34 @@ class PythonSearch:
         self.update(path)
 
     def select(self, node: Node) -> int:
-        """Returns the action to simulate: an untried legal one first, else the highest upper bound."""
+        """Returns the action to simulate: an untried legal one first, else the highest upper bound; of several, any."""
         legal = np.flatnonzero(node.legal)
         if not len(legal):
             raise no_legal_action(type(self.model).__name__)
         untried = legal[node.tried[legal] == 0]
         if len(untried):
-            return int(untried[0])
+            return int(untried[int(self.draw() * len(untried))] if len(untried) > 1 else untried[0])
         scale = self.high - self.low if self.high > self.low else 1.0
         limit = TABLES.shape[1]
         root_log = float(TABLES[1, node.visits]) if node.visits < limit else math.sqrt(math.log(node.visits))
         spread = self.options.exploration * scale * root_log
-        best, highest = -1, -math.inf
+        best, highest, equals = -1, -math.inf, 0
+        doubtful: list[Edge] = []
         for a in map(int, legal):
             if self.exact:
+                doubtful = [edge for edge in node.outcomes[a] if edge.child.kind < TERMINAL]
                 width = 0.0
-                for edge in node.outcomes[a]:
-                    if edge.child.kind != TERMINAL:
-                        width += edge.weight * self.width(edge.child.visits)
-            else:
+                for edge in doubtful:
+                    width += edge.weight * self.width(edge.child.visits)
+            if not self.exact or not doubtful:
                 width = self.width(int(node.tried[a]))
             bound = float(node.action_value[a, node.player]) + spread * width
             if bound > highest:
-                best, highest = a, bound
+                best, highest, equals = a, bound, 1
+            elif bound == highest:
+                equals += 1
+                if self.draw() * equals < 1.0:
+                    best = a
         return best
 
     @staticmethod
@@ -253,9 +273,12 @@ class PythonSearch:
 
     def update(self, path: list[Node]) -> None:
         """Brings the path up to date, last state first; then states that can lead to those that changed."""
+        tried, visited = NEARLY_ALL * self.open <= self.legal_actions, NEARLY_ALL * self.frontier <= len(self.nodes)
+        self.complete = tried and visited
+        change = 0.0
         for i in range(len(path) + UPDATES):
             if i < len(path):
-                if i > 0 and not self.high > self.low:
+                if i > 0 and change < math.inf and not self.high > self.low:
                     return
                 node = path[-1 - i]
             elif not self.pending:
@@ -263,21 +286,23 @@ class PythonSearch:
             else:
                 node = self.pending.popleft()
                 node.queued = False
-            if self.back_up(node) > SENSITIVITY * (self.high - self.low):
+            change = self.back_up(node)
+            if change > SENSITIVITY * (self.high - self.low):
                 for parent in reversed(node.parents):
                     if not parent.queued:
                         parent.queued = True
                         self.pending.append(parent)
 
     def back_up(self, node: Node) -> float:
-        """Sets the action values and the value of a node; returns by how much its value changed."""
-        best = -1
+        """Sets the action values and the value of a node; returns by how much it changed, ∞ when it became exact."""
+        best, solved = -1, self.exact
         for a in range(self.actions):
             if node.tried[a] == 0:
                 continue
             total, q = 0.0, np.zeros(self.players)
             for edge in node.outcomes[a]:
                 total += edge.weight
+                solved = solved and edge.child.kind >= TERMINAL
                 future = edge.child.value if edge.child.kind != UNVISITED else node.leaf
                 q += edge.weight * (edge.reward + self.options.gamma * future)
             node.action_value[a] = q / total
@@ -290,12 +315,22 @@ class PythonSearch:
             if node.tried[a] > 0:
                 average += node.tried[a] * node.action_value[a]
         average /= visits
-        trust = visits / (visits + self.options.averaging_visits)
         untried = (node.legal & (node.tried == 0)).any()
+        solved = solved and not untried
+        averaging = self.options.averaging_visits
+        if averaging is None and self.complete:
+            averaging = COMPLETE
+        if solved:
+            trust = 1.0
+        else:
+            trust = 0.0 if averaging is None else visits / (visits + averaging)
         hopeful = untried and node.leaf[node.player] > node.action_value[best, node.player]
         fresh = trust * (node.leaf if hopeful else node.action_value[best]) + (1.0 - trust) * average
         change = float(np.abs(fresh - node.value).max())
         node.value = fresh
+        if solved:
+            node.kind = SOLVED
+            return math.inf
         return change
 
     def tree(self) -> SearchTree:

@@ -8,13 +8,18 @@ the player to move there maximises its own. The value of a terminal state is nev
 
 One simulation descends from the root by upper confidence bounds to a state or action not tried before, values a new
 state by a roll-out, and brings the values along its path up to date, and then those of a few states that lead to what
-changed. Once every state within reach has been visited, a simulation ends when it has come back to its own path a
-random number of times (usually once), at the value known there.
+changed. A state's value is the average over its visits, as in plain UCT, as long as something within reach is untried:
+roll-outs are noisy, and the best of several noisy values is too high. It moves to that of the best action once nearly
+all has been tried, and is that where all that may follow is known exactly (by an exact law); a search that knows its
+root exactly ends early. Ties, among untried actions too, are broken at random. Once every state within reach has been
+visited, a simulation ends when it has come back to its own path a random number of times (usually once), at the value
+known there.
 
 Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known outcome probabilities (DP-UCT): Keller &
 Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS, section 4; a value that moves from
 the average to the best action as visits grow: Coulom (2006), "Efficient selectivity and backup operators in Monte-Carlo
-tree search", CG, section 3; one node per state, values recomputed from children, visits of the child state in the
+tree search", CG, section 3; subtrees known exactly: Winands, Björnsson & Saito (2008), "Monte-Carlo tree search
+solver", CG; one node per state, values recomputed from children, visits of the child state in the
 exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for rooted directed acyclic graphs",
 Knowledge-Based Systems 34; telling predecessors of changes: Moore & Atkeson (1993), "Prioritized sweeping", Machine
 Learning 13 (here first come, first served); √n outcomes: Couëtoux et al. (2011), "Continuous upper confidence trees",
@@ -147,6 +152,7 @@ def _run(options: UCT, world: World, root: States, key: int, compiled: bool | No
     exact = world.is_enumerable
     width = world.count_outcomes(compiled=compiled)[0] if exact else 1
     widths = (width, width if exact else options.max_depth)
+    averaging = -1.0 if options.averaging_visits is None else options.averaging_visits
     done = 0
     while True:
         limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
@@ -160,7 +166,7 @@ def _run(options: UCT, world: World, root: States, key: int, compiled: bool | No
         memory = graph if fast else _as_python_numbers(graph)
         kernels.search(
             world.packed, memory, key, until, limits, widths, exact, options.rollout == "uniform",
-            options.averaging_visits, options.gamma, options.exploration, options.max_depth,
+            averaging, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         if compiled is None and not fast:
             simulated = int(graph.counts[entries.SIMULATIONS]) - done
@@ -170,8 +176,9 @@ def _run(options: UCT, world: World, root: States, key: int, compiled: bool | No
             raise no_legal_action(world.name) if np.isfinite(rewards).all() else no_number(world.name, rewards)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
         full = done < until and nodes > options.max_nodes
-        if done >= options.num_simulations or full:
-            return _plan_of(graph, nodes, done)
+        solved = graph.node[0, entries.KIND] == entries.SOLVED
+        if done >= options.num_simulations or full or solved:
+            return _plan_of(graph, nodes, done, key, world.name)
         if done == until:
             continue
         graph = _enlarge(world, graph, min(2 * nodes, options.max_nodes) + width + 1, 2 * edges + widths[1])
@@ -205,7 +212,7 @@ def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
         edge_reward=np.zeros((edges, players)),
         path=np.zeros(max_depth + 1, np.int64),
         queue=np.zeros(nodes, np.int64),
-        counts=np.zeros(8, np.int64),
+        counts=np.zeros(10, np.int64),
         span=np.array([np.inf, -np.inf]),
         tables=TABLES,
         reward_out=reward_out,
@@ -239,7 +246,7 @@ def _enlarge(world: World, graph: SearchArrays, nodes: int, edges: int) -> Searc
     )  # fmt: skip
 
 
-def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
+def _plan_of(graph: SearchArrays, nodes: int, simulations: int, key: int, owner: str) -> Plan:
     from inscape.world_models.planning.kernels import search_arrays as columns
 
     kind, player = graph.node[:nodes, columns.KIND], graph.node[:nodes, columns.PLAYER]
@@ -255,7 +262,8 @@ def _plan_of(graph: SearchArrays, nodes: int, simulations: int) -> Plan:
         action_visits=action_visits,
         action_values=np.where(action_visits > 0, own, -np.inf),
     )
-    return plan_from_tree(tree, simulations)
+    legal = graph.action[0, :, columns.LEGAL] > 0
+    return plan_from_tree(tree, simulations, legal, key, owner)
 
 
 # ------------------------------------------------------------------------------------------- what can go wrong

@@ -205,6 +205,63 @@ def test_the_search_in_python_plays_too() -> None:
     assert plan.value == pytest.approx(1.0, abs=0.15)
 
 
+def test_a_solved_tree_ends_early_with_exact_values() -> None:
+    world = TicTacToe()
+    late = [board for board in tactical_positions(120) if len(moves(board)) <= 4]
+    assert len(late) >= 10
+    for seed, board in enumerate(late):
+        plan = UCT(100_000, gamma=1.0).plan(world, world.pack([board]), np.random.default_rng(seed))[0]
+        assert plan.simulations < 100_000
+        exact = {a: minimax(board, a) for a in moves(board)}
+        assert {a: plan.action_values[a] for a in moves(board)} == exact
+        assert plan.value == max(exact.values())
+
+
+@pytest.mark.parametrize("options", [UCT(400, gamma=1.0), UCT(400, gamma=1.0, averaging_visits=5.0)])
+def test_games_that_are_solved_agree_number_for_number(options: UCT) -> None:
+    world = TicTacToe()
+    for seed, board in enumerate(tactical_positions(6)):
+        compiled = options.plan(world, world.pack([board]), np.random.default_rng(seed))[0]
+        assert_same(compiled, in_python(options, KnownModel(world), world.pack([board]), seed))
+
+
+@pytest.mark.parametrize("rollout", ["uniform", "none"])
+def test_one_simulation_proposes_a_random_legal_action(rollout: Any) -> None:
+    world, proposed = TicTacToe(), set()
+    for seed in range(40):
+        for plan in (
+            UCT(1, gamma=1.0, rollout=rollout).plan(
+                world, world.pack([Board(0b1, 0b10, 0)]), np.random.default_rng(seed)
+            )[0],
+            in_python(UCT(1, gamma=1.0, rollout=rollout), KnownModel(world), world.pack([Board(0b1, 0b10, 0)]), seed),
+        ):
+            assert np.isfinite(plan.value)
+            assert plan.action_probs[:2].sum() == 0
+            proposed.add(plan.action)
+    assert proposed == set(range(2, 9))
+
+
+def test_ties_are_broken_at_random_and_by_the_key_alone() -> None:
+    model = alike(4)
+    plans = [UCT(50).plan(model, np.array([0]), np.random.default_rng(seed))[0] for seed in range(60)]
+    assert {plan.action for plan in plans} == {0, 1, 2, 3}
+    again = UCT(50).plan(model, np.array([0]), np.random.default_rng(7))[0]
+    assert again.action == plans[7].action
+
+
+def alike(actions: int) -> TabularModel:
+    """A state, and actions that all end with the same reward."""
+    return TabularModel(
+        next_state=np.tile(np.array([1, 1], np.int32)[:, None, None], (1, actions, 1)),
+        probability=np.ones((2, actions, 1)),
+        reward=np.array([1.0, 0.0])[:, None, None] * np.ones((1, actions, 1)),
+        continuation=np.zeros((2, actions, 1)),
+        legal=np.ones((2, actions), bool),
+        initial=np.array([1.0, 0.0]),
+        terminal=np.array([False, True]),
+    )
+
+
 # ------------------------------------------------------------------------------------------ any world model
 
 
