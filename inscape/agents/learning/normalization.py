@@ -10,6 +10,21 @@ from inscape.errors import UsageError
 from inscape.world_models.networks.moments import merged_moments
 from inscape.world_models.networks.types import Array, State
 
+ROUNDING = 1e-6
+"""A spread below this part of the largest magnitude is what single precision rounds by, and says nothing."""
+
+
+def standardised(values: Array) -> Array:
+    """Returns values of mean 0 and deviation 1; all 0 where they differ by no more than rounding.
+
+    Divided by a spread of next to nothing, rounding errors would look like advantages.
+    """
+    centred: Array = values - values.mean()
+    deviation = float(values.std())
+    if deviation <= ROUNDING * float(np.abs(values).max()):
+        return np.zeros_like(centred)
+    return centred / (deviation + 1e-8)
+
 
 class ReturnNormalizer:
     """Divides rewards by the running standard deviation of the discounted return so far.

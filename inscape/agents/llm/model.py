@@ -233,5 +233,25 @@ def _loading_error(source: str, error: Exception) -> UsageError:
 
 
 def encode(tokenizer: Any, texts: Sequence[str], special: bool) -> list[tuple[int, ...]]:
-    """Returns the tokens of each text; `special` adds what the model begins texts with."""
-    return [tuple(row) for row in tokenizer(list(texts), add_special_tokens=special)["input_ids"]]
+    """Returns the tokens of each text; `special` adds what the model begins texts with, never what ends them.
+
+    An answer is scored as what follows a prompt: after the end of a text, or a separator, it would follow nothing.
+
+    Raises:
+        UsageError: nothing is left of a text but special tokens.
+    """
+    rows = tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+    if not special:
+        return [tuple(row) for row in rows]
+    plain = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    if "" in texts or not all(plain):
+        raise UsageError("a prompt without tokens", expected="a text that the tokenizer does not drop")
+    return [_without_end(tuple(row), tuple(own)) for row, own in zip(rows, plain, strict=True)]
+
+
+def _without_end(row: tuple[int, ...], own: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the tokens up to the end of the text's own, which are looked for from behind."""
+    for end in range(len(row), len(own) - 1, -1):
+        if row[end - len(own) : end] == own:
+            return row[:end]
+    return own  # the template changes the text itself

@@ -18,6 +18,8 @@ from inscape.agents.llm.settings import Scoring
 from inscape.agents.llm.text import MEMORY, format_answer
 from inscape.errors import UsageError
 
+PROBES = ("action:", "a longer prompt\naction:")
+"""Prompts on which the ways of scoring are compared."""
 TOLERANCE = 1e-3
 """How far, in nats, the two ways of scoring may differ on a loaded model."""
 
@@ -54,13 +56,15 @@ class LanguagePolicy(nn.Module):
             torch.manual_seed(seed)
             worth = nn.Linear(64, 1)
             self.value_head = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), worth)
-        nn.init.zeros_(worth.weight)  # the first advantages are returns, not noise
+        nn.init.zeros_(worth.weight)  # the first values are 0: the first advantages are returns, not noise
+        nn.init.zeros_(worth.bias)
         self.to(device)
         self.device = device
         self.tree = answer_tree(self.answers).to(device)
         config = self.model.config
         self.max_tokens = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
         self._tokens: dict[str, Tokens] = {}
+        self._require_room()
         self.scoring = self._tried() if scoring == "auto" else scoring
 
     def forward(self, prompts: Sequence[str], values: bool = True) -> tuple[Tensor, Tensor]:
@@ -108,9 +112,20 @@ class LanguagePolicy(nn.Module):
             self._tokens.update(zip(unseen, encoded, strict=True))
         return [self._tokens[text] for text in prompts]
 
+    def _require_room(self) -> None:
+        """Raises UsageError where the model has no embedding for a token, or cannot read the shortest of prompts."""
+        known = int(self.model.get_input_embeddings().num_embeddings)
+        if len(self.tokenizer) > known:
+            raise UsageError(
+                f"a tokenizer of {len(self.tokenizer)} tokens and a model with {known} embeddings",
+                expected="an embedding for every token",
+                hint="the tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) before it is saved",
+            )
+        self.tokens_of(PROBES)
+
     def _tried(self) -> Literal["tree", "full"]:
         """Whether one pass gives what separate passes give, on two prompts of different lengths."""
-        probes = encode(self.tokenizer, ["action:", "a longer prompt\naction:"], special=True)
+        probes = self.tokens_of(PROBES)
         with torch.inference_mode():
             plain, _ = full_scores(self.model, probes, self.answers)
             try:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from inscape.agents.interface import Metrics
+from inscape.agents.learning.normalization import standardised
 from inscape.agents.llm.policy import LanguagePolicy, Scorebook, prompt_batches
 from inscape.agents.llm.rollouts import PromptBatch, Rollouts
 from inscape.agents.llm.scoring import log_softmax, masked_log_softmax
@@ -69,7 +70,7 @@ class PPO:
         to = learner.tensor
         actions, masks = to(batch.actions), to(batch.masks)
         old, returns = to(batch.log_probs), to(batch.returns)
-        advantages = to((batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8))
+        advantages = to(standardised(batch.advantages))
         reference = self._reference_log_probs(batch)
         sums, count = np.zeros(6), 0
         for _ in range(s.epochs):

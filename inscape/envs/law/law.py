@@ -253,7 +253,9 @@ class Law:
         """The names of the actions, `[A]`; empty for continuous actions."""
         fixed = self.fixed_actions()
         if fixed is None:
-            fixed = tuple(inspect.getattr_static(type(self), "actions").__func__(self.params))
+            written = self.law_function("actions")
+            assert written is not None
+            fixed = tuple(written(self.params))
         return fixed
 
     @cached_property

@@ -70,6 +70,19 @@ class BeliefFilter:
     owner: str = "the tables"
     world: World | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Checks what was handed in.
+
+        Raises:
+            UsageError: shapes disagree, a successor is no state, or probabilities are negative, no numbers, or do not
+                sum to 1 (those of illegal actions may be anything).
+        """
+        for name in ("next_state", "probability", "initial", "observations"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        for name in ("legal", "terminal"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), bool))
+        _check_filter(self)
+
     @staticmethod
     def from_world(world: World, purpose: Any = None) -> BeliefFilter:
         """Returns the filter of a world; `purpose` (a value or a name) says which states end the task.
@@ -345,3 +358,43 @@ class BeliefFilter:
             named_states.append(f"{named} {belief[s]:.3g}")
         more = int(np.count_nonzero(belief)) - len(named_states)
         return ", ".join(named_states) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_filter(tables: BeliefFilter) -> None:
+    shape, owner = tables.next_state.shape, tables.owner
+    if len(shape) != 3 or 0 in shape:
+        raise UsageError(f"next_state of shape {shape} for {owner}", expected="[S, A, K], none of them 0")
+    if tables.next_state.dtype.kind not in "iu":
+        raise UsageError(f"next_state of dtype {tables.next_state.dtype} for {owner}", expected="state numbers")
+    states, actions, _ = shape
+    wanted = {"probability": shape, "legal": (states, actions), "initial": (states,), "terminal": (states,)}
+    for name, expected in wanted.items():
+        found = getattr(tables, name).shape
+        if found != expected:
+            raise UsageError(f"{name} of shape {found} for {owner}", expected=f"{expected}")
+    if tables.observations.ndim < 1 or len(tables.observations) != states:
+        raise UsageError(f"observations of shape {tables.observations.shape} for {owner}", expected=f"[{states}, ...]")
+    initial = np.asarray(tables.initial, np.float64)
+    if not abs(initial.sum() - 1.0) <= SUM_TOLERANCE or (initial < 0).any():
+        raise UsageError(
+            f"the initial probabilities of {owner}, which sum to {initial.sum():.9g} and the least of which is "
+            f"{initial.min():.3g}",
+            expected="non-negative probabilities that sum to 1",
+        )
+    total = tables.probability.sum(axis=2)
+    wrong = tables.legal & ~((np.abs(total - 1.0) <= SUM_TOLERANCE) & (tables.probability >= 0).all(axis=2))
+    if wrong.any():
+        s, a = np.argwhere(wrong)[0]
+        raise UsageError(
+            f"the outcomes of state {s} under action {a} of {owner} have probabilities "
+            f"{tables.probability[s, a].tolist()} summing to {total[s, a]:.9g}",
+            expected="non-negative probabilities that sum to 1",
+        )
+    outside = (tables.next_state < 0) | (tables.next_state >= states)
+    used = tables.legal[:, :, None] & (tables.probability > 0) & outside
+    if used.any():
+        s, a, k = np.argwhere(used)[0]
+        raise UsageError(
+            f"state {s}, action {a} of {owner} leads to state {tables.next_state[s, a, k]}",
+            expected=f"a state from 0 to {states - 1}",
+        )

@@ -43,7 +43,13 @@ class TabularModelSettings:
 
     unknown: Literal["pessimistic", "optimistic"] = "pessimistic"
     """What an action never tried in a state is taken to do: pessimistic, stay there at the lowest reward seen;
-    optimistic (R-max), lead to a place that pays the highest reward seen for ever."""
+    optimistic (R-max), lead to a place that pays `highest_reward` for ever."""
+    highest_reward: float | None = None
+    """Optimistic: what no reward exceeds. None: the highest seen plus a hundred times the range seen (1 while all were
+    equal), for a reward not seen yet must be worth leaving the best one seen for, however far away."""
+    known_after: int = 20
+    """Optimistic: tries after which an action is taken to do what it did. After n fewer, it is with probability
+    1 − n/known_after taken to lead where one never tried does, so that one unlucky try does not close a way."""
     concentration: float = 0.5
     """Prior mass of the Dirichlet over successors, spread over the observation space. It is what a surprise costs in
     bits, and how far `sample_model` strays from the counts; planning uses the successors seen, by frequency."""
@@ -51,6 +57,10 @@ class TabularModelSettings:
     def __post_init__(self) -> None:
         if self.unknown not in ("pessimistic", "optimistic"):
             raise UsageError(f"unknown = {self.unknown!r}", expected="'pessimistic' or 'optimistic'")
+        if self.highest_reward is not None and not math.isfinite(self.highest_reward):
+            raise UsageError(f"highest_reward = {self.highest_reward}", expected="a finite number, or None")
+        if isinstance(self.known_after, bool) or not isinstance(self.known_after, int) or self.known_after < 1:
+            raise UsageError(f"known_after = {self.known_after!r}", expected="a whole number of at least 1")
         if not 0 < self.concentration < math.inf:
             raise UsageError(f"concentration = {self.concentration}", expected="a positive number")
 
@@ -166,11 +176,29 @@ class LearnedTabularModel:
                 f"actions of shape {actions.shape} and dtype {actions.dtype}",
                 expected="[T] integers, for a tabular model",
             )
-        if ((actions < 0) | (actions >= self.num_actions)).any():
-            raise UsageError(f"action {actions.max()}", expected=f"actions from 0 to {self.num_actions - 1}")
+        wrong = (actions < 0) | (actions >= self.num_actions)
+        if wrong.any():
+            raise UsageError(
+                f"actions holding action {actions[wrong][0]}", expected=f"actions from 0 to {self.num_actions - 1}"
+            )
+        if len(trajectory.observations) != len(actions) + 1:
+            raise UsageError(
+                f"observations of shape {np.shape(trajectory.observations)} with {len(actions)} actions",
+                expected=f"[{len(actions) + 1}, ...]: one more than actions",
+            )
         rewards = np.asarray(trajectory.rewards, np.float64)
-        if rewards.shape != actions.shape or not np.isfinite(rewards).all():
-            raise UsageError(f"rewards {rewards.tolist()[:5]}… of an episode", expected="one finite reward per step")
+        if rewards.shape != actions.shape:
+            raise UsageError(
+                f"rewards of shape {rewards.shape}", expected=f"{actions.shape}: one finite reward per step"
+            )
+        if not np.isfinite(rewards).all():
+            t = int(np.flatnonzero(~np.isfinite(rewards))[0])
+            raise UsageError(f"rewards with {rewards[t]} at step {t}", expected="one finite reward per step")
+        masks = trajectory.action_masks
+        if masks is not None and np.shape(masks)[1:] != (self.num_actions,):
+            raise UsageError(
+                f"action_masks of shape {np.shape(masks)}", expected=f"[{len(actions)}, {self.num_actions}]"
+            )
         states = np.array([self._number(key) for key in observation_keys(trajectory.observations)], np.int64)
         if len(actions):
             self._starts[int(states[0])] = self._starts.get(int(states[0]), 0) + 1
@@ -234,15 +262,18 @@ class LearnedTabularModel:
     def sample_model(self, rng: np.random.Generator) -> TabularModel:
         """Returns a draw from the posterior over models: what Thompson sampling plans in.
 
-        The probabilities of the successors seen are Dirichlet with their counts plus the concentration shared among
-        them; each successor's probability of ending is Beta with its counts plus ½ where both were seen.
+        The probabilities of successors are Dirichlet: their counts plus the concentration, shared evenly among all
+        observations. Those not seen here share few of it each; a draw of theirs lies nearly all on one, so that one,
+        chosen at random, has it: another state, or the last one, which stands for what was never seen. Its reward is
+        the mean of those seen here. Each successor's probability of ending is Beta with its counts plus ½ where both
+        were seen.
         """
         return self._tables(rng)
 
     def _tables(self, rng: np.random.Generator | None) -> TabularModel:
         states, actions = len(self._index) + 1, self.num_actions
         rows = [outcomes for state in self._counts for outcomes in state]
-        width = max([1, *(len(outcomes) for outcomes in rows)])
+        width = 1 + max([1, *(len(outcomes) for outcomes in rows)])  # the last: for what was not seen
         next_state = np.zeros((states, actions, width), np.int32)
         probability = np.zeros((states, actions, width))
         reward = np.zeros((states, actions, width))
@@ -259,9 +290,17 @@ class LearnedTabularModel:
             next_state[at][k] = list(outcomes)
             next_state[at][len(count) :] = 0
             probability[at] = 0.0
-            probability[at][k] = self._probabilities(count, rng)
-            reward[at][k] = np.array([outcome.reward for outcome in outcomes.values()]) / count
+            earned = np.array([outcome.reward for outcome in outcomes.values()])
+            reward[at][k] = earned / count
             continuation[at][k] = 1.0 - _frequency(ended, count, rng)
+            if rng is None:
+                probability[at][k] = count / count.sum()
+            else:
+                probability[at][k], unseen, successor = self._draw(list(outcomes), count, rng)
+                other = len(count)
+                next_state[at][other], probability[at][other] = successor, unseen
+                reward[at][other] = earned.sum() / count.sum()
+            self._doubt(at, int(count.sum()), next_state, probability, reward)
             np.add.at(arrivals, list(outcomes), count)
             np.add.at(endings, list(outcomes), ended)
         # a state is terminal if every arrival there ended the task and nothing was ever done in it
@@ -277,14 +316,40 @@ class LearnedTabularModel:
         optimistic = self.settings.unknown == "optimistic"
         probability[:, :, 0] = 1.0
         if self._starts:
-            reward[:, :, 0] = self._highest if optimistic else self._lowest
+            reward[:, :, 0] = self._promised() if optimistic else self._lowest
         stay = np.arange(len(next_state))
         next_state[:, :, 0] = len(next_state) - 1 if optimistic else stay[:, None]
 
-    def _probabilities(self, count: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        if rng is None:
-            return np.asarray(count / count.sum())
-        return np.asarray(rng.dirichlet(count + self.settings.concentration / len(count)))
+    def _promised(self) -> float:
+        """Returns the reward of the place where what is not known is taken to lead."""
+        if self.settings.highest_reward is not None:
+            return max(self.settings.highest_reward, self._highest)
+        return self._highest + 100.0 * (self._highest - self._lowest or 1.0)
+
+    def _doubt(
+        self, at: tuple[int, int], tries: int, next_state: np.ndarray, probability: np.ndarray, reward: np.ndarray
+    ) -> None:
+        """Moves what is not known yet of an action tried to the place of the highest reward, where it is optimistic."""
+        doubt = 1.0 - tries / self.settings.known_after
+        if self.settings.unknown != "optimistic" or doubt <= 0.0:
+            return
+        p = probability[at]
+        p *= 1.0 - doubt
+        last = len(p) - 1  # free, or what a draw left for the unseen, which then leads there too
+        p[last] += doubt
+        next_state[at][last], reward[at][last] = len(next_state) - 1, self._promised()
+
+    def _draw(self, seen: list[int], count: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float, int]:
+        """Returns drawn probabilities of the successors seen, of another one, and which that is."""
+        known, unseen = len(self._index), len(self._index)
+        size = max(self.num_observations or 0, known + (self.num_observations is None))
+        share, others = self.settings.concentration / size, size - len(seen)
+        if others == 0:
+            return np.asarray(rng.dirichlet(count + share)), 0.0, unseen
+        drawn = rng.dirichlet(np.append(count + share, share * others))
+        which = int(rng.integers(others))
+        candidates = np.setdiff1d(np.arange(known), seen)
+        return drawn[:-1], float(drawn[-1]), int(candidates[which]) if which < len(candidates) else unseen
 
     def _initial(self, states: int) -> np.ndarray:
         initial = np.zeros(states)
@@ -364,10 +429,8 @@ class LearnedTabularModel:
         names = ("observations", "counts", "rewards", "legal", "starts", "reward_range")
         if missing := [name for name in names if name not in state]:
             raise UsageError(f"a stored tabular model without {', '.join(missing)}", expected=", ".join(names))
-        width = np.shape(state["legal"])[-1]
-        if width != self.num_actions:
-            raise UsageError(f"a stored tabular model of {width} actions", expected=f"{self.num_actions} actions")
-        _require_counts(state, self.num_actions)
+        state = {name: state[name] for name in names}
+        _check_stored(state, self.num_actions)
         self.__post_init__()
         for key in np.asarray(state["observations"], np.uint8):
             self._number(key.tobytes())
@@ -380,34 +443,52 @@ class LearnedTabularModel:
         self._lowest, self._highest = (float(bound) for bound in state["reward_range"])
 
 
-def _require_counts(state: dict[str, Any], num_actions: int) -> None:
-    """Raises UsageError unless stored counts are counts, of states and actions that there are."""
-    counts, rewards, starts = (np.asarray(state[name]) for name in ("counts", "rewards", "starts"))
-    known = len(state["observations"])
-    good = (
-        counts.ndim == starts.ndim == 2
-        and counts.shape[1:] == (5,)
-        and starts.shape[1:] == (2,)
-        and counts.dtype.kind == starts.dtype.kind == "i"
-        and rewards.shape == counts.shape[:1]
-        and len(state["legal"]) == known
-    )
-    if good:
-        low = (counts >= 0).all() and (starts >= 0).all() and (counts[:, 3] >= 1).all()
-        good = bool(
-            low
-            and (counts[:, [0, 2]] < known).all()
-            and (counts[:, 1] < num_actions).all()
-            and (counts[:, 4] <= counts[:, 3]).all()
-            and (starts[:, 0] < known).all()
-            and np.isfinite(rewards).all()
-            and not np.isnan(np.asarray(state["reward_range"], np.float64)).any()
-        )
-    if not good:
+def _check_stored(state: dict[str, Any], actions: int) -> None:
+    """Raises UsageError, with the field, what was found and expected, unless it is what `state_dict` returns."""
+
+    def refuse(name: str, found: object, expected: str) -> UsageError:
+        return UsageError(f"a stored tabular model with {name} {found}", expected=expected)
+
+    try:
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+    except (TypeError, ValueError) as error:
         raise UsageError(
-            f"a stored tabular model with counts of shape {counts.shape} that are no counts of its {known} states",
-            expected="counts of at least 1, of states and actions that it knows, and finite rewards",
-        )
+            f"a stored tabular model without arrays: {error}", expected="what state_dict returned"
+        ) from error
+    shape = {name: array.shape for name, array in arrays.items()}
+    if len(shape["observations"]) != 2:
+        raise refuse("observations", f"of shape {shape['observations']}", "shape [states, bytes of a key]")
+    states, rows = shape["observations"][0], (shape["counts"] or (0,))[0]
+    wanted = {
+        "legal": (states, actions), "counts": (rows, 5), "rewards": (rows,), "starts": (*shape["starts"][:1], 2),
+        "reward_range": (2,),
+    }  # fmt: skip
+    for name, expected in wanted.items():
+        if shape[name] != expected:
+            note = f" (of {actions} actions)" if name == "legal" else ""
+            raise refuse(name, f"of shape {shape[name]}", f"shape {expected}{note}")
+    for name, kinds in (("observations", "u"), ("counts", "iu"), ("starts", "iu"), ("rewards", "f"), ("legal", "b")):
+        if arrays[name].dtype.kind not in kinds and arrays[name].size:
+            raise refuse(name, f"of dtype {arrays[name].dtype}", {"b": "bool", "f": "float64"}.get(kinds, "integers"))
+    counts, starts = arrays["counts"].reshape(-1, 5), arrays["starts"].reshape(-1, 2)
+    for name, column, limit in (
+        ("counts, column state,", counts[:, 0], states), ("counts, column action,", counts[:, 1], actions),
+        ("counts, column successor,", counts[:, 2], states), ("starts, column state,", starts[:, 0], states),
+    ):  # fmt: skip
+        if ((column < 0) | (column >= limit)).any():
+            raise refuse(name, f"from {column.min()} to {column.max()}", f"0 to {limit - 1}")
+    if (counts[:, 3] < 1).any() or (counts[:, 4] < 0).any() or (counts[:, 4] > counts[:, 3]).any():
+        raise refuse("counts", "that are below 1, or with more ends than arrivals", "ends from 0 to the count")
+    if (starts[:, 1] < 1).any():
+        raise refuse("starts", f"down to {starts[:, 1].min()}", "at least 1")
+    if not np.isfinite(arrays["rewards"]).all():
+        raise refuse("rewards", "that are no numbers", "finite sums")
+    low, high = (float(bound) for bound in arrays["reward_range"])
+    if np.isnan([low, high]).any() or (rows > 0 and not -math.inf < low <= high < math.inf):
+        raise refuse("reward_range", f"{low} to {high}", "finite bounds in order")
+    keys = {row.tobytes() for row in np.ascontiguousarray(arrays["observations"])}
+    if len(keys) != states:
+        raise refuse("observations", f"of {len(keys)} different keys in {states} rows", "each once")
 
 
 def _frequency(ended: np.ndarray, count: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:

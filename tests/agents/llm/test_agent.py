@@ -12,7 +12,7 @@ import torch
 
 from inscape.agents.llm import LanguageModelAgent, LanguageModelSettings, demonstrations
 from inscape.agents.llm.demonstrations import planner_demonstrations
-from inscape.agents.llm.model import load_language_model
+from inscape.agents.llm.model import encode, load_language_model
 from inscape.agents.llm.rollouts import Rollouts
 from inscape.agents.llm.scoring import full_scores
 from inscape.envs.data.trajectory import Trajectory
@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 
 torch.set_num_threads(1)
 transformers = pytest.importorskip("transformers")
+processors = pytest.importorskip("tokenizers.processors")
 
 QUICK = LanguageModelSettings(
     hidden_size=16, layers=1, heads=2, clone_steps=50, clone_episodes=4, num_envs=8, num_steps=16, epochs=2
@@ -385,6 +386,40 @@ def test_a_model_that_heeds_no_mask_is_scored_answer_by_answer(lake: Task, tmp_p
         agent = made(lake, model=str(tmp_path / "mamba"))
     assert agent.policy.scoring == "full"
     np.testing.assert_allclose(np.exp(agent.action_log_probs(np.arange(3))).sum(1), 1)
+
+
+TEMPLATES = (
+    "$A", "$A <end>", "$A <end> <end>", "<s> $A", "<s> $A <end>", "<s> <s> $A <end> <s>", "$A <s>", "$A <s> <end>",
+    "<end> $A", "<end> $A <end>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_no_prompt_ends_with_a_special_token(folder: Path, template: str) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    special = {name: tokenizer.convert_tokens_to_ids(name) for name in ("<s>", "<end>")}
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=list(special.items())
+    )
+    for text in ("action:", "state 3 | goal\naction:", "action: action:"):
+        plain = encode(tokenizer, [text], special=False)[0]
+        (found,) = encode(tokenizer, [text], special=True)
+        before = template.split("$A")[0].split()
+        assert found == (*(special[name] for name in before), *plain)
+
+
+def test_too_few_embeddings_and_too_short_a_context_are_refused(folder: Path, lake: Task, tmp_path: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for name, sizes, message in (
+        ("small", {"vocab_size": len(tokenizer) - 1}, "an embedding for every token"),
+        ("short", {"vocab_size": len(tokenizer), "n_positions": 3}, "at most 3, the model's"),
+    ):
+        config = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, **sizes)
+        transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+        with pytest.raises(UsageError, match=message):
+            LanguageModelAgent(lake, 0, "cpu", LanguageModelSettings(model=str(tmp_path / name)))
 
 
 def test_pickled_weights_are_refused(folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from inscape.agents.learning.normalization import standardised
 from inscape.agents.llm import LanguageModelAgent, LanguageModelSettings
 from inscape.agents.llm.cloning import Cloning
 from inscape.agents.llm.ppo import PPO
@@ -79,3 +80,26 @@ def test_states_of_learner_and_trainers_share_no_name() -> None:
     trainers: tuple[Trainer, ...] = (Cloning(learner), PPO(learner))
     names = [name for part in (learner, *trainers) for name in part.state_dict()]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("reward", [{"goal_reward": 0.0}, {"goal_reward": 0.0, "slip": 0.0}])
+def test_learning_without_any_reward_leaves_the_policy_where_it_was(reward: dict[str, float]) -> None:
+    task, everywhere = resolve_task("FrozenLake", reward), np.arange(16)
+    for seed in range(2):
+        settings = LanguageModelSettings(
+            hidden_size=16, layers=1, heads=2, clone_steps=0, num_envs=8, num_steps=8, entropy_coef=0.0
+        )
+        agent = LanguageModelAgent(task, seed, "cpu", settings)
+        before = agent.policy_log_probs(everywhere)
+        assert list(agent.learn(task, 256))
+        np.testing.assert_array_equal(agent.policy_log_probs(everywhere), before)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -3.5, 1e-3, 7.0, 1e6, -1e6, 1e-20, 0.1, 123.456])
+def test_a_spread_of_rounding_is_no_advantage(level: float) -> None:
+    noise = 1.0 + 1e-8 * np.random.default_rng(0).normal(size=64)
+    np.testing.assert_array_equal(standardised(level * noise), 0.0)
+    signal = level + np.arange(64.0) * max(1.0, abs(level)) * 1e-3
+    found = standardised(signal)
+    assert found.mean() == pytest.approx(0.0, abs=1e-6)
+    assert found.std() == pytest.approx(1.0, rel=1e-4)

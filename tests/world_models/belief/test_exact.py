@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -346,3 +347,30 @@ def test_what_cannot_be_filtered_is_refused(tiger):
         BeliefFilter.from_world(make_world("CartPole"))
     with pytest.raises(UsageError, match="numbers without fields"):
         random_filter(0).marginal(np.ones((1, 5)) / 5, "x")
+
+
+# --------------------------------------------------------------------------------------- tables made by hand
+
+
+BAD = {
+    "initial shape": ({"initial": np.ones(4) / 4}, r"initial of shape \(4,\)"),
+    "initial sum": ({"initial": np.full(5, 0.3)}, "initial probabilities"),
+    "initial nan": ({"initial": np.full(5, np.nan)}, "initial probabilities"),
+    "initial negative": ({"initial": np.array([1.5, -0.5, 0, 0, 0])}, "initial probabilities"),
+    "probability shape": ({"probability": np.ones((5, 2, 1))}, "probability of shape"),
+    "probability sum": ({"probability": np.full((5, 2, 3), 0.5)}, "summing to 1.5"),
+    "probability nan": ({"probability": np.full((5, 2, 3), np.nan)}, "summing to nan"),
+    "legal shape": ({"legal": np.ones(5, bool)}, "legal of shape"),
+    "terminal shape": ({"terminal": np.zeros(6, bool)}, "terminal of shape"),
+    "observations": ({"observations": np.zeros(4, np.int64)}, "observations of shape"),
+    "successor": ({"next_state": np.full((5, 2, 3), 5)}, "leads to state 5"),
+    "successor type": ({"next_state": np.zeros((5, 2, 3))}, "next_state of dtype float64"),
+    "next_state shape": ({"next_state": np.zeros((5, 2), np.int64)}, "next_state of shape"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_a_filter_made_by_hand_is_checked(case):
+    changed, message = BAD[case]
+    with pytest.raises(UsageError, match=message):
+        replace(random_filter(0), **changed)

@@ -10,7 +10,14 @@ import pytest
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.world_models import KnownModel, LearnedTabularModel, TabularModel, WorldModel, value_iteration
+from inscape.world_models import (
+    KnownModel,
+    LearnedTabularModel,
+    TabularModel,
+    WorldModel,
+    policy_evaluation,
+    value_iteration,
+)
 from inscape.world_models.interface import total_log_prob
 from inscape.world_models.tabular.counts import TabularModelSettings
 from tests.world_models.helpers import random_episodes
@@ -100,7 +107,7 @@ def test_posterior_draws_surround_the_mean(lake: Any, episodes: list[Trajectory]
 def test_untried_actions(unknown: Any, better: bool) -> None:
     step = Trajectory(np.array([0, 1]), np.array([0]), np.array([0.0]), False, True)
     back = Trajectory(np.array([1, 0]), np.array([0]), np.array([1.0]), False, True)
-    model = LearnedTabularModel(2, TabularModelSettings(unknown=unknown))
+    model = LearnedTabularModel(2, TabularModelSettings(unknown=unknown, highest_reward=1.0))
     model.fit([step, back])
     q = value_iteration(model, 0.9).q_values[model.init(np.array([0]))[0]]
     assert (q[1] > q[0]) == better
@@ -165,3 +172,94 @@ def test_concentration_says_how_far_the_prior_outweighs_counts(lake: Any, concen
     assert model.log_prob(seen) == pytest.approx(np.log(usual))
     elsewhere = Trajectory(np.array([0, 3]), np.array([2]), np.zeros(1), False, True)
     assert model.log_prob(elsewhere) == pytest.approx(np.log(surprise))
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.95, 0.99])
+def test_optimism_swims_up_the_river_to_the_optimum(gamma: float) -> None:
+    """Greedy in what is learned, from the start at the small reward (Strehl & Littman 2008)."""
+    task = resolve_task("RiverSwim")
+    assert task.world is not None
+    known, seen = TabularModel.from_world(task.world), task.world.observe(task.world.dynamics().states)
+    optimum = known.initial @ value_iteration(known, gamma, 1e-9).values
+    for seed in range(2):
+        model = LearnedTabularModel.for_task(task, TabularModelSettings(unknown="optimistic"))
+        rng = np.random.default_rng(seed)
+        for _ in range(60):
+            q = value_iteration(model, gamma, 1e-6).q_values
+            states, taken, rewards = [known.init(seen)[:1]], list[int](), list[float]()
+            for _ in range(100):
+                taken.append(int(q[model.init(seen[states[-1]])[0]].argmax()))
+                step = known.step(states[-1], np.array(taken[-1:]), rng)
+                states.append(np.asarray(step.states))
+                rewards.append(float(step.reward[0]))
+            model.fit([Trajectory(seen[np.concatenate(states)], np.array(taken), np.array(rewards), False, True)])
+        best = value_iteration(model, gamma, 1e-6).q_values[model.init(seen)].argmax(axis=1)
+        policy = (np.arange(2) == best[:, None]).astype(float)
+        assert known.initial @ policy_evaluation(known, policy, gamma) == pytest.approx(optimum, rel=0.01)
+
+
+def test_posterior_draws_have_mass_on_successors_never_seen() -> None:
+    """The mean of a Dirichlet: (n(s') + c/O)/(n + c); observations never seen are one state together."""
+    model = LearnedTabularModel(1, TabularModelSettings(concentration=2.0), num_observations=8)
+    step = Trajectory(np.array([0, 1, 2]), np.array([0, 0]), np.ones(2), False, True)
+    model.fit([step, step, step])
+    (start, one, two), unseen = model.init(np.array([0, 1, 2])), 3
+    rng, mass = np.random.default_rng(0), np.zeros(4)
+    for _ in range(4000):
+        drawn = model.sample_model(rng)
+        np.testing.assert_allclose(drawn.probability.sum(axis=2), 1.0)
+        mass += np.bincount(drawn.next_state[start, 0], drawn.probability[start, 0], minlength=4) / 4000
+    share = 2.0 / 8
+    assert mass[one] == pytest.approx((3 + share) / 5, abs=0.02)
+    assert mass[start] == pytest.approx(share / 5, abs=0.02)
+    assert mass[two] == pytest.approx(share / 5, abs=0.02)
+    assert mass[unseen] == pytest.approx(5 * share / 5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("legal", np.ones((9, 3), bool), r"legal of shape \(9, 3\)[\s\S]*shape \(9, 4\)"),
+        ("legal", np.ones(9, bool), r"legal of shape \(9,\)"),
+        ("counts", np.ones((2, 4), np.int64), r"counts of shape \(2, 4\)[\s\S]*\(2, 5\)"),
+        ("counts", np.int64(3), r"counts of shape \(\)"),
+        ("rewards", np.zeros(1), r"rewards of shape \(1,\)"),
+        ("starts", np.zeros((2, 3), np.int64), r"starts of shape \(2, 3\)[\s\S]*\(2, 2\)"),
+        ("starts", np.array([[77, 1]]), "starts, column state, from 77 to 77"),
+        ("starts", np.array([[0, -1]]), "starts down to -1"),
+        ("reward_range", np.zeros(3), r"reward_range of shape \(3,\)"),
+        ("reward_range", np.array([np.nan, 1.0]), "reward_range nan to 1.0"),
+        ("observations", np.zeros(9, np.uint8), r"observations of shape \(9,\)"),
+        ("observations", np.zeros((9, 8), np.float64), "observations of dtype float64"),
+        ("observations", np.zeros((9, 8), np.uint8), "observations of 1 different keys"),
+    ],
+)
+def test_what_is_stored_is_checked_by_field(learned: LearnedTabularModel, field: str, value: Any, message: str) -> None:
+    state = learned.state_dict() | {field: value}
+    with pytest.raises(UsageError, match=message):
+        LearnedTabularModel(4, num_observations=9).load_state_dict(state)
+
+
+@pytest.mark.parametrize(("column", "value"), [(0, 9), (0, -1), (1, 4), (2, 9), (3, 0), (4, -1), (4, 10**9)])
+def test_stored_counts_are_checked(learned: LearnedTabularModel, column: int, value: int) -> None:
+    state = learned.state_dict()
+    state["counts"][0, column] = value
+    with pytest.raises(UsageError, match="a stored tabular model with counts"):
+        LearnedTabularModel(4, num_observations=9).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rewards": np.zeros(3)}, r"rewards of shape \(3,\)[\s\S]*\(2,\)"),
+        ({"rewards": np.array([0.0, np.inf])}, "rewards with inf at step 1"),
+        ({"observations": np.zeros(2, np.int64)}, r"observations of shape \(2,\) with 2 actions[\s\S]*\[3, ...\]"),
+        ({"actions": np.array([0, -1])}, "actions holding action -1"),
+        ({"actions": np.zeros((2, 1), np.int64)}, r"actions of shape \(2, 1\)"),
+        ({"action_masks": np.ones((2, 3), bool)}, r"action_masks of shape \(2, 3\)[\s\S]*\[2, 2\]"),
+    ],
+)
+def test_episodes_are_checked_by_field(changed: dict[str, Any], message: str) -> None:
+    parts = {"observations": np.zeros(3, np.int64), "actions": np.zeros(2, np.int64), "rewards": np.zeros(2)} | changed
+    with pytest.raises(UsageError, match=message):
+        LearnedTabularModel(2).fit([Trajectory(terminated=False, truncated=True, **parts)])

@@ -19,6 +19,7 @@ UNVISITED, VISITED, TERMINAL, SOLVED = 0, 1, 2, 3  # from TERMINAL on, the value
 # constants of the search
 UPDATES = 16  # most states off the path that a simulation brings up to date
 NEARLY_ALL = 10  # the graph is complete when at most a tenth of its states and of its actions are untried
+ENDLESS = 1e12  # visits after which it does before: only what is otherwise equal is decided by the best action
 COMPLETE = 20.0  # visits after which the best action then outweighs the average
 SENSITIVITY = 1e-4  # changes of value, in parts of the range of values, worth telling the states before
 

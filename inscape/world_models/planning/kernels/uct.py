@@ -37,6 +37,7 @@ from inscape.world_models.planning.kernels.search_arrays import (
     COMPLETE,
     DEPTH,
     EDGES,
+    ENDLESS,
     FIRST,
     FRONTIER,
     HEAD,
@@ -325,12 +326,9 @@ def back_up(
     for a in range(action_of.shape[1]):
         visits += action_of[node, a, TRIED]
     solved = solved and not untried
-    if averaging < 0.0 and complete:
-        averaging = COMPLETE
-    if solved:
-        trust = 1.0
-    else:
-        trust = visits / (visits + averaging) if averaging >= 0.0 else 0.0
+    if averaging < 0.0:
+        averaging = COMPLETE if complete else ENDLESS
+    trust = 1.0 if solved else visits / (visits + averaging)
     hopeful = untried and leaf[node, player] > action_value[node, best, player]
     change = 0.0
     for m in range(NUM_PLAYERS):

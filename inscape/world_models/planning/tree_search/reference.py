@@ -20,6 +20,7 @@ from inscape.world_models.interface import as_numpy, has_outcomes, legal_actions
 from inscape.world_models.planning.interface import Evaluate, Plan, SearchTree, evaluated
 from inscape.world_models.planning.kernels.search_arrays import (
     COMPLETE,
+    ENDLESS,
     NEARLY_ALL,
     SENSITIVITY,
     SOLVED,
@@ -318,12 +319,9 @@ class PythonSearch:
         untried = (node.legal & (node.tried == 0)).any()
         solved = solved and not untried
         averaging = self.options.averaging_visits
-        if averaging is None and self.complete:
-            averaging = COMPLETE
-        if solved:
-            trust = 1.0
-        else:
-            trust = 0.0 if averaging is None else visits / (visits + averaging)
+        if averaging is None:
+            averaging = COMPLETE if self.complete else ENDLESS
+        trust = 1.0 if solved else visits / (visits + averaging)
         hopeful = untried and node.leaf[node.player] > node.action_value[best, node.player]
         fresh = trust * (node.leaf if hopeful else node.action_value[best]) + (1.0 - trust) * average
         change = float(np.abs(fresh - node.value).max())
