@@ -23,9 +23,9 @@ def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], t
 
     Pictures are `Box`es of uint8, or of floating-point numbers from 0 to 1 with 3 axes or more: `[height, width]`,
     `[frames, height, width]`, `[height, width, channels]`, and stacked ones with a fourth axis, `[frames, height,
-    width, channels]`, `[frames, channels, height, width]` or `[height, width, channels, frames]`. Height and width are the two
-    neighbouring axes whose smaller one is largest. What is smaller than the filters reach is no picture, but numbers:
-    such are the views of grids.
+    width, channels]`, `[frames, channels, height, width]` or `[height, width, channels, frames]`. Height and width are
+    the two neighbouring axes whose smaller one is largest. What is smaller than the filters reach is no picture, but
+    numbers: such are the views of grids.
 
     Raises:
         UsageError: an array of uint8 with more axes, with two of them as large as a picture's.
