@@ -253,7 +253,7 @@ class ParallelVectorEnv(PettingZooVectorEnv):
     def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
         env, names = self.copies[copy], self.task.player_names
         place, contract = self._places[copy], self.task.contract
-        chosen = {name: contract.action(actions[m]) for m, name in enumerate(names) if name in env.agents}
+        chosen = {name: _as_given(contract.action(actions[m])) for m, name in enumerate(names) if name in env.agents}
         stepped = place.call("step", env.step, chosen)
         if not (isinstance(stepped, tuple) and len(stepped) == 5 and all(isinstance(d, Mapping) for d in stepped)):
             place.breach(Breach("step", "returns something else", "five dictionaries, with what each player is told"))
@@ -373,7 +373,7 @@ class Game:
             UsageError: a player left before its end was reported to it, or one joined that is not in `possible_agents`.
         """
         before = list(self.env.agents)
-        self.place.call("step", self.env.step, self.task.contract.action(action))
+        self.place.call("step", self.env.step, _as_given(self.task.contract.action(action)))
         self.place.clock.steps += 1
         missing = [name for name in before if name not in self.env.agents]
         if missing:
@@ -455,6 +455,11 @@ def taken_apart(
             place.forbids()
         legal = np.ones_like(legal)
     return seen, legal
+
+
+def _as_given(action: Any) -> Any:
+    """Returns a numbered action as a plain integer, which PettingZoo's games use as keys and indices."""
+    return int(action) if isinstance(action, np.integer) else action
 
 
 def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:

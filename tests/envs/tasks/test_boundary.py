@@ -25,6 +25,7 @@ from inscape.errors import UsageError
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 GOOD = np.zeros(2, np.float32)
+TWO = spaces.Discrete(2)
 
 
 TWO = spaces.Discrete(2)
@@ -457,9 +458,8 @@ class Told(Theirs):
         return {self.place: self.told} if self.place.startswith("action") else {}
 
     def step(self, action: Any) -> Any:
-        flat = (
-            np.concatenate([np.ravel(part) for part in self.told]) if np.ndim(self.told[0]) else np.asarray(self.told)
-        )
+        parts = self.told if np.ndim(self.told[0]) else [self.told]
+        flat = np.concatenate([np.ravel(part) for part in parts])
         sizes = [2, 2] if isinstance(self.action_space, spaces.MultiBinary) else None
         sizes = np.ravel(getattr(self.action_space, "nvec", [len(flat)])).tolist() if sizes is None else sizes
         numbers = np.ravel(np.asarray(action) - getattr(self.action_space, "start", 0))
@@ -530,9 +530,15 @@ def test_a_mask_that_forbids_everything_is_the_environments_fault(task, agent, k
         "ppo": {"num_envs": 2, "num_steps": 8},
     }
     made = make_agent(agent, masked, settings=settings.get(agent))
-    acted = (lambda: evaluate(made, masked, 2, seed=0)) if agent == "random" else (lambda: list(made.learn(masked, 64)))
+
+    def use() -> None:
+        if agent == "random":
+            evaluate(made, masked, 2, seed=0)
+        else:
+            list(made.learn(masked, 64))  # type: ignore[attr-defined]
+
     with pytest.raises(EnvironmentFault, match="forbids every action"):
-        acted()
+        use()
 
 
 @pytest.mark.parametrize("ended", [np.zeros(2, np.int8), [0, 0], np.zeros(2, bool)])
