@@ -174,6 +174,7 @@ def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.Cap
     assert first.state_dict()["steps"] == second.state_dict()["steps"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_what_the_guide_says_in_python_runs(program: str) -> None:
     exec(compile(program, "docs/agents.md", "exec"), {})

@@ -45,6 +45,7 @@ def assert_same(first: Plan, second: Plan) -> None:
 # ------------------------------------------------------------------------------------------ against the exact optimum
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8"])
 def test_value_at_the_start_is_within_two_hundredths(name: str) -> None:
     world = resolve_task(name).world
