@@ -175,6 +175,7 @@ def tactical_positions(count: int) -> list[Board]:
     return found
 
 
+@pytest.mark.compiled
 def test_tic_tac_toe_is_played_perfectly() -> None:
     world, positions = TicTacToe(), tactical_positions(60)
     plans = UCT(5000, gamma=1.0).plan(world, world.pack(positions), np.random.default_rng(0))
