@@ -22,7 +22,6 @@ KINDS = {
     "SkiResort": "some actions illegal",
     "Pendulum": "continuous actions and states, starts drawn",
     "KuhnPoker": "players in turn, who see different things",
-    "TicTacToe": "players in turn, some actions illegal",
     "Spread": "players all at once",
 }
 
