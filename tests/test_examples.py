@@ -141,6 +141,7 @@ def test_an_agent_balances_the_pole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", BALANCE, "CartPole"]) == 0
 
 
+@pytest.mark.compiled
 def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     elevator_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.Cap
     assert first.state_dict()["steps"] == second.state_dict()["steps"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_what_the_guide_says_in_python_runs(program: str) -> None:
     exec(compile(program, "docs/agents.md", "exec"), {})

@@ -70,7 +70,7 @@ def check_command(argv: Sequence[str]) -> int:
 
 
 def _show_law(target: str, kind: str, settings: dict[str, Any]) -> int:
-    """Prints the generated module of a world's law."""
+    """Prints the generated module of a world's law, as plain kernels run it and debuggers stop in it."""
     from inscape.envs.compile import cpu as compiler
     from inscape.envs.tasks.resolve import resolve_task
 

@@ -107,6 +107,7 @@ def test_statistics_are_of_what_was_acted_on(name):
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("ppo", forever, settings={
@@ -117,6 +118,7 @@ def test_time_limits_are_bootstrapped(forever):
     assert np.allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
+@pytest.mark.compiled
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "hidden": (16,),

@@ -241,6 +241,7 @@ def test_the_value_at_a_cut_is_of_the_last_observation_with_all_that_was_remembe
         assert collected.starts[:, copy].tolist() == [t == 10 for t in range(12)]
 
 
+@pytest.mark.compiled
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("recurrent-ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "memory": 16,

@@ -21,12 +21,14 @@ from inscape.world_models.planning.tree_search.settings import TreeSearchSetting
 from inscape.world_models.tabular.model import TabularModel
 
 
+@pytest.mark.compiled
 def test_search_on_the_known_law_is_nearly_optimal():
     task = resolve_task("FrozenLake")
     exact = exact_value(make_agent("mcts", task, settings={"num_simulations": 2000}), task)
     assert exact.regret < 0.01
 
 
+@pytest.mark.compiled
 def test_values_choose_better_than_visits():
     """Why they are the default; more worlds and seeds: benchmarks/search_choice.py."""
     task = resolve_task("FrozenLake")
@@ -39,6 +41,7 @@ def test_values_choose_better_than_visits():
     assert values < 0.2 * visits
 
 
+@pytest.mark.compiled
 def test_search_on_a_learned_model_beats_random_by_far():
     task = resolve_task("FrozenLake")
     agent = make_agent("mcts", task, settings={"model": "tabular", "num_simulations": 500})

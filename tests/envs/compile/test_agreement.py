@@ -22,7 +22,6 @@ KINDS = {
     "SkiResort": "some actions illegal",
     "Pendulum": "continuous actions and states, starts drawn",
     "KuhnPoker": "players in turn, who see different things",
-    "TicTacToe": "players in turn, some actions illegal",
     "Spread": "players all at once",
 }
 
@@ -98,8 +97,9 @@ def rounds(world: World) -> Iterator[tuple[str, object]]:
 def turns(world: World) -> Iterator[tuple[str, object]]:
     env = world.aec_env(max_episode_steps=LIMIT)
     rng = np.random.default_rng(1)
-    for _ in range(4):
-        env.reset(seed=int(rng.integers(100)))
+    start = world.unpack(world.sample_initial(1, rng, compiled=False))
+    for options in (None, None, {"state": start}):
+        env.reset(seed=int(rng.integers(100)), options=options)
         while env.agents and not any((*env.terminations.values(), *env.truncations.values())):
             seen = env.observe(env.agent_selection)
             legal = np.ones(world.num_actions)
