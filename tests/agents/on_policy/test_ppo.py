@@ -218,7 +218,7 @@ def test_a_reward_that_is_no_number_is_named():
     if name not in gymnasium.registry:
         gymnasium.register(name, entry_point=lambda **kw: NaNReward(gymnasium.make("CartPole-v1").unwrapped))
     task = resolve_task(name)
-    with pytest.raises(UsageError, match="the reward of copy 0 at step 2"):
+    with pytest.raises(UsageError, match=r"the reward of .* is nan in copy 0 at step 2"):
         list(make_agent("ppo", task, settings=SMALL).learn(task, 64))
 
 

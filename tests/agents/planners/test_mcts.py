@@ -180,6 +180,7 @@ def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
     stored = json.loads((run.path / "settings.json").read_text())
     stored["agent_settings"]["patience"] = stored["agent_settings"].pop("averaging_visits")
     (run.path / "settings.json").write_text(json.dumps(stored))
+    (run.path / "manifest.json").unlink()  # runs of that time had none
     agent, _ = load_agent(str(run.path))
     assert agent.settings.averaging_visits == 5.0
     assert agent.steps >= 300
