@@ -359,7 +359,7 @@ def test_so_it_is_in_ordinary_environments():
     gym.register("Unsound-v0", lambda **_: gym.wrappers.TransformReward(gym.make(lake), lambda _: math.nan))
     try:
         task = resolve_task("Unsound-v0")
-        with pytest.raises(UsageError, match="reward of copy 0 at step 0 in Unsound-v0 is not finite"):
+        with pytest.raises(UsageError, match="the reward of Unsound-v0 is nan in copy 0 at step 0"):
             list(make_agent("q-learning", task).learn(task, 100))
     finally:
         del gym.registry["Unsound-v0"]
