@@ -38,7 +38,9 @@ class EnvironmentFault(UsageError):
 class Breach(Exception):
     """A value that the interface or the space excludes: what it is of, what is wrong, and what was expected."""
 
-    def __init__(self, what: str, wrong: str, expected: str, hint: str = "") -> None:
+    def __init__(self, what: str | Breach, wrong: str = "", expected: str = "", hint: str = "") -> None:
+        if isinstance(what, Breach):  # tools make an error again from itself
+            what, wrong, expected, hint = what.what, what.wrong, what.expected, what.hint
         super().__init__(what, wrong, expected, hint)
         self.what, self.wrong, self.expected, self.hint = what, wrong, expected, hint
 
