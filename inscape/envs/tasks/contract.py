@@ -42,7 +42,10 @@ class Breach(Exception):
         if isinstance(what, Breach):  # tools make an error again from itself
             what, wrong, expected, hint = what.what, what.wrong, what.expected, what.hint
         super().__init__(what, wrong, expected, hint)
-        self.what, self.wrong, self.expected, self.hint = what, wrong, expected, hint
+        self.what: str = what
+        self.wrong: str = wrong
+        self.expected: str = expected
+        self.hint: str = hint
 
 
 class Contract:
