@@ -40,7 +40,8 @@ class Breach(Exception):
 
     def __init__(self, what: str | Breach, wrong: str = "", expected: str = "", hint: str = "") -> None:
         if isinstance(what, Breach):  # tools make an error again from itself
-            what, wrong, expected, hint = what.what, what.wrong, what.expected, what.hint
+            wrong, expected, hint = what.wrong, what.expected, what.hint
+            what = what.what
         super().__init__(what, wrong, expected, hint)
         self.what: str = what
         self.wrong: str = wrong
