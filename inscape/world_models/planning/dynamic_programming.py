@@ -271,6 +271,10 @@ class _Problem:
         return (longest, drop) if drop > 0.0 else (np.inf, 1.0)  # longer than double precision can count
 
 
+SWEEPS_AT_ONCE = 10_000
+"""Sweeps between two looks at how large the values have become."""
+
+
 def _solve(
     problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
 ) -> Solution:
@@ -282,11 +286,11 @@ def _solve(
     target = tolerance if not np.isfinite(amplified) else tolerance / max(2.0 * amplified, 1e-300)
     sweep_count = 0
     while True:
-        # rounding sets a floor to the residual, known once the size of the values is
+        # rounding sets a floor to the residual, known once the size of the values is: asked for now and then
         rounding = problem_rounding(problem, values, beta)
         done, residual = sweeps.solve(
             problem.next_state, problem.weight, problem.reward, problem.terminal, values, mode, beta,
-            max(target, 2.0 * rounding), max_iterations - sweep_count,
+            max(target, 2.0 * rounding), min(max_iterations - sweep_count, SWEEPS_AT_ONCE),
         )  # fmt: skip
         sweep_count += done
         floor = problem_rounding(problem, values, beta)

@@ -189,3 +189,30 @@ def test_it_takes_tables_and_refuses_what_has_none() -> None:
         value_iteration(task, 0.9)
     with pytest.raises(UsageError, match=r"needs a model with tabular\(\), and BeliefModel has none"):
         value_iteration(BeliefModel.from_world(resolve_task("Tiger").world), 0.9)
+
+
+@pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8", "CliffWalking", "Taxi", "DynaMaze"])
+def test_policy_evaluation_without_discount_ends_at_the_limit_of_double_precision(name: str) -> None:
+    """Uniform play takes thousands of steps and earns some −10⁵ in places: 1e-10 cannot be had there."""
+    table = TabularModel.from_world(resolve_task(name).world)
+    policy = table.legal / table.legal.sum(axis=1, keepdims=True)
+    values = policy_evaluation(table, policy, 1.0)
+    live = ~table.terminal
+    weight = policy[:, :, None] * table.probability * table.continuation
+    chain = np.zeros((table.num_states, table.num_states))
+    rows = np.broadcast_to(np.arange(table.num_states)[:, None, None], weight.shape)
+    np.add.at(chain, (rows, table.next_state), weight)
+    earned = (policy * table.expected_reward()).sum(axis=1)
+    reachable = ends_some_time(chain, live)
+    exact = np.zeros(table.num_states)
+    inside = np.ix_(reachable, reachable)
+    exact[reachable] = np.linalg.solve(np.eye(reachable.sum()) - chain[inside], earned[reachable])
+    np.testing.assert_allclose(values[reachable], exact[reachable], rtol=1e-8, atol=1e-10)
+
+
+def ends_some_time(chain: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Returns `[S]` bool: states from which the chain ends some time with probability above 0."""
+    ends = live & (chain.sum(axis=1) < 1.0 - 1e-9)
+    for _ in range(len(chain)):
+        ends = ends | (live & ((chain > 0) & ends[None]).any(axis=1))
+    return ends
