@@ -33,6 +33,8 @@ def documentation(module: str, name: str) -> str | None:
     body = ast.parse(Path(inspect.getfile(importlib.import_module(module))).read_text()).body
     for node, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+                continue
             return ast.get_docstring(node)
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):

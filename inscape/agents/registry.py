@@ -171,11 +171,23 @@ def _rows_of_a_copy(spec: str, task: Task) -> int:
 
 
 @overload
-def make_agent(spec: LearnerName, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> Learner: ...
+def make_agent(
+    spec: LearnerName,
+    task: Task | World | type[World] | str,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Learner: ...
 
 
 @overload
-def make_agent(spec: str, task: Task, seed: int = 0, device: str = "cpu", settings: Any = None) -> Agent: ...
+def make_agent(
+    spec: str,
+    task: Task | World | type[World] | str,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Agent: ...
 
 
 def make_agent(
