@@ -24,7 +24,7 @@ def test_a_small_demo_tells_the_whole_story(tmp_path: Path, capsys: pytest.Captu
     jobs = [small("cartpole-ppo", 4096), small("lake-q-learning", 200_000), small("goals-mcts", 0)]
     path = run_demo(tmp_path / "demo", jobs=jobs, workers=1)
     page = path.read_text(encoding="utf-8")
-    titles = ("CartPole: two PPOs", "everybody against the exact optimum", "what an observer makes of each agent")
+    titles = ("CartPole: two PPOs", "all agents against the exact optimum", "what an observer makes of each agent")
     for title in (*titles, "training, s", "compiling, s"):
         assert title in page
     assert (tmp_path / "demo" / "lake-q-learning" / "settings.json").is_file()
