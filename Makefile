@@ -57,7 +57,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and pinned, so that no other package pulls a different build of it
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,llm]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,llm]' --config-settings editable_mode=compat
 	$(BIN)/python -m pip check
 	touch $(STAMP)
 
