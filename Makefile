@@ -4,15 +4,22 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench bench-agents gallery clean wheel-check
+.PHONY: demo test test-slow coverage-compiled lint bench bench-agents gallery clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
+# tests of logic run kernels as plain Python, those marked `compiled` compile them: most of a test would be compiling
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not compiled"
+	INSCAPE_KERNELS=compiled $(BIN)/python -m pytest -n 2 -m "compiled and not slow and not gpu"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"
+
+# which kernels the tests of `make test` compile; a cache folder of its own, since what is loaded is not compiled
+coverage-compiled: $(STAMP)
+	folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && INSCAPE_CACHE=$$folder INSCAPE_KERNELS=compiled \
+		$(BIN)/python -m pytest -n 2 -p tests.compiled_coverage -m "compiled and not slow and not gpu"
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
@@ -50,7 +57,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and pinned, so that no other package pulls a different build of it
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,llm]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,llm]' --config-settings editable_mode=compat
 	$(BIN)/python -m pip check
 	touch $(STAMP)
 

@@ -1,4 +1,4 @@
-"""A world of one's own: an elevator. Try `inscape train q-learning examples/elevator.py:Elevator`."""
+"""A custom world: an elevator. Try `inscape train q-learning examples/elevator.py:Elevator`."""
 from typing import NamedTuple
 
 from inscape import World
@@ -6,7 +6,7 @@ from inscape import World
 
 class State(NamedTuple):
     floor: int
-    calls: int  # bit k is set while somebody waits on floor k
+    calls: int  # bit k is set while someone waits on floor k
 
 class Params(NamedTuple):
     floors: int = 5
@@ -19,7 +19,7 @@ class Elevator(World):
     """Fetch the people who wait: 1 for each (3 on the favourite floor), -0.1 per step for each still waiting."""
     State, Params, Purpose = State, Params, Purpose
     actions, max_episode_steps, gamma = ("up", "down", "open"), 100, 0.95
-    branches = staticmethod(lambda params: params.floors + 1)  # nobody calls, or somebody on floor 0, 1, ...
+    branches = staticmethod(lambda params: params.floors + 1)  # no call, or one on floor 0, 1, ...
 
     def initial(params, branch):
         return 1.0, State(0, 1)

@@ -1,8 +1,8 @@
-"""A learner of your own. Try: inscape train examples/hill_climber.py:HillClimber CartPole --steps 200000"""
+"""A custom learner. Try: inscape train examples/hill_climber.py:HillClimber CartPole --steps 200000"""
 
 import numpy as np
 
-from inscape.agents.rollout import rollout
+from inscape import rollout
 
 
 class HillClimber:
@@ -16,7 +16,7 @@ class HillClimber:
         return (observation @ self.weights > 0).astype(np.int64)
 
     def learn(self, task, steps):
-        """Yields where `state_dict` holds everything; whoever drives it logs, evaluates and saves in between."""
+        """Yields where `state_dict` holds everything; its driver logs, evaluates and saves in between."""
         while self.steps < steps:
             kept = self.weights
             self.weights = kept + self.rng.normal(size=kept.shape)

@@ -1,10 +1,10 @@
-"""An agent of your own: any class with `act`. Try: inscape observe examples/my_agent.py:MyAgent FourGoals"""
+"""A custom agent: any class with `act`. Try: inscape observe examples/my_agent.py:MyAgent FourGoals"""
 
 import numpy as np
 
 
 class MyAgent:
-    """Wanders down and right through a grid, at random: who watches may guess where it is going."""
+    """Wanders down and right through a grid, at random: an observer may guess where it is going."""
 
     def __init__(self, seed=0):
         self.rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A mind of your own: any object with `controller`. Try: python examples/my_mind.py"""
+"""A custom mind: any object with `controller`. Try: python examples/my_mind.py"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A world model of one's own, learned by counting; examples/my_planner.py plans in it."""
+"""A custom world model, learned by counting; examples/my_planner.py plans in it."""
 
 import numpy as np
 from gymnasium import spaces

@@ -1,4 +1,4 @@
-"""A planner of one's own, for any model that can be simulated in. Try: python examples/my_planner.py"""
+"""A custom planner, for any model that can be simulated in. Try: python examples/my_planner.py"""
 
 import numpy as np
 from gymnasium import spaces

@@ -12,7 +12,7 @@ class State(NamedTuple):
     heard: int  # 2: nothing yet
 
 class SmallTiger(World):
-    """Listening is right 85 times in 100; after a door is opened the tiger is placed anew."""
+    """Listening is right 85 times in 100; after a door is opened the tiger is placed again."""
     State, gamma, max_episode_steps = State, 0.95, 100
     actions, branches, initial_branches = ("listen", "open left", "open right"), 4, 2
 

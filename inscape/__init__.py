@@ -14,22 +14,43 @@ if TYPE_CHECKING:
     from inscape.agents.rollout import rollout as rollout
     from inscape.envs.registry import make_world as make_world
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
+    from inscape.envs.tasks.task import Task as Task
     from inscape.envs.world import World as World
+    from inscape.errors import MissingLawError as MissingLawError
+    from inscape.errors import PartialObservationError as PartialObservationError
+    from inscape.errors import TooManyStatesError as TooManyStatesError
     from inscape.errors import UsageError as UsageError
+    from inscape.experiments.runs.training import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
 
 __version__ = "0.1.0"
 _HOMES = {
-    "agents.registry": ("make_agent",),
-    "agents.rollout": ("evaluate", "rollout"),
-    "envs.registry": ("make_world",),
-    "envs.tasks.resolve": ("resolve_task",),
+    # worlds and tasks
     "envs.world": ("World",),
-    "errors": ("UsageError",),
-    "experiments.runs.training": ("train",),
+    "envs.registry": ("make_world",),
+    "envs.tasks.task": ("Task",),
+    "envs.tasks.resolve": ("resolve_task",),
+    # agents
+    "agents.registry": ("make_agent",),
+    "agents.rollout": (
+        "evaluate",
+        "rollout",
+    ),
+    # runs
+    "experiments.runs.training": (
+        "load_agent",
+        "train",
+    ),
+    # errors a user can cause
+    "errors": (
+        "MissingLawError",
+        "PartialObservationError",
+        "TooManyStatesError",
+        "UsageError",
+    ),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)
 
 # Threads that wait by spinning steal the very core the others need when the machine is shared: with one busy neighbour
 # two spinning threads were measured 30 times slower than one. Sleeping at once costs half the speed when it is quiet.

@@ -18,14 +18,31 @@ class UsageError(ValueError):
         hint: what to try next; a command or a spelling where there is one.
     """
 
-    def __init__(self, found: str, *, expected: str = "", hint: str = "") -> None:
-        self.found, self.expected, self.hint = found, expected, hint
-        parts = [found]
+    def __init__(self, found: object, *, expected: str = "", hint: str = "") -> None:
+        # an error made from another one, as workers of vector environments do it, says the same
+        self.found, self.expected, self.hint = str(found), expected, hint
+        parts = [self.found]
         if expected:
             parts.append(f"expected: {expected}")
         if hint:
             parts.append(f"try: {hint}")
         super().__init__("\n  ".join(parts))
+
+
+class UnknownSettingError(UsageError, TypeError):
+    """A setting that there is not. Also a `TypeError` in Python's words, as an unknown keyword argument is: libraries
+    that try whether an environment takes one lean on that.
+
+    Args:
+        owner: what has no such setting.
+        name: the setting.
+        expected: see `UsageError`.
+        hint: see `UsageError`.
+    """
+
+    def __init__(self, owner: object, name: str = "", *, expected: str = "", hint: str = "") -> None:
+        found = f"{owner} has no setting {name!r}: got an unexpected keyword argument {name!r}" if name else owner
+        super().__init__(found, expected=expected, hint=hint)
 
 
 class PartialObservationError(UsageError):
@@ -38,6 +55,16 @@ class MissingLawError(UsageError):
 
 class TooManyStatesError(UsageError):
     """A reader needed every state of a world, and there are more than it may enumerate."""
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def printable(text: str) -> str:
+    """Returns the text with control characters written out (`\\x1b`), so that what a file holds cannot command a
+    terminal (move its cursor, change its title, reverse its text). Line ends and tabs stay."""
+    return text.translate(_CONTROLS)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

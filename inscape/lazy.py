@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> tuple[Callable[[str], Any], list[str]]:
-    """Returns the package's `__getattr__` and its `__all__`.
+def lazy_names(
+    package: str, homes: Mapping[str, tuple[str, ...]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Returns the package's `__getattr__`, its `__dir__` (for completion in notebooks) and its `__all__`.
 
     Args:
         package: its `__name__`.
@@ -24,4 +26,7 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> tuple[Call
         setattr(sys.modules[package], name, value)  # found at once the next time
         return value
 
-    return __getattr__, sorted(home_of)
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home_of})
+
+    return __getattr__, __dir__, sorted(home_of)

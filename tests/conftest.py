@@ -1,15 +1,25 @@
-"""Shared fixtures: worlds every layer is tested on."""
+"""Shared fixtures: worlds every layer is tested on; which tests compile kernels.
+
+`make test` runs the suite in two halves: tests marked `compiled` with compiled kernels, all others with plain ones
+(`INSCAPE_KERNELS=plain`). Plain `pytest` compiles for those that are marked, and for others where that takes less time
+than to run as plain Python, as users' work does; it must pass too.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inscape.envs.compile.switch import compiled_kernels, is_plain
+
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# runs are signed with a secret in the user's configuration folder: tests have one of their own
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="inscape-config-")
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 # One world of each kind. Compiling a world for all its readers takes some ten seconds of a cold start: quick tests that
@@ -31,6 +41,25 @@ def one_of_each_kind(names: Iterable[str]) -> list[Any]:
     """Returns the names as parameters of a test, slow but for one world of each kind."""
     quick = ONE_OF_EACH_KIND | {f"inscape/{name}-v0" for name in ONE_OF_EACH_KIND}
     return [name if name in quick or ":" in name else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs compiled kernels in a process that has none."""
+    if is_plain():
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(pytest.mark.skip(reason="kernels are plain in this process"))
+
+
+@pytest.fixture(autouse=True)
+def _compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compiles all kernels in tests marked `compiled`, and in the processes they start."""
+    if request.node.get_closest_marker("compiled") is None:
+        yield
+        return
+    monkeypatch.setenv("INSCAPE_KERNELS", "compiled")
+    with compiled_kernels():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

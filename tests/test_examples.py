@@ -141,6 +141,7 @@ def test_an_agent_balances_the_pole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", BALANCE, "CartPole"]) == 0
 
 
+@pytest.mark.compiled
 def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     elevator_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.Cap
     assert first.state_dict()["steps"] == second.state_dict()["steps"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_what_the_guide_says_in_python_runs(program: str) -> None:
     exec(compile(program, "docs/agents.md", "exec"), {})
@@ -252,4 +254,4 @@ def test_the_planner_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.syspath_prepend(str(EXAMPLES))
     load_class(f"{EXAMPLES / 'my_planner.py'}:main", "program")()
     worth = [float(word) for word in re.findall(r"worth ([\d.]+)", capsys.readouterr().out)]
-    assert worth == pytest.approx([0.59, 0.59], abs=0.02)
+    assert worth == pytest.approx([0.59, 0.59], abs=0.03)  # a search's averages come from below

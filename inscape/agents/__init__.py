@@ -15,15 +15,45 @@ if TYPE_CHECKING:
     from inscape.agents.interface import ResumableAgent as ResumableAgent
     from inscape.agents.interface import ScoringAgent as ScoringAgent
     from inscape.agents.learning.env_runner import EnvRunner as EnvRunner
+    from inscape.agents.learning.returns import VTrace as VTrace
+    from inscape.agents.learning.returns import discounted_returns as discounted_returns
+    from inscape.agents.learning.returns import generalized_advantages as generalized_advantages
+    from inscape.agents.learning.returns import importance_weights as importance_weights
+    from inscape.agents.learning.returns import n_step_returns as n_step_returns
+    from inscape.agents.learning.returns import vtrace as vtrace
+    from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
+    from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
+    from inscape.agents.off_policy.dqn import DQNSettings as DQNSettings
+    from inscape.agents.off_policy.sac import SACSettings as SACSettings
+    from inscape.agents.on_policy.a2c import A2CSettings as A2CSettings
+    from inscape.agents.on_policy.ppo import PPOSettings as PPOSettings
+    from inscape.agents.on_policy.recurrent_ppo import RecurrentPPOSettings as RecurrentPPOSettings
+    from inscape.agents.on_policy.reinforce import ReinforceSettings as ReinforceSettings
+    from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
+    from inscape.agents.planners.value_iteration import ValueIterationSettings as ValueIterationSettings
+    from inscape.agents.presets import Preset as Preset
     from inscape.agents.registry import agent_names as agent_names
+    from inscape.agents.registry import default_settings as default_settings
+    from inscape.agents.registry import default_steps as default_steps
     from inscape.agents.registry import make_agent as make_agent
     from inscape.agents.rollout import Evaluation as Evaluation
     from inscape.agents.rollout import evaluate as evaluate
     from inscape.agents.rollout import evaluate_players as evaluate_players
-    from inscape.agents.rollout import rollout as rollout
+    from inscape.agents.sb3.env import LawVecEnv as LawVecEnv
+    from inscape.agents.sb3.policy import as_sb3_policy as as_sb3_policy
+    from inscape.agents.sb3.settings import SB3Settings as SB3Settings
+    from inscape.agents.tabular.double_q_learning import DoubleQLearningSettings as DoubleQLearningSettings
+    from inscape.agents.tabular.dyna_q import DynaQSettings as DynaQSettings
+    from inscape.agents.tabular.monte_carlo import MonteCarloSettings as MonteCarloSettings
+    from inscape.agents.tabular.q_learning import QLearningSettings as QLearningSettings
+    from inscape.agents.tabular.sarsa import ExpectedSarsaSettings as ExpectedSarsaSettings
+    from inscape.agents.tabular.sarsa import NStepSarsaSettings as NStepSarsaSettings
+    from inscape.agents.tabular.sarsa import SarsaSettings as SarsaSettings
+    from inscape.agents.tabular.temporal_difference import TDLambdaSettings as TDLambdaSettings
+    from inscape.agents.vector_actor import VectorActor as VectorActor
 
 _HOMES = {
-    "learning.env_runner": ("EnvRunner",),
+    # what an agent is
     "interface": (
         "Agent",
         "LearningAgent",
@@ -32,19 +62,59 @@ _HOMES = {
         "ScoringAgent",
     ),
     "adapters": ("as_agent",),
+    # making one
     "registry": (
         "agent_names",
+        "default_settings",
+        "default_steps",
         "make_agent",
     ),
-    "rollout": (
+    "presets": ("Preset",),
+    # letting it act
+    "rollout": (  # the function rollout itself is inscape.rollout: here its name is the module's
         "Evaluation",
         "evaluate",
         "evaluate_players",
-        "rollout",
     ),
+    "vector_actor": ("VectorActor",),
+    # writing one that learns
+    "learning.env_runner": ("EnvRunner",),
+    "learning.returns": (
+        "VTrace",
+        "discounted_returns",
+        "generalized_advantages",
+        "importance_weights",
+        "n_step_returns",
+        "vtrace",
+    ),
+    # settings of the built-in ones
+    "tabular.q_learning": ("QLearningSettings",),
+    "tabular.double_q_learning": ("DoubleQLearningSettings",),
+    "tabular.sarsa": (
+        "ExpectedSarsaSettings",
+        "NStepSarsaSettings",
+        "SarsaSettings",
+    ),
+    "tabular.monte_carlo": ("MonteCarloSettings",),
+    "tabular.temporal_difference": ("TDLambdaSettings",),
+    "tabular.dyna_q": ("DynaQSettings",),
+    "on_policy.reinforce": ("ReinforceSettings",),
+    "on_policy.a2c": ("A2CSettings",),
+    "on_policy.ppo": ("PPOSettings",),
+    "on_policy.recurrent_ppo": ("RecurrentPPOSettings",),
+    "off_policy.dqn": ("DQNSettings",),
+    "off_policy.sac": ("SACSettings",),
+    "multi_agent.self_play": ("SelfPlaySettings",),
+    "planners.mcts": ("MCTSSettings",),
+    "planners.value_iteration": ("ValueIterationSettings",),
+    "llm.settings": ("LanguageModelSettings",),
+    # Stable-Baselines3
+    "sb3.settings": ("SB3Settings",),
+    "sb3.policy": ("as_sb3_policy",),
+    "sb3.env": ("LawVecEnv",),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)
 
 # Intel's MKL, under torch, rounds a product of small matrices differently by where its operands happen to lie in
 # memory, so that a resumed run would drift from one never killed by the last bit. This asks it not to, at no cost that

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.batches import count_of, rows_of
+from inscape.agents.batches import count_of, objects, rows_of
 from inscape.agents.interface import Agent, can_remember
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
@@ -29,9 +29,10 @@ class AdaptedAgent(Agent):
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
         if self._batched:
-            return np.asarray(self._call(observation, action_mask))
+            actions: Any = self._call(observation, action_mask)
+            return actions if isinstance(actions, (dict, tuple)) else np.asarray(actions)  # type: ignore[return-value]
         masks = [None] * count_of(observation) if action_mask is None else action_mask
-        return np.asarray([self._call(rows_of(observation, row), mask) for row, mask in enumerate(masks)])
+        return _rows([self._call(rows_of(observation, row), mask) for row, mask in enumerate(masks)])
 
     def _call(self, observation: Array, action_mask: Array | None) -> Any:
         if self._takes_mask:
@@ -58,7 +59,7 @@ class AdaptedRememberingAgent(AdaptedAgent):
     def initial_memory(self, count: int) -> Array:
         if self._batched:
             return np.asarray(self.wrapped.initial_memory(count))
-        return _objects([self.wrapped.initial_memory() for _ in range(count)])
+        return objects([self.wrapped.initial_memory() for _ in range(count)])
 
     def act_with_memory(
         self, observation: Array, memory: Array, reward: Array, action_mask: Array | None = None
@@ -70,19 +71,18 @@ class AdaptedRememberingAgent(AdaptedAgent):
         seen = [rows_of(observation, row) for row in range(count_of(observation))]
         rows = zip(seen, memory, reward, masks, strict=True)
         answers = [self._answer(*row) for row in rows]
-        return np.asarray([action for action, _ in answers]), _objects([memory for _, memory in answers])
+        return _rows([action for action, _ in answers]), objects([memory for _, memory in answers])
 
     def _answer(self, observation: Any, memory: Any, reward: Any, action_mask: Any) -> Any:
         given = {"reward": reward, "action_mask": action_mask}
         return self.wrapped.act_with_memory(observation, memory, **{extra: given[extra] for extra in self._extras})
 
 
-def _objects(values: list[Any]) -> Array:
-    """Returns `[B]` with an object in each entry, also where these are arrays of one shape."""
-    array = np.empty(len(values), object)
-    for row, value in enumerate(values):
-        array[row] = value
-    return array
+def _rows(actions: list[Any]) -> Array:
+    """Returns `[B, ...]` actions; of those that are no numbers, dictionaries for example, `[B]` objects."""
+    if any(isinstance(action, (dict, tuple, str)) for action in actions):
+        return objects(actions)
+    return np.asarray(actions)
 
 
 def _takes(method: Any, name: str) -> bool:

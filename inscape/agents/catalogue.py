@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    pass
+LearnerName = Literal[
+    "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "td-lambda",
+    "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "llm",
+]  # fmt: skip
+"""Names of the built-in agents that learn, for type checkers."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,25 @@ class Agent(ABC):
         """
 
 
+class Learner(Agent):
+    """What a built-in agent that learns has, for type checkers: `LearningAgent` and `ResumableAgent` at once.
+
+    `make_agent` returns one for the name of a built-in learner; of another agent, ask `can_learn`.
+    """
+
+    @abstractmethod
+    def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
+        """Learns until `steps` environment steps were taken in all, yielding metrics with `"steps"` on the way."""
+
+    @abstractmethod
+    def state_dict(self) -> State:
+        """Returns everything the agent's future depends on."""
+
+    @abstractmethod
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from `state_dict()`."""
+
+
 def _made_again(
     cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any], name: str, state: State
 ) -> ResumableAgent:
@@ -148,8 +167,16 @@ def learning_task(agent: Agent, before: Task | None, task: Task) -> Task:
     Its copies of the environment, and what it has gathered there, are of that task: `learn` cannot change over.
 
     Raises:
-        UsageError: that one has another name, other settings or another time limit.
+        UsageError: the task has several players, and the agent knows one; or the earlier one
+            has another name, other settings or another time limit.
     """
+    if task.players > 1 and not getattr(agent, "learns_with_players", False):
+        raise UsageError(
+            f"{agent.name} learns as one player, and {task.name} has {task.players}",
+            expected="one player's part",
+            hint="one_player(task) of inscape.envs.tasks.shared_policy where all act at once; independent:ppo, "
+            "self-play for games; inscape.experiments.train sees to it",
+        )
     if before is None or before is task:
         return task
     if (before.to_json(), before.max_episode_steps) != (task.to_json(), task.max_episode_steps):

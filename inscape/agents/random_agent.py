@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import sample_actions
-from inscape.agents.batches import count_of
+from inscape.agents.batches import count_of, objects
 from inscape.agents.interface import Agent
+from inscape.envs.tasks.contract import mask_sizes
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RandomSettings:
     """The random agent has nothing to set."""
+
+
+def legal_choices(space: gymnasium.Space[Any], action_mask: Array, rng: np.random.Generator) -> Array:
+    """Returns `[B, ...]` MultiDiscrete or MultiBinary actions, each part uniform among its legal choices.
+
+    Args:
+        space: the action space.
+        action_mask: `[B, Σ n]` bool, the parts' masks side by side.
+        rng: what is drawn from.
+    """
+    sizes = mask_sizes(space)
+    parts = np.split(action_mask, np.cumsum(sizes)[:-1], axis=1)
+    drawn = [np.where(part, rng.random(part.shape), -1.0).argmax(axis=1) for part in parts]
+    start = space.start if isinstance(space, gymnasium.spaces.MultiDiscrete) else 0
+    return np.asarray(np.stack(drawn, axis=1).reshape(len(action_mask), *(space.shape or ())) + start)
 
 
 class RandomAgent(Agent):
@@ -36,7 +53,7 @@ class RandomAgent(Agent):
 
     def __init__(self, task: Task, seed: int = 0, settings: RandomSettings | None = None) -> None:
         self.settings = settings or RandomSettings()
-        self._space: gymnasium.Space[Any] = task.action_space
+        self._space: gymnasium.Space[Any] = copy.deepcopy(task.action_space)  # seeded here where it is composite
         self._rng = np.random.default_rng(seed)
         if isinstance(self._space, gymnasium.spaces.Box) and not self._space.is_bounded():
             raise UsageError(f"the action space {self._space} is unbounded", expected="finite bounds to draw between")
@@ -45,13 +62,16 @@ class RandomAgent(Agent):
         count, space, rng = count_of(observation), self._space, self._rng
         if isinstance(space, gymnasium.spaces.Discrete):
             return sample_actions(self.action_log_probs(observation, action_mask), rng) + int(space.start)
+        if action_mask is not None and mask_sizes(space):
+            return legal_choices(space, action_mask, rng)
         if isinstance(space, gymnasium.spaces.MultiDiscrete):
             return rng.integers(space.start, space.start + space.nvec, (count, *space.nvec.shape))
         if isinstance(space, gymnasium.spaces.MultiBinary):
             return rng.integers(0, 2, (count, *space.shape))
         if isinstance(space, gymnasium.spaces.Box):
             return rng.uniform(space.low, space.high, (count, *space.shape)).astype(space.dtype)
-        raise UsageError(f"the action space {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
+        space.seed(int(rng.integers(2**31)))
+        return objects([space.sample() for _ in range(count)])
 
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]`: minus the logarithm of the number of legal actions; −inf where illegal."""

@@ -19,18 +19,21 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from inscape.agents.adapters import as_agent
-from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry
-from inscape.agents.interface import Agent
+from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
+from inscape.agents.interface import Agent, Learner
 from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
+from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError, closest
+from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
+    from inscape.envs.world import World
 
 SEEDS = 2**62
 """How many seeds there are: two streams are made of each, and torch takes 64 bits."""
@@ -167,9 +170,29 @@ def _rows_of_a_copy(spec: str, task: Task) -> int:
     return task.players if task.simultaneous and not learns_with_players(spec) else 1
 
 
+@overload
+def make_agent(
+    spec: LearnerName,
+    task: Task | World | type[World] | str,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Learner: ...
+
+
+@overload
 def make_agent(
     spec: str,
-    task: Task,
+    task: Task | World | type[World] | str,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: Any = None,
+) -> Agent: ...
+
+
+def make_agent(
+    spec: str,
+    task: Task | World | type[World] | str,
     seed: int = 0,
     device: str = "cpu",
     settings: Any = None,
@@ -178,7 +201,7 @@ def make_agent(
 
     Args:
         spec: a name from `agent_names()`, `file.py:Class` or `package.module:Class`.
-        task: what it is to act in.
+        task: what it is to act in: a task, or a name, a world or its class.
         seed: seed of everything random in the agent.
         device: `"auto"`, `"cpu"` or `"cuda"`; agents without tensors ignore it.
         settings: a settings object, used as it is; or a mapping of some settings by name, over the preset of this
@@ -188,8 +211,10 @@ def make_agent(
         UsageError: unknown name; a file that is missing, does not import or lacks the class; a constructor that asks
             for more than `task`, `seed`, `device` and `settings`; an unknown setting; a seed below 0 or too large.
     """
+    task = as_task(task)
     if not 0 <= seed < SEEDS:
         raise UsageError(f"seed {seed}", expected=f"an integer from 0 to {SEEDS - 1:,}")
+    allow(agent_code_names(spec, settings if isinstance(settings, Mapping) else {}))
     entry = find_entry(spec)
     cls = _load(entry.path if entry else spec)
     settings = _settings_for(spec, task, settings)

@@ -9,6 +9,7 @@ alone: with what that player observes, and what is legal for it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.agents.adapters import as_agent
-from inscape.agents.batches import count_of, rows_of
+from inscape.agents.batches import count_of, is_array_space, objects, rows_of
 from inscape.agents.interface import Agent
 from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
+from inscape.envs.tasks.contract import mask_sizes
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
 
@@ -79,7 +81,7 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
             players.
     """
     seats = seated(agent, task)
-    recorder = _Recorder(task.observation_space)
+    recorder = _Recorder(task.observation_space, task.action_space)
     played = list(_play(seats, task, episodes, seed, max_copies, recorder))
     identity = {"task": task.to_json(), "agent": ",".join(one.name for one in seats), "seed": seed}
     return [recorder.trajectory(episode, identity) for episode in sorted(played, key=lambda e: (e.number, e.copy))]
@@ -208,8 +210,8 @@ class _Episode:
 class _Recorder:
     """Keeps every step of every copy as whole arrays; episodes are cut out at the end."""
 
-    def __init__(self, space: gymnasium.Space[Any]) -> None:
-        self._space = space
+    def __init__(self, space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
+        self._space, self._action_space = space, action_space
         self.observations: list[Array] = []
         self.states: list[States] = []
         self.masks: list[Array | None] = []
@@ -224,7 +226,7 @@ class _Recorder:
             self.states.append(states)
 
     def did(self, actions: Array, rewards: Array) -> None:
-        self.actions.append(np.array(actions))
+        self.actions.append(flattened(actions, self._action_space))
         self.rewards.append(np.array(rewards, np.float64))
 
     def trajectory(self, episode: _Episode, identity: dict[str, Any]) -> Trajectory:
@@ -272,7 +274,6 @@ def _play(
         step = 0
         while True:
             mask = info.get("action_mask")
-            mask = None if mask is None else _stacked(mask)
             if recorder is not None:
                 recorder.saw(env, observation, mask)
             if not (number < owed).any():
@@ -315,8 +316,8 @@ def _actions(
 ) -> Array:
     """Returns the actions of all copies; those not `acting` get any legal one, which changes nothing that counts."""
     actions = idle.copy()
-    if mask is not None and not task.action_space.shape:
-        actions += np.argmax(mask, axis=-1)
+    if mask is not None:
+        actions = _first_legal(actions, mask, task.action_space)
     for player, asked in enumerate(players):
         rows = acting if mover is None else acting[mover[acting] == player]
         if not len(rows):
@@ -336,6 +337,10 @@ def _idle_actions(task: Task, copies: int) -> Array:
     import gymnasium
 
     space = task.action_space
+    if not is_array_space(space):
+        space = copy.deepcopy(space)
+        space.seed(0)
+        return objects([space.sample()] * copies)
     if isinstance(space, gymnasium.spaces.Box):
         one = np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     else:
@@ -344,18 +349,34 @@ def _idle_actions(task: Task, copies: int) -> Array:
     return np.array(np.broadcast_to(one, (copies, *players, *one.shape)))
 
 
-def _stacked(mask: Array) -> Array:
-    """Returns `[B, A]` bool from what a vector environment collected (Gymnasium may collect rows as objects)."""
-    return np.stack(list(mask)).astype(np.bool_) if mask.dtype == object else mask.astype(np.bool_, copy=False)
+def _first_legal(idle: Array, mask: Array, space: gymnasium.Space[Any]) -> Array:
+    """Returns idle actions with the first legal choice `[B, ...]` instead, of each part; `mask` is `[B, …, Σ n]`."""
+    sizes = mask_sizes(space)
+    if not sizes:
+        return idle
+    parts = np.split(mask, np.cumsum(sizes)[:-1], axis=-1)
+    first = np.stack([np.argmax(part, axis=-1) for part in parts], axis=-1)
+    return np.asarray(first.reshape(idle.shape) + getattr(space, "start", 0))
 
 
-def flattened(observation: Any, space: gymnasium.Space[Any]) -> Array:
-    """Returns a copy of `[B, ...]` observations; of a Dict space `[B, D]`, as `gymnasium.spaces.flatten` has them."""
-    if not isinstance(observation, dict):
-        return np.array(observation)
+def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
+    """Returns a copy of `[B, ...]` observations or actions, as episodes are recorded: of a space that is not one array
+    (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them.
+
+    Raises:
+        UsageError: the space has elements of no fixed size (Sequence, Graph).
+    """
+    if is_array_space(space):
+        return np.array(batch)
     import gymnasium
 
-    rows = (rows_of(observation, row) for row in range(count_of(observation)))
+    if not space.is_np_flattenable:
+        raise UsageError(
+            f"episodes with elements of {space} cannot be recorded",
+            expected="elements of one size: of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple",
+            hint="evaluate, which records nothing; or pad the environment's sequences to one length",
+        )
+    rows = (rows_of(batch, row) for row in range(count_of(batch)))
     return np.stack([np.asarray(gymnasium.spaces.flatten(space, row)) for row in rows])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inscape.agents.renamed_settings import current_settings
-from inscape.errors import UsageError, closest
+from inscape.errors import UnknownSettingError, UsageError, closest
 
 
 def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> Any:
@@ -25,9 +25,7 @@ def build_settings(cls: type, values: Mapping[str, Any], base: Any = None) -> An
     converted = {}
     for name, value in current_settings(cls, values).items():
         if name not in fields:
-            raise UsageError(
-                f"{cls.__name__} has no setting {name!r}", expected=", ".join(fields), hint=closest(name, fields)
-            )
+            raise UnknownSettingError(cls.__name__, name, expected=", ".join(fields), hint=closest(name, fields))
         converted[name] = _convert(value, hints[name], f"{cls.__name__}.{name}")
     return dataclasses.replace(base if base is not None else cls(), **converted)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 
+from inscape.agents.batches import is_array_space, objects, rows_of
 from inscape.agents.interface import Agent, can_remember
+from inscape.envs.tasks.contract import Contract, integer_range, mask_sizes
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
-
-if TYPE_CHECKING:
-    pass
 
 
 class VectorActor:
@@ -118,7 +117,10 @@ def check_actions(
     Raises:
         UsageError: wrong shape, dtype, range, or an illegal action; it names agent, copy and step.
     """
-    array, who = np.asarray(actions), f"agent {agent}"
+    who = f"agent {agent}"
+    if not is_array_space(space):
+        return _check_composite(actions, space, copies, who, step)
+    array = np.asarray(actions)
     shape = (len(copies), *(space.shape or ()))
     if array.shape != shape:
         raise UsageError(
@@ -135,7 +137,7 @@ def check_actions(
             hint="e.g. actions.astype(int)",
         )
     array = array.astype(np.int64, copy=False)
-    low, high = _integer_range(space)
+    low, high = integer_range(space)
     wrong = ((array < low) | (array >= high)).reshape(len(copies), -1).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -144,27 +146,49 @@ def check_actions(
             expected=f"a value in {space}",
             hint=f"inscape check {agent} WORLD, and see what its `act` computes",
         )
-    if action_mask is not None and isinstance(space, gymnasium.spaces.Discrete):
-        illegal = ~action_mask[np.arange(len(copies)), array - int(space.start)]
-        if illegal.any():
-            row = int(np.argmax(illegal))
-            legal = np.flatnonzero(action_mask[row]) + int(space.start)
-            raise UsageError(
-                f"{who} chose the illegal action {array[row]} for copy {copies[row]} at step {step}",
-                expected=f"one of the legal actions {legal.tolist()}",
-                hint="take `action_mask` in act and choose where it is True",
-            )
+    if action_mask is not None:
+        _require_legal(array, space, copies, who, step, action_mask)
     return array
 
 
-def _integer_range(space: gymnasium.Space[Any]) -> tuple[Array, Array]:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return np.asarray(space.start), np.asarray(space.start + space.n)
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        return space.start, space.start + space.nvec
-    if isinstance(space, gymnasium.spaces.MultiBinary):
-        return np.asarray(0), np.asarray(2)
-    raise UsageError(f"the action space {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
+def _require_legal(
+    array: Array, space: gymnasium.Space[Any], copies: Array, who: str, step: int, action_mask: Array
+) -> None:
+    """Raises for an action, or a part of one, that its mask `[B, Σ n]` forbids."""
+    sizes = np.array(mask_sizes(space))
+    start = getattr(space, "start", 0)
+    numbers = (array - start).reshape(len(copies), -1)
+    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    illegal = ~np.take_along_axis(action_mask, numbers + firsts, axis=1)
+    if not illegal.any():
+        return
+    row, part = (int(k) for k in np.argwhere(illegal)[0])
+    first = int(np.reshape(start, -1)[part]) if np.ndim(start) else int(start)
+    legal = np.flatnonzero(action_mask[row, firsts[part] : firsts[part] + sizes[part]]) + first
+    which = f", part {part} of it," if len(sizes) > 1 else ""
+    raise UsageError(
+        f"{who} chose the illegal action {array[row]}{which} for copy {copies[row]} at step {step}",
+        expected=f"one of the legal actions {legal.tolist()}",
+        hint="take `action_mask` in act and choose where it is True",
+    )
+
+
+def _check_composite(actions: Any, space: gymnasium.Space[Any], copies: Array, who: str, step: int) -> Array:
+    """Returns `[B]` actions of a Dict, Tuple, Text or other space as objects; a batch of parts is taken apart."""
+    if isinstance(actions, (dict, tuple)):
+        actions = [rows_of(actions, row) for row in range(len(copies))]
+    if not hasattr(actions, "__len__") or len(actions) != len(copies):
+        raise UsageError(
+            f"{who} returned {type(actions).__name__} for {len(copies)} copies at step {step}",
+            expected=f"{len(copies)} actions, elements of {space}",
+        )
+    contract = Contract(who, space, space)
+    try:
+        return objects([contract.action(action) for action in actions])
+    except UsageError as error:
+        raise UsageError(
+            f"{who} returned an action that is none at step {step}: {error.found}", expected=f"an element of {space}"
+        ) from error
 
 
 def _check_continuous(array: Array, space: gymnasium.spaces.Box, copies: Array, who: str, step: int) -> Array:

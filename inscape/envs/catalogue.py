@@ -1,4 +1,4 @@
-"""Our worlds, by name: data only, one table per family, read by `inscape.envs.registry`."""
+"""Built-in worlds, by name: data only, one table per family, read by `inscape.envs.registry`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class WorldSpec:
         players: how many act; known without importing the class, so that readers for one refuse early.
         simultaneous: whether several players act all at once; known without importing the class.
         version: raised when behaviour changes.
+        reward_threshold: mean return at which the task counts as solved, where Gymnasium has one for it.
     """
 
     name: str
@@ -30,19 +31,25 @@ class WorldSpec:
     players: int = 1
     version: int = 0
     simultaneous: bool = True
+    reward_threshold: float | None = None
 
     @property
     def id(self) -> str:
         return f"inscape/{self.name}-v{self.version}"
 
 
+RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 30}
+"""Metadata of an environment of one world, for Gymnasium."""
+
 GRID = "inscape.envs.worlds.gridworld.grid:GridWorld"
 _LAKE = {"ice": "SF", "slip": 2 / 3}
 
 GRIDS = (
     WorldSpec("GridWorld", GRID, "grid from a text map: walls, ice, pits, one-way cells, goals", {}, 100),
-    WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100),
-    WorldSpec("FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200),
+    WorldSpec("FrozenLake", GRID, "Gymnasium's slippery 4×4 lake", {"map": "4x4", **_LAKE}, 100, reward_threshold=0.7),
+    WorldSpec(
+        "FrozenLake8x8", GRID, "Gymnasium's slippery 8×8 lake", {"map": "8x8", **_LAKE}, 200, reward_threshold=0.85
+    ),
     WorldSpec("FrozenLake-firm", GRID, "the 4×4 lake, no slipping", {"map": "4x4", "ice": "SF", "slip": 0.0}, 100),
     WorldSpec(
         "FrozenLake8x8-firm", GRID, "the 8×8 lake without slipping", {"map": "8x8", "ice": "SF", "slip": 0.0}, 200
@@ -57,7 +64,7 @@ GRIDS = (
     ),
     WorldSpec(
         "Taxi", "inscape.envs.worlds.gridworld.taxi:Taxi",
-        "fetch a passenger and take them where they want to go", {}, 200
+        "fetch a passenger and take them where they want to go", {}, 200, reward_threshold=8.0
     ),
     WorldSpec(
         "WindyGrid", "inscape.envs.worlds.gridworld.windy_grid:WindyGrid", "cross a grid with wind in its middle",
@@ -122,7 +129,10 @@ PARTIAL = (
 )  # fmt: skip
 
 CONTROL = (
-    WorldSpec("CartPole", "inscape.envs.worlds.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500),
+    WorldSpec(
+        "CartPole", "inscape.envs.worlds.control.cartpole:CartPole", "keep a pole upright on a cart", {}, 500,
+        reward_threshold=475.0,
+    ),
     WorldSpec(
         "CartPoleSwingUp", "inscape.envs.worlds.control.cartpole_swingup:CartPoleSwingUp",
         "swing a hanging pole up by pushing its cart, force continuous", {}, 1000,
@@ -132,15 +142,15 @@ CONTROL = (
     ),
     WorldSpec(
         "MountainCar", "inscape.envs.worlds.control.mountain_car:MountainCar", "rock a weak car out of a valley",
-        {}, 200
+        {}, 200, reward_threshold=-110.0
     ),
     WorldSpec(
         "MountainCarContinuous", "inscape.envs.worlds.control.mountain_car:MountainCarContinuous",
-        "the car in the valley, pedal continuous and costly", {}, 999,
+        "the car in the valley, pedal continuous and costly", {}, 999, reward_threshold=90.0
     ),
     WorldSpec(
         "Acrobot", "inscape.envs.worlds.control.acrobot:Acrobot",
-        "swing two links up from the joint between them", {}, 500
+        "swing two links up from the joint between them", {}, 500, reward_threshold=-100.0
     ),
 )  # fmt: skip
 

@@ -8,6 +8,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,19 +66,51 @@ def load_file(path: str, what: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _modules_beside(file.resolve().parent):
+            spec.loader.exec_module(module)
     except UsageError:
         del sys.modules[name]
         raise
-    except Exception as error:  # whatever a user's file raises is the user's to read, without our traceback
+    except Exception as error:  # whatever a user's file raises is for the user to read, without the loader's traceback
         del sys.modules[name]
         at = f"{path}:{line}" if (line := line_of(error, file)) else path
-        told = error.msg if isinstance(error, SyntaxError) and error.msg else error
-        raise UsageError(f"{at} failed to import: {type(error).__name__}: {told}", hint=f"python {path}") from error
+        message = error.msg if isinstance(error, SyntaxError) and error.msg else error
+        raise UsageError(f"{at} failed to import: {type(error).__name__}: {message}", hint=f"python {path}") from error
     for member in vars(module).values():
         if isinstance(member, type) and member.__module__ == name:
             copyreg.pickle(member, _reduced_with_its_file)
     return module
+
+
+_beside: dict[str, Path] = {}
+"""Modules that files imported from their own folder, and which folder that was."""
+
+
+@contextmanager
+def _modules_beside(folder: Path) -> Iterator[None]:
+    """Lets a file import the modules that lie beside it, as `python FILE` does, whatever the present folder.
+
+    Two folders may each have a `helper.py`: each file gets its own. The folder stays on the path, at its end, for
+    imports inside functions.
+    """
+    for name, other in list(_beside.items()):
+        if other != folder and ((folder / f"{name}.py").is_file() or (folder / name).is_dir()):
+            del _beside[name]
+            for loaded in [loaded for loaded in sys.modules if loaded == name or loaded.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        for name in {loaded.partition(".")[0] for loaded in set(sys.modules) - before}:
+            found = getattr(sys.modules.get(name), "__file__", None)
+            if found is not None and Path(found).resolve().is_relative_to(folder):
+                _beside[name] = folder
 
 
 def _module_name(file: Path) -> str:

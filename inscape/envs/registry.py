@@ -1,4 +1,4 @@
-"""What can be acted in, by name: our worlds, a user's world in a file, any Gymnasium environment."""
+"""What can be acted in, by name: built-in worlds, a user's world in a file, any Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import gymnasium as gym
 import pettingzoo
 
-from inscape.envs.catalogue import FAMILIES, WorldSpec
+from inscape.envs.catalogue import FAMILIES, RENDERING, WorldSpec
 from inscape.envs.loading import load_class, load_file, load_module
 from inscape.errors import UsageError, closest
 
@@ -64,6 +64,7 @@ def _register_with_gymnasium(spec: WorldSpec) -> None:
         entry_point="inscape.envs.registry:make_env",
         vector_entry_point="inscape.envs.registry:make_vector_env",
         max_episode_steps=spec.max_episode_steps,
+        reward_threshold=spec.reward_threshold,
         kwargs={"world": spec.name},
     )
 
@@ -73,18 +74,33 @@ def make_env(world: str, render_mode: str | None = None, **settings: Any) -> gym
     return make_world(world, **settings).env(render_mode=render_mode, max_episode_steps=None)
 
 
+make_env.metadata = RENDERING  # type: ignore[attr-defined]  # where `gym.make` looks for modes to derive others from
+
+
 def make_vector_env(
     world: str,
     num_envs: int = 1,
     max_episode_steps: int | None = None,
     autoreset: Literal["next-step", "same-step", "disabled"] = "next-step",
     render_mode: str | None = None,
+    autoreset_mode: gym.vector.AutoresetMode | str | None = None,
     **settings: Any,
 ) -> gym.vector.VectorEnv[Any, Any, Any]:
-    """Returns `num_envs` copies for `gym.make_vec(…, vectorization_mode="vector_entry_point")`."""
-    if render_mode is not None:
-        raise UsageError(f"render_mode {render_mode!r} for a vector environment", hint="watch one copy: gym.make(…)")
-    return make_world(world, **settings).vector_env(num_envs, autoreset, max_episode_steps)
+    """Returns `num_envs` copies for `gym.make_vec(…, vectorization_mode="vector_entry_point")`.
+
+    Args:
+        world: its name.
+        num_envs: number of copies.
+        max_episode_steps: the time limit, or None.
+        autoreset: see `WorldVectorEnv`.
+        render_mode: see `WorldVectorEnv`.
+        autoreset_mode: the same as `autoreset`, by Gymnasium's name; it goes first.
+        settings: of the world.
+    """
+    made = make_world(world, **settings)
+    return made.vector_env(
+        num_envs, autoreset, max_episode_steps, render_mode=render_mode, autoreset_mode=autoreset_mode
+    )
 
 
 def aec_env(name: str, render_mode: str | None = None, max_cycles: int | None = None, **settings: Any) -> WorldAECEnv:
@@ -119,6 +135,10 @@ def make_world(name: str, **settings: Any) -> World:
     Raises:
         UsageError: no such world, no such setting, or a value the world refuses.
     """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"make_world({name!r})", expected="a name, or file.py:Class", hint="call the class to make a world of it"
+        )
     spec = load_spec(name)
     if not isinstance(spec, WorldSpec):
         raise UsageError(f"no world named {name!r}", hint=closest(name, [s.name for s in world_specs()]))
@@ -180,11 +200,13 @@ def load_spec(name: str) -> WorldSpec | gym.envs.registration.EnvSpec | None:
         from inscape.envs.world import World
 
         if not (isinstance(cls, type) and issubclass(cls, World)):
-            theirs = isinstance(cls, type) and issubclass(cls, gym.Env)
+            is_environment = isinstance(cls, type) and issubclass(cls, gym.Env)
             raise UsageError(
                 f"{name} is {cls!r}",
                 expected="a subclass of inscape.World, or the id of a Gymnasium environment that importing registers",
-                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0" if theirs else "",
+                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0"
+                if is_environment
+                else "",
             )
         return WorldSpec(cls.__name__, name, (inspect.getdoc(cls) or "").split("\n")[0])
     bare = name.removeprefix("inscape:").removeprefix("inscape/")

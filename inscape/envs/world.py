@@ -11,7 +11,7 @@ from inscape.envs.law.law import Cache, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
-from inscape.errors import PartialObservationError, UsageError, closest
+from inscape.errors import PartialObservationError, UnknownSettingError, UsageError, closest
 from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class World(BatchedLaw):
 
     Readers' helpers (static methods, ordinary Python), besides those below: `describe_observation(params, purpose,
     observation) -> str`, where what is perceived is not the whole state, and `draw_view(params, purpose, state) ->
-    Scene`, what the one who acts sees of it (several players: `(…, state, player)`).
+    Scene`, what the acting player sees of it (several players: `(…, state, player)`).
 
     Args:
         settings: what `setup` takes; by default the fields of `Params` and `Purpose`.
@@ -62,8 +62,9 @@ class World(BatchedLaw):
         known = self.setting_parameters()
         for name in settings:
             if name not in known:
-                raise UsageError(
-                    f"{self.name} has no setting {name!r}",
+                raise UnknownSettingError(
+                    self.name,
+                    name,
                     expected=", ".join(known) or "no settings at all",
                     hint=closest(name, known),
                 )
@@ -118,12 +119,12 @@ class World(BatchedLaw):
     ) -> WorldVectorEnv | CudaVectorEnv:
         """Returns `num_envs` copies as a `gymnasium.vector.VectorEnv`.
 
-        `device`: `"cpu"`: NumPy arrays; `"cuda"`: torch tensors that stay on the card (`CudaVectorEnv`); `"auto"`:
-        the card if there is one.
+        `device`: `"cpu"`: NumPy arrays; `"cuda"`: torch tensors that stay on the GPU (`CudaVectorEnv`); `"auto"`:
+        the GPU if there is one.
         """
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
         if device not in ("auto", "cpu") and not device.startswith("cuda"):
-            raise UsageError(f"device {device!r}", expected="auto, cpu, cuda, or one card, cuda:1")
+            raise UsageError(f"device {device!r}", expected="auto, cpu, cuda, or one GPU, cuda:1")
         if device == "auto":
             from inscape.envs.compile.cuda import has_card
 
@@ -163,7 +164,7 @@ class World(BatchedLaw):
         threads: int | None = None,
         arithmetic: Literal["exact", "fast"] = "exact",
     ) -> RandomPlay:
-        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions, in compiled code.
+        """Plays `num_envs` copies for `steps` steps each, uniformly among the legal actions (compiled, unless few).
 
         What a random policy earns is the floor of every comparison; and this is how fast the law runs.
         """
@@ -184,7 +185,7 @@ class World(BatchedLaw):
         return cast("Enumeration", kept)
 
     def describe_seen(self, observations: np.ndarray) -> list[str] | None:
-        """Returns what is perceived, in words, for each of `[B, ...]` observations; None where the world has no
+        """Returns what is perceived, as text, for each of `[B, ...]` observations; None where the world has no
         `describe_observation`."""
         words = self.law_function("describe_observation")
         if words is None:
@@ -225,7 +226,7 @@ class World(BatchedLaw):
     def _observation_lookup(self) -> dict[bytes, int]:
         if self.noise or self.initial_noise:
             raise PartialObservationError(
-                f"the state of {self.name} cannot be told from an observation",
+                f"the state of {self.name} is not determined by an observation",
                 expected="a world with `state_of(params, observation)`",
             )
         lookup: dict[bytes, int] = {}

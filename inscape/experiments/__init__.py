@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from inscape.experiments.checks.check import check as check
+    from inscape.experiments.report.episodes import player_episode as player_episode
     from inscape.experiments.report.page import write_report as write_report
     from inscape.experiments.report.runs import report_for_runs as report_for_runs
+    from inscape.experiments.report.sections import Curve as Curve
+    from inscape.experiments.report.sections import CurvesSection as CurvesSection
+    from inscape.experiments.report.sections import PlayerSection as PlayerSection
+    from inscape.experiments.report.sections import TableSection as TableSection
+    from inscape.experiments.report.sections import TextSection as TextSection
     from inscape.experiments.runs.checkpoints import latest_checkpoint as latest_checkpoint
     from inscape.experiments.runs.checkpoints import load_checkpoint as load_checkpoint
     from inscape.experiments.runs.checkpoints import save_checkpoint as save_checkpoint
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
+    from inscape.experiments.runs.metrics import read_columns as read_columns
+    from inscape.experiments.runs.metrics import read_rows as read_rows
     from inscape.experiments.runs.run import Run as Run
     from inscape.experiments.runs.run import RunSettings as RunSettings
     from inscape.experiments.runs.run import load_trajectories as load_trajectories
@@ -26,14 +35,16 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.training import TrainingInterrupted as TrainingInterrupted
     from inscape.experiments.runs.training import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.viewing.watch import watch as watch
 
 _HOMES = {
-    "runs.checkpoints": ("latest_checkpoint", "load_checkpoint", "save_checkpoint"),
+    # training
     "runs.training": (
         "TrainingInterrupted",
         "load_agent",
         "train",
     ),
+    # run folders
     "runs.run": (
         "Run",
         "RunSettings",
@@ -41,6 +52,16 @@ _HOMES = {
         "open_run",
         "save_trajectories",
     ),
+    "runs.checkpoints": (
+        "latest_checkpoint",
+        "load_checkpoint",
+        "save_checkpoint",
+    ),
+    "runs.metrics": (
+        "read_columns",
+        "read_rows",
+    ),
+    # measuring
     "runs.evaluation": (
         "ExactEvaluation",
         "exact_value",
@@ -51,8 +72,19 @@ _HOMES = {
         "interquartile_mean",
         "stratified_bootstrap_interval",
     ),
+    "checks.check": ("check",),
+    # showing
     "report.page": ("write_report",),
     "report.runs": ("report_for_runs",),
+    "report.sections": (
+        "Curve",
+        "CurvesSection",
+        "PlayerSection",
+        "TableSection",
+        "TextSection",
+    ),
+    "report.episodes": ("player_episode",),
+    "viewing.watch": ("watch",),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -10,7 +10,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from inscape.errors import UsageError, closest
+from inscape.errors import UsageError, closest, printable
+from inscape.trust import trusting
 
 COMMANDS = {
     "list": "what is known by name: worlds, agents, models, runs",
@@ -26,6 +27,13 @@ COMMANDS = {
     "demo": "the whole platform once, in three minutes",
 }
 
+TRUST = "--trust"
+"""Runs the code that a run, an episodes file or a zip names or holds, although this user did not sign it."""
+
+TRUST_HELP = (
+    "--trust, with any command: run the code that runs, episodes or zips name or hold, although you did not make them."
+)
+
 EXAMPLES = """Examples:
   inscape train q-learning FrozenLake8x8
   inscape plan FrozenLake8x8 --simulations 50000
@@ -38,10 +46,13 @@ EXAMPLES = """Examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # of any command, and of this one only: nothing that is stored can say it
+    trusted, words = TRUST in words, [word for word in words if word != TRUST]
     try:
-        return _run(words)
+        with trusting(trusted):
+            return _run(words)
     except UsageError as error:
-        print(f"inscape: {error}", file=sys.stderr)
+        print(f"inscape: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt}" if str(interrupt) else "\nInterrupted.", file=sys.stderr)
@@ -80,10 +91,12 @@ class _ToStderr(logging.Handler):
     """Writes to what standard error is at the time: a process may run several commands, each with its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(record.getMessage(), file=sys.stderr)
+        print(printable(record.getMessage()), file=sys.stderr)
 
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(["usage: inscape COMMAND …", "", *lines, "", "inscape COMMAND --help says more.", "", EXAMPLES])
+    return "\n".join(
+        ["usage: inscape COMMAND …", "", *lines, "", "inscape COMMAND --help says more.", TRUST_HELP, "", EXAMPLES]
+    )

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.minds import Mind as Mind
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
-    from inscape.theory_of_mind.observers.exact import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.observers.exact import Observer as Observer
     from inscape.theory_of_mind.observers.exact import observe as observe
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
     from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
     from inscape.theory_of_mind.observers.interface import Prediction as Prediction
+    from inscape.theory_of_mind.observers.numbering import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
     from inscape.theory_of_mind.scoring import Calibration as Calibration
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.scoring import score_predictions as score_predictions
 
 _HOMES = {
-    "controllers": (
-        "Controller",
-        "Step",
-    ),
+    # what a mind is
     "minds": (
         "Mind",
         "minds_grid",
+    ),
+    "controllers": (
+        "Controller",
+        "Step",
     ),
     "planning_mind": (
         "BACKUPS",
@@ -44,6 +45,7 @@ _HOMES = {
         "MindPolicies",
         "policies_of",
     ),
+    # inferring one
     "observers.interface": (
         "ImpossibleEvidenceError",
         "ObserverProtocol",
@@ -51,10 +53,11 @@ _HOMES = {
     ),
     "observers.exact": (
         "ExactObserver",
-        "NumberedTrajectory",
         "Observer",
         "observe",
     ),
+    "observers.numbering": ("NumberedTrajectory",),
+    # judging an observer
     "scoring": (
         "Calibration",
         "PredictionScore",
@@ -62,5 +65,5 @@ _HOMES = {
         "score_predictions",
     ),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -76,7 +76,7 @@ class MindPolicies:
         return np.asarray(np.logaddexp.reduceat(log_rows, self.first_row, axis=-1))
 
     def begin(self, log_rows: Array, state: int) -> Array:
-        """Returns `[R]` log P(mind, memory) at the first `state` of an episode: memory starts anew, minds stay."""
+        """Returns `[R]` log P(mind, memory) at the first `state` of an episode: memory starts again, minds stay."""
         if self.log_start is None:
             return log_rows
         return np.asarray(self.by_mind(log_rows)[self.mind_of] + self.log_start[:, state])

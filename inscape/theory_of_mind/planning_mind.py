@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Backup = Literal["soft-eval", "maxent", "hard"]
 BACKUPS: tuple[str, ...] = get_args(Backup)
+"""Ways in which a planning mind values the states after the next: what its `backup` may be."""
 
 RELATIVE_TOLERANCE = 1e-12
 LONGEST_HORIZON = 1000.0
@@ -72,7 +73,7 @@ class PlanningMind:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """A hashable value that tells minds apart: what equality and hashing use."""
+        """A hashable value that distinguishes minds: what equality and hashing use."""
         return (fingerprint(self.goal), self.beta, self.backup, fingerprint(self.params), self.sees)
 
     def __eq__(self, other: object) -> bool:
@@ -163,7 +164,7 @@ def fingerprint(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return ("array", value.dtype.str, value.shape, value.tobytes())
     if isinstance(value, tuple):
-        # the type's name tells Reach(1) from Avoid(1), which compare equal as tuples
+        # the type's name distinguishes Reach(1) from Avoid(1), which compare equal as tuples
         return (type(value).__qualname__, *(fingerprint(entry) for entry in value))
     return value
 

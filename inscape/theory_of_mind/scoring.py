@@ -45,7 +45,7 @@ class PredictionScore:
 
     @property
     def uniform_bits_per_action(self) -> float:
-        """Of somebody who knows the rules and nothing about minds."""
+        """Of a predictor that knows the rules and nothing about minds."""
         return float(self.uniform_bits.mean())
 
     @property

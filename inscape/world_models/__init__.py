@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
     from inscape.world_models.belief.model import BeliefModel as BeliefModel
     from inscape.world_models.interface import FitReport as FitReport
+    from inscape.world_models.interface import HasKeys as HasKeys
+    from inscape.world_models.interface import HasLegal as HasLegal
+    from inscape.world_models.interface import HasLogProb as HasLogProb
+    from inscape.world_models.interface import HasMover as HasMover
+    from inscape.world_models.interface import HasOutcomes as HasOutcomes
+    from inscape.world_models.interface import HasPosterior as HasPosterior
+    from inscape.world_models.interface import HasTables as HasTables
+    from inscape.world_models.interface import HasTerminal as HasTerminal
+    from inscape.world_models.interface import Learns as Learns
     from inscape.world_models.interface import ModelStep as ModelStep
     from inscape.world_models.interface import WorldModel as WorldModel
     from inscape.world_models.interface import as_numpy as as_numpy
@@ -41,8 +50,18 @@ if TYPE_CHECKING:
     from inscape.world_models.tabular.model import absorb as absorb
 
 _HOMES = {
+    # what a model is
     "interface": (
         "FitReport",
+        "HasKeys",
+        "HasLegal",
+        "HasLogProb",
+        "HasMover",
+        "HasOutcomes",
+        "HasPosterior",
+        "HasTables",
+        "HasTerminal",
+        "Learns",
         "ModelStep",
         "WorldModel",
         "as_numpy",
@@ -52,6 +71,7 @@ _HOMES = {
         "require",
         "total_log_prob",
     ),
+    # models
     "known": (
         "KnownModel",
         "as_model",
@@ -70,6 +90,14 @@ _HOMES = {
         "ImpossiblePerceptError",
     ),
     "belief.model": ("BeliefModel",),
+    # planners
+    "planning.interface": (
+        "Evaluate",
+        "Plan",
+        "Planner",
+        "Plans",
+        "SearchTree",
+    ),
     "planning.choice": (
         "boltzmann_log_probs",
         "boltzmann_value",
@@ -81,14 +109,7 @@ _HOMES = {
         "soft_value_iteration",
         "value_iteration",
     ),
-    "planning.interface": (
-        "Evaluate",
-        "Plan",
-        "Planner",
-        "Plans",
-        "SearchTree",
-    ),
     "planning.tree_search.uct": ("UCT",),
 }
-if not TYPE_CHECKING:  # a type checker reads the imports above: a name that is none is an error there
-    __getattr__, __all__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

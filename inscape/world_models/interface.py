@@ -185,8 +185,8 @@ class Learns(Protocol):
     def learn(self, trajectories: Iterable[Trajectory]) -> Iterator[FitReport]:
         """Learns from episodes on top of what it has learned, yielding reports at points where `state_dict` is whole.
 
-        Yields at least once; the last report is the result. A model that trains for long yields often, so that whoever
-        drives it can log, save and stop in between, as with `Agent.learn`.
+        Yields at least once; the last report is the result. A model that trains for long yields often, so that a driver
+        can log, save and stop in between, as with `Agent.learn`.
         """
         ...
 

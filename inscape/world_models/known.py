@@ -22,13 +22,13 @@ class KnownModel:
 
     Args:
         world: the world; its purpose is the one planned for (`world.with_purpose(...)` for another).
-        compiled: False runs the law as plain Python.
+        compiled: True runs the law compiled, False as plain Python; None as takes less time (`envs.compile.choice`).
 
     Raises:
         UsageError: all players of the world act at once.
     """
 
-    def __init__(self, world: World, *, compiled: bool = True) -> None:
+    def __init__(self, world: World, *, compiled: bool | None = None) -> None:
         if world.simultaneous:
             raise UsageError(
                 f"the players of {world.name} act at once, and planners here let one act at a time",
@@ -75,7 +75,7 @@ class KnownModel:
         return ModelStep(following, reward, np.where(ended, 0.0, 1.0), legal)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns {}: the law is the world's, which whoever makes the model names; nothing is learned."""
+        """Returns {}: the law is the world's, which the maker of the model names; nothing is learned."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

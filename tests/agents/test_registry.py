@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from inscape.agents import registry as plugins
+from inscape.agents.catalogue import BUILT_IN, LearnerName
 from inscape.agents.presets import PRESETS
 from inscape.agents.registry import (
     agent_entries,
@@ -177,3 +179,8 @@ def test_entry_points_are_agents(monkeypatch, lake):
     assert "theirs" in agent_names()
     agent = make_agent("theirs", lake)
     assert np.all(agent.act(np.zeros(5, int)) < 4)
+
+
+def test_type_checkers_know_every_built_in_learner() -> None:
+    names = {entry.name for entry in BUILT_IN if entry.learns}
+    assert set(get_args(LearnerName)) == names

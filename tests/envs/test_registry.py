@@ -91,6 +91,6 @@ def test_a_copy_that_tells_no_mask_may_do_everything(gates):
     """Gymnasium fills in zeros, by which nothing at all would be legal."""
     env = resolve_task("Gate-v0", {"told": 2}).vector_env(2)
     assert "action_mask" not in env.reset(seed=0)[1]
-    env.env.envs[0].step(2)  # copy 0 is a step ahead
+    env.copies[0].env.step(2)  # copy 0 is a step ahead
     info = env.step(np.full(2, 2))[4]
     assert info["action_mask"].tolist() == [[False, False, True, False], [True] * 4]

@@ -277,6 +277,7 @@ def test_list_names_worlds_agents_models_and_runs(place: Path, capsys: pytest.Ca
     assert "cannot read runs/damaged/settings.json" in capsys.readouterr().out
 
 
+@pytest.mark.compiled
 def test_a_world_too_large_to_solve_is_searched_all_the_same(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan worlds.py:Boundless --simulations 100") == 0
     text = capsys.readouterr().out
@@ -323,6 +324,7 @@ def test_train_resume_evaluate_observe_list_a_run(place: Path, capsys: pytest.Ca
     assert "SHA-256" in capsys.readouterr().err
 
 
+@pytest.mark.compiled
 def test_plan_prints_action_values_beside_the_certified_optimum(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan FrozenLake8x8 --simulations 10000 --seed 1") == 0
     text = capsys.readouterr().out
@@ -345,7 +347,7 @@ def test_plan_with_full_information_says_so(capsys: pytest.CaptureFixture[str]) 
     assert "watch mcts" not in text  # it would refuse
     assert run("evaluate random Tiger --episodes 2") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "one who sees the state would reach 200.000000" in text
+    assert "an agent that sees the state would reach 200.000000" in text
     assert "regret" not in text
 
 
@@ -414,6 +416,7 @@ def test_resuming_says_where_it_restarts_the_episode(place: Path, capsys: pytest
         assert ("restarts the episode" in capsys.readouterr().out) == told
 
 
+@pytest.mark.compiled
 def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan FrozenLake --model tabular --model-steps 50000 --simulations 5000") == 0
     text = capsys.readouterr().out
@@ -424,6 +427,7 @@ def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture
     assert "certified" not in capsys.readouterr().out
 
 
+@pytest.mark.compiled
 def test_a_planner_is_trained_evaluated_and_its_model_searched(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train mcts FrozenLake --final-episodes 0 --out known") == 0
     assert "nothing to learn" in capsys.readouterr().out

@@ -9,10 +9,9 @@ has it.
 from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
-import math
-
 import numpy as np
 
+from inscape.envs.compile.switch import kernel_math
 from inscape.envs.kernels.names import (
     CLOCK,
     ELAPSED,
@@ -41,6 +40,8 @@ from inscape.world_models.networks.features import LIMIT
 from inscape.world_models.networks.kernels.gaussian import log_density, standard_normal
 from inscape.world_models.networks.kernels.one_hot import catch_up_visited, forward_columns
 from inscape.world_models.networks.kernels.perceptron import copy_rows, forward
+
+math = kernel_math()
 
 BAD_REWARD, BAD_OBSERVATION, NOTHING_LEGAL, BAD_POLICY = 1, 2, 3, 4
 # constants of an instance: whether actions are points of a box, drawn from a Gaussian, or numbers, from a categorical;

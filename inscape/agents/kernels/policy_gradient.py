@@ -12,12 +12,11 @@ only the code for one of the two is compiled.
 
 from __future__ import annotations
 
-import math
-
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
 
-from inscape.envs.law.streams import compiled_uniform
+from inscape.envs.compile.kernel_cache import shared_uniform
+from inscape.envs.compile.switch import kernel_math
 from inscape.world_models.networks.kernels.gaussian import HALF_LOG_2_PI, log_density
 from inscape.world_models.networks.kernels.one_hot import (
     backward_columns,
@@ -38,7 +37,9 @@ from inscape.world_models.networks.kernels.perceptron import (
     rmsprop,
 )
 
-uniform = compiled_uniform()
+math = kernel_math()
+
+uniform = shared_uniform()
 ADAM, RMSPROP = 0, 1
 # columns of the table of what a gradient step found
 POLICY_LOSS, VALUE_LOSS, ENTROPY, KL, CLIPPED, NORM = 0, 1, 2, 3, 4, 5

@@ -26,12 +26,11 @@ brackets.
 from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from inscape.agents.kernels.update_arrays import ActorCriticMemory
+from inscape.envs.compile.switch import kernel_math
 from inscape.world_models.networks.kernels.perceptron import (
     FLOAT,
     RELU,
@@ -46,6 +45,8 @@ from inscape.world_models.networks.kernels.perceptron import (
     sum_rows,
     through_activation,
 )
+
+math = kernel_math()
 
 ALL_STEPS, CRITIC, POLICY = 0, 1, 2
 """What `train` reports: every step was taken, or whose gradient was not finite."""

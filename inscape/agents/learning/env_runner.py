@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
+from inscape.agents.batches import copied, rows_of
 from inscape.agents.interface import Metrics
 from inscape.envs.data.transition import Transition
 from inscape.envs.law.streams import later_seed
@@ -58,12 +59,12 @@ class EnvRunner:
         observation, info = self.env.reset(seed=later_seed(seed, steps), options=options)
         self.observation: Array = observation
         self._require_finite_start()
-        self.action_mask: Array | None = _stacked(info.get("action_mask"))
+        self.action_mask: Array | None = info.get("action_mask")
         self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
         self._over: list[tuple[Array, Array]] = []
         if state is not None and state["env"] is not None:
             self.env.load_state_dict(state["env"])  # type: ignore[attr-defined]
-            self.observation, self.action_mask = np.array(state["observation"]), state["action_mask"]
+            self.observation, self.action_mask = copied(state["observation"]), state["action_mask"]
             self._returns, self._lengths = np.array(state["returns"]), np.array(state["lengths"])
 
     def step(self, actions: Array) -> Transition:
@@ -77,25 +78,22 @@ class EnvRunner:
         """
         observation, reward, terminated, truncated, info = self.env.step(actions)
         require_finite(reward[None], "the reward", self.steps, self._name)
-        if observation.dtype.kind == "f":
-            require_finite(observation[None], "the observation", self.steps, self._name)
+        _require_finite(observation, "the observation", self.steps, self._name)
         self.steps += 1
         self._returns += reward
         self._lengths += 1
         ended = np.flatnonzero(terminated | truncated)
-        last = observation[:0]
+        last = rows_of(observation, slice(0))
         if len(ended):
-            last = _rows(info["final_obs"], ended)
-            if last.dtype.kind == "f":
-                require_finite(last[None], "the last observation", self.steps - 1, self._name, ended)
+            last = rows_of(info["final_obs"], ended)
+            _require_finite(last, "the last observation", self.steps - 1, self._name, ended)
             self._over.append((self._returns[ended], self._lengths[ended]))
             self._returns[ended], self._lengths[ended] = 0.0, 0
-        self.observation, self.action_mask = observation, _stacked(info.get("action_mask"))
+        self.observation, self.action_mask = observation, info.get("action_mask")
         return Transition(reward, terminated, truncated, ended, last, observation)
 
     def _require_finite_start(self) -> None:
-        if self.observation.dtype.kind == "f":
-            require_finite(self.observation[None], "the first observation", self.steps, self._name)
+        _require_finite(self.observation, "the first observation", self.steps, self._name)
 
     def restart(self) -> None:
         """Begins a new episode in every copy; those under way are forgotten, by `episodes` too.
@@ -105,7 +103,7 @@ class EnvRunner:
         """
         self.observation, info = self.env.reset()
         self._require_finite_start()
-        self.action_mask = _stacked(info.get("action_mask"))
+        self.action_mask = info.get("action_mask")
         self._returns[:], self._lengths[:] = 0.0, 0
         self._over.clear()
 
@@ -121,7 +119,7 @@ class EnvRunner:
         """Returns what the copies' future depends on. Take it after `episodes`, whose list is not part of it."""
         return {
             "env": self.env.state_dict() if hasattr(self.env, "state_dict") else None,
-            "observation": self.observation.copy(),
+            "observation": copied(self.observation),
             "action_mask": None if self.action_mask is None else self.action_mask.copy(),
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
@@ -132,13 +130,7 @@ class EnvRunner:
         self.env.close()
 
 
-def _rows(final: Array, ended: Array) -> Array:
-    """Returns the last observations of the copies that ended; plain Gymnasium collects them as objects."""
-    return np.stack(list(final[ended])) if final.dtype == object else final[ended]
-
-
-def _stacked(mask: Any) -> Array | None:
-    """Returns `[B, A]` bool; plain Gymnasium may collect masks as objects."""
-    if mask is None:
-        return None
-    return np.asarray(np.stack(list(mask)) if mask.dtype == object else mask, np.bool_)
+def _require_finite(rows: Any, what: str, step: int, name: str, copies: Any = None) -> None:
+    """Raises unless every number of `[B, ...]` is finite (of batches that are no array, the boundary has looked)."""
+    if isinstance(rows, np.ndarray) and rows.dtype.kind == "f":
+        require_finite(rows[None], what, step, name, copies)

@@ -100,5 +100,11 @@ class ReturnNormalizer:
             raise UsageError(
                 f"returns of {len(state['running'])} copies", expected=f"those of {len(self.running)} copies"
             )
+        numbers = [float(state[name]) for name in ("mean", "variance", "weight")]
+        if not np.isfinite([*np.ravel(state["running"]), *numbers]).all() or min(numbers[1:]) < 0:
+            raise UsageError(
+                f"a scale of rewards with mean {numbers[0]}, variance {numbers[1]}, weight {numbers[2]}",
+                expected="finite numbers, variance and weight at least 0",
+            )
         self.running = np.array(state["running"], np.float64)
         self.mean, self.variance, self.weight = (float(state[name]) for name in ("mean", "variance", "weight"))

@@ -6,6 +6,7 @@ encodes any text (what it never saw, byte by byte) and nothing is downloaded. Nu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,25 @@ def _check_folder(folder: Path) -> None:
                 hint="on a machine of the model's maker: model.save_pretrained(folder), which writes safetensors",
             )
         raise UsageError(f"{folder} has no weights: {', '.join(names)}", expected=expected)
+    for index in sorted(folder.glob("*.index.json")):
+        _check_index(index)
+
+
+def _check_index(index: Path) -> None:
+    """Raises UsageError unless an index of weights leads to safetensors files beside it, and to nothing else."""
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{index} is no index of weights: {error}", expected="a weight_map to *.safetensors"
+        ) from error
+    for shard in sorted(map(str, shards)):
+        if not shard.endswith(SAFE) or Path(shard).name != shard or not (index.parent / shard).is_file():
+            raise UsageError(
+                f"{index} leads to {shard!r}: reading a pickle runs code, and so may what lies elsewhere",
+                expected=f"files ending in {SAFE}, in the same folder",
+                hint="on a machine of the model's maker: model.save_pretrained(folder), which writes safetensors",
+            )
 
 
 def _loading_error(source: str, error: Exception) -> UsageError:

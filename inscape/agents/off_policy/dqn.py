@@ -39,7 +39,7 @@ from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.encoder import ObservationEncoder
 from inscape.world_models.networks.features import FeatureReader, picture_layout
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.modules import as_one_vector, perceptron, pixel_network
+from inscape.world_models.networks.modules import PictureRows, as_one_vector, perceptron, pixel_network
 from inscape.world_models.networks.replay import ReplayBatch, ReplayMemory
 from inscape.world_models.networks.tensors import load_module, to_arrays
 from inscape.world_models.networks.types import Array, State
@@ -171,8 +171,7 @@ class QNetwork(nn.Module):
     """Action values: a perceptron over encoded observations, or the classic filters over uint8 pictures.
 
     Args:
-        observation_space: pictures are `Box`es of uint8 with 2 or 3 dimensions, `[height, width]`, `[frames, height,
-            width]` or `[height, width, channels]` (at most 4 channels), at least 20 pixels high and wide.
+        observation_space: pictures are `Box`es of uint8 at least 20 pixels high and wide (`features.picture_layout`).
         actions: A.
         settings: see `DQNSettings`.
         generator: of the weights.
@@ -201,6 +200,7 @@ class QNetwork(nn.Module):
             self.body = perceptron(self.sizes, settings.activation, 1.0, generator)
         else:
             self.sizes = ()
+            self.rows = PictureRows(*self.picture)
             self.body = pixel_network(*self.picture[0], hidden, outputs, generator)
 
     def features(self, observation: Array) -> Tensor:
@@ -208,10 +208,8 @@ class QNetwork(nn.Module):
         features: Tensor = self.encoder(observation)
         if self.picture is None:
             return features
-        (channels, height, width), last = self.picture
-        if last:
-            return features.view(-1, height, width, channels).permute(0, 3, 1, 2)
-        return features.view(-1, channels, height, width)
+        pictures: Tensor = self.rows(features)
+        return pictures
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns `[N, A]` Q(s, ·)."""

@@ -33,7 +33,7 @@ from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.features import FeatureReader, refuse_pictures
 from inscape.world_models.networks.finite_checks import divergence
 from inscape.world_models.networks.modules import as_one_vector, linear, perceptron
 from inscape.world_models.networks.numpy_distributions import UNBOUNDED
@@ -185,6 +185,7 @@ class SACNetworks(nn.Module):
 
     def __init__(self, task: Task, settings: SACSettings, generator: torch.Generator) -> None:
         super().__init__()
+        refuse_pictures(task.observation_space, "sac")
         self.encoder = ObservationEncoder(task.observation_space, settings.normalize_observations)
         width, size = self.encoder.width, int(np.prod(task.action_space.shape or ()))
         # nearly the same wide Gaussian everywhere at first: mean 0, deviation 1

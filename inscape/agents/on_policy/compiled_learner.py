@@ -91,7 +91,7 @@ class CompiledLearner:
             self._rows[:, one_hot.WEIGHT] = first.T
         self._layer = self._first_layer()
         self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = np.random.default_rng([seed, 2])
         self._drawn = 0  # numbers drawn for each copy's exploration, and for the order of minibatches
         self._shuffled = 0

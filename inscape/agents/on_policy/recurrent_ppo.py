@@ -32,6 +32,7 @@ from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.distributions import GaussianActions, MultiCategoricalActions
+from inscape.world_models.networks.features import refuse_pictures
 from inscape.world_models.networks.modules import ACTIVATIONS, linear
 from inscape.world_models.networks.policy import PolicyNetwork
 from inscape.world_models.networks.tensors import to_arrays
@@ -84,6 +85,7 @@ class RecurrentActorCritic(PolicyNetwork):
     """
 
     def __init__(self, task: Task, settings: RecurrentPPOSettings, generator: torch.Generator) -> None:
+        refuse_pictures(task.observation_space, "recurrent-ppo")
         super().__init__(task, settings.normalize_observations)
         self.recalled = self.scores if settings.previous_action else 0
         self.sees_reward = settings.previous_reward

@@ -34,6 +34,7 @@ from inscape.agents.on_policy.base import explained_variance
 from inscape.agents.on_policy.torch_learner import whole_masks
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
+from inscape.world_models.networks.features import refuse_pictures
 from inscape.world_models.networks.modules import perceptron
 from inscape.world_models.networks.policy import PolicyNetwork, TorchPolicy
 from inscape.world_models.networks.tensors import (
@@ -92,6 +93,7 @@ class PolicyAndBaseline(PolicyNetwork):
     """A policy network and, where the baseline is learned, a value network over the same encoded observations."""
 
     def __init__(self, task: Task, settings: ReinforceSettings, generator: torch.Generator) -> None:
+        refuse_pictures(task.observation_space, "reinforce")
         super().__init__(task, settings.normalize_observations)
         hidden, learned = (self.encoder.width, *settings.hidden), settings.baseline == "value"
         self.policy = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)

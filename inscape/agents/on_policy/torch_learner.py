@@ -44,7 +44,7 @@ class ActorCritic(PolicyNetwork):
             for name, layers in first_weights(settings, self.encoder.width, self.scores, seed).items():
                 _set_weights(getattr(self, name), layers)
         else:
-            (channels, height, width), _ = picture
+            channels, height, width = picture[0]
             self.actor, self.critic = (
                 nn.Sequential(
                     PictureRows(*picture),

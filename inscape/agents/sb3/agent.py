@@ -22,7 +22,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from inscape.agents.acting import greedy_log_probs, sample_actions
-from inscape.agents.batches import count_of
+from inscape.agents.batches import count_of, is_array_space
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.sb3.env import LawVecEnv, from_zero, gymnasium_copies, to_environment
 from inscape.agents.sb3.global_rng import global_state, isolated_globals, seeded_globals
@@ -90,6 +90,7 @@ class SB3Agent(Agent):
         self._drawing = seeded_globals(seed * 2 + 1)
         self._task = task
         _require_masks_where_needed(task, algorithm)
+        _require_spaces(task, self.name)
         with isolated_globals(None):
             self.model, self._env = self._make(task)
             self._global_state = global_state()
@@ -106,7 +107,9 @@ class SB3Agent(Agent):
         arguments = constructor_arguments(s, cls, self.name)
         try:
             model = cls(policy, env, seed=self.seed, device=self._device, **arguments)
-        except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
+        except UsageError:
+            raise
+        except (AssertionError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
             raise UsageError(
                 f"{self.name} refuses {task.name}: {str(error) or type(error).__name__}",
                 expected=f"spaces and settings it takes; here: {task.observation_space} → {task.action_space}",
@@ -374,6 +377,25 @@ def _require_masks_where_needed(task: Task, algorithm: str) -> None:
             f"sb3:{algorithm} takes no action masks, and {task.name} restricts them",
             expected="an algorithm that takes action masks",
             hint=f"sb3:{MASKED} or ppo",
+        )
+
+
+def _require_spaces(task: Task, name: str) -> None:
+    """Raises for spaces that Stable-Baselines3 does not take, before it raises somewhere inside."""
+    spaces, observed, actions = gymnasium.spaces, task.observation_space, task.action_space
+    parts = list(observed.spaces.values()) if isinstance(observed, spaces.Dict) else [observed]
+    for what, space in [("observes", part) for part in parts] + [("takes the actions", actions)]:
+        if not is_array_space(space):
+            raise UsageError(
+                f"{task.name} {what} {space}, which {name} does not take",
+                expected="Box, Discrete, MultiDiscrete, MultiBinary; observations also a Dict of them, not nested",
+                hint="gymnasium.wrappers.FlattenObservation around the environment",
+            )
+    if len(actions.shape or ()) > 1 and not isinstance(actions, spaces.Box):
+        raise UsageError(
+            f"{task.name} takes the actions {actions}, which {name} does not",
+            expected="MultiDiscrete and MultiBinary actions of one dimension",
+            hint="ppo takes those of several dimensions",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from inscape.agents.batches import stacked
 from inscape.envs.law.streams import copy_seeds
+from inscape.envs.tasks.boundary import CheckedEnv
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array
 
@@ -23,16 +24,22 @@ if TYPE_CHECKING:
 
 def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv:
     """Returns `n_envs` copies of a task without a law, as Stable-Baselines3 wants them."""
-    env: SeededVecEnv = make_vec_env(
-        lambda: FromZero(task.env()), n_envs, seed, vec_env_cls=SeededVecEnv, vec_env_kwargs={"name": task.name}
-    )
+    numbers = itertools.count()
+
+    def one() -> FromZero:
+        env, number = task.env(), next(numbers)
+        if isinstance(env, CheckedEnv):
+            env.copy.number = number
+        return FromZero(env)
+
+    env: SeededVecEnv = make_vec_env(one, n_envs, seed, vec_env_cls=SeededVecEnv)
     return env
 
 
 class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An ordinary environment whose numbered actions and observations begin at 0, which is all Stable-Baselines3 knows.
 
-    It keeps the last `info["action_mask"]`, for sb3-contrib's masked algorithms.
+    It keeps the last `info["action_mask"]` (flat, as `CheckedEnv` tells it), for sb3-contrib's masked algorithms.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -55,7 +62,7 @@ class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Returns `[A]` bool, True where legal; everything is, where the environment does not say."""
         if self._mask is None:
             return np.ones(_mask_size(self.action_space), np.bool_)
-        return np.asarray(self._mask, np.bool_).reshape(-1)
+        return self._mask
 
 
 def space_from_zero(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
@@ -101,40 +108,29 @@ def _mask_size(space: gymnasium.Space[Any]) -> int:
 
 
 class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
-    """Copies of an ordinary environment, with `copy_seeds`, that stop at a number that is not finite.
+    """Copies of an ordinary environment, with `copy_seeds`; what they hand over is checked by `CheckedEnv`.
 
     Theirs have seeds one after another, which runs share.
 
     Args:
         env_fns: functions that make a copy each.
-        name: of the environment, for messages.
 
     Attributes:
-        steps: steps each copy has taken, for messages.
+        steps: steps each copy has taken.
     """
 
-    def __init__(self, env_fns: list[Any], name: str) -> None:
+    def __init__(self, env_fns: list[Any]) -> None:
         super().__init__(env_fns)
-        self._name, self.steps = name, 0
+        self.steps = 0
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seeds: Sequence[int | None] = super().seed(seed) if seed is None else copy_seeds(seed, self.num_envs)
         return self._seeds
 
-    def reset(self) -> Any:
-        observation = super().reset()
-        _require_finite(observation, "the first observation", self.steps, self._name)
-        return observation
-
     def step_wait(self) -> tuple[Any, Array, Array, list[dict[str, Any]]]:
-        observation, reward, done, infos = super().step_wait()
-        _require_finite(reward, "the reward", self.steps, self._name)
-        _require_finite(observation, "the observation", self.steps, self._name)
-        for i in np.flatnonzero(done):
-            last = stacked([infos[i]["terminal_observation"]])
-            _require_finite(last, "the last observation", self.steps, self._name, [i])
+        result: tuple[Any, Array, Array, list[dict[str, Any]]] = super().step_wait()
         self.steps += 1
-        return observation, reward, done, infos
+        return result
 
 
 def _require_finite(rows: Any, what: str, step: int, name: str, copies: Any = None) -> None:

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
+from stable_baselines3.common.preprocessing import is_image_space
 
 from inscape.agents.catalogue import SB3_ALGORITHMS
 from inscape.agents.registry import find_entry
 from inscape.agents.sb3.settings import RECURRENT
 from inscape.errors import UsageError
+from inscape.trust import is_trusting
+from inscape.world_models.networks.features import picture_layout
 from inscape.world_models.networks.tensors import to_tensors
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
+
+
+SB3_SMALLEST_PICTURE = 36
+"""Pixels below which Stable-Baselines3's filters have nowhere left to go."""
 
 
 def algorithm_class(algorithm: str) -> Any:
@@ -35,16 +42,36 @@ def usual_policy(algorithm: str, task: Task) -> str:
     if algorithm == "ars":
         return "LinearPolicy"
     kind = "MultiInput" if isinstance(task.observation_space, gymnasium.spaces.Dict) else "Mlp"
+    if kind == "Mlp" and task.world is None and picture_layout(task.observation_space) is not None:
+        kind = "Cnn"
+        if not _takes_as_image(task.observation_space):
+            raise UsageError(
+                f"Stable-Baselines3 takes no pictures {task.observation_space.shape} of {task.observation_space.dtype}",
+                expected="uint8 from 0 to 255, [height, width, channels] or [channels, height, width], 36 or wider",
+                hint="gymnasium.wrappers.ReshapeObservation; ppo takes every layout",
+            )
     return f"{kind}LstmPolicy" if algorithm == RECURRENT else f"{kind}Policy"
+
+
+def _takes_as_image(space: gymnasium.Space[Any]) -> bool:
+    """Returns whether Stable-Baselines3 reads a space as pictures, of which its filters leave something."""
+    picture = picture_layout(space)
+    return (
+        picture is not None
+        and len(space.shape or ()) == 3
+        and min(picture[0][1:]) >= SB3_SMALLEST_PICTURE
+        and bool(is_image_space(space, check_channels=False))
+    )
 
 
 def load_zip(path: str | Path, algorithm: str, trust: bool, device: str = "cpu") -> Any:
     """Returns the Stable-Baselines3 model saved in a .zip. Such a file is unpickled, so it can run any code.
 
     Raises:
-        UsageError: `trust` is False; no such file; it is not a model of this algorithm.
+        UsageError: `trust` is False, and `inscape.trust.trusting` not in force; no such file; or it
+            is not a model of this algorithm.
     """
-    if not trust:
+    if not (trust or is_trusting()):
         raise UsageError(
             f"{path} is a Stable-Baselines3 zip: loading it unpickles, and so runs, what is in it",
             expected="a file whose maker you trust, and a word to that effect",

@@ -28,8 +28,9 @@ from inscape.agents.learning.settings_checks import (
     require_shares,
     require_weights_if_any,
 )
+from inscape.envs.law.states import States
 from inscape.envs.law.streams import later_seed
-from inscape.envs.readers.copies import PackedCopies
+from inscape.envs.readers.copies import KEY, PackedCopies
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
@@ -245,6 +246,8 @@ class TabularAgent(Agent):
         kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
         if self._copies is None:
             self._copies = self._begin(world)
+        else:
+            self._require_copies(world, self._copies)
         copies, keys, rates = self._copies, self._stream_keys(), self._step_sizes(steps)
         blocks = np.linspace(0, self._seeds, min(_cores(), self._seeds) + 1).astype(int)
         masked = world.law_function("legal") is not None
@@ -292,6 +295,15 @@ class TabularAgent(Agent):
         world.require_probabilities()
         begun = PackedCopies.begin(world, self._seeds, [self.seed + i for i in range(self._seeds)])
         return {"floats": begun.floats, "ints": begun.ints, "rows": np.zeros(self._seeds, np.int64)}
+
+    def _require_copies(self, world: World, copies: dict[str, Array]) -> None:
+        """Raises UsageError unless copies from a checkpoint are of this world: kernels do not check bounds."""
+        ints, rows = copies.get("ints", np.zeros((0, 0))), copies.get("rows", np.zeros(0))
+        if ints.shape[1:] != (self._seeds,) or rows.shape != (self._seeds,) or rows.dtype != np.int64:
+            raise UsageError(f"{ints.shape[1:]} stored copies", expected=f"{self._seeds}, one for each seed")
+        world.require_states(States(copies["floats"], ints[:KEY]), "stored copies")
+        if not ((rows >= 0) & (rows < self._rows)).all():
+            raise UsageError("stored copies in rows that the table does not have", expected=f"0 to {self._rows - 1}")
 
     def _in_python(self, task: Task, steps: int) -> Advance:
         """The same updates, one after another, in any environment: the kernel template imported as plain Python."""
@@ -355,10 +367,13 @@ class TabularAgent(Agent):
             found = tables[name].shape if name in tables else None
             if found != table.shape:
                 raise UsageError(f"a table {name} of shape {found}", expected=f"shape {table.shape} for this task")
-            if tables[name].dtype.kind not in "iufb":
-                raise UsageError(f"a table {name} of dtype {tables[name].dtype}", expected="finite numbers")
-            if not np.isfinite(tables[name]).all():
-                raise UsageError(f"a table {name} with {_not_finite(tables[name])}", expected="finite numbers")
+            bad = int(np.sum(~np.isfinite(tables[name]) | ((tables[name] < 0) & (name == "counts"))))
+            if tables[name].dtype != table.dtype or bad:
+                raise UsageError(
+                    f"a table {name} of {tables[name].dtype}, {bad} of its entries not finite or negative counts",
+                    expected=f"finite numbers, {table.dtype}",
+                    hint="an older checkpoint, or train again",
+                )
         self.tables = {name: tables[name] for name in self.tables}
         self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
         restore_rng(self._acting, state["acting"])

@@ -30,9 +30,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from inscape.envs.compile import fast_math, kernel_cache
+from inscape.envs.compile import compile_time, fast_math, kernel_cache
 from inscape.envs.compile.adapter import adapter_source, view_layout
 from inscape.envs.compile.kernel_cache import REACHED, cache_folder, cached_jit, copied, helper_jit, wrap_compiling
+from inscape.envs.compile.switch import is_plain
 from inscape.envs.law import streams
 from inscape.envs.law import tools as lawtools
 from inscape.envs.law.digest import Reached, attributes_read, is_library, module_code_digest
@@ -61,6 +62,8 @@ _lock = threading.RLock()
 Arithmetic = Literal["exact", "fast"]
 """`"fast"`: sine and cosine of `fast_math`, and sums and products in whatever order and fusion is quickest."""
 SUFFIX = {"exact": "", "fast": "_fast"}
+PYTHON_NUMBERS = Numbers("float({})", "int({})")
+"""What a plain law computes with: NumPy's scalars are slower, warn where they overflow, and are no `bool`."""
 FAST = {"contract", "reassoc", "arcp", "nsz"}  # but NaN and infinity mean what they mean
 
 SHARED = ("inscape.envs.kernels.lookup",)
@@ -70,7 +73,6 @@ Constants = tuple[tuple[str, int | float | str | bool], ...]
 _kernels: dict[tuple[type, str, bool, str, Constants], types.ModuleType] = {}
 _laws: dict[tuple[type, bool, str], types.ModuleType] = {}
 _found: weakref.WeakKeyDictionary[type, _Law] = weakref.WeakKeyDictionary()
-_told: set[type] = set()
 
 
 # ---------------------------------------------------------------------------------------------- fingerprint
@@ -139,8 +141,7 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
     """Returns the module of names that kernels of `world` import, compiled by Numba or as plain Python."""
     with _lock:
         law = law_of(world)
-        # the same in every process: cached kernels name the modules they came from
-        name = f"inscape_law_{law.reached.digest[:20]}{SUFFIX[arithmetic] if compiled else '_plain'}"
+        name = law_module_name(law.reached, SUFFIX[arithmetic] if compiled else "_plain")
         found = _laws.get((world, compiled, arithmetic))
         if found is not None and found.__name__ == name:
             return found
@@ -155,8 +156,9 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
             if function is not None:
                 names[f"law_{law_name}"] = _compile_law(function, name, options, helpers) if compiled else function
         names["uniform"] = streams.compiled_uniform() if compiled else streams.uniform
-        path = world_folder(world, SUFFIX[arithmetic] if compiled else "") / "law.py"
-        module = kernel_cache.load_source(name, path, law_text(world), names)
+        path = world_folder(world, SUFFIX[arithmetic] if compiled else "") / ("law.py" if compiled else "law_plain.py")
+        text = law_text(world, AS_STORED if compiled else PYTHON_NUMBERS)
+        module = kernel_cache.load_source(name, path, text, names)
         scope = vars(module)
         if compiled:
             from numba import prange
@@ -172,6 +174,11 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
             scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
         _laws[world, compiled, arithmetic] = module
         return module
+
+
+def law_module_name(law: Reached, suffix: str = "") -> str:
+    """Returns the name of a law's module: the same in every process, since cached kernels name their modules."""
+    return f"inscape_law_{law.digest[:20]}{suffix}"
 
 
 def law_text(world: type[Law], numbers: Numbers = AS_STORED) -> str:
@@ -248,7 +255,8 @@ def kernel(
     """Returns the kernel template module `template` (dotted name) bound to the law of `world`.
 
     `constants` replaces the values of the template's module constants, each the line `NAME = …`: one template then
-    makes several kernels, each compiled knowing its own.
+    makes several kernels, each compiled knowing its own. Where kernels are plain Python (`envs.compile.switch`), so is
+    what `compiled` asks for.
 
     Raises:
         UsageError: the template does not import its names as expected, or has no such constant; no such arithmetic.
@@ -256,6 +264,7 @@ def kernel(
     if arithmetic not in SUFFIX:
         raise UsageError(f"arithmetic {arithmetic!r}", expected=" or ".join(SUFFIX))
     chosen = tuple(sorted((constants or {}).items()))
+    compiled = compiled and not is_plain()
     with _lock:
         key = (world, template, compiled, arithmetic, chosen)
         found = _kernels.get(key)
@@ -270,6 +279,17 @@ def kernel(
                 return found
         made = _kernels[key] = _instance(world, template, compiled, arithmetic, chosen)
         return made
+
+
+def is_kept(world: type[Law], template: str, function: str, constants: Constants = ()) -> bool:
+    """Returns whether machine code of a function of a kernel template lies in the cache, for some types of arguments.
+
+    Nothing of Numba is imported. (Only Numba can tell whether the code is for this processor.)
+    """
+    found = depends(world, template, constants)
+    tail = f"{template.rsplit('.', 1)[-1]}_{found.of_template.digest[:12]}"
+    pattern = f"{law_module_name(found.law)}_{tail}.{function}-*.nbc"
+    return any(True for _ in world_folder(world).glob(pattern))
 
 
 class Depends(NamedTuple):
@@ -332,15 +352,13 @@ def _instance(
         if f"from {shared} import" in source:
             module = kernel(world, shared, compiled, arithmetic)
             source = source.replace(f"from {shared} import", f"from {module.__name__} import")
-    tail = template.rsplit(".", 1)[-1]
     needed = depends(world, template, constants)
+    tail = template.rsplit(".", 1)[-1]
     name = f"{law.__name__}_{tail}_{needed.of_template.digest[:12]}"
     suffix = SUFFIX[arithmetic] if compiled else "_plain"
     path = world_folder(world, SUFFIX[arithmetic]) / f"{tail}_{needed.of_template.digest[:12]}{suffix}.py"
-    if compiled and not path.exists() and world not in _told:
-        _told.add(world)
-        logger.info("compiling the law of %s: some seconds, the first time only", world.__name__)
-    module = kernel_cache.load_source(name, path, source, {REACHED: needed})
+    names = {REACHED: needed, compile_time.TEMPLATE: tail, compile_time.WORLD: world.__name__}
+    module = kernel_cache.load_source(name, path, source, names)
     if compiled:
         _explain_failures(module, world)
     return module

@@ -61,7 +61,7 @@ def has_card() -> bool:
 
 
 def require_cuda() -> None:
-    """Checks that kernels can run here: on a card, or simulated.
+    """Checks that kernels can run here: on a GPU, or simulated.
 
     Raises:
         UsageError: numba-cuda or the card is missing.

@@ -33,6 +33,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from inscape.envs.compile import compile_time
+from inscape.envs.compile.switch import is_plain
+from inscape.envs.law import streams
 from inscape.envs.law.digest import Reached
 from inscape.errors import UsageError
 
@@ -54,12 +57,15 @@ logger = logging.getLogger(__name__)
 def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Returns a decorator that compiles a function as `numba.njit(**options)` does and keeps the machine code on disk.
 
-    With `NUMBA_DISABLE_JIT=1` the function stays as it is.
+    Where kernels are plain Python (`envs.compile.switch`), the function stays as it is.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if is_plain():
+            return function
         from numba import njit
 
+        compile_time.listen()
         compiled = njit(**options)(function)
         if hasattr(compiled, "py_func"):
             compiled._cache = _cache_class()(function, options)
@@ -73,6 +79,8 @@ def helper_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Returns a decorator like `cached_jit` for what kernels call: nothing is kept on disk, callers hold the code."""
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if is_plain():
+            return function
         from numba import njit
 
         compiled = njit(**options)(function)
@@ -102,6 +110,7 @@ def _call_without_wrappers(compiled: Any, function: Any, options: dict[str, Any]
         return called
 
     compiled.get_call_template, compiled.get_overload = by_form("get_call_template"), by_form("get_overload")
+    compiled.form_for_kernels = inner
 
 
 @lru_cache(maxsize=4096)
@@ -119,6 +128,11 @@ def _calls_itself(function: types.FunctionType) -> bool:
                 met.add(callee)
                 waiting.append(callee)
     return False
+
+
+def shared_uniform() -> Any:
+    """Returns `envs.law.streams.uniform` for kernels without a world: compiled, or plain where they are."""
+    return streams.uniform if is_plain() else streams.compiled_uniform()
 
 
 def entry_point(kernel: Any, *arguments: Any) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 from inscape.envs.compile import cpu as compiler
+from inscape.envs.compile.switch import is_plain
 
 
 class _Threaded(Protocol):
@@ -37,7 +38,7 @@ def block_count(wanted: int | None, copies: int, parallel_from: int) -> int:
     """
     if wanted is not None:
         return wanted
-    if copies < parallel_from:
+    if copies < parallel_from or is_plain():
         return 1
     import numba
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
+from inscape import trust
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.registry import gymnasium_spec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 TASK = "inscape_task"
 """Metadata of a data set: the task as JSON."""
+CODE, SIGNATURE = "inscape_code", "inscape_signature"
+"""Metadata of a data set: where the files lie that the task names, and the signature of who recorded it."""
 AGENT, SEED = "inscape_agent", "inscape_seed"
 """Metadata of an episode: who acted, and the seed of the rollout it is from. (Minari's own `seed` would be that of one
 environment's `reset`, which episodes played side by side do not have.)"""
@@ -46,7 +49,7 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
     Args:
         trajectories: at least one, all of one task of one player.
         dataset_id: its name, `[namespace/]name-vN`.
-        about: what Minari likes to know of a data set it may be asked to publish: `author`, `author_email`,
+        about: what Minari stores about a data set that may be published: `author`, `author_email`,
             `code_permalink`, `description`.
 
     Raises:
@@ -74,13 +77,16 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
         raise UsageError(
             f"Minari does not take {dataset_id!r}: {error}", expected="a new name such as frozenlake/ppo-v0"
         ) from error
-    dataset.storage.update_metadata({TASK: json.dumps(task.to_json())})
+    said = json.dumps(task.to_json())
+    code = json.dumps(trust.code_record(trust.task_code_names(task.to_json())))
+    signature = trust.sign("data set", f"{said}\n{code}".encode())
+    dataset.storage.update_metadata({TASK: said, CODE: code, SIGNATURE: signature})
     dataset.storage.update_episode_metadata([{AGENT: one.agent, SEED: one.seed} for one in trajectories])
     return dataset
 
 
 def trajectories_from_minari(dataset: MinariDataset | str) -> list[Trajectory]:
-    """Returns the episodes of a Minari data set, whoever made it.
+    """Returns the episodes of any Minari data set.
 
     Where the last step is marked neither as terminated nor as truncated, the data simply end: truncated.
 
@@ -104,13 +110,33 @@ def trajectories_from_minari(dataset: MinariDataset | str) -> list[Trajectory]:
         if space.shape is None:
             raise UsageError(f"the {what} of {dataset.id} are {space}", expected="arrays")
     metadata = dataset.storage.metadata
-    task = json.loads(metadata[TASK]) if TASK in metadata else _task_of(dataset.env_spec)
+    task = _stored_task(metadata, dataset.id) if TASK in metadata else _task_of(dataset.env_spec)
     episodes = list(dataset.storage.get_episode_metadata(dataset.episode_indices))
     algorithm = metadata.get("algorithm_name", "")
     return [
         _trajectory(episode, of_episode, task, algorithm)
         for episode, of_episode in zip(dataset.iterate_episodes(), episodes, strict=True)
     ]
+
+
+def _stored_task(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns the task that a data set holds; the code that it names may run if this user signed it."""
+    said, code = str(metadata[TASK]), str(metadata.get(CODE, "{}"))
+    signed = trust.is_signed("data set", f"{said}\n{code}".encode(), metadata.get(SIGNATURE))
+    try:
+        task: dict[str, Any] = json.loads(said)
+        record = json.loads(code)
+        if not (isinstance(task, dict) and isinstance(record, dict)):
+            raise TypeError("not a JSON object")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"the metadata {TASK!r} of {name} cannot be read: {error}", expected="a task as JSON, as inscape stores it"
+        ) from error
+    if signed or trust.is_trusting():
+        task = trust.located(task, record)
+    if signed:
+        trust.allow(trust.task_code_names(task))
+    return task
 
 
 def _minari() -> Any:

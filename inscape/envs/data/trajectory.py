@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.envs.law.states import States
+from inscape.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,13 @@ class Trajectory:
 
     Attributes:
         observations: `[T+1, ...]`, the last one being that of the final state (also when truncated). Several players in
-            turn: of the one who acts; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
+            turn: of the acting player; all at once: `[T+1, M, ...]`. Of a Dict space `[T+1, D]`, flattened as
             `gymnasium.spaces.flatten` does.
         actions: `[T]` int64, or `[T, D]` float for continuous actions; all at once: `[T, M]`.
         rewards: `[T]` float64; several players: `[T, M]`.
         terminated: the task itself ended after the last action (its future value is 0).
         truncated: cut from outside (its future value is not 0). Both may be set; termination wins.
-        states: packed states `[., T+1]` where the task is a world of ours.
+        states: packed states `[., T+1]` where the task is an Inscape world.
         action_masks: `[T, A]` (all at once: `[T, M, A]`) bool, True where legal, where the task restricts actions.
         task: name and settings of the task, as `Task.to_json()` gives them.
         agent: name of the agent that acted; several players: their names, with commas.
@@ -43,6 +44,26 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def require_whole(self) -> None:
+        """Raises UsageError unless the arrays are as long as each other says: what was read from a file may not be."""
+        count = len(self.actions) if np.ndim(self.actions) else -1
+        lengths = {
+            "observations": (self.observations, count + 1), "rewards": (self.rewards, count),
+            "action_masks": (self.action_masks, count),
+        }  # fmt: skip
+        for name, (array, expected) in lengths.items():
+            if array is not None and (np.ndim(array) == 0 or len(array) != expected):
+                raise UsageError(f"{name} of shape {np.shape(array)} in an episode of {count} actions")
+        if self.rewards.dtype.kind not in "fiu" or self.actions.dtype.kind not in "fiub":
+            raise UsageError(f"an episode with rewards {self.rewards.dtype} and actions {self.actions.dtype}")
+        if not all(isinstance(flag, bool) for flag in (self.terminated, self.truncated)):
+            raise UsageError(f"an episode that ended {self.terminated!r}, {self.truncated!r}", expected="true or false")
+        states = self.states
+        if states is not None and (states.floats.ndim != 2 or states.ints.ndim != 2):
+            raise UsageError("packed states that are no tables")
+        if states is not None and {states.floats.shape[1], states.ints.shape[1]} != {count + 1}:
+            raise UsageError(f"{states.floats.shape[1]} states in an episode of {count} actions")
 
     @property
     def total_reward(self) -> float | NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Kernel template: reset, step and play many copies of a world on a card, one thread per copy.
+"""Kernel template: reset, step and play many copies of a world on a GPU, one thread per copy.
 
 What happens to a copy is what `inscape.envs.kernels.stepping` and `play` do to it; here in one pass, as a thread has no
 neighbours to be stepped with.

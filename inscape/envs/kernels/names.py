@@ -26,8 +26,8 @@ holds no law: of a template imported directly, what needs none runs, as plain Py
     initial_outcome(params, b), transition_outcome(params, state, action, b) -> (probability, State)  (enumerable laws)
     num_actions(P), branches(params), initial_branches(params)    ints
     uniform(key, counter)                    a double in [0, 1)
-    NUM_FLOATS, NUM_INTS                     rows of a packed state; three more rows of ints hold a copy's life:
-    KEY, CLOCK, ELAPSED                      stream key, steps lived, steps of this episode (−1: over, reset next)
+    NUM_FLOATS, NUM_INTS                     rows of a packed state; three more rows of ints for each copy:
+    KEY, CLOCK, ELAPSED                      stream key, steps in all, steps of this episode (−1: over, reset next)
     TRANSITION_SLOTS, SLOTS                  random numbers a transition (a step) may consume
     TAKES_TURNS                              several players, one acting at a time
     NUM_PLAYERS, HAS_LEGAL, ZERO_REWARD      0.0, or a tuple of zeros; MASK_PLAYERS: players a mask has an axis for

@@ -41,9 +41,9 @@ def step(P, F, I, action, obs, mask, limit):
         return ILLEGAL, 0.0, False, False
     clock = I[CLOCK, 0]
     next_state = sample_transition(params, state, action, I[KEY, 0], clock * SLOTS)
-    terminated = terminal(params, purpose, next_state)
-    truncated = limit > 0 and elapsed >= limit
-    gained = reward(params, purpose, state, action, next_state)
+    terminated = bool(terminal(params, purpose, next_state))
+    truncated = bool(limit > 0 and elapsed >= limit)
+    gained = float(reward(params, purpose, state, action, next_state))
     I[CLOCK, 0] = clock + 1
     I[ELAPSED, 0] = -1 if terminated or truncated else elapsed
     store_state(F, I, 0, next_state)

@@ -76,8 +76,8 @@ def advance(P, F, I, action, obs, masks, limit):
     clock = I[CLOCK, 0]
     elapsed = I[ELAPSED, 0] + 1
     next_state = sample_transition(params, state, action, I[KEY, 0], clock * SLOTS)
-    terminated = terminal(params, purpose, next_state)
-    truncated = limit > 0 and elapsed >= limit
+    terminated = bool(terminal(params, purpose, next_state))
+    truncated = bool(limit > 0 and elapsed >= limit)
     gained = reward(params, purpose, state, action, next_state)
     I[CLOCK, 0] = clock + 1
     I[ELAPSED, 0] = -1 if terminated or truncated else elapsed

@@ -74,7 +74,7 @@ class Reached:
         self._members_of_classes += [(cls, name, static_attribute(cls, name)) for name in names]
 
     def is_current(self) -> bool:
-        """Returns whether nothing reached was replaced or edited since. False may be a false alarm: take it anew."""
+        """Returns whether nothing reached was replaced or edited since. False may be a false alarm: take it again."""
         for mapping, name, value in self._named:
             if mapping.get(name, ABSENT) is not value:
                 return False

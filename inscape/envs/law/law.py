@@ -54,7 +54,7 @@ class Law:
 
     Readers' helpers (static methods, ordinary Python), besides those below: `describe_observation(params, purpose,
     observation) -> str`, where what is perceived is not the whole state, and `draw_view(params, purpose, state) ->
-    Scene`, what the one who acts sees of it (several players: `(…, state, player)`).
+    Scene`, what the acting player sees of it (several players: `(…, state, player)`).
 
     Args:
         settings: what `setup` takes; by default the fields of `Params` and `Purpose`.
@@ -130,7 +130,7 @@ class Law:
 
     @staticmethod
     def describe(params: Any, purpose: Any, state: Any) -> str:
-        """Returns the state in words, for a reader of text."""
+        """Returns the state as text."""
         return ", ".join(f"{name} {value}" for name, value in state._asdict().items())
 
     @staticmethod

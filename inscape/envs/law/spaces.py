@@ -17,7 +17,7 @@ def observation_space_of(world: Law) -> gym.Space[Any]:
     """Returns the observation space a world declares; by default an unbounded Box over the state's scalars.
 
     Raises:
-        UsageError: it defines observations and no space for them, or declares what is none or has several axes.
+        UsageError: it defines observations and no space for them, or declares what is not a space or has several axes.
     """
     declared = world.law_function("observations")
     if declared is not None:

@@ -1,8 +1,8 @@
 """Counter-based random streams: a number depends on (key, counter) alone, never on what was drawn before.
 
 `uniform(key, counter)` is output number `counter` of the SplitMix64 generator started at `key`. A copy of an
-environment owns one key, so that copy *i* of seed *s* lives the same life alone, among 8 or among 8,192, in one
-process or several. Planners draw their keys from a generator of their own and cannot foresee the environment's.
+environment owns one key, so that copy *i* of seed *s* produces the same trajectory alone, among 8 or among 8,192, in
+one process or several. Planners draw their keys from a generator of their own and cannot foresee the environment's.
 
 Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators", OOPSLA, figure 16 (constants of
 Stafford's variant 13).

@@ -15,7 +15,7 @@ def require_well_formed(cls: type[Law]) -> None:
     """Checks that a class is a law as it stands: its types, its law functions and what they take, its players.
 
     Raises:
-        UsageError: it is none, naming what is missing or wrong.
+        UsageError: it is not well formed; names what is missing or wrong.
     """
     cls.layouts()
     name = cls.__name__

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.compile import choice
 from inscape.envs.compile import cpu as compiler
+from inscape.envs.compile.choice import BATCH
 from inscape.envs.law import streams
 from inscape.envs.law.law import Law
 from inscape.envs.law.spaces import observation_space_of
@@ -20,13 +22,12 @@ from inscape.envs.rendering.fields import default_scene
 from inscape.envs.rendering.scene import Scene
 from inscape.errors import MissingLawError, UsageError
 
-BATCH = "inscape.envs.kernels.batch"
-
 
 class BatchedLaw(Law):
-    """A law over many states at once; every method is one call of a compiled kernel.
+    """A law over many states at once; every method is one call of a kernel.
 
-    `compiled=False` runs the same kernels as plain Python.
+    It runs compiled, or as plain Python where compiling would take longer: `envs.compile.choice` decides.
+    `compiled=True` and `False` ask for one of the two, whose results are the same.
     """
 
     @cached_property
@@ -66,6 +67,10 @@ class BatchedLaw(Law):
         """
         return compiler.kernel(self.compiled_law, template, compiled, arithmetic, constants)
 
+    def _call(self, name: str, units: int, compiled: bool | None, *arguments: Any) -> Any:
+        """Calls a function of the batch template on this world and `arguments`: `units` calls of the law or so."""
+        return choice.call(self, BATCH, name, units, self.packed, *arguments, compiled=compiled)
+
     def pack(self, states: Iterable[Any]) -> States:
         """Returns `[B]` named-tuple states, packed."""
         return States(*self.layouts()[0].pack(list(states)))
@@ -78,35 +83,38 @@ class BatchedLaw(Law):
         layout = self.layouts()[0]
         return States(np.zeros((layout.num_floats, count)), np.zeros((layout.num_ints, count), np.int64))
 
-    def sample_initial(self, count: int, rng: np.random.Generator, *, compiled: bool = True) -> States:
+    def sample_initial(self, count: int, rng: np.random.Generator, *, compiled: bool | None = None) -> States:
         """Draws `count` initial states."""
         return self.initial_with_keys(streams.random_keys(rng, count), compiled=compiled)
 
-    def initial_with_keys(self, keys: np.ndarray, *, compiled: bool = True) -> States:
+    def initial_with_keys(self, keys: np.ndarray, *, compiled: bool | None = None) -> States:
         """Draws an initial state for each of the `[B]` int64 stream keys: row i depends on key i alone."""
         states = self.empty_states(len(keys))
-        self.kernel(BATCH, compiled).sample_initials(self.packed, keys, states.floats, states.ints)
+        self._call("sample_initials", len(keys), compiled, keys, states.floats, states.ints)
         return states
 
     def step(
-        self, states: States, actions: np.ndarray, rng: np.random.Generator, *, compiled: bool = True
+        self, states: States, actions: np.ndarray, rng: np.random.Generator, *, compiled: bool | None = None
     ) -> tuple[States, np.ndarray, np.ndarray]:
         """Draws successors: `(next_states, reward [B] or [B, M], terminated [B])`. Terminal states absorb, reward 0."""
         return self.step_with_keys(states, actions, streams.random_keys(rng, len(states)), compiled=compiled)
 
     def step_with_keys(
-        self, states: States, actions: np.ndarray, keys: np.ndarray, *, compiled: bool = True
+        self, states: States, actions: np.ndarray, keys: np.ndarray, *, compiled: bool | None = None
     ) -> tuple[States, np.ndarray, np.ndarray]:
         """As `step`, with the stream key of each row given: row i depends on row i's key alone."""
         actions = self._action_array(actions, len(states))
         following = self.empty_states(len(states))
         rewards, ended = self._reward_array(len(states)), np.zeros(len(states), np.bool_)
-        self.kernel(BATCH, compiled).steps(
-            self.packed, states.floats, states.ints, actions, keys, following.floats, following.ints, rewards, ended
-        )
+        self._call(
+            "steps", len(states), compiled,
+            states.floats, states.ints, actions, keys, following.floats, following.ints, rewards, ended,
+        )  # fmt: skip
         return following, rewards.T, ended
 
-    def outcomes(self, states: States, actions: np.ndarray, *, compiled: bool = True) -> tuple[np.ndarray, States]:
+    def outcomes(
+        self, states: States, actions: np.ndarray, *, compiled: bool | None = None
+    ) -> tuple[np.ndarray, States]:
         """Returns every branch: `probability [B, N]` and next states, column b·N + n. Branches may coincide.
 
         Raises:
@@ -114,16 +122,16 @@ class BatchedLaw(Law):
         """
         self.require_enumerable("outcomes")
         actions = self._action_array(actions, len(states))
-        kernels = self.kernel(BATCH, compiled)
-        width = int(kernels.counts(self.packed)[0])
+        width = self.count_outcomes(compiled=compiled)[0]
         following = self.empty_states(len(states) * width)
         probability = np.zeros((len(states), width))
-        kernels.outcomes(
-            self.packed, states.floats, states.ints, actions, width, probability, following.floats, following.ints
-        )
+        self._call(
+            "outcomes", len(states) * width, compiled,
+            states.floats, states.ints, actions, width, probability, following.floats, following.ints,
+        )  # fmt: skip
         return probability, following
 
-    def initial_outcomes(self, *, compiled: bool = True) -> tuple[np.ndarray, States]:
+    def initial_outcomes(self, *, compiled: bool | None = None) -> tuple[np.ndarray, States]:
         """Returns every branch of the initial distribution: `probability [N]` and `[N]` states."""
         if self.initial_noise:
             raise MissingLawError(
@@ -131,11 +139,15 @@ class BatchedLaw(Law):
                 expected="a world with `initial(params, branch)`",
                 hint="sample_initial(count, rng)",
             )
-        kernels = self.kernel(BATCH, compiled)
-        width = int(kernels.counts(self.packed)[1])
+        width = self.count_outcomes(compiled=compiled)[1]
         states, probability = self.empty_states(width), np.zeros(width)
-        kernels.initial_outcomes(self.packed, probability, states.floats, states.ints)
+        self._call("initial_outcomes", width, compiled, probability, states.floats, states.ints)
         return probability, states
+
+    def count_outcomes(self, *, compiled: bool | None = None) -> tuple[int, int]:
+        """Returns how many branches a transition has, and how many the initial distribution."""
+        transition, initial, _ = self._call("counts", 1, compiled)
+        return int(transition), int(initial)
 
     def require_probabilities(self) -> None:
         """Checks that outcomes sum to one at the start, in plain Python: cheap, and done once for these dynamics.
@@ -162,25 +174,32 @@ class BatchedLaw(Law):
             )
 
     def reward_of(
-        self, states: States, actions: np.ndarray, next_states: States, purpose: Any = None, *, compiled: bool = True
+        self,
+        states: States,
+        actions: np.ndarray,
+        next_states: States,
+        purpose: Any = None,
+        *,
+        compiled: bool | None = None,
     ) -> np.ndarray:
         """Returns `[B]` (or `[B, M]`) rewards, under `purpose` if one is given."""
         world = self if purpose is None else self.with_purpose(purpose)
         rewards = self._reward_array(len(states))
-        self.kernel(BATCH, compiled).rewards_of(
-            world.packed, states.floats, states.ints, self._action_array(actions, len(states)),
+        world._call(
+            "rewards_of", len(states), compiled,
+            states.floats, states.ints, self._action_array(actions, len(states)),
             next_states.floats, next_states.ints, rewards,
         )  # fmt: skip
         return rewards.T
 
-    def terminal_of(self, states: States, purpose: Any = None, *, compiled: bool = True) -> np.ndarray:
+    def terminal_of(self, states: States, purpose: Any = None, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B]` bool: is the state terminal, under `purpose` if one is given."""
         world = self if purpose is None else self.with_purpose(purpose)
         ended = np.zeros(len(states), np.bool_)
-        self.kernel(BATCH, compiled).terminals(world.packed, states.floats, states.ints, ended)
+        world._call("terminals", len(states), compiled, states.floats, states.ints, ended)
         return ended
 
-    def observe(self, states: States, player: int | None = None, *, compiled: bool = True) -> np.ndarray:
+    def observe(self, states: States, player: int | None = None, *, compiled: bool | None = None) -> np.ndarray:
         """Returns what is observed, `[B, ...]`.
 
         Several players: by `player`; None stands for the one who acts, and where all act at once for all of them,
@@ -188,27 +207,26 @@ class BatchedLaw(Law):
         """
         if player is not None and not 0 <= player < self.players:
             raise UsageError(f"player {player} of {self.name}", expected=f"0 to {self.players - 1}")
-        kernels = self.kernel(BATCH, compiled)
         if player is None or self.players == 1:
             out = self.observation_array(len(states))
-            kernels.observations(self.packed, states.floats, states.ints, out)
+            self._call("observations", len(states), compiled, states.floats, states.ints, out)
         else:
             out = self.observation_array(len(states), of_one=True)
-            kernels.observations_of(self.packed, states.floats, states.ints, player, out)
+            self._call("observations_of", len(states), compiled, states.floats, states.ints, player, out)
         return self.batch_first(out)
 
-    def legal_actions(self, states: States, *, compiled: bool = True) -> np.ndarray:
+    def legal_actions(self, states: States, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B, A]` bool, True where the action is legal (`[B, M, A]` where all players act at once)."""
         mask = self.mask_array(len(states))
         if self.law_function("legal") is not None:
-            self.kernel(BATCH, compiled).legals(self.packed, states.floats, states.ints, mask)
+            self._call("legals", mask.size, compiled, states.floats, states.ints, mask)
         return mask
 
-    def mover_of(self, states: States, *, compiled: bool = True) -> np.ndarray:
+    def mover_of(self, states: States, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B]` int64: the player who acts (0 for a single player)."""
         player = np.zeros(len(states), np.int64)
         if self.law_function("mover") is not None:
-            self.kernel(BATCH, compiled).movers(self.packed, states.floats, states.ints, player)
+            self._call("movers", len(states), compiled, states.floats, states.ints, player)
         return player
 
     def random_actions(self, states: States, rng: np.random.Generator) -> np.ndarray:
@@ -257,8 +275,14 @@ class BatchedLaw(Law):
     def _reward_array(self, count: int) -> np.ndarray:
         return np.zeros(count if self.players == 1 else (self.players, count))
 
-    def _action_array(self, actions: np.ndarray, count: int) -> np.ndarray:
+    def _action_array(self, actions: np.ndarray, count: int, clip: bool = False) -> np.ndarray:
         """Returns actions as the kernels take them: int64 `[B]`, or `[B, M]`, or float64 `[B, D]`.
+
+        Args:
+            actions: what was given.
+            count: B.
+            clip: bring continuous actions out of bounds to the nearest bound, as Gymnasium's own environments do, whose
+                action spaces hold float32: a bound of 0.1 is 0.10000000149 there.
 
         Raises:
             UsageError: wrong shape or dtype, out of range, or not a number; the first offending row is named.
@@ -273,6 +297,8 @@ class BatchedLaw(Law):
         if self.continuous:
             if array.dtype.kind not in "fiu":
                 raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected="floating-point actions")
+            if clip:
+                array = np.clip(array.astype(np.float64), self.action_low, self.action_high)  # NaN stays
             bad = ~((array >= self.action_low) & (array <= self.action_high))
             if bad.any():
                 row, dim = np.argwhere(bad)[0]
@@ -296,6 +322,43 @@ class BatchedLaw(Law):
                 expected=f"an integer from 0 to {self.num_actions - 1}: {', '.join(self.action_names[:12])}",
             )
         return array
+
+    def require_states(self, states: States, what: str = "stored states") -> None:
+        """Raises UsageError unless states from a file are of this world: kernels do not check the bounds of a table.
+
+        Shapes and types are compared, and the law is asked, in plain Python, what is observed in each state, whether
+        it is terminal, and what is legal; that fails for a state that points outside of a table of the world.
+        """
+        layout = self.layouts()[0]
+        floats, ints = np.asarray(states.floats), np.asarray(states.ints)
+        if (
+            (floats.dtype, ints.dtype) != (np.dtype(np.float64), np.dtype(np.int64))
+            or floats.shape != (layout.num_floats, *floats.shape[1:2])
+            or ints.shape != (layout.num_ints, floats.shape[1])
+        ):
+            raise UsageError(
+                f"{what} of {self.name}: arrays of shape {floats.shape} {floats.dtype} and {ints.shape} {ints.dtype}",
+                expected=f"({layout.num_floats}, count) float64 and ({layout.num_ints}, count) int64",
+            )
+        found = States(floats, ints)
+        wrong = ""
+        with np.errstate(all="ignore"):
+            try:
+                observed = self.observe(found, compiled=False)
+                self.terminal_of(found, compiled=False)
+                self.legal_actions(found, compiled=False)
+            except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+                wrong = f"{type(error).__name__}: {error}"
+            else:
+                space = self.observation_space
+                low = getattr(space, "start", 0)
+                size = getattr(space, "n", getattr(space, "nvec", None))
+                if size is not None and ((observed < low) | (observed >= low + size)).any():
+                    wrong = f"an observation outside of {space}"
+        if wrong:
+            raise UsageError(
+                f"{what} are not states of {self.name}: {wrong}", expected="states that this world, as it is, can be in"
+            )
 
     # ------------------------------------------------------------------------------------ one state, shown
 

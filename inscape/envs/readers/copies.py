@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from inscape.envs.compile import choice
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
@@ -60,7 +61,7 @@ class PackedCopies:
     ) -> PackedCopies:
         """Returns `count` copies in their first states: those of a vector environment reset with this seed.
 
-        Compiles the law's initial distribution and nothing else of it.
+        Compiles the law's initial distribution and nothing else of it; not even that for few copies.
 
         Args:
             world: the law.
@@ -74,7 +75,11 @@ class PackedCopies:
         """
         copies = cls.empty(world, count)
         copies.reseed(seed, first)
-        world.kernel(STEPPING, arithmetic=arithmetic).begin(world.packed, copies.floats, copies.ints)
+        arguments = world.packed, copies.floats, copies.ints
+        if arithmetic == "exact":
+            choice.call(world, STEPPING, "begin", count, *arguments, changed=(copies.floats, copies.ints))
+        else:
+            world.kernel(STEPPING, arithmetic=arithmetic).begin(*arguments)
         return copies
 
     def __len__(self) -> int:
@@ -96,7 +101,7 @@ class PackedCopies:
 
     @property
     def clock(self) -> Any:
-        """`[B]` steps and resets each copy has lived: which of its random numbers come next (memory of the copies)."""
+        """`[B]` steps and resets each copy has taken: which of its random numbers come next (memory of the copies)."""
         return self.ints[CLOCK]
 
     @property
@@ -142,7 +147,7 @@ class PackedCopies:
         """Goes on from `state_dict()`, in the memory there is: kernels that were given it see the change.
 
         Raises:
-            UsageError: the state is of another number of copies or of another world.
+            UsageError: the state is of another number of copies or of another world, or no state of it.
         """
         floats, ints = np.asarray(state["floats"]), np.asarray(state["ints"])
         if floats.shape != self.floats.shape or ints.shape != self.ints.shape:
@@ -150,4 +155,7 @@ class PackedCopies:
                 f"an environment state of shapes {floats.shape}, {ints.shape}",
                 expected=f"{self.floats.shape}, {self.ints.shape} ({len(self)} copies of {self.world.name})",
             )
+        self.world.require_states(States(floats, ints[:KEY]), "stored copies")
+        if (ints[CLOCK] < 0).any():
+            raise UsageError("stored copies with a negative clock", expected="steps lived, at least 0")
         self.floats[:], self.ints[:], self.keyed = floats, ints, bool(state["keyed"])

@@ -1,4 +1,4 @@
-"""Reads a world on a CUDA card: many copies, one kernel launch per step, torch tensors that never leave the card."""
+"""Reads a world on a CUDA GPU: many copies, one kernel launch per step, torch tensors that never leave the GPU."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class StepTensors:
 
 
 class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """`num_envs` copies of a world on a CUDA card, stepped together: `WorldVectorEnv` in torch tensors.
+    """`num_envs` copies of a world on a CUDA GPU, stepped together: `WorldVectorEnv` in torch tensors.
 
-    Copy i of seed s lives the life it lives on the processor: integers, uniform random numbers and the order of
-    operations are the same. Under `arithmetic="exact"` sums, products, quotients and square roots are too, bit for bit;
-    sine, cosine, exponentials, logarithms and powers are CUDA's and may differ in the last bit (docs/cuda.md).
+    Copy i of seed s produces the same trajectory as on the processor: integers, uniform random numbers and the order
+    of operations are the same. Under `arithmetic="exact"` sums, products, quotients and square roots are too, bit for
+    bit; sine, cosine, exponentials, logarithms and powers are CUDA's and may differ in the last bit (docs/cuda.md).
 
-    `step` is one kernel launch on torch's current stream: it does not wait for the card, allocates nothing there and
+    `step` is one kernel launch on torch's current stream: it does not wait for the GPU, allocates nothing there and
     may be captured in a `torch.cuda.graph` (after a step outside of it, which compiles and loads the kernel). What it
     returns is memory of the environment, used in turn: results of a step are good until the step after the next. To
     keep them longer, copy them or give a `StepTensors` of your own as `out`.
 
     As nothing waits, a wrong action cannot raise where it is given. It counts as no step: the copy stays as it is, with
-    reward 0 and both flags False. `check()` waits for the card and raises for the first such copy since the last
+    reward 0 and both flags False. `check()` waits for the GPU and raises for the first such copy since the last
     check; call it where you synchronise anyway. Shapes and dtypes are checked at once.
 
     Same-step autoreset: `infos["final_obs"]` and `infos["_final_obs"]` are always there; rows are valid where the
@@ -213,7 +213,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _configured(self, name: str, stream: int) -> Any:
         launch = self._launches.get((name, stream))
         if launch is None:
-            with warnings.catch_warnings():  # few copies keep few multiprocessors busy, as whoever asks for few knows
+            with warnings.catch_warnings():  # that few copies keep few multiprocessors busy
                 warnings.simplefilter("ignore")
                 configuration = (self._blocks, self.threads_per_block, cuda.external_stream(stream))
                 launch = self._launches[name, stream] = getattr(self._kernels, name)[configuration]
@@ -304,7 +304,7 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         return self._outputs[self._turn]
 
     def check(self) -> None:
-        """Waits for the card and raises for the first copy given a wrong action since the last check.
+        """Waits for the GPU and raises for the first copy given a wrong action since the last check.
 
         Raises:
             UsageError: naming the copy and what was wrong: out of range, illegal, or a step after the episode's end.
@@ -330,8 +330,8 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def play(self, steps: int) -> RandomPlay:
         """Plays every copy `steps` steps at random, uniformly among the legal actions, in one kernel.
 
-        The lives are those of `World.random_play` of this seed. Waits for the card at the end. Copies that were stepped
-        before go on from where they are: what is left of that episode counts as one.
+        The trajectories are those of `World.random_play` of this seed. Waits for the GPU at the end. Copies that were
+        stepped before go on from where they are: what is left of that episode counts as one.
         """
         if not self._copies.keyed:
             self._seed(None)
@@ -343,14 +343,14 @@ class CudaVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             "play", *self._life, self._array(gained), self._array(returns), self._array(episodes),
             self._limit, self._limit or LATER * steps, steps,
         )  # fmt: skip
-        ended, extra, late, unfinished = episodes.sum(1).tolist()
-        return played(returns.sum(1).cpu().numpy(), count * steps, ended, extra, late, unfinished)
+        ended, *rest = episodes.sum(1).tolist()
+        return played(np.append(returns.sum(1).cpu().numpy(), rest), count * steps, ended)
 
     # ------------------------------------------------------------------------------------ states
 
     @property
     def states(self) -> States:
-        """The current states, packed, `[., B]`, in the memory of the processor (a copy; waits for the card)."""
+        """The current states, packed, `[., B]`, in the memory of the processor (a copy; waits for the GPU)."""
         saved = self.state_dict()
         return PackedCopies(self.world, saved["floats"], saved["ints"]).states
 
@@ -397,7 +397,7 @@ def _device(device: str | torch.device, simulated: bool) -> torch.device:
         return torch.device("cpu")
     found = torch.device(device)
     if found.type != "cuda":
-        raise UsageError(f"device {device!r}", expected='"cuda" or "cuda:1", a card')
+        raise UsageError(f"device {device!r}", expected='"cuda" or "cuda:1", a GPU')
     return found if found.index is not None else torch.device("cuda", torch.cuda.current_device())
 
 

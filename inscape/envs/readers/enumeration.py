@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from inscape.envs.compile import choice
 from inscape.envs.law.states import States
 from inscape.envs.readers.batched import BatchedLaw
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 
 TEMPLATE = "inscape.envs.kernels.enumeration"
+FIRST_ROOM, FIRST_ROOM_COMPILED = 16, 1024
+"""States there is room for at first: few in plain Python, which is looked at again before it goes on with more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +63,15 @@ class Enumeration:
         return found
 
 
-def enumerate_dynamics(world: BatchedLaw, max_states: int = 1_000_000, *, compiled: bool = True) -> Enumeration:
+def enumerate_dynamics(world: BatchedLaw, max_states: int = 1_000_000, *, compiled: bool | None = None) -> Enumeration:
     """Returns the dynamics of `world` as tables; where all players act at once, A counts joint actions.
 
     States that are terminal under the world's own purpose and under each of its named `purposes` are not expanded.
+
+    Args:
+        world: the world.
+        max_states: how many states it may have.
+        compiled: whether compiled kernels find and tabulate them, or plain Python; None: what takes less time.
 
     Raises:
         MissingLawError: the law can only be sampled, or actions are continuous.
@@ -71,25 +80,41 @@ def enumerate_dynamics(world: BatchedLaw, max_states: int = 1_000_000, *, compil
     world.require_enumerable("enumeration")
     if world.continuous:
         raise MissingLawError(f"{world.name} has continuous actions", expected="a finite action set")
-    kernels = world.kernel(TEMPLATE, compiled)
+    if compiled is not None:
+        return _enumerate(world, max_states, compiled)
+    try:
+        with np.errstate(all="ignore"):
+            return _enumerate(world, max_states, None)
+    except choice.PLAIN_FAILURES as error:
+        choice.refuse_unless_arithmetic(error)
+        return _enumerate(world, max_states, True)
+
+
+def _enumerate(world: BatchedLaw, max_states: int, compiled: bool | None) -> Enumeration:
     start_probability, starts = world.initial_outcomes(compiled=compiled)
     roots = States.concatenate([world.pack(type(world).roots(world.params)), starts[start_probability > 0]])
     packed = world.packed
     every = _all_purposes(world)
     scratch = world.empty_states(1)
     scratch_args = (scratch.floats, scratch.ints, scratch.floats.view(np.int64))
+    calls = world.num_choices * number_of_branches(world)  # of the law, per state
 
-    capacity = 1024
+    room = FIRST_ROOM
     while True:
-        capacity = min(capacity, max_states)
+        fast = choice.choose(world, TEMPLATE, "explore", room * calls, compiled)
+        capacity = min(max(room, FIRST_ROOM_COMPILED) if fast else room, max_states)
         found = world.empty_states(capacity)
         bits = found.floats.view(np.int64)
         table = np.full(capacity * 2 + 1, -1, np.int64)
-        count = kernels.insert_all(
+        count = world.kernel(TEMPLATE, choice.choose(world, TEMPLATE, "insert_all", len(roots), compiled)).insert_all(
             found.floats, found.ints, bits, table, roots.floats, roots.ints, roots.floats.view(np.int64), 0
         )
         if count >= 0:
-            _, count = kernels.explore(packed, every, found.floats, found.ints, bits, table, 0, count, *scratch_args)
+            explore = world.kernel(TEMPLATE, fast).explore
+            began = time.perf_counter()
+            expanded, count = explore(packed, every, found.floats, found.ints, bits, table, 0, count, *scratch_args)
+            if compiled is None and not fast:
+                choice.usage(world, TEMPLATE, "explore").charge(expanded * calls, time.perf_counter() - began)
         if count >= 0:
             break
         if capacity == max_states:
@@ -98,11 +123,17 @@ def enumerate_dynamics(world: BatchedLaw, max_states: int = 1_000_000, *, compil
                 expected="a smaller world",
                 hint="a planner that samples (inscape plan, mcts), or dynamics(max_states=…)",
             )
-        capacity *= 4
+        room = 4 * capacity
 
     states = States(found.floats[:, :count].copy(), found.ints[:, :count].copy())
     _refuse_continua(world, states)
-    next_state, probability, legal = _tabulate(world, kernels, packed, every, found, bits, table, count, scratch_args)
+    fast = choice.choose(world, TEMPLATE, "tabulate", count * calls, compiled)
+    began = time.perf_counter()
+    next_state, probability, legal = _tabulate(
+        world, world.kernel(TEMPLATE, fast), packed, every, found, bits, table, count, scratch_args
+    )
+    if compiled is None and not fast:
+        choice.usage(world, TEMPLATE, "tabulate").charge(count * calls, time.perf_counter() - began)
     total = probability.sum(2)
     wrong = np.argwhere(np.abs(total - 1) > 1e-9)
     if len(wrong):
@@ -145,7 +176,7 @@ def _all_purposes(world: BatchedLaw) -> tuple[np.ndarray, np.ndarray]:
 
 def number_of_branches(world: BatchedLaw) -> int:
     """Returns the number of branches of the transition law."""
-    return int(world.kernel("inscape.envs.kernels.batch").counts(world.packed)[0])
+    return world.count_outcomes()[0]
 
 
 def _refuse_continua(world: BatchedLaw, states: States) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.compile.kernel_cache import entry_point
+from inscape.envs.catalogue import RENDERING
+from inscape.envs.compile.choice import entry
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import STEPPING, PackedCopies
 from inscape.errors import UsageError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from inscape.envs.readers.batched import BatchedLaw
     from inscape.envs.rendering.rasterizer import Window
 
+ARROWS = {"right": 1073741903, "left": 1073741904, "down": 1073741905, "up": 1073741906}
+"""Key codes of SDL, as pygame has them."""
 SINGLE = "inscape.envs.kernels.single"
 INFINITY = float("inf")
 NOT_RUNNING = 1  # a status of the single template; any other but 0 is an illegal action
@@ -69,10 +73,11 @@ class LegalDiscrete(gym.spaces.Discrete):
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
         legal = self._at_start if self._just_seeded else self._legal
-        self._just_seeded = False
         if mask is None and probability is None and legal.any():
             mask = legal.astype(np.int8)
-        return super().sample(mask=mask, probability=probability)
+        action = super().sample(mask=mask, probability=probability)
+        self._just_seeded = False  # a space that nobody seeded seeds itself as it draws
+        return action
 
 
 class WorldEnv(gym.Env[Any, Any]):
@@ -89,10 +94,7 @@ class WorldEnv(gym.Env[Any, Any]):
     world restricts actions.
     """
 
-    metadata: dict[str, Any] = {
-        "render_modes": ["human", "rgb_array", "ansi"],
-        "render_fps": 30,
-    }
+    metadata: dict[str, Any] = RENDERING
 
     def __init__(self, world: BatchedLaw, render_mode: str | None = None, max_episode_steps: int | None = None) -> None:
         require_single_player(world, "a Gymnasium environment")
@@ -121,12 +123,15 @@ class WorldEnv(gym.Env[Any, Any]):
         self._everyone = np.ones(1, np.bool_)
         self._num_actions = 0 if world.continuous else world.num_actions
         self._limit = max_episode_steps or 0
-        batch, single = world.kernel(STEPPING), world.kernel(SINGLE)
-        self._reset = entry_point(batch.reset, self._packed, self._floats, self._ints, self._everyone, obs)
-        any_action = tuple(world.action_low) if world.continuous else 0
-        self._step = entry_point(
-            single.step, self._packed, self._floats, self._ints, any_action, obs.reshape(self._obs_shape), self._mask, 0
+        copies = self._packed, self._floats, self._ints
+        self._reset: Callable[..., Any] = entry(
+            world, STEPPING, "reset", (*copies, self._everyone, obs), lambda compiled: setattr(self, "_reset", compiled)
         )
+        any_action = tuple(world.action_low) if world.continuous else 0
+        self._step: Callable[..., Any] = entry(
+            world, SINGLE, "step", (*copies, any_action, obs.reshape(self._obs_shape), self._mask, 0),
+            lambda compiled: setattr(self, "_step", compiled),
+        )  # fmt: skip
         self._window: Window | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -195,9 +200,10 @@ class WorldEnv(gym.Env[Any, Any]):
         """Returns an action given as an array, or as something continuous, as the law takes it.
 
         Raises:
-            UsageError: it is of the wrong type or shape, out of range, or not a number.
+            UsageError: it is of the wrong type or shape, a discrete one out of range, or not a number. Continuous ones
+                out of bounds are clipped.
         """
-        row = self.world._action_array(np.asarray(action)[None], 1)[0]
+        row = self.world._action_array(np.asarray(action)[None], 1, clip=True)[0]
         return tuple(row.tolist()) if self.world.continuous else int(row)
 
     def _refuse(self, status: int, action: Any) -> None:
@@ -211,6 +217,36 @@ class WorldEnv(gym.Env[Any, Any]):
             f"action {self.world.action_names[action]!r} is illegal in {self.world.name} at {self.state}",
             expected="an action where info['action_mask'] is True",
         )
+
+    def action_masks(self) -> np.ndarray:
+        """Returns `[A]` bool, True where the action is legal now: what `MaskablePPO` of sb3-contrib asks for.
+
+        Raises:
+            UsageError: actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(f"action masks of {self.world.name}, whose actions are continuous")
+        return np.asarray(self._mask[0].copy() if self._restricts else np.ones(self._num_actions, np.bool_))
+
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Returns the keys of `gymnasium.utils.play`: arrows for directions, else the digits, then letters.
+
+        Raises:
+            UsageError: actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(
+                f"keys for {self.world.name}, whose actions are continuous", hint=f"inscape play {self.world.name}"
+            )
+        keys: dict[tuple[int, ...], int] = {}
+        others = [ord(key) for key in "0123456789abcdefghijklmnoprstuvwxyz"]  # q ends some programs
+        for action, name in enumerate(self.world.action_names):
+            key = ARROWS.get(name.lower()) or (ord(name) if name.isdigit() and len(name) == 1 else 0)
+            if not key or (key,) in keys:
+                key = next((other for other in others if (other,) not in keys), 0)
+            if key:
+                keys[(key,)] = action
+        return keys
 
     def render(self) -> Any:
         """Returns the picture `[H, W, 3]` uint8 (`"rgb_array"`), the text (`"ansi"`), or shows a window (`"human"`).

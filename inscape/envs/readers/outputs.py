@@ -13,7 +13,7 @@ class Outputs:
     """Arrays to write to. Large ones lie in the memory of earlier ones that nobody holds any more.
 
     A large array given back to the system and asked for again at every step costs more than the step: each page of it
-    is zeroed anew (DoorKey, 16,384 copies: 94 ns a step instead of 45).
+    is zeroed again (DoorKey, 16,384 copies: 94 ns a step instead of 45).
 
     A piece of memory is used again when the array made over it is gone, as a weak reference says. Views, memoryviews
     and tensors of other libraries keep that array: NumPy makes it their base, because its own base is no array but a

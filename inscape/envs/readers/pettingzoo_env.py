@@ -1,18 +1,19 @@
 """Reads a world of several players as a PettingZoo environment, AEC or Parallel.
 
-`aec_env("ConnectFour")` and `parallel_env("Spread")` make ours by name. A PettingZoo that has a registry (1.27) finds
-them there once this module is imported: `pettingzoo.make("aec", "inscape/ConnectFour-v0")`.
+`aec_env("ConnectFour")` and `parallel_env("Spread")` make the built-in ones by name. A PettingZoo that has a registry
+(1.27) finds them there once this module is imported: `pettingzoo.make("aec", "inscape/ConnectFour-v0")`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 
-from inscape.envs.compile.kernel_cache import entry_point
+from inscape.envs.compile.choice import call, entry
 from inscape.envs.law.states import States
 from inscape.envs.readers.copies import PackedCopies
 from inscape.envs.readers.gym_env import initial_of
@@ -27,6 +28,12 @@ RENDER_MODES = ("human", "rgb_array", "ansi")
 FRAMES_PER_SECOND = 30
 INTEGERS = (int, np.int64)
 """Action types looked at no further: PettingZoo's `Discrete.sample` gives the second."""
+
+
+def _with_real_rewards(result: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a step's result with its rewards as floats: a law in plain Python may give integers."""
+    status, mover, rewards, terminated, truncated = result
+    return status, mover, tuple(float(reward) for reward in rewards), terminated, truncated
 
 
 class _Table:
@@ -61,14 +68,15 @@ class _Table:
         like = self.obs = world.observation_array(world.players, of_one=True)
         self.obs_shape, self.obs_dtype = like.shape, like.dtype
         self.wide_shape = world.observation_space.shape if world.is_wide() else None
-        kernels = world.kernel(TURNS)
         state = self.packed, self.floats, self.ints
-        self.begin = entry_point(kernels.begin, *state, like, self.masks)
-        self.observe_all = kernels.observe_all  # for starts given by a user: compiled when there is one
-        if world.simultaneous:
-            self.step = entry_point(kernels.step_at_once, *state, self.actions, like, self.masks, 0)
-        else:
-            self.step = entry_point(kernels.step_in_turn, *state, 0, like, self.masks, 0)
+        self.begin: Callable[..., Any] = entry(
+            world, TURNS, "begin", (*state, like, self.masks), lambda compiled: setattr(self, "begin", compiled)
+        )
+        name, action = ("step_at_once", self.actions) if world.simultaneous else ("step_in_turn", 0)
+        self.step: Callable[..., Any] = entry(
+            world, TURNS, name, (*state, action, like, self.masks, 0),
+            lambda compiled: setattr(self, "step", compiled), _with_real_rewards,
+        )  # fmt: skip
         self.window: Window | None = None
 
         space: gym.Space[Any] = world.observation_space
@@ -85,7 +93,7 @@ class _Table:
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but compiled code and the window."""
-        left_out = ("packed", "begin", "observe_all", "step", "mask_of", "window")
+        left_out = ("packed", "begin", "step", "mask_of", "window")
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -103,7 +111,7 @@ class _Table:
         if options and "state" in options:
             states = initial_of(self.world, options["state"])
             self.copies.set_states(states)
-            mover = self.observe_all(self.packed, self.floats, self.ints, obs, self.masks)
+            mover = call(self.world, TURNS, "observe_all", 1, self.packed, self.floats, self.ints, obs, self.masks)
         return mover
 
     def advance(self, action: Any) -> tuple[int, tuple[float, ...], bool, bool]:
@@ -233,11 +241,11 @@ class WorldAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
     """A world of several players, acting one after another, as a PettingZoo AEC environment.
 
     Where the law has all players act at once, their actions are collected and the law steps at the last one's; until
-    then nobody observes anything new. Observations are `{"observation", "action_mask"}` where the world restricts
-    actions (mask `[A]` int8; all 0 for whoever is not to move), and the plain observation elsewhere; `infos[agent]` has
+    then no player observes anything new. Observations are `{"observation", "action_mask"}` where the world restricts
+    actions (mask `[A]` int8; all 0 for players not to move), and the plain observation elsewhere; `infos[agent]` has
     the mask too. The end, and the time limit, come for all players at once.
 
-    Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.
+    Copy 0 of seed s: the same trajectory as copy 0 of a vector environment reset with that seed.
 
     Args:
         world: the law.
@@ -279,7 +287,7 @@ class WorldAECEnv(AECEnv[str, Any, int]):  # type: ignore[misc, unused-ignore]
         return self._table.states
 
     def state(self) -> np.ndarray:
-        """Returns every number of the state, whoever may observe it: floats before integers, in `state_space`."""
+        """Returns every number of the state, observed or not: floats before integers, in `state_space`."""
         return self._table.state()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
@@ -393,7 +401,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused
     Observations are `{"observation", "action_mask"}` where the world restricts actions (mask `[A]` int8), and the plain
     observation elsewhere; infos have the mask too. The end, and the time limit, come for all players at once.
 
-    Copy 0 of seed s: the same life as copy 0 of a vector environment reset with that seed.
+    Copy 0 of seed s: the same trajectory as copy 0 of a vector environment reset with that seed.
 
     Args:
         world: the law.
@@ -431,7 +439,7 @@ class WorldParallelEnv(ParallelEnv[str, Any, int]):  # type: ignore[misc, unused
         return self._table.states
 
     def state(self) -> np.ndarray:
-        """Returns every number of the state, whoever may observe it: floats before integers, in `state_space`."""
+        """Returns every number of the state, observed or not: floats before integers, in `state_space`."""
         return self._table.state()
 
     def reset(

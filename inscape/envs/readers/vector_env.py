@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from inscape.envs.catalogue import RENDERING
+from inscape.envs.compile import choice
 from inscape.envs.compile.adapter import view_layout
 from inscape.envs.compile.kernel_cache import entry_point
 from inscape.envs.compile.threads import block_count, is_forked, one_thread_after_fork
@@ -31,6 +34,19 @@ MODES = {
 # Below this many copies waking the other threads costs more than they save (4,096 copies: 33 M steps/s on two threads,
 # 65 M on one).
 PARALLEL_FROM = 8192
+FEW_COPIES = 4
+"""Copies up to which steps are plain Python until compiling is worth it; more are there to be stepped often."""
+
+
+RENDER_MODES = ("rgb_array", "ansi")
+
+
+def _named_autoreset(mode: AutoresetMode | str) -> Literal["next-step", "same-step", "disabled"]:
+    """Returns our name of one of Gymnasium's modes, given as such, by its name or by its value."""
+    for name, (_, known) in MODES.items():
+        if mode in (known, known.name, known.value, name):
+            return cast('Literal["next-step", "same-step", "disabled"]', name)
+    raise UsageError(f"autoreset_mode {mode!r}", expected=", ".join(f"{known}" for _, known in MODES.values()))
 
 
 def _batched(space: gym.Space[Any], shape: tuple[int, ...]) -> gym.Space[Any]:
@@ -46,7 +62,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     Several players: rewards are `[B, M]`. In turn, actions `[B]` are those of the players `infos["mover"]` `[B]`, who
     also observe; all at once, actions are `[B, M]`, observations `[B, M, ...]` and masks `[B, M, A]`.
 
-    Copy i of seed s lives the same life whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
+    Copy i of seed s produces the same trajectory whatever `num_envs` is. Observations, rewards `[B]` float64 and flags
     `[B]` bool are fresh arrays at each step (observations of several numbers are `[B, n]` views of batch-last memory).
 
     Args:
@@ -59,6 +75,12 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         threads: number of threads; None for one per core where it pays.
         arithmetic: `"exact"` (the bits of plain Python, and of Gymnasium where the world promises it) or `"fast"`:
             sine and cosine as polynomials and fused operations, the same to about one unit in the last place per step.
+        render_mode: None, `"rgb_array"` or `"ansi"`: what `render` returns of each copy.
+        autoreset_mode: the same as `autoreset`, as Gymnasium has it (`AutoresetMode.SAME_STEP` or "SameStep").
+
+    Attributes:
+        autoreset_mode: the `gymnasium.vector.AutoresetMode` in force.
+        render_mode: as given.
     """
 
     def __init__(
@@ -69,18 +91,32 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         max_episode_steps: int | None = None,
         threads: int | None = None,
         arithmetic: Literal["exact", "fast"] = "exact",
+        render_mode: Literal["rgb_array", "ansi"] | str | None = None,
+        autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
         world.require_probabilities()
+        if autoreset_mode is not None:
+            autoreset = _named_autoreset(autoreset_mode)
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise UsageError(
+                f"render_mode {render_mode!r} for copies of {world.name}", expected=f"None or one of {RENDER_MODES}",
+                hint="a window shows one copy: gym.make",
+            )  # fmt: skip
         if autoreset not in MODES:
             raise UsageError(f"autoreset {autoreset!r}", expected=", ".join(MODES))
         if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
             raise UsageError(f"num_envs = {num_envs!r}", expected="an integer of at least 1")
         self.world = world
-        self._made_with = num_envs, autoreset, max_episode_steps, threads, arithmetic
+        self._made_with = num_envs, autoreset, max_episode_steps, threads, arithmetic, render_mode
         self.num_envs = int(num_envs)
         self.max_episode_steps = max_episode_steps
         self._mode, mode = MODES[autoreset]
-        self.metadata = {"autoreset_mode": mode, "render_modes": []}
+        self.autoreset_mode, self.render_mode = mode, render_mode
+        self.metadata = {
+            "autoreset_mode": mode,
+            "render_modes": list(RENDER_MODES),
+            "render_fps": RENDERING["render_fps"],
+        }
         self.single_observation_space = world.observation_space
         self.single_action_space = world.action_space
         everyone = (self.num_envs, world.players) if world.simultaneous else (self.num_envs,)
@@ -95,12 +131,15 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             np.zeros(self.num_envs, np.int64), np.zeros_like(self._floats), np.zeros_like(self._ints),
             np.zeros((rows[0], self.num_envs)), np.zeros((rows[1], self.num_envs), np.int64),
         )  # fmt: skip
-        self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
-        self._stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants={"AUTORESET": self._mode})
         self._restricts = world.law_function("legal") is not None
         self._takes_turns = world.players > 1 and not world.simultaneous
         threads = self.threads = block_count(threads, self.num_envs, PARALLEL_FROM)
         parallel = threads > 1 and not is_forked()
+        constants = {"AUTORESET": self._mode}
+        self._few = self.num_envs <= FEW_COPIES and threads == 1 and arithmetic == "exact"
+        if not self._few:
+            self._kernels = world.kernel(STEPPING, arithmetic=arithmetic)
+            self._stepping = world.kernel(STEPPING, arithmetic=arithmetic, constants=constants)
         self._limit = max_episode_steps or 0
         self._wide = world.is_wide()
         players = () if world.players == 1 else (world.players,)
@@ -113,11 +152,19 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._mask_out = Outputs((self.num_envs, *self._no_mask.shape[1:]), np.bool_)
         flags = np.zeros(self.num_envs, np.bool_)
         actions, rewards = np.zeros(self._actions_shape, self._actions_dtype), self._rewards_out.take()
-        self._step = entry_point(
-            self._stepping.step_parallel if parallel else self._stepping.step,
+        arguments = (
             self._packed, self._floats, self._ints, actions, obs, rewards, flags, flags, obs, self._no_mask,
             self._no_movers, self._memory, 0, 1,
         )  # fmt: skip
+        self._step: Callable[..., Any]
+        if self._few:
+            self._step = choice.entry(
+                world, STEPPING, "step", arguments, lambda compiled: setattr(self, "_step", compiled),
+                copies=self.num_envs, constants=tuple(constants.items()),
+            )  # fmt: skip
+        else:
+            stepping = self._stepping
+            self._step = entry_point(stepping.step_parallel if parallel else stepping.step, *arguments)
         if parallel:
             one_thread_after_fork(self)
 
@@ -132,8 +179,8 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def __getstate__(self) -> dict[str, Any]:
         """Returns all but compiled code and working memory."""
         left_out = (
-            "_packed", "_kernels", "_stepping", "_step", "_memory", "_rewards_out", "_obs_out", "_mask_out", "_no_mask",
-            "_no_movers", "threads",
+            "_packed", "_kernels", "_stepping", "_few", "_step", "_memory", "_rewards_out", "_obs_out", "_mask_out",
+            "_no_mask", "_no_movers", "threads",
         )  # fmt: skip
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
@@ -168,7 +215,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise UsageError(f"reset_mask of shape {mask.shape}, {mask.dtype}", expected=f"({self.num_envs},) bool")
         self._copies.reseed(seed, int(options.get("first_copy", 0)))
         obs = self.world.observation_array(self.num_envs)
-        self._kernels.reset(self._packed, self._floats, self._ints, mask, obs)
+        arguments = self._packed, self._floats, self._ints, mask, obs
+        if self._few:
+            choice.call(self.world, STEPPING, "reset", self.num_envs, *arguments, changed=(self._floats, self._ints))
+        else:
+            self._kernels.reset(*arguments)
         if "state" in options:
             states = initial_of(self.world, options["state"])
             self._copies.set_states(states, mask)
@@ -187,7 +238,7 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             or actions.shape != self._actions_shape
             or not actions.flags.c_contiguous
         ):
-            actions = self.world._action_array(actions, count)
+            actions = self.world._action_array(actions, count, clip=True)
         if self._mode == 2 and (self._copies.elapsed < 0).any():
             copy = int(np.argmax(self._copies.elapsed < 0))
             raise UsageError(
@@ -200,10 +251,11 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
         mask = self._mask_out.take() if self._restricts else self._no_mask
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
-        ended = self._step(
-            self._packed, self._floats, self._ints, actions, obs, rewards, terminated, truncated, final, mask, movers,
-            self._memory, self._limit, self.threads,
-        )  # fmt: skip
+        rest = obs, rewards, terminated, truncated, final, mask, movers, self._memory, self._limit, self.threads
+        ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
+        if ended < 0 and self.world.continuous:  # no copy was stepped: once more, clipped
+            actions = self.world._action_array(actions, count, clip=True)
+            ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
         if ended < 0:
             self._refuse(actions, -1 - ended)
         flat = rewards if rewards.ndim == 1 else rewards.reshape(-1)
@@ -249,6 +301,31 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         wrong = [name for m, name in enumerate(names) if not mask[m, actions[copy, m]]]
         # none is wrong by itself where `legal` is no function of the state: then all are named
         return " with ".join(wrong[:1] or names) + " is illegal"
+
+    def action_masks(self) -> np.ndarray:
+        """Returns `[B, A]` bool (all at once `[B, M, A]`), True where the action is legal now.
+
+        Raises:
+            UsageError: actions are continuous.
+        """
+        if self.world.continuous:
+            raise UsageError(f"action masks of {self.world.name}, whose actions are continuous")
+        return self.world.legal_actions(self._copies.states)
+
+    def render(self) -> tuple[Any, ...]:
+        """Returns what each copy looks like: `B` pictures `[H, W, 3]` uint8 (`"rgb_array"`) or texts (`"ansi"`).
+
+        Raises:
+            UsageError: the copies were made without a render mode.
+        """
+        if self.render_mode is None:
+            raise UsageError("render() without a render mode", hint='make the copies with render_mode="rgb_array"')
+        states = self.states
+        if self.render_mode == "ansi":
+            return tuple(self.world.describe_state(states[i]) for i in range(self.num_envs))
+        from inscape.envs.rendering.rasterizer import render_scene
+
+        return tuple(render_scene(self.world.scene(states, i)) for i in range(self.num_envs))
 
     def _info(self) -> dict[str, Any]:
         infos: dict[str, Any] = {}

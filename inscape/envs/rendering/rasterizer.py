@@ -46,7 +46,7 @@ _invisible: list[str] = []
 
 
 def require_display(reader: str) -> None:
-    """Checks that a person could see a window, or that the user has told SDL which driver to use.
+    """Checks that a person could see a window, or that the user has set SDL's driver.
 
     Raises:
         UsageError: no display.
@@ -61,7 +61,7 @@ def require_display(reader: str) -> None:
 
 
 def has_display() -> bool:
-    """Whether a window would be seen: what SDL was told, else (on Linux) whether a display server is named."""
+    """Whether a window would be seen: by SDL's driver if set, else (on Linux) by a display server's name."""
     driver = os.environ.get("SDL_VIDEODRIVER")
     if driver:
         return driver not in INVISIBLE
@@ -323,7 +323,7 @@ def _glyphs(text: str, size: int, color: str) -> Any:
     words = text.replace("\x00", "")
     try:
         return _font(size).render(words, True, color)
-    except pygame.error:  # somebody called `pygame.quit` since: fonts die of it, surfaces do not
+    except pygame.error:  # `pygame.quit` was called since: fonts die of it, surfaces do not
         _font.cache_clear()
         return _font(size).render(words, True, color)
 
@@ -399,6 +399,48 @@ def draw_text(
         surface.blit(glyphs, (left + 1, top))
 
 
+def as_picture(frame: Any, source: str) -> np.ndarray:
+    """Returns what an environment drew as `[H, W, 3]` uint8.
+
+    Taken are uint8 and other whole numbers from 0 to 255, and floats from 0 to 1; with three channels, with a fourth
+    that says how opaque a pixel is (over white), or grey, `[H, W]` or `[H, W, 1]`.
+
+    Args:
+        frame: what `render` returned.
+        source: who drew it, for messages.
+
+    Raises:
+        UsageError: it is no such picture; the message has its shape, dtype and range.
+    """
+    array = frame if isinstance(frame, np.ndarray) else None
+    if array is None or array.size == 0 or array.dtype.kind not in "buif" or not _is_image_shape(array.shape):
+        what = type(frame).__name__ if array is None else f"an array of shape {array.shape}, {array.dtype}"
+        raise UsageError(
+            f"{source} drew {what}",
+            expected='render_mode="rgb_array": [H, W, 3], with an opacity [H, W, 4], or grey [H, W]',
+            hint="evaluate it instead: inscape evaluate",
+        )
+    if array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        scale = 255.0 if array.dtype.kind in "fb" else 1.0
+        if not 0 <= low <= high <= (1.0 if scale > 1 else 255.0):  # NaN is not within either
+            raise UsageError(
+                f"{source} drew an array of shape {array.shape}, {array.dtype}, with values from {low:g} to {high:g}",
+                expected="whole numbers from 0 to 255, or floats from 0 to 1",
+            )
+        array = np.rint(array * scale).astype(np.uint8)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.shape[2] == 4:
+        opacity = array[:, :, 3:] / 255.0
+        array = np.rint(array[:, :, :3] * opacity + 255.0 * (1.0 - opacity)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def _is_image_shape(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+
+
 def shrink(frame: np.ndarray, width: int) -> np.ndarray:
     """Returns a frame `[H, W, 3]` uint8 averaged down to at most `width` pixels across; never enlarged."""
     if frame.shape[1] <= width:
@@ -418,7 +460,7 @@ class Window:
         title: what the title bar says.
         size: pixels of the longer side of a scene.
         fps: most frames per second; None shows frames as fast as they come.
-        own_events: whoever shows the frames also reads the events (key presses, the close button).
+        own_events: the caller that shows the frames also reads the events (key presses, the close button).
     """
 
     def __init__(
@@ -441,7 +483,7 @@ class Window:
             return False
         pygame = load_pygame()
         height, width = frame.shape[:2]
-        if self._screen is None or self._screen.get_size() != (width, height):
+        if _shown[-1:] != [self] or self._screen is None or self._screen.get_size() != (width, height):
             self._open((width, height))
         self._screen.blit(
             pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB"), (0, 0)
@@ -469,13 +511,21 @@ class Window:
         if self._clock is None and _invisible:
             logging.getLogger("inscape").warning('No display: the window of "%s" cannot be seen.', self.title)
         self._clock = self._clock or pygame.time.Clock()
+        _shown[:] = [window for window in _shown if window is not self] + [self]
 
     def close(self) -> None:
         """Closes the window; closing twice is harmless."""
         self.closed = True
         if self._screen is not None:
             self._screen = None
-            load_pygame().display.quit()
+            _shown.remove(self)
+            if not _shown:
+                load_pygame().display.quit()
+
+
+_shown: list[Window] = []
+"""Windows that are open, the one that was drawn last at the end. SDL's display has one screen: several windows (of a
+training and an evaluation environment) take turns on it, and it is left when the last of them closes."""
 
 
 def _no_window(why: str) -> UsageError:

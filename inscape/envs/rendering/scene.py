@@ -45,9 +45,9 @@ PALETTE: dict[str, str] = {
 """Colours a shape may name, on a light ground.
 
 Ground and things: `paper` (the page), `line` (grid lines), `ink` (outlines, text), `muted` (less important text),
-`wall`, `ice`, `water`, `goal`, `danger`, `start`, `wood` (boards, furniture). The one who acts alone: `agent`. Players,
-the same in every world: `player0` … `player5`, told apart by colour-blind eyes too (`player0` is the `agent`'s colour;
-more than six start again, see `player_color`). Anything else: `blue orange green red purple teal yellow`.
+`wall`, `ice`, `water`, `goal`, `danger`, `start`, `wood` (boards, furniture). One agent alone: `agent`. Players, the
+same in every world: `player0` … `player5`, for colour-blind eyes too (`player0` is the `agent`'s colour; more than
+six start again, see `player_color`). Anything else: `blue orange green red purple teal yellow`.
 """
 
 DARK_PALETTE: dict[str, str] = {
@@ -118,6 +118,8 @@ class Rect:
 
 @dataclass(frozen=True)
 class Circle:
+    """Circle around (x, y)."""
+
     x: float
     y: float
     radius: float
@@ -129,6 +131,8 @@ class Circle:
 
 @dataclass(frozen=True)
 class Line:
+    """Straight line from (x1, y1) to (x2, y2)."""
+
     x1: float
     y1: float
     x2: float
@@ -140,6 +144,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Polygon:
+    """Closed polygon through its corners `points`, (x, y) each."""
+
     points: tuple[tuple[float, float], ...]
     fill: str | None = None
     stroke: str | None = None

@@ -1,6 +1,6 @@
 """A window one can play in: a picture, a panel that says which key does what, and key presses by name.
 
-What a key means is none of its business: it hands over names ("left", "a", "1", "space", …) and draws what it is told.
+It does not know what a key means: it reports names ("left", "a", "1", "space", …) and draws what it is given.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class PlayWindow:
         size: pixels of the longer side of the picture.
 
     Raises:
-        UsageError: there is no display (unless SDL was told which driver to use, by `SDL_VIDEODRIVER`).
+        UsageError: there is no display (unless SDL's driver is set, by `SDL_VIDEODRIVER`).
     """
 
     def __init__(self, title: str, size: int = 640) -> None:

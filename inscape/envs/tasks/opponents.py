@@ -47,7 +47,7 @@ class Opponents(Protocol):
 
 
 class SeatVectorEnv(VectorEnv[Any, Any, Any]):
-    """Copies of what several players act in, as one of them meets it: seats, opponents, and the chance both come from.
+    """Copies of what several players act in, as one of them meets it: seats, opponents, and the random streams of both.
 
     Copy i of seed s draws from stream (s, first_copy + i).
 
@@ -228,12 +228,12 @@ class OpponentsVectorEnv(SeatVectorEnv):
             masks = self.world.legal_actions(states) if self._restricts else None
             joint = np.empty((len(rows), self.world.players), np.int64)
             for player in range(self.world.players):
-                theirs = np.flatnonzero(self._seat[rows] != player)
+                others = np.flatnonzero(self._seat[rows] != player)
                 joint[:, player] = chosen
-                if len(theirs):
-                    players = np.full(len(theirs), player)
-                    mask = None if masks is None else masks[theirs, player]
-                    joint[theirs, player] = self._choices(rows[theirs], players, observations[theirs, player], mask)
+                if len(others):
+                    players = np.full(len(others), player)
+                    mask = None if masks is None else masks[others, player]
+                    joint[others, player] = self._choices(rows[others], players, observations[others, player], mask)
             chosen = joint
         following, rewards, ended = self.world.step_with_keys(states, chosen, self._words(rows))
         self._put(rows, following)
@@ -271,7 +271,7 @@ class OpponentsVectorEnv(SeatVectorEnv):
         illegal = ~self._masks()[self._everyone, within]
         self._refuse_illegal(illegal, actions, self.world.agents, self.world.name)
 
-    # ------------------------------------------------------------------------------------------------ chance, state
+    # ----------------------------------------------------------------------------------------random streams, state
 
     def _words(self, rows: Array) -> Array:
         words = streams.words(self._keys[rows], self._clock[rows]).view(np.int64)

@@ -43,7 +43,7 @@ class OpponentsTask(Task):
             )
         if whole.world is None and not isinstance(whole, PettingZooTask):
             raise UsageError(
-                f"{whole.name} is neither a world of ours nor a PettingZoo environment",
+                f"{whole.name} is neither an Inscape world nor a PettingZoo environment",
                 expected="what lets opponents move inside a step",
             )
         if not isinstance(whole.action_space, gym.spaces.Discrete):

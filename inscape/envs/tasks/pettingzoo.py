@@ -1,6 +1,6 @@
 """Any PettingZoo environment as a task of several players: `resolve_task("pettingzoo:pettingzoo.classic.rps_v2")`.
 
-Parallel environments (all act at once) and AEC environments (in turn) give the arrays of our own worlds of several
+Parallel environments (all act at once) and AEC environments (in turn) give the arrays of Inscape worlds of several
 players, by a Python loop over copies. `Game` is one copy of either, played in turn: what opponents are met in.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,9 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
+from inscape.envs.tasks import hangs
+from inscape.envs.tasks.boundary import Place
+from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract, EnvironmentFault
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import UsageError
@@ -68,6 +71,16 @@ class PettingZooTask(Task):
             return self._maker[0](**given)
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
+        except (Exception, SystemExit) as error:  # whatever the constructor raises
+            raise EnvironmentFault(
+                f"{self.name} cannot be made: it raised {type(error).__name__}: {error}",
+                expected="an environment that can be made",
+            ) from error
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What its copies may hand over and be handed."""
+        return Contract(self.name, self.observation_space, self.action_space)
 
     def make_in_turn(self, render_mode: str | None = None) -> Any:
         """Returns one AEC environment; a Parallel one asks its players one after another, who see nothing new."""
@@ -130,7 +143,7 @@ class PettingZooTask(Task):
     def vector_env(
         self, num_envs: int, autoreset: Autoreset = "same-step", render_mode: str | None = None
     ) -> VectorEnv[Any, Any, Any]:
-        """Returns `num_envs` copies, arrays as those of our own worlds of several players; a Python loop over them."""
+        """Returns `num_envs` copies, arrays as those of Inscape worlds of several players; a Python loop over them."""
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 
 
@@ -163,7 +176,7 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         self._ended = np.zeros(num_envs, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's stream of chance goes on.
+        """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's random stream goes on.
 
         Args:
             seed: of all copies.
@@ -201,9 +214,11 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
     def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
         """Steps one copy; writes rewards `[M]`; returns whether the task itself ended, and whether time did."""
 
-    def _look(self, at: int | tuple[int, int], seen: Any, info: dict[str, Any]) -> None:
-        """Notes what is observed and legal in a row."""
-        seen, mask = taken_apart(self.task, seen, info)
+    def _look(
+        self, at: int | tuple[int, int], seen: Any, info: dict[str, Any], place: Place, acts: bool = True
+    ) -> None:
+        """Notes what is observed and legal in a row, of one who `acts` next or whose part is over."""
+        seen, mask = taken_apart(self.task, seen, info, place, acts)
         self._seen[at] = seen
         self._mask[at] = True if mask is None else mask
         self._restricts |= mask is not None
@@ -224,26 +239,47 @@ class ParallelVectorEnv(PettingZooVectorEnv):
     ) -> None:
         super().__init__(task, num_envs, autoreset, (task.players,))
         self.copies = [task.make(render_mode) for _ in range(num_envs)]
+        self._places = [Place(task.contract, number) for number in range(num_envs)]
+        hangs.watch()
 
     def _begin(self, copy: int, seed: int | None = None) -> None:
-        self._look_at_all(copy, *self.copies[copy].reset(seed=seed))
+        place = self._places[copy]
+        place.seeded(seed)
+        begun = place.call("reset", self.copies[copy].reset, seed=seed)
+        if not (isinstance(begun, tuple) and len(begun) == 2):
+            place.breach(Breach("reset", f"returns {type(begun).__name__}", "a pair: observations and infos"))
+        self._look_at_all(copy, *begun)
 
     def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
         env, names = self.copies[copy], self.task.player_names
-        chosen = {name: _as_given(actions[m]) for m, name in enumerate(names) if name in env.agents}
-        observations, gained, ended, late, infos = env.step(chosen)
-        self._look_at_all(copy, observations, infos)
+        place, contract = self._places[copy], self.task.contract
+        chosen = {name: _as_given(contract.action(actions[m])) for m, name in enumerate(names) if name in env.agents}
+        stepped = place.call("step", env.step, chosen)
+        if not (isinstance(stepped, tuple) and len(stepped) == 5 and all(isinstance(d, Mapping) for d in stepped)):
+            place.breach(Breach("step", "returns something else", "five dictionaries, with what each player is told"))
+        observations, gained, ended, late, infos = stepped
+        ended = {name: place.taken(contract.flag, value, "terminations") for name, value in ended.items()}
+        late = {name: place.taken(contract.flag, value, "truncations") for name, value in late.items()}
+        over = {name for name in names if ended.get(name, False) or late.get(name, False)}
+        self._look_at_all(copy, observations, infos, over)
         for m, name in enumerate(names):
-            rewards[m] = gained.get(name, 0.0)
+            rewards[m] = place.taken(contract.reward, gained.get(name, 0.0), f"the reward of {name}")
+        place.clock.steps += 1
         if env.agents and not all(ended.get(name, False) or late.get(name, False) for name in chosen):
             return False, False
         by_time = any(late.get(name, False) and not ended.get(name, False) for name in chosen)
         return not by_time, by_time
 
-    def _look_at_all(self, copy: int, observations: dict[str, Any], infos: dict[str, Any]) -> None:
+    def _look_at_all(
+        self, copy: int, observations: dict[str, Any], infos: dict[str, Any], over: Container[str] = ()
+    ) -> None:
+        place = self._places[copy]
+        for what, told in (("observations", observations), ("infos", infos)):
+            if not isinstance(told, Mapping):
+                place.breach(Breach(what, f"are {type(told).__name__}", "a dictionary, by player"))
         for m, name in enumerate(self.task.player_names):
             if name in observations:
-                self._look((copy, m), observations[name], infos.get(name, {}))
+                self._look((copy, m), observations[name], infos.get(name, {}), place, name not in over)
             else:
                 self._seen[copy, m], self._mask[copy, m] = 0, True
 
@@ -260,25 +296,25 @@ class TurnsVectorEnv(PettingZooVectorEnv):
     """Copies of a PettingZoo AEC environment: observations `[B, ...]`, masks `[B, A]` and actions `[B, ...]` of who is
     to move (`infos["mover"]` `[B]`), rewards `[B, M]`.
 
-    A player's reward comes when PettingZoo tells it: at its own next turn, or at its end. Who leaves early is asked no
-    more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
+    A player's reward comes when PettingZoo reports it: at its own next turn, or at its end. A player that leaves early
+    is asked no more; the episode ends with the last of them, by time (`truncated`) if anybody's does.
     """
 
     def __init__(
         self, task: PettingZooTask, num_envs: int, autoreset: Autoreset, render_mode: str | None = None
     ) -> None:
         super().__init__(task, num_envs, autoreset, ())
-        self.games = [Game(task, render_mode) for _ in range(num_envs)]
+        self.games = [Game(task, render_mode, number) for number in range(num_envs)]
 
     def _begin(self, copy: int, seed: int | None = None) -> None:
         self.games[copy].begin(seed)
-        self._look(copy, self.games[copy].seen, self.games[copy].info)
+        self._look(copy, self.games[copy].seen, self.games[copy].info, self.games[copy].place)
 
     def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
         game = self.games[copy]
         game.act(actions)
         rewards[:] = game.collected()
-        self._look(copy, game.seen, game.info)
+        self._look(copy, game.seen, game.info, game.place, not game.over)
         by_time = bool((game.truncated & ~game.terminated).any())
         return game.over and not by_time, game.over and by_time
 
@@ -302,22 +338,27 @@ class Game:
     Args:
         task: what it is a copy of.
         render_mode: the environment's, for it to draw itself.
+        number: which copy it is, for messages.
 
     Attributes:
-        mover: who is to move; of a game that is over, who was told of it last.
-        seen, info: what that player observes and is told, as the environment gives them.
-        over: whether everybody's part is.
+        place: where it is, for messages.
+        mover: who is to move; of a game that is over, the last player to whom it was reported.
+        seen, info: that player's observation and info, as the environment gives them.
+        over: whether it is over for all players.
         terminated, truncated: `[M]` bool: whose part is over, and how.
         last: what each player observed at the end of its part.
     """
 
-    def __init__(self, task: PettingZooTask, render_mode: str | None = None) -> None:
+    def __init__(self, task: PettingZooTask, render_mode: str | None = None, number: int = 0) -> None:
         self.task, self.env = task, task.make_in_turn(render_mode)
+        self.place = Place(task.contract, number)
+        hangs.watch()
         self._number = {name: m for m, name in enumerate(task.player_names)}
 
     def begin(self, seed: int | None = None) -> None:
         """Begins a game."""
-        self.env.reset(seed=seed)
+        self.place.seeded(seed)
+        self.place.call("reset", self.env.reset, seed=seed)
         self._gained = np.zeros(len(self._number))
         self.terminated, self.truncated = np.zeros((2, len(self._number)), np.bool_)
         self.last: dict[int, tuple[Any, dict[str, Any]]] = {}
@@ -329,15 +370,16 @@ class Game:
         """Takes the action of who is to move.
 
         Raises:
-            UsageError: a player left without being told of its end, or came who is not among `possible_agents`.
+            UsageError: a player left before its end was reported to it, or one joined that is not in `possible_agents`.
         """
         before = list(self.env.agents)
-        self.env.step(_as_given(action))
+        self.place.call("step", self.env.step, _as_given(self.task.contract.action(action)))
+        self.place.clock.steps += 1
         missing = [name for name in before if name not in self.env.agents]
         if missing:
             raise UsageError(
                 f"{self.task.name}: {missing[0]} is gone from `agents` without a last turn",
-                expected="terminations or truncations set, the last reward told by last(), and step(None) then",
+                expected="terminations or truncations set, the last reward returned by last(), then step(None)",
                 hint="pettingzoo.test.api_test checks it",
             )
         self._settle()
@@ -346,7 +388,14 @@ class Game:
         """Takes in what the next living player sees and has gained, and the ends of those before."""
         env, self.over = self.env, False
         while env.agents:
-            seen, gained, terminated, truncated, info = env.last()
+            told = self.place.call("last", env.last)
+            if not (isinstance(told, tuple) and len(told) == 5):
+                self.place.breach(Breach("last", f"returns {type(told).__name__}", "five values"))
+            seen, gained, terminated, truncated, info = told
+            contract = self.task.contract
+            gained = self.place.taken(contract.reward, gained)
+            terminated = self.place.taken(contract.flag, terminated, "terminated")
+            truncated = self.place.taken(contract.flag, truncated, "truncated")
             if env.agent_selection not in self._number:
                 raise UsageError(
                     f"{self.task.name}: {env.agent_selection} is to act",
@@ -358,11 +407,11 @@ class Game:
                 return
             self.terminated[self.mover], self.truncated[self.mover] = terminated, truncated
             self.last[self.mover] = seen, info
-            env.step(None)
+            self.place.call("step", env.step, None)
         self.over = True
 
     def collected(self) -> Array:
-        """Returns `[M]` what the players were told to have gained since the last call."""
+        """Returns `[M]` the rewards reported to the players since the last call."""
         gained, self._gained = self._gained, np.zeros(len(self._number))
         return gained
 
@@ -376,29 +425,41 @@ def number_of_actions(task: Task) -> int:
     return int(task.action_space.n) if isinstance(task.action_space, gym.spaces.Discrete) else 0
 
 
-def taken_apart(task: Task, seen: Any, info: dict[str, Any]) -> tuple[Any, Array | None]:
-    """Returns the observation without its mask, and the mask `[A]` bool, or None where there is none.
+def taken_apart(
+    task: PettingZooTask, seen: Any, info: Any, place: Place, acts: bool = True
+) -> tuple[Any, Array | None]:
+    """Returns the observation, copied, without its mask, and the mask `[A]` bool, or None where there is none.
+
+    Args:
+        task: what is played.
+        seen, info: what a player observes and is told, as the environment gives them.
+        place: where that is, for messages.
+        acts: whether that player acts next; one whose part is over may have no legal action.
 
     Raises:
-        UsageError: the observation, or the mask, is not of its space's shape.
+        EnvironmentFault: the observation, or the mask, is not in its space; or it forbids everything.
     """
-    mask = info.get("action_mask")
-    if isinstance(seen, dict):
+    contract = task.contract
+    told = place.taken(contract.info, info)
+    mask = next((told[key] for key in MASK_KEYS if told.get(key) is not None), None)
+    if isinstance(seen, Mapping):
+        if "observation" not in seen:
+            place.breach(Breach("the observation", f"has the keys {sorted(map(str, seen))}", '"observation"'))
         seen, mask = seen["observation"], seen.get("action_mask", mask)
-    for what, array, shape in (
-        ("an observation", seen, task.observation_space.shape),
-        ("a mask", mask, (number_of_actions(task),)),
-    ):
-        if array is not None and np.shape(array) != (shape or ()) and (what != "a mask" or shape != (0,)):
-            raise UsageError(f"{what} of {task.name} of shape {np.shape(array)}", expected=f"{shape or ()}")
+    seen = place.taken(contract.observation, seen)
     if mask is None or not number_of_actions(task):
         return seen, None
-    # nothing is legal for one whose part is over: nobody asks it
-    return seen, np.asarray(mask, np.bool_) | (not np.any(mask))
+    legal: Array = place.taken(contract.mask, mask)
+    if not legal.any():
+        if acts:
+            place.forbids()
+        legal = np.ones_like(legal)
+    return seen, legal
 
 
 def _as_given(action: Any) -> Any:
-    return int(action) if np.ndim(action) == 0 else action
+    """Returns a numbered action as a plain integer, which PettingZoo's games use as keys and indices."""
+    return int(action) if isinstance(action, np.integer) else action
 
 
 def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:

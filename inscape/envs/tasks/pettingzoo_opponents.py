@@ -24,7 +24,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
 
     An episode begins with a seat for the learner, opponents for the other seats, and their moves until it is the
     learner's turn; it ends when the learner's part does, by `terminated` or `truncated` as its own flags say. A step's
-    reward is what the environment tells the learner's player at its next turn, or at its end; what it is told before
+    reward is what the environment gives the learner's player at its next turn, or at its end; what it is given before
     its first action follows from none of them and is left out.
 
     Copy i of seed s begins with `copy_seeds`, and draws seats and opponents' choices from a stream of its own.
@@ -39,7 +39,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
     def __init__(self, task: PettingZooTask, num_envs: int, opponents: Opponents, seat: int | None = None) -> None:
         super().__init__(task, num_envs, opponents, seat)
         self.task, self._restricts = task, False
-        self.games = [Game(task) for _ in range(num_envs)]
+        self.games = [Game(task, number=number) for number in range(num_envs)]
         self._actions, self._first_action = number_of_actions(task), int(getattr(task.action_space, "start", 0))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -113,7 +113,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
         raise UsageError(
             f"after {MOST_MOVES:,} moves of others in {self.task.name} it is still not the turn of "
             f"{self.task.player_names[self._seat[rows[0]]]}, whose part is not over either",
-            expected="an environment in which every player acts again, or is told of its end",
+            expected="an environment in which every player acts again, or its end is reported to it",
         )
 
     def _waits(self, copy: int) -> bool:
@@ -129,7 +129,9 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
         masks = np.ones((len(rows), self._actions), np.bool_)
         for row, (copy, player) in enumerate(zip(rows, players, strict=True)):
             game = self.games[copy]
-            seen, mask = taken_apart(self.task, *game.last.get(int(player), (game.seen, game.info)))
+            told = game.last.get(int(player))
+            seen, info = told or (game.seen, game.info)
+            seen, mask = taken_apart(self.task, seen, info, game.place, acts=told is None)
             observation[row] = seen
             if mask is not None:
                 masks[row], self._restricts = mask, True

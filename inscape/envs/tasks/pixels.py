@@ -3,7 +3,7 @@
     resolve_task("pixels:FrozenLake-firm", {"pixels": 48, "frames": 4})
 
 Pictures of states drawn before are kept, so that a grid costs a look-up a step. Worlds that hide part of their state
-show what the one who acts sees of it (`draw_view`); those that do not say what that is are refused.
+show what the acting player sees of it (`draw_view`); those that do not say what that is are refused.
 
 Source of the stack: Mnih et al. (2013), "Playing Atari with Deep Reinforcement Learning", arXiv:1312.5602, section 4.1.
 """
@@ -33,7 +33,7 @@ Array = np.ndarray
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """How bright red, green and blue look (Rec. ITU-R BT.601)."""
 KEPT_BYTES = 64 << 20
-"""Memory for pictures kept; when it is full, keeping begins anew."""
+"""Memory for pictures kept; when it is full, it is emptied."""
 DEFAULTS = {"pixels": 48, "frames": 4}
 
 
@@ -59,7 +59,7 @@ class Pictures:
                 world.states_of(world.observe(start))
             except PartialObservationError as error:
                 raise UsageError(
-                    f"{error.found}, and its drawing would tell all of it",
+                    f"{error.found}, and its drawing would show all of it",
                     expected="a world without secrets, or one that draws what is seen of it: draw_view",
                 ) from error
         self._most = max(1, KEPT_BYTES // (size * size))
@@ -149,7 +149,7 @@ def _hashes(rows: Array) -> Array:
 class PixelVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` copies of a world, observed as `[B, frames, size, size]` uint8 pictures, oldest frame first.
 
-    Copies live the lives they would live unseen. An episode begins with its first picture in every frame. Same-step
+    Trajectories are the same as without pictures. An episode begins with its first picture in every frame. Same-step
     autoreset: `infos["final_obs"]` `[B, ...]`, rows valid where `infos["_final_obs"]`.
 
     Args:
@@ -318,7 +318,7 @@ def pixel_task(whole: Task, settings: Mapping[str, Any]) -> PixelTask:
         settings: `pixels` (of each side, 48), `frames` (stacked, 4).
 
     Raises:
-        UsageError: no world of ours; a size or number out of range; or a world that cannot be shown (see `Pictures`).
+        UsageError: not an Inscape world; a size or number out of range; a world that cannot be shown (see `Pictures`).
     """
     own = {**DEFAULTS, **settings}
     for key, (low, high) in {"pixels": (8, 512), "frames": (1, 16)}.items():
@@ -327,7 +327,7 @@ def pixel_task(whole: Task, settings: Mapping[str, Any]) -> PixelTask:
     if whole.world is None:
         raise UsageError(
             f"pictures of {whole.name}",
-            expected="a world of ours",
+            expected="an Inscape world",
             hint="an environment with pictures of its own needs no reader; see gymnasium.wrappers.AddRenderObservation",
         )
     full = PIXELS_PREFIX + whole.name

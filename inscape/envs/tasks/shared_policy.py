@@ -1,4 +1,4 @@
-"""Several players for learners that know of one: each player of each copy becomes a row of its own.
+"""Several players for learners of one player: each player of each copy becomes a row of its own.
 
     one_player(resolve_task("StagHunt")).vector_env(16)      # 8 copies × 2 hunters, a row each
 

@@ -11,70 +11,26 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.registry import gymnasium_spec
+from inscape.envs.tasks.boundary import CheckedEnv, checked_batch
+from inscape.envs.tasks.contract import EnvironmentFault
 from inscape.errors import UsageError
 from inscape.on_demand import without_cached_properties
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
 
+if TYPE_CHECKING:
+    _VectorWrapper = gym.vector.VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    _VectorWrapper = gym.vector.VectorWrapper  # Gymnasium below 1.4 has no generic one
+
 Autoreset = Literal["next-step", "same-step"]
 Made = TypeVar("Made")
 
 
-class _ToldMasks(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment with a method `action_masks` that says the same in `info["action_mask"]`, as the others do."""
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        return observation, self._told(info)
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated, truncated, self._told(info)
-
-    def _told(self, info: dict[str, Any]) -> dict[str, Any]:
-        return {"action_mask": np.asarray(self.get_wrapper_attr("action_masks")(), np.bool_), **info}
-
-
-def _with_masks_told(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return _ToldMasks(env) if env.has_wrapper_attr("action_masks") else env
-
-
-class _SeededCopies(gym.vector.VectorWrapper[Any, Any, Any, Any, Any]):
-    """Copies of an ordinary environment, of which no two share a stream of chance, whatever the seeds of their runs."""
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts new episodes, with `copy_seeds(seed)` if it is a number; of copies from `options["first_copy"]` on."""
-        from inscape.envs.law.streams import copy_seeds
-
-        own = dict(options or {})
-        first = int(own.pop("first_copy", 0))
-        seeds: Any = copy_seeds(seed, self.num_envs, first) if isinstance(seed, int) else seed
-        observation, info = super().reset(seed=seeds, options=own or None)
-        return observation, _with_whole_masks(info)
-
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = super().step(actions)
-        return observation, reward, terminated, truncated, _with_whole_masks(info)
-
-
-def _with_whole_masks(info: dict[str, Any]) -> dict[str, Any]:
-    """Returns what copies told with `action_mask [B, A]` bool; all is legal in a copy that told none."""
-    if "action_mask" not in info:
-        return info
-    told, masks = info["_action_mask"], info["action_mask"]
-    if told.all() and masks.dtype != object:
-        return {**info, "action_mask": masks.astype(np.bool_, copy=False)}
-    some = np.asarray(masks[int(np.argmax(told))], np.bool_)
-    rows = [
-        np.asarray(mask, np.bool_) if known else np.ones_like(some) for mask, known in zip(masks, told, strict=True)
-    ]
-    return {**info, "action_mask": np.stack(rows)}
-
-
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Something to act in: a world of ours, or any Gymnasium environment, with its time limit.
+    """Something to act in: an Inscape world, or any Gymnasium environment, with its time limit.
 
     Attributes:
         name: as resolved; a world's name, `file.py:Class`, or a Gymnasium id.
@@ -138,28 +94,24 @@ class Task:
         """Returns one environment, its time limit included."""
         if self.world is not None:
             return self.world.env(render_mode, self.max_episode_steps)
-        # not every environment takes a render_mode
-        given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
-        made: gym.Env[Any, Any] = _gymnasium(lambda: gym.make(_gymnasium_id(self.name), **given), self.name)
-        return _with_masks_told(made)
+        return CheckedEnv(self.unchecked_env(render_mode), self.name)
+
+    def unchecked_env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Returns one environment as Gymnasium makes it: for those who check it, or measure what checking costs."""
+        if self.world is not None:
+            return self.world.env(render_mode, self.max_episode_steps)
+        # Gymnasium's own checker stops at what the boundary converts; not every environment takes a render_mode
+        given = {"disable_env_checker": True, **self.settings}
+        if render_mode is not None:
+            given["render_mode"] = render_mode
+        made: gym.Env[Any, Any] = _made(lambda: gym.make(_gymnasium_id(self.name), **given), self.name)
+        return made
 
     def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
         """Returns `num_envs` copies, time limit included; a Python loop over copies for an ordinary environment."""
         if self.world is not None:
             return self.world.vector_env(num_envs, autoreset, self.max_episode_steps)
-        mode = gym.vector.AutoresetMode.SAME_STEP if autoreset == "same-step" else gym.vector.AutoresetMode.NEXT_STEP
-        made = _gymnasium(
-            lambda: gym.make_vec(
-                _gymnasium_id(self.name),
-                num_envs,
-                vectorization_mode="sync",
-                vector_kwargs={"autoreset_mode": mode},
-                wrappers=[_with_masks_told],  # type: ignore[list-item]
-                **self.settings,
-            ),
-            self.name,
-        )
-        return _SeededCopies(made)
+        return checked_batch([self.unchecked_env] * num_envs, self.name, autoreset)
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values; `task_from_json` makes the task again."""
@@ -172,12 +124,19 @@ def _gymnasium_id(name: str) -> str:
     return spec.id
 
 
-def _gymnasium(make: Callable[[], Made], name: str) -> Made:
+def _made(make: Callable[[], Made], name: str) -> Made:
     try:
         return make()
     except (gym.error.Error, TypeError) as error:
         raise UsageError(
             f"Gymnasium could not make {name!r}: {error}", hint="check its id, settings and packages"
+        ) from error
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the constructor raises
+        what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        raise EnvironmentFault(
+            f"{name} cannot be made: its constructor raised {what}", expected="an environment that can be made"
         ) from error
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from inscape import trust
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.run import Run, RunSettings
 
 USUAL = TrainArguments(agent="", task="")
-"""What `inscape train` does when nobody says otherwise."""
+"""What `inscape train` does by default."""
 
 
 def train_line(run: Run) -> str:
@@ -31,6 +32,7 @@ def train_line(run: Run) -> str:
     from inscape.world_models.networks.device import has_cuda
 
     s = run.settings
+    trusted = trust.is_allowed(s.code_names())  # else the line is written without making agent or world
     words = [s.agent, str(s.task.get("name", "")), "--steps", str(s.steps), "--seed", str(s.seed)]
     if s.device != ("cuda" if has_cuda() else "cpu"):
         words += ["--device", s.device]
@@ -42,8 +44,9 @@ def train_line(run: Run) -> str:
     if evaluation is not None and evaluation[1] != USUAL.final_episodes:
         words += ["--final-episodes", str(evaluation[1])]
     try:
-        words += _settings_words(s)
-        same = _read_back(words, s)
+        if same := trusted:
+            words += _settings_words(s)
+            same = _read_back(words, s)
     except UsageError:  # the agent's file has gone, say
         same = False
     if not same:
@@ -96,8 +99,9 @@ def _read_back(words: Sequence[str], s: RunSettings) -> bool:
 def _python(s: RunSettings, out: str) -> str:
     settings = f", settings={s.agent_settings!r}" if s.agent_settings else ""
     return (
-        "from math import inf, nan; from inscape.envs.tasks.resolve import task_from_json; "
+        "from math import inf, nan; from inscape.envs.tasks.resolve import resolve_task; "
         "from inscape.experiments.runs.training import train; "
-        f"train({s.agent!r}, task_from_json({s.task!r}), {s.steps}, seed={s.seed}, device={s.device!r}, out={out!r}"
+        f"train({s.agent!r}, resolve_task({s.task['name']!r}, {s.task.get('settings', {})!r}), {s.steps}, "
+        f"seed={s.seed}, device={s.device!r}, out={out!r}"
         f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes})"
     )

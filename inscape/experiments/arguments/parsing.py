@@ -53,7 +53,7 @@ def whole_number(text: str) -> int:
     """Returns the whole number written as `100000`, `100_000` or `1e5`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a whole number.
     """
     try:
         value = float(text)
@@ -168,8 +168,8 @@ def agent_settings_group(
 
 def needs_prefix(kind: type, settings: Any) -> bool:
     """Returns whether one of an agent's settings is called like an argument of the command `kind`."""
-    own, theirs = ({f.name for f in dataclasses.fields(each)} for each in (kind, settings))
-    return bool(own & theirs)
+    own, other = ({f.name for f in dataclasses.fields(each)} for each in (kind, settings))
+    return bool(own & other)
 
 
 def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
@@ -191,7 +191,7 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
 
 def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Returns the world's settings that differ from their defaults, as `resolve_task` takes them; with those in `base`,
-    unless they were given anew."""
+    unless they were given again."""
     group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
         return settings

@@ -48,6 +48,9 @@ class TrainArguments:
     """Go on from the last checkpoint of a run: --resume RUN, which needs no more; after AGENT WORLD alone, of their
     newest run."""
 
+    accept_changes: bool = False
+    """With --resume: go on although a file of the agent or of the world was edited since."""
+
     evaluate_every: Steps = None
     """Steps between two points of the learning curve; 0 for none; without it, ten points."""
 

@@ -21,7 +21,7 @@ from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.run import write_text
+from inscape.experiments.runs.files import write_text
 from inscape.world_models.planning.dynamic_programming import policy_evaluation, value_iteration
 from inscape.world_models.tabular.model import TabularModel
 
@@ -68,7 +68,7 @@ def bench_tabular(worlds: Sequence[str], steps: int, seeds: int, seed: int) -> d
 
 def _compare(task: Task, steps: int, seeds: int, seed: int) -> dict[str, Any]:
     if task.world is None:
-        raise UsageError(f"{task.name}, whose law is not known", expected="a world of ours: inscape list worlds")
+        raise UsageError(f"{task.name}, whose law is not known", expected="an Inscape world: inscape list worlds")
     world, gamma = task.world, min(task.world.gamma, 0.99)
     model = TabularModel.from_world(world)
     states = world.dynamics().states

@@ -113,7 +113,7 @@ class _Subject:
         self.observations, self.masks = _random_play(task)
 
     def agent(self, seed: int = 0) -> Any:
-        """Returns who acts."""
+        """Returns the acting agents."""
         return self.acting(self.whole(seed))
 
     def whole(self, seed: int = 0) -> Any:
@@ -191,10 +191,10 @@ class _Subject:
         return log_probs
 
     def check_rows(self) -> None:
-        """A row's probabilities do not depend on the rows around it (on planners, that would need equal chance)."""
+        """A row's probabilities do not depend on the rows around it (planners would need equal random numbers)."""
         agent = self.agent()
         if getattr(agent, "stochastic_log_probs", False):
-            raise Skipped("its probabilities come from a search with chance in it")
+            raise Skipped("its probabilities come from a search that is random itself")
         together = self._log_probs(agent)
         if not np.allclose(together, self._log_probs(agent), atol=LOG_TOLERANCE):
             raise Skipped("its probabilities change from call to call")
@@ -215,7 +215,7 @@ class _Subject:
         first = self.act(self.agent(seed=7), self.observations, self.masks)
         require(np.array_equal(began, first), "at the first step act_with_memory chooses otherwise than act")
         again, same = self._recalled(agent, ROWS)
-        if np.array_equal(began, again):  # chance in its actions may be remembered with them
+        if np.array_equal(began, again):  # randomness of its actions may be remembered with them
             require(_same(memory, same), "it remembers what it was not given: the same row came out otherwise")
             alone = self._recalled(agent, 1)
             require(_same(memory[:1], alone[1]), "what it remembers of a row depends on the rows around it")

@@ -41,7 +41,7 @@ def check(target: str, *, task: Task | None = None, settings: Any = None, trust:
         if found.players > 1:
             raise UsageError(
                 f"{found.name} has {found.players} players and no law",
-                expected="a world of ours, or a Gymnasium environment",
+                expected="an Inscape world, or a Gymnasium environment",
                 hint=f"pettingzoo.test.{'parallel_' if found.simultaneous else ''}api_test checks it; "
                 f"an agent in it: inscape check {'ppo' if found.simultaneous else 'self-play'} {found.name}",
             )

@@ -314,7 +314,7 @@ class Law:
                 )
 
     def check_legal(self) -> None:
-        """`legal` answers True or False and leaves each who acts an action wherever the episode goes on."""
+        """`legal` answers True or False and leaves each acting player an action wherever the episode goes on."""
         if self.function("legal") is None:
             raise Skipped("every action is legal everywhere")
         for state in self.states:
@@ -372,7 +372,7 @@ class Law:
     def _stored(self, seen: Any) -> np.ndarray:
         """An observation as environments give it: in the dtype and, if it is wide, the shape of the space."""
         space, wide = self.world.observation_space, self.world.is_wide()
-        with np.errstate(over="ignore"):  # `check_observation` tells what does not fit
+        with np.errstate(over="ignore"):  # `check_observation` reports what does not fit
             stored = np.asarray(seen).astype(space.dtype)
         return stored.reshape(space.shape) if wide else stored
 
@@ -436,29 +436,29 @@ class Law:
             raise Skipped("the world defines no describe_observation")
         for player in range(self.world.players):
 
-            def told(state: Any, player: int = player) -> Any:
+            def described(state: Any, player: int = player) -> Any:
                 seen = self.observed(state, player)
                 texts = self.world.describe_seen(self._stored(seen)[None])
                 text = texts[0] if texts else None
                 require(isinstance(text, str) and text.strip(), f"describe_observation({_short(seen)}) gave {text!r}")
                 return text
 
-            self._require_nothing_told("describe_observation", player, told)
+            self._require_nothing_told("describe_observation", player, described)
 
     def _of(self, state: Any) -> tuple[Any, Any, Any]:
         return self.params, self.purpose, state
 
     def _require_nothing_told(self, name: str, player: int, tell: Callable[[Any], Any]) -> None:
-        """States that look the same to a player must be told in the same way, as long as something is to be chosen."""
-        told: dict[str, tuple[Any, Any]] = {}
+        """States that look the same to a player are described in the same way, as long as something is to be chosen."""
+        described: dict[str, tuple[Any, Any]] = {}
         for state in self.states:
             if self.is_terminal(state):
                 continue
             seen, answer = self.observed(state, player), tell(state)
-            first, earlier = told.setdefault(repr(seen), (state, answer))
+            first, earlier = described.setdefault(repr(seen), (state, answer))
             require(
                 answer == earlier,
-                f"{name} tells {first} and {state} apart, observed{self.player_name(player)} as {_short(seen)}",
+                f"{name} distinguishes {first} and {state}, observed{self.player_name(player)} as {_short(seen)}",
             )
 
     def check_scene(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.compile.switch import is_plain
 from inscape.experiments.checks.law import Law
 from inscape.experiments.checks.report import DEVIATIONS, Failed, Skipped, chi_square_deviation, require, same
 
@@ -26,6 +27,12 @@ LIMIT = 12  # steps of an episode, where one has to end soon
 # Random play: groups of copies whose mean returns are compared by Welch's test. With some 60 degrees of freedom and
 # `DEVIATIONS`, a false alarm in 10⁷ checks; the seeds are fixed.
 GROUPS, COPIES, PLAY_STEPS = 32, 64, 40
+
+
+def require_compiled() -> None:
+    """Skips a check of what is compiled in a process where nothing is."""
+    if is_plain():
+        raise Skipped("kernels run as plain Python in this process: INSCAPE_KERNELS or NUMBA_DISABLE_JIT is set")
 
 
 class Batches:
@@ -44,11 +51,13 @@ class Batches:
         return states, np.array([pairs[i][1] for i in chosen], kind)
 
     def check_compiles(self) -> None:
+        require_compiled()
         states, actions = self.batch()
-        self.world.step(states, actions, np.random.default_rng(0))
+        self.world.step(states, actions, np.random.default_rng(0), compiled=True)
 
     def check_plain_equals_compiled(self) -> None:
         """The compiled law gives what the functions give on Python's own numbers, and draws what they draw."""
+        require_compiled()
         states, actions = self.batch()
         compiled, plain = self._compiled_answers(states, actions), self._plain_answers(states, actions)
         keys = np.arange(len(states), dtype=np.int64) * 7919
@@ -74,20 +83,24 @@ class Batches:
 
     def _compiled_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:
         world, count = self.world, len(states)
-        answers = {"terminal": world.terminal_of(states), "observation": world.observe(states)}
+        answers = {
+            "terminal": world.terminal_of(states, compiled=True),
+            "observation": world.observe(states, compiled=True),
+        }
         if world.players > 1 and not world.simultaneous:
-            answers["mover"] = world.mover_of(states)
+            answers["mover"] = world.mover_of(states, compiled=True)
             for player, name in enumerate(world.agents):
-                answers[f"observation by {name}"] = world.observe(states, player)
+                answers[f"observation by {name}"] = world.observe(states, player, compiled=True)
         if not world.continuous:
-            answers["legal"] = world.legal_actions(states)
+            answers["legal"] = world.legal_actions(states, compiled=True)
         if not world.noise:
-            probability, outcomes = world.outcomes(states, actions)
+            probability, outcomes = world.outcomes(states, actions, compiled=True)
             width = probability.shape[1]
             again = np.repeat(np.arange(count), width)
             answers["probability"] = probability
             answers["next states"] = np.concatenate([outcomes.floats, outcomes.ints]).T.reshape(count, -1)
-            answers["reward"] = world.reward_of(states[again], actions[again], outcomes).reshape(count, -1)
+            rewards = world.reward_of(states[again], actions[again], outcomes, compiled=True)
+            answers["reward"] = rewards.reshape(count, -1)
         return answers
 
     def _plain_answers(self, states: States, actions: np.ndarray) -> dict[str, np.ndarray]:
@@ -205,20 +218,23 @@ class Environments:
         )  # fmt: skip
         stepped = _mean_returns(world)
         for player in range(world.players):
-            ours, theirs = compiled[:, player], stepped[:, player]
-            deviation = welch_deviation(ours, theirs)
+            compiled_returns, stepped_returns = compiled[:, player], stepped[:, player]
+            deviation = welch_deviation(compiled_returns, stepped_returns)
             require(
                 deviation < DEVIATIONS,
-                f"random play{_whose(world, player)} earns {ours.mean():.6g} an episode in compiled code and "
-                f"{theirs.mean():.6g} in the vector environment",
+                f"random play{_whose(world, player)} earns {compiled_returns.mean():.6g} an episode in compiled code "
+                f"and {stepped_returns.mean():.6g} in the vector environment",
             )
 
-    def check_same_life(self) -> None:
+    def check_same_trajectory(self) -> None:
         if self.world.players == 1:
-            lives = [life(self.world.env(), seed) for seed in (5, 5)]
+            first, second = (trajectory_of(self.world.env(), seed) for seed in (5, 5))
         else:
-            lives = [_life_at_the_table(self.world, seed) for seed in (5, 5)]
-        require(same(lives[0], lives[1]), "two environments reset with one seed lived different lives")
+            first, second = (_trajectory_at_the_table(self.world, seed) for seed in (5, 5))
+        require(
+            same(first, second),
+            "two environments reset with one seed produced different trajectories",
+        )
 
     def check_copies(self) -> None:
         many, few = (self._copies(count) for count in (9, 4))
@@ -243,6 +259,13 @@ class Environments:
     def check_gymnasium(self) -> None:
         self._require_one_player()
         check_gymnasium_env(self.world.env())
+        if self.world.continuous:  # an environment takes the bounds of its own action space, which are single precision
+            env, copies = self.world.env(), self.world.vector_env(2)
+            for name in ("low", "high"):
+                env.reset(seed=0)
+                env.step(getattr(env.action_space, name))
+                copies.reset(seed=0)
+                copies.step(getattr(copies.action_space, name))
 
     def check_sb3(self) -> None:
         self._require_one_player()
@@ -280,22 +303,22 @@ class Environments:
             raise Skipped("one player")
 
 
-def life(env: gym.Env[Any, Any], seed: int, steps: int = 100) -> list[Any]:
+def trajectory_of(env: gym.Env[Any, Any], seed: int, steps: int = 100) -> list[Any]:
     """Returns what is seen, earned and ended in `steps` steps under actions that depend on the seed alone."""
     rng = np.random.default_rng(4)
     env.action_space.seed(0)
     seen, info = env.reset(seed=seed)
-    lived: list[Any] = [copy.deepcopy(seen)]  # environments may change what they gave
+    record: list[Any] = [copy.deepcopy(seen)]  # environments may change what they gave
     for _ in range(steps):
         action = _choose(env.action_space, rng, info.get("action_mask"))
         seen, reward, terminated, truncated, info = env.step(action)
         require(math.isfinite(reward), f"reward {reward} is not finite")
-        lived += [copy.deepcopy(seen), reward, terminated, truncated]
+        record += [copy.deepcopy(seen), reward, terminated, truncated]
         if terminated or truncated:
             seen, info = env.reset()
-            lived.append(copy.deepcopy(seen))
+            record.append(copy.deepcopy(seen))
     env.close()
-    return lived
+    return record
 
 
 def check_gymnasium_env(env: gym.Env[Any, Any]) -> None:
@@ -338,20 +361,20 @@ def _mean_returns(world: World) -> np.ndarray:
     return totals / episodes
 
 
-def _life_at_the_table(world: World, seed: int) -> list[Any]:
-    """The life of a PettingZoo environment whose players choose what depends on the seed alone."""
+def _trajectory_at_the_table(world: World, seed: int) -> list[Any]:
+    """The trajectory of a PettingZoo environment whose players choose what depends on the seed alone."""
     env, rng = world.aec_env(), np.random.default_rng(4)
     env.reset(seed=seed)
-    lived: list[Any] = []
+    record: list[Any] = []
     for _ in range(60 * world.players):
         if not env.agents:
             env.reset()
         seen, reward, terminated, truncated, info = env.last()
-        lived += [env.agent_selection, env.state(), reward, terminated, truncated]
-        lived += [np.array(seen["observation"] if isinstance(seen, dict) else seen)]
+        record += [env.agent_selection, env.state(), reward, terminated, truncated]
+        record += [np.array(seen["observation"] if isinstance(seen, dict) else seen)]
         over = terminated or truncated
         env.step(None if over else _choose(env.action_space(env.agent_selection), rng, info.get("action_mask")))
-    return lived
+    return record
 
 
 def _choose(space: gym.Space[Any], rng: np.random.Generator, mask: Any) -> Any:

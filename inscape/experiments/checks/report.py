@@ -46,7 +46,7 @@ class CheckReport:
         except Failed as failed:
             self.checks.append(Check(name, False, str(failed)))
             return False
-        except Exception as error:  # the code under test may raise anything: that is a finding, not an accident of ours
+        except Exception as error:  # whatever the code under test raises is a finding
             self.checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
             return False
         self.checks.append(Check(name, True))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from inscape.envs.compile.switch import compiled_kernels
 from inscape.experiments.checks.law import Law
-from inscape.experiments.checks.readers import Batches, Environments, check_gymnasium_env, life
+from inscape.experiments.checks.readers import Batches, Environments, check_gymnasium_env, trajectory_of
 from inscape.experiments.checks.report import CheckReport, require, same
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_world(world: World, *, readers: Literal["none", "batches", "all"] = "all") -> CheckReport:
-    """Checks a world of ours or a user's: its law as plain Python, then what is read from it.
+    """Checks a built-in or custom world: its law as plain Python, then what is read from it.
 
     Args:
         world: the world.
@@ -64,7 +65,7 @@ def check_world(world: World, *, readers: Literal["none", "batches", "all"] = "a
         }
     if readers == "all":
         compiled |= {
-            "same seed, same life": environment.check_same_life,
+            "same seed, same trajectory": environment.check_same_trajectory,
             "copies independent": environment.check_copies,
             "vector environment": environment.check_vector,
             "random play": environment.check_random_play,
@@ -77,19 +78,23 @@ def check_world(world: World, *, readers: Literal["none", "batches", "all"] = "a
         if report.failures:  # a law that fails would fail its readers too, and compiling takes seconds
             report.skip(name, f"not run: {report.failures[0].name!r} fails")
         else:
-            report.run(name, function)
+            with compiled_kernels():
+                report.run(name, function)
     return report
 
 
 def check_environment(task: Task) -> CheckReport:
-    """Checks any Gymnasium environment: its API, its spaces, and that a seed fixes its life."""
+    """Checks any Gymnasium environment: its API, its spaces, and that a seed determines its trajectory."""
     report = CheckReport(task.name)
     report.run("Gymnasium's check_env", lambda: check_gymnasium_env(task.env()))
 
-    def same_life() -> None:
-        lives = [life(task.env(), seed) for seed in (5, 5)]
-        require(same(lives[0], lives[1]), "two environments reset with one seed lived different lives")
+    def same_trajectory() -> None:
+        first, second = (trajectory_of(task.env(), seed) for seed in (5, 5))
+        require(
+            same(first, second),
+            "two environments reset with one seed produced different trajectories",
+        )
 
-    report.run("same seed, same life", same_life)
+    report.run("same seed, same trajectory", same_trajectory)
     report.skip("law", "a Gymnasium environment without a law: its dynamics cannot be checked")
     return report

@@ -70,7 +70,7 @@ def check_command(argv: Sequence[str]) -> int:
 
 
 def _show_law(target: str, kind: str, settings: dict[str, Any]) -> int:
-    """Prints the generated module of a world's law."""
+    """Prints the generated module of a world's law, as plain kernels run it and debuggers stop in it."""
     from inscape.envs.compile import cpu as compiler
     from inscape.envs.tasks.resolve import resolve_task
 
@@ -78,5 +78,5 @@ def _show_law(target: str, kind: str, settings: dict[str, Any]) -> int:
     if task is None or task.world is None:
         raise UsageError(f"{target} has no law to show", expected="a world written as a law (inscape list worlds)")
     law = compiler.law_module(task.world.compiled_law, compiled=False)
-    print(f"# {law.__file__}\n{compiler.law_text(task.world.compiled_law)}", end="")
+    print(f"# {law.__file__}\n{compiler.law_text(task.world.compiled_law, compiler.PYTHON_NUMBERS)}", end="")
     return 0

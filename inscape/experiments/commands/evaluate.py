@@ -46,7 +46,7 @@ class EvaluateArguments:
     """Episodes to play."""
 
     seed: int = 0
-    """Seed of the episodes and of the agent's own chance."""
+    """Seed of the episodes and of the agent's own random generator."""
 
     exact_gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount of the exact value; without it, the world's."""
@@ -97,7 +97,7 @@ def evaluation_line(name: str, task: Task, result: Evaluation) -> str:
 def print_players(console: Console, agents: Sequence[Any], task: Task, found: Sequence[Evaluation]) -> None:
     """Prints how each player did; where what one gains others lose, also how often each won."""
     returns = np.stack([result.returns for result in found], axis=1)
-    # nothing gained at all by players in turn is a draw, by players at once more likely a task that nobody solved
+    # nothing gained at all by players in turn is a draw, by players at once more likely a task that no player solved
     gained = bool(returns.any()) or not task.simultaneous
     is_contest = gained and bool(np.allclose(returns.sum(axis=1), 0))
     counted = ("won", "drawn", "lost") if is_contest else ()
@@ -128,5 +128,5 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
     optimum = f"{number(exact.optimum)} (± {exact.error_bound:.1g})"
     against = f"optimum {optimum}, regret [bold]{number(exact.regret)}[/bold]"
     if exact.hidden:
-        against = f"one who sees the state would reach {optimum}; who acts sees only what is observed"
+        against = f"an agent that sees the state would reach {optimum}; this one sees only what is observed"
     console.print(f"At the start, γ = {exact.gamma:g}: value {number(exact.value)} ({how}), {against}", soft_wrap=True)

@@ -72,7 +72,7 @@ def _list_worlds() -> tuple[str, Table]:
     table.add_row("[dim]  file.py:Class[/dim]", "", "[dim]a World of your own, as in examples/elevator.py[/dim]")
     more = f"{others} registered, LunarLander-v3 among them; no law"
     table.add_row("[dim]  any Gymnasium id[/dim]", "", f"[dim]{more}[/dim]")
-    table.add_row("[dim]  pixels:WORLD[/dim]", "", "[dim]a world of ours seen as its drawing, frames stacked[/dim]")
+    table.add_row("[dim]  pixels:WORLD[/dim]", "", "[dim]an Inscape world seen as its drawing, frames stacked[/dim]")
     table.add_row("[dim]  pettingzoo:MODULE[/dim]", "", "[dim]a PettingZoo environment[/dim]")
     return "Worlds (Gymnasium ids: inscape/NAME-v0)", table
 

@@ -57,7 +57,7 @@ class ObserveArguments:
     """Discount the minds plan with; without it, the world's."""
 
     minds_see: bool = False
-    """The minds considered know the state even where the world hides it from who acts."""
+    """The minds considered know the state even where the world hides it from the acting agent."""
 
     episodes: int = 1
     """Episodes to show (and to play, for an agent or a run without recorded ones)."""
@@ -97,8 +97,11 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
             raise UsageError(
                 f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
             )
-        task = task_from_json(recorded[0].task)
+        task = task_from_json(recorded[0].task, source)
         _require_one_observed(task)
+        for trajectory in recorded:
+            if task.world is not None and trajectory.states is not None:
+                task.world.require_states(trajectory.states, f"the states in {source}")
         return recorded, task
     if given.task:
         _require_one_observed(resolve_task(given.task, args.changed_world_settings(given)))
@@ -119,8 +122,8 @@ def _say_what_minds_see(console: Console, task: Task) -> None:
     from inscape.experiments.runs.evaluation import hides_state
 
     if task.world is not None and hides_state(task.world):
-        told = f"The minds considered see the state of {task.name}; who acts sees only what is observed."
-        console.print(f"[dim]{escape(told)}[/dim]", soft_wrap=True)
+        note = f"The minds considered see the state of {task.name}; the acting agent sees only what is observed."
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
 
 
 def _observer(given: Any, task: Task) -> ExactObserver:
@@ -130,7 +133,7 @@ def _observer(given: Any, task: Task) -> ExactObserver:
     if task.world is None:
         raise MissingLawError(
             f"{task.name} has no law to observe with",
-            expected="one of our worlds, or a World in a file: the observer plans as the agent might",
+            expected="a built-in world, or a World in a file: the observer plans as the agent might",
             hint="inscape observe AGENT FourGoals",
         )
     goals = args.words_of(given.goals) or list(task.world.goals)

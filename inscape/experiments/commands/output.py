@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from inscape.errors import printable
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -20,8 +23,15 @@ NARROWEST = 110
 def make_console() -> Console:
     """Returns where a command prints: what standard output is now, and wide enough for tables where it is a file."""
     # no emoji: a world is called `file.py:Nine` and not by a picture of a nine
-    console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=NARROWEST)
+    console = _PrintableConsole(highlight=False, emoji=False)
+    return console if console.is_terminal else _PrintableConsole(highlight=False, emoji=False, width=NARROWEST)
+
+
+class _PrintableConsole(Console):
+    """A console that writes out the control characters in what it is given: names in files may hold some."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
 
 
 def print_table(console: Console, title: str, table: Table) -> None:
@@ -44,7 +54,7 @@ def number(value: float) -> str:
 
 
 def returns_of(trajectory: Trajectory) -> str:
-    """Returns the return of an episode; of several players, theirs beside each other."""
+    """Returns the return of an episode; of several players, all of them beside each other."""
     return " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
 
 

@@ -51,7 +51,7 @@ class PlanArguments:
     """Discount; without it, the world's."""
 
     full_information: bool = False
-    """Where the one who acts cannot tell the state, plan as one who sees it."""
+    """Where the acting agent cannot determine the state, plan as if it saw it."""
 
     seed: int = 0
     """Seed of the start state and of the search."""
@@ -59,6 +59,7 @@ class PlanArguments:
 
 def plan_command(argv: Sequence[str]) -> int:
     """Searches from the start of a world."""
+    from inscape.envs.compile.compile_time import compile_seconds
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.evaluation import hides_state
     from inscape.world_models.planning.tree_search.uct import UCT
@@ -74,7 +75,7 @@ def plan_command(argv: Sequence[str]) -> int:
     hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
     if hidden and given.model == "known" and not given.full_information:
         raise PartialObservationError(
-            f"who acts in {task.name} does not see its state, and a plan begins in a state",
+            f"an agent in {task.name} does not see its state, and a plan begins in a state",
             expected="a world whose observation determines its state",
             hint="--full-information, to plan as one who sees it",
         )
@@ -82,11 +83,13 @@ def plan_command(argv: Sequence[str]) -> int:
     start, observation = _start(task, start_rng)
     state = start if given.model == "known" else model.init(observation)
     UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
-    began = time.perf_counter()
+    began, compiling = time.perf_counter(), compile_seconds()
     plan = planner.plan(model, state, search_rng)[0]
-    seconds = time.perf_counter() - began
+    compiling = compile_seconds() - compiling
+    seconds = time.perf_counter() - began - compiling
     _print_plan(console, given, task, start, plan, gamma, hidden)
-    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s")
+    beside = f"; {compiling:.1f} s of compiling beside" if compiling else ""
+    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s{beside}")
     if not hidden:  # the agent that plans needs to see the state
         say_how_to_watch(console, "mcts", given.task)
     return 0
@@ -130,7 +133,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
         if task.world is None:
             raise MissingLawError(
                 f"{task.name} has no law to plan with",
-                expected="one of our worlds (inscape list worlds), or a World in a file",
+                expected="a built-in world (inscape list worlds), or a World in a file",
                 hint=f"a learned model, inscape plan {task.name} --model tabular, where observations are finite; "
                 "or an agent that needs no model, inscape train ppo",
             )
@@ -171,7 +174,7 @@ def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator,
 
 
 def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool) -> None:
-    seen = hidden and given.model == "known"  # planned with more than who acts would know
+    seen = hidden and given.model == "known"  # planned with more than the acting agent would know
     optimum = _optimum(task, start, gamma) if seen or not hidden else None
     title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]

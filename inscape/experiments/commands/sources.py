@@ -33,7 +33,7 @@ def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
     if names and names[0].endswith(".zip"):
         raise _zip_is_no_agent(names[0])
     if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
-        open_run(names[0])  # a path that is no agent can only be a run, and there is none
+        open_run(names[0])  # what is not an agent can only be a run, and this one does not exist
     if len(names) < 2:
         return args.parse(command, kind, argv)
     if _is_agent(names[0]):
@@ -81,7 +81,7 @@ def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
         agent, task = load_agent(source, seed=given.seed)
         return (agent, _same_spaces(task, given)) if given.task else (agent, task)
     if Path(source).is_dir():
-        open_run(source)  # says that there is none
+        open_run(source)  # raises the error that there is none
     if not given.task:
         raise UsageError(f"no world for {source}", expected="AGENT WORLD, or a run", hint="inscape list worlds")
     task = resolve_task(given.task, args.changed_world_settings(given))

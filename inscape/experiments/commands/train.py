@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.run import EVALUATION, Run, RunSettings, open_run
+from inscape.experiments.runs.run import Run, RunSettings, open_run
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -33,24 +32,27 @@ def train_command(argv: Sequence[str]) -> int:
     words, resumed = _run_to_resume(argv)
     default: Task | None
     if resumed is not None and (not words or words[0].startswith("-")):
-        default = task_from_json(resumed.settings.task)
-        given = _given_over(resumed.settings, default, words)
+        resumed.require_trust()
+        default = task_from_json(resumed.settings.task, resumed.path)
+        given = _given_over(resumed.settings, resumed.trusted_settings(), default, words)
     else:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
         default = resolve_task(names[1]) if len(names) == 2 else None
         groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
         given = args.parse("train", TrainArguments, words, groups)
     from inscape.agents.registry import SB3_PREFIX, default_steps
+    from inscape.envs.compile.compile_time import compile_seconds
 
     task = args.task_given(given, default)
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))
-    theirs = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
-    ours = task.world is not None or task.name.startswith(PIXELS_PREFIX)
-    if given.resume and process_number() == 0 and (theirs or not ours):
+    third_party = given.agent.startswith(SB3_PREFIX) and (task.world is None or task.players > 1)
+    exact = task.world is not None or task.name.startswith(PIXELS_PREFIX)
+    if given.resume and process_number() == 0 and (third_party or not exact):
         text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
         make_console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
+    compiling = compile_seconds()
     run = train(
         given.agent,
         task,
@@ -59,10 +61,12 @@ def train_command(argv: Sequence[str]) -> int:
         device=given.device,
         out=given.out,
         resume=given.resume,
+        accept_changes=given.accept_changes,
         settings=getattr(given, "settings", None),
         evaluate_every=given.evaluate_every,
         evaluate_episodes=given.evaluate_episodes,
     )
+    compiling = compile_seconds() - compiling
     console = make_console()
     if run.trained_steps == 0 and given.resume:
         console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
@@ -70,6 +74,8 @@ def train_command(argv: Sequence[str]) -> int:
         console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
     elif given.final_episodes > 0:
         _final_evaluation(console, run, task, given.final_episodes)
+    if compiling >= 1:
+        console.print(f"[dim]{compiling:.0f} s of this were compiling: not again on this machine.[/dim]")
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
     return 0
 
@@ -86,12 +92,19 @@ def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:
     return [*words, "--out", str(run.path)], run
 
 
-def _given_over(before: RunSettings, task: Task, words: Sequence[str]) -> Any:
-    """Returns the arguments of `train` where those that are not given are those of a run in `task`."""
+def _given_over(before: RunSettings, settings: Mapping[str, Any], task: Task, words: Sequence[str]) -> Any:
+    """Returns the arguments of `train` where those that are not given are those of a run in `task`.
+
+    Args:
+        before: the run's settings.
+        settings: its agent's, as `Run.trusted_settings` gives them.
+        task: its task.
+        words: the line after the command.
+    """
     names = {"agent": before.agent, "task": str(before.task["name"])}
     others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
     defaults = {**names, **{name: getattr(before, name) for name in others}}
-    groups = args.settings_groups(TrainArguments, names["agent"], task, before.agent_settings)
+    groups = args.settings_groups(TrainArguments, names["agent"], task, settings)
     return args.parse("train", TrainArguments, [*names.values(), *words], groups, defaults)
 
 
@@ -105,7 +118,6 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 
 def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
     from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
-    from inscape.experiments.runs.run import write_text
     from inscape.experiments.runs.training import EVALUATION_SEED, evaluated_casts, load_agent
 
     agent, _ = load_agent(run)
@@ -131,4 +143,4 @@ def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> 
     }
     if task.players > 1:
         document["players"] = [float(own.mean()) for own in returns]
-    write_text(run.path / EVALUATION, json.dumps(document, indent=2) + "\n")
+    run.write_evaluation(document)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inscape.envs.compile.compile_time import compile_seconds
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.experiments.report import PlayerEpisode, imagined_futures, player_episode, posterior_overlays
@@ -54,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Inference:
-    """What the observer made of an agent heading for a goal it was not told.
+    """What the observer made of an agent heading for a goal it does not know.
 
     Attributes:
         goal: the true one.
@@ -75,11 +76,17 @@ class Inference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job."""
+    """What became of a job.
+
+    Attributes:
+        seconds: of training, compiling apart.
+        compiling: seconds of compiling during training: only on a machine where that was not done before.
+    """
 
     job: Job
     steps: int
     seconds: float
+    compiling: float
     returns: Interval
     exact: ExactEvaluation | None = None
     exact_before: ExactEvaluation | None = None
@@ -98,18 +105,19 @@ def run_job(job: Job, folder: Path, seed: int) -> Outcome:
         if not before and metrics.get("clone/steps") == agent.settings.clone_steps:
             before.append(exact_value(agent, task))
 
-    start = time.monotonic()
+    start, compiled = time.monotonic(), compile_seconds()
     if job.steps:
         run = train(
             job.agent, task, job.steps, seed=seed, out=folder / job.key, settings=dict(job.settings) or None,
             progress=False, on_yield=watch_cloning if job.agent == "llm" else None,
         )  # fmt: skip
-        steps, seconds = int(run.trained_steps), time.monotonic() - start
+        compiling = compile_seconds() - compiled
+        steps, seconds = int(run.trained_steps), time.monotonic() - start - compiling
         agent, task = load_agent(run)
     else:
         from inscape.agents.registry import make_agent
 
-        steps, seconds = 0, 0.0
+        steps, seconds, compiling = 0, 0.0, 0.0
         agent = make_agent(job.agent, task, seed=seed, settings=dict(job.settings))
 
     from inscape.agents.rollout import evaluate, rollout
@@ -120,7 +128,7 @@ def run_job(job: Job, folder: Path, seed: int) -> Outcome:
     exact = None if job.part == "cartpole" else exact_value(agent, task)
     inference, posteriors = _observe(task, watched) if job.part == "goals" else (None, None)
     return Outcome(
-        job, steps, seconds, returns, exact, before[0] if before else None, inference,
+        job, steps, seconds, compiling, returns, exact, before[0] if before else None, inference,
         (_episode(agent, task, job, watched[0], posteriors),),
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ def player_episode(
     locate: Callable[[Any], States] | None = None,
     max_frames: int = 400,
 ) -> PlayerEpisode:
-    """Returns an episode of one of our worlds for the player, with the overlays that are given.
+    """Returns an episode of an Inscape world for the player, with the overlays that are given.
 
     Args:
         world: the world it happened in.
@@ -54,12 +54,12 @@ def player_episode(
         max_frames: longer episodes are cut, and say so.
 
     Raises:
-        UsageError: the trajectory has no states (it was not recorded in a world of ours).
+        UsageError: the trajectory has no states (it was not recorded in an Inscape world).
     """
     if trajectory.states is None:
         raise UsageError(
             "an episode without states cannot be drawn",
-            expected="an episode recorded in one of our worlds",
+            expected="an episode recorded in an Inscape world",
             hint="inscape watch draws any Gymnasium environment",
         )
     count = min(len(trajectory) + 1, max_frames)
@@ -144,7 +144,7 @@ def imagined_futures(
         model: what imagines.
         observation: one observation, no batch axis.
         choose: actions `[B]` for a batch of model states.
-        rng: chance of the imagined steps.
+        rng: random generator of the imagined steps.
         count: futures.
         horizon: most steps of each; one ends where the model expects the task to end (continuation below 1/2).
         locate: packed states of model states, where they are not packed states already.

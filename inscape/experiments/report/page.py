@@ -18,7 +18,8 @@ from inscape.envs.rendering.scene import DARK_PALETTE, PALETTE
 from inscape.errors import UsageError
 from inscape.experiments.report.packing import pack_curves, pack_player
 from inscape.experiments.report.sections import Cell, CurvesSection, Section, TableSection, TextSection
-from inscape.experiments.runs.run import installed_versions, write_text
+from inscape.experiments.runs.files import write_text
+from inscape.experiments.runs.run import installed_versions
 from inscape.experiments.runs.statistics import Interval
 
 JSON = Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from inscape import trust
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
@@ -99,7 +101,7 @@ Groups = dict[tuple[str, str], list[_LoggedRun]]
 
 
 def _grouped(runs: Sequence[_LoggedRun]) -> Groups:
-    """Returns runs that differ by seed only under one label; labels that collide are told apart by a number."""
+    """Returns runs that differ by seed only under one label; labels that collide get a number."""
     by_content: dict[str, list[_LoggedRun]] = {}
     for logged in runs:
         s = logged.run.settings
@@ -210,11 +212,18 @@ def _player_sections(runs: Sequence[Run], max_episodes: int) -> list[Section]:
     by_task: dict[str, list[PlayerEpisode]] = {}
     share = max(1, max_episodes // len(runs))
     for run in runs:
-        task = task_from_json(run.settings.task)
+        if not trust.is_allowed(trust.task_code_names(run.settings.task)):
+            logging.getLogger("inscape").warning(
+                "The episodes of %s are not drawn: that would run %s, and you did not sign the run (--trust).",
+                run.path, run.settings.task["name"],
+            )  # fmt: skip
+            continue
+        task = task_from_json(run.settings.task, run.path)
         if task.world is None:
             continue
-        recorded = [trajectory for trajectory in run.episodes() if trajectory.states is not None]
-        for trajectory in recorded[-share:]:  # the latest: what the agent became
+        recorded = [(one, one.states) for one in run.episodes() if one.states is not None]
+        for trajectory, states in recorded[-share:]:  # the latest: what the agent became
+            task.world.require_states(states, f"the states recorded in {run.path}")
             label = run.settings.agent if len(runs) == 1 else f"{run.settings.agent}, {run.name}"
             by_task.setdefault(task.name, []).append(player_episode(task.world, trajectory, agent=label))
     return [PlayerSection(f"Episodes, {name}", tuple(episodes[:max_episodes])) for name, episodes in by_task.items()]

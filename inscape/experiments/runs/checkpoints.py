@@ -29,6 +29,7 @@ _NATIVE = {
     np.dtype(name) for name in ("bool", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
 }
 _STEP = re.compile(r"step-(\d+)")
+_PLACE = re.compile(r"(?:\.)?step-(\d+)(?:\.replaced-[0-9a-f]+)?")
 _REPLACED = re.compile(r"\.step-(\d+)\.replaced-[0-9a-f]+")
 
 
@@ -81,9 +82,43 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[Any, Any], dict[str, Any]]
     folder = _present(Path(folder))
     files = _read_manifest(folder)
     data = {name: _read_checked(folder, name, entry) for name, entry in files.items()}
-    tensors = _load_tensors(data[TENSORS])
-    document = json.loads(data[STATE])
-    return _decode(document["state"], tensors), _decode(document["metadata"], tensors)
+    try:
+        tensors = _load_tensors(data[TENSORS])
+        document = json.loads(data[STATE], parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+        state, metadata = (_decode(document[part], tensors) for part in ("state", "metadata"))
+        if not (isinstance(state, dict) and isinstance(metadata, dict)):
+            raise TypeError("state or metadata is no dictionary")
+    except (
+        Exception
+    ) as error:  # the hashes hold, so whoever wrote the file wrote this; safetensors has an error of its own
+        raise UsageError(
+            f"{folder} is no checkpoint that inscape wrote: {type(error).__name__}: {str(error)[:200]}",
+            expected="a state in the form that save_checkpoint writes",
+            hint="an older checkpoint, or train again",
+        ) from error
+    return state, metadata
+
+
+def require_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Raises UsageError unless the metadata is that of a run's checkpoint in this folder, `steps` and `finished`."""
+    steps, finished, match = metadata.get("steps"), metadata.get("finished"), _PLACE.fullmatch(folder.name)
+    if type(steps) is not int or type(finished) is not bool or match is None or int(match[1]) != steps:
+        raise UsageError(
+            f"{folder} holds a checkpoint with steps {steps!r} and finished {finished!r}",
+            expected="the checkpoint of the steps that its folder is named for",
+            hint="an older checkpoint: remove that folder and resume",
+        )
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return document
 
 
 def checkpoint_folders(run: str | Path) -> list[Path]:
@@ -198,14 +233,18 @@ def _decode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
             case "__float__":
                 return float(content)
             case "__tuple__":
+                if not isinstance(content, list):
+                    raise TypeError(f"a tuple of {type(content).__name__}")
                 return tuple(_decode(item, tensors) for item in content)
             case "__dict__":
                 return {_decode(key, tensors): _decode(item, tensors) for key, item in content}
             case "__array__":
                 return tensors[content]
             case "__bytes__":
-                name, dtype, shape = content
-                return np.frombuffer(tensors[name].tobytes(), dtype=np.dtype(dtype)).reshape(shape).copy()
+                name, described, shape = content
+                if np.dtype(described).hasobject or -1 in shape:
+                    raise TypeError(f"an array of {described!r}, {shape}")
+                return np.frombuffer(tensors[name].tobytes(), dtype=np.dtype(described)).reshape(shape).copy()
             case "__transposed__":
                 return _decode(content, tensors).T
             case "__scalar__":

@@ -39,7 +39,7 @@ class ExactEvaluation:
         error_bound: certifies that `optimum` is off by at most this much.
         gamma: the discount of both.
         sampled: the policy was estimated from drawn actions, because the agent does not say its probabilities.
-        hidden: what is observed does not determine the state, so that nobody who acts on observations need be able to
+        hidden: what is observed does not determine the state, so that perhaps no agent that acts on observations can
             reach `optimum`.
     """
 
@@ -88,12 +88,12 @@ def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEval
 
 
 def hides_state(world: World) -> bool:
-    """Returns whether states look alike to the one who acts: by enumeration, or where there are too many states as far
-    as a little random play tells."""
+    """Returns whether states look alike to the acting agent: by enumeration, or where there are too many states as far
+    as a little random play shows."""
     from inscape.agents.planners.value_iteration import require_seen_state
 
     try:
-        require_seen_state(world, "the one who acts")
+        require_seen_state(world, "the acting agent")
     except PartialObservationError:
         return True
     except TooManyStatesError:
@@ -103,7 +103,7 @@ def hides_state(world: World) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def looks_alike(world: World) -> bool:
-    """Returns whether different states look alike to the one who acts, as far as a little random play tells.
+    """Returns whether different states look alike to the acting agent, as far as a little random play shows.
 
     A world whose observation is the state, or that defines `state_of`, hides nothing.
     """
@@ -195,7 +195,7 @@ def _enumerable(task: Task) -> World:
     if task.world is None:
         raise MissingLawError(
             f"{task.name} has no law to evaluate with",
-            expected="one of our worlds, or a World in a file",
+            expected="a built-in world, or a World in a file",
             hint="the mean over episodes is what there is: inscape evaluate",
         )
     if task.world.players > 1:

@@ -6,6 +6,7 @@ by a kill and is left out; any other line that is not a JSON object in UTF-8 is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.experiments.runs.manifest import Entry, changed
 
 Row = dict[str, Any]
 
@@ -66,7 +68,7 @@ class MetricColumns:
         return float(column.values[-1]) if len(column.rows) and column.rows[-1] == self.count - 1 else None
 
 
-def read_columns(path: Path, keys: Iterable[str]) -> MetricColumns:
+def read_columns(path: Path, keys: Iterable[str], covered: Entry | None = None) -> MetricColumns:
     """Returns what a metrics file holds under `keys`, read in one pass; no columns' worth of rows is ever in memory.
 
     Memory is 8 bytes a row for a key that every row has, 16 bytes a number for any other.
@@ -74,13 +76,14 @@ def read_columns(path: Path, keys: Iterable[str]) -> MetricColumns:
     Args:
         path: the file; one that does not exist has no rows.
         keys: what to keep. A value that is not a number (a bool, text, a list, an integer beyond float64) is a gap.
+        covered: what the file begins with, as the run's manifest says; None where it is not known.
 
     Raises:
-        UsageError: the file cannot be read, or a line is damaged.
+        UsageError: the file cannot be read, a line is damaged, or it does not begin with what is covered.
     """
     growing = {key: _GrowingColumn() for key in keys}
     count = 0
-    for rows, _ in read_rows(path):
+    for rows, _ in read_rows(path, covered):
         for key, column in growing.items():
             column.extend([row.get(key) for row in rows], count)
         count += len(rows)
@@ -133,14 +136,15 @@ def as_number(value: object) -> float | None:
         return None
 
 
-def read_rows(path: Path) -> Iterator[tuple[list[Row], bytes]]:
+def read_rows(path: Path, covered: Entry | None = None) -> Iterator[tuple[list[Row], bytes]]:
     """Yields a metrics file block by block: its rows, and the lines they were read from, the first row's first.
 
     Raises:
-        UsageError: the file cannot be read, or a line is damaged. A file that does not exist has no rows.
+        UsageError: the file cannot be read, a line is damaged, or, after the last block, the file turns out not to
+            begin with what is `covered`. A file that does not exist has no rows.
     """
     number = 1
-    for block in _blocks(path):
+    for block in _blocks(path) if covered is None else _checked_blocks(path, covered):
         rows = _flat_rows(block)
         if rows is None:
             rows = _rows_one_by_one(path, number, block)
@@ -163,6 +167,17 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise UsageError(
             f"cannot read {path}: {error.strerror or error}", expected="the metrics file that inscape wrote"
         ) from error
+
+
+def _checked_blocks(path: Path, covered: Entry) -> Iterator[bytes]:
+    digest, left = hashlib.sha256(), covered.size
+    for block in _blocks(path):
+        digest.update(block[:left])
+        left = max(0, left - len(block))
+        yield block
+    if left or digest.hexdigest() != covered.sha256:
+        size = f"has {covered.size - left} of {covered.size} bytes" if left else f"has {covered.size} bytes"
+        raise changed(path, f"{size} with SHA-256 {digest.hexdigest()}", covered)
 
 
 def _flat_rows(block: bytes) -> list[Row] | None:

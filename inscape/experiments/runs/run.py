@@ -1,6 +1,8 @@
 """A run is a folder: its settings, metrics, TensorBoard events, checkpoints and recorded episodes.
 
 runs/<name>/settings.json             everything needed to run it again
+runs/<name>/manifest.json             hashes of these files and the maker's signature, see `…runs.manifest`
+runs/<name>/code/                     copies of the files that the agent and the task came from
 runs/<name>/metrics.jsonl             one JSON object per line, "steps" always among its keys
 runs/<name>/events.out.tfevents.*     the same for TensorBoard
 runs/<name>/checkpoints/step-<n>/     see `inscape.experiments.runs.checkpoints`
@@ -9,26 +11,34 @@ runs/<name>/episodes/<name>.npz       trajectories: arrays without pickle, the r
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import io
 import json
 import math
 import os
+import struct
 import sys
 import time
+import tokenize
 import uuid
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import compress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.errors import UsageError, closest
+from inscape import trust
+from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
+from inscape.experiments.runs.files import replacing, write_text
+from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
 from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
 from inscape.experiments.runs.statistics import Interval
 
@@ -36,6 +46,9 @@ if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
 
 SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
+CODE = "code"
+NEVER_STORED = ("trust",)
+"""Settings of agents that hold for one command only: given again each time, and ignored where a file has them."""
 DEFAULT_ROOT = Path("runs")
 EVENTS_SECONDS = 5.0
 """TensorBoard events reach the disk this often; rows of metrics, which resuming reads, at once."""
@@ -64,7 +77,7 @@ class RunSettings:
     """Every setting of the agent, defaults included."""
 
     evaluate_every: int = 0
-    """Steps between two points of the learning curve; a setting because evaluating may use the agent's chance."""
+    """Steps between two points of the learning curve; a setting because evaluating may use the agent's generator."""
 
     evaluate_episodes: int = 10
     """Episodes of each such evaluation."""
@@ -72,16 +85,23 @@ class RunSettings:
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of Python and of the packages results depend on; not compared on resume."""
 
+    code: dict[str, dict[str, str]] = field(default_factory=dict)
+    """For each name of code in agent and task, its file's absolute `path` and `sha256`; compared on resume by these."""
+
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as JSON values."""
         return asdict(self)
+
+    def code_names(self) -> list[str]:
+        """Returns the names in agent, task and settings whose making runs files or modules that are not Inscape's."""
+        return [*trust.agent_code_names(self.agent, self.agent_settings), *trust.task_code_names(self.task)]
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RunSettings:
         """Returns the settings stored by `to_json`, the agent's by their present names where some were renamed since.
 
         Raises:
-            UsageError: a key is missing or unknown.
+            UsageError: a key is missing or unknown, or a value of another type.
         """
         from inscape.agents.registry import current_agent_settings
 
@@ -92,22 +112,86 @@ class RunSettings:
             settings = cls(**document)
         except TypeError as error:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
-        return replace(settings, agent_settings=current_agent_settings(settings.agent, settings.agent_settings))
+        settings._require_types()
+        stored = {name: value for name, value in settings.agent_settings.items() if name not in NEVER_STORED}
+        return replace(settings, agent_settings=current_agent_settings(settings.agent, stored))
+
+    def _require_types(self) -> None:
+        """Raises UsageError unless every value is of its type: the settings come from a file."""
+        for name, kind in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise UsageError(
+                    f"run setting {name!r} is {_cut(value)}", expected=f"a {_JSON_NAMES[kind]}", hint="train again"
+                )
+        for name, least in (("seed", 0), ("steps", 1), ("evaluate_every", 0), ("evaluate_episodes", 1)):
+            if not least <= getattr(self, name) < MOST:
+                raise UsageError(
+                    f"run setting {name!r} is {_cut(getattr(self, name))}", expected=f"{least} to {MOST - 1:,}",
+                    hint="train again",
+                )  # fmt: skip
+        if not isinstance(self.task.get("name"), str) or not isinstance(self.task.get("settings", {}), dict):
+            raise UsageError(
+                f"run setting 'task' is {_cut(self.task)}",
+                expected='{"name": "WORLD", "settings": {…}}',
+                hint="train again",
+            )
+        if (wild := next(_wild_strings(self.to_json()), None)) is not None:
+            raise UsageError(
+                f"the run settings hold control characters: {ascii(wild)[:60]}",
+                expected="printable text",
+                hint="train again",
+            )
+        for name, entry in self.code.items():
+            if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "sha256")):
+                raise UsageError(
+                    f"run setting 'code' has {_cut(entry)} for {name!r}", expected="path and sha256", hint="train again"
+                )
 
     def differences(self, other: RunSettings) -> list[str]:
-        """Returns one line per setting that differs (`name: mine -> theirs`), versions aside."""
-        mine, theirs = _flat(self.to_json()), _flat(other.to_json())
-        names = differing(self.to_json(), other.to_json())
+        """Returns one line per setting that differs (`name: this -> other`), versions and the content of code aside.
+
+        A file is the same by whatever path it is named.
+        """
+        mine, others = _flat(self.to_json()), _flat(other.to_json())
+        names = differing(trust.absolute_names(self.to_json()), trust.absolute_names(other.to_json()))
         return [
-            f"{name}: {_show(mine, name)} -> {_show(theirs, name)}"
+            f"{name}: {_show(mine, name)} -> {_show(others, name)}"
             for name in names
-            if not name.startswith("versions.")
+            if not name.startswith(("versions", "code"))
         ]
 
 
-def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+_TYPES: dict[str, type] = {
+    "agent": str, "task": dict, "seed": int, "steps": int, "device": str, "agent_settings": dict,
+    "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict,
+}  # fmt: skip
+MOST = 2**62
+"""Beyond any seed, and any number of steps."""
+_JSON_NAMES = {str: "string", int: "whole number", dict: "JSON object"}
+
+
+def _wild_strings(document: Any) -> Iterator[str]:
+    """Yields the strings of a JSON value that could command a terminal."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and printable(value) != value:
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += [*value.values(), *value.keys()]
+        elif isinstance(value, list | tuple):
+            waiting += value
+
+
+def _cut(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, int) or abs(value) < MOST else "a number beyond 2**62"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def differing(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Returns the names of the settings that differ, sorted, those inside others as `outer.inner`."""
-    one, other = _flat(dict(mine)), _flat(dict(theirs))
+    one, other = _flat(dict(mine)), _flat(dict(others))
     return [name for name in sorted(set(one) | set(other)) if not _equal(one.get(name, ...), other.get(name, ...))]
 
 
@@ -153,6 +237,7 @@ class Run:
         self.trained_steps = 0
         self._made: list[Path] = []
         self._events: _Events | None = None
+        self._hashed = _Prefix(path / METRICS)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -161,6 +246,28 @@ class Run:
     def name(self) -> str:
         """Name of the folder."""
         return self.path.name
+
+    @property
+    def signed(self) -> bool:
+        """Whether this user made the run: its manifest bears their signature."""
+        return Manifest.read(self.path).signed
+
+    def require_trust(self) -> None:
+        """Raises `UsageError` if making the agent or the task would run code, and the run is neither this user's nor
+        trusted for this command."""
+        trust.require_trust(self.settings.code_names(), self.path / SETTINGS)
+
+    def trusted_settings(self) -> dict[str, Any]:
+        """Returns the agent's settings, with `trust` where this user's signed run begins from a pickled file (`load`)
+        that is still the one it began from."""
+        settings = dict(self.settings.agent_settings)
+        entry = self.settings.code.get(str(settings.get("load")))
+        if entry is None or not self.signed:
+            return settings
+        for place in (str(settings["load"]), entry["path"]):
+            if any(found["sha256"] == entry["sha256"] for found in trust.file_record(place).values()):
+                return {**settings, "load": place, "trust": True}
+        return settings
 
     # metrics ---------------------------------------------------------------------------------------------------
 
@@ -180,17 +287,26 @@ class Run:
 
         Some kilobyte per row: for a long run's curves take `metric_columns`.
         """
-        return [row for rows, _ in read_rows(self.path / METRICS) for row in rows]
+        return [row for rows, _ in read_rows(self.path / METRICS, self._covered_metrics()) for row in rows]
 
     def metric_columns(self, keys: Iterable[str]) -> MetricColumns:
         """Returns the numbers logged so far under `keys`, one array per key, from one pass over the file."""
-        return read_columns(self.path / METRICS, keys)
+        return read_columns(self.path / METRICS, keys, self._covered_metrics())
+
+    def _covered_metrics(self) -> Entry | None:
+        return Manifest.read(self.path).files.get(METRICS)
 
     def truncate_metrics(self, steps: int) -> None:
         """Forgets the rows after `steps`: what a resumed run will log again. Rows without steps stay from step 0 on."""
         for leftover in self.path.glob(".*.writing-*"):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
-        with _writing(self.path / METRICS), _replacing(self.path / METRICS) as file:
+        manifest = Manifest.read(self.path)
+        covered = manifest.files.pop(METRICS, None)
+        if covered is not None:
+            _check_prefix(self.path / METRICS, covered)
+            manifest.write()  # killed before the next lines end, the file is not covered, and right
+        self._hashed = _Prefix(self.path / METRICS)
+        with _writing(self.path / METRICS), replacing(self.path / METRICS) as file:
             for rows, block in read_rows(self.path / METRICS):
                 taken = [(as_number(row.get("steps")) or 0) <= steps for row in rows]
                 lines = compress(block.split(b"\n"), taken)  # a last line cut short has no row
@@ -205,16 +321,23 @@ class Run:
             UsageError: the file cannot be read, or something else is in it.
         """
         path = self.path / EVALUATION
-        if not path.is_file():
+        data = path.read_bytes() if path.is_file() else None
+        Manifest.read(self.path).check(EVALUATION, data)
+        if data is None:
             return None
         try:
-            document = json.loads(path.read_text())
+            document = json.loads(data)
             returns = Interval(*(float(document[key]) for key in ("mean", "low", "high")))
             return returns, int(document.get("episodes", 0))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UsageError(
                 f"cannot read {path}: {error}", expected="the JSON that inscape wrote", hint="remove that file"
             ) from error
+
+    def write_evaluation(self, document: Mapping[str, Any]) -> None:
+        """Writes the evaluation after training: `mean`, `low`, `high`, `episodes` and more."""
+        with Manifest.read(self.path).replacing(EVALUATION):
+            write_text(self.path / EVALUATION, json.dumps(document, indent=2) + "\n")
 
     def _log_events(self, row: dict[str, Any]) -> None:
         values = {tag: value for tag, value in row.items() if tag != "steps" and isinstance(value, int | float)}
@@ -239,8 +362,13 @@ class Run:
     def discard(self) -> None:
         """Removes what `create_run` made here, for a start that was refused; folders that hold anything else stay."""
         self._events = None
-        for path in (self.path / SETTINGS, *self.path.glob("events.out.tfevents.*")):
+        for path in (
+            self.path / SETTINGS, self.path / MANIFEST, *self.path.glob("events.out.tfevents.*"),
+            *self.path.glob(f"{CODE}/*"),
+        ):  # fmt: skip
             path.unlink(missing_ok=True)
+        if (self.path / CODE).is_dir():
+            (self.path / CODE).rmdir()
         for folder in self._made:
             if any(folder.iterdir()):
                 return
@@ -252,6 +380,10 @@ class Run:
         """Saves the agent's state as `checkpoints/step-<steps>` and removes all but the newest `keep`."""
         folder = self.path / "checkpoints" / f"step-{steps}"
         self._flush()  # a checkpoint never knows of more than the metrics on the disk
+        manifest = Manifest.read(self.path)
+        if (entry := self._hashed.entry()) is not None:
+            manifest.files[METRICS] = entry
+            manifest.write()
         checkpoints.save_checkpoint(folder, state, {"steps": steps, "finished": finished})
         for old in checkpoints.checkpoint_folders(self.path)[:-keep]:
             checkpoints.remove_checkpoint(old)
@@ -261,7 +393,11 @@ class Run:
     def load_latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Returns `(state, metadata)` of the newest checkpoint, or None if there is none yet."""
         folder = checkpoints.latest_checkpoint(self.path)
-        return None if folder is None else checkpoints.load_checkpoint(folder)
+        if folder is None:
+            return None
+        state, metadata = checkpoints.load_checkpoint(folder)
+        checkpoints.require_metadata(folder, metadata)
+        return state, metadata
 
     @property
     def finished(self) -> bool:
@@ -273,12 +409,105 @@ class Run:
 
     def save_episodes(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
         """Stores trajectories as `episodes/<name>.npz`."""
-        return save_trajectories(self.path / EPISODES / f"{name}.npz", trajectories)
+        with Manifest.read(self.path).replacing(f"{EPISODES}/{name}.npz"):
+            return save_trajectories(self.path / EPISODES / f"{name}.npz", trajectories)
 
     def episodes(self, name: str | None = None) -> list[Trajectory]:
         """Returns the trajectories stored under `name`, or all of them in order of name."""
         paths = sorted((self.path / EPISODES).glob("*.npz")) if name is None else [self.path / EPISODES / f"{name}.npz"]
-        return [trajectory for path in paths for trajectory in load_trajectories(path)]
+        return _load_covered(self.path, paths, whole=name is None)
+
+    # code ------------------------------------------------------------------------------------------------------
+
+    def code_changes(self, now: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Returns lines that say which files of agent and task were edited since the run was started, and how.
+
+        Args:
+            now: the `code` of the present settings.
+        """
+        current = {entry["path"]: entry["sha256"] for entry in now.values()}
+        lines: list[str] = []
+        for name, entry in self.settings.code.items():
+            found = current.get(entry["path"])
+            if found is not None and found != entry["sha256"]:
+                lines += [f"{entry['path']} ({name}):", *self._edits(entry)]
+        return lines
+
+    def _edits(self, entry: Mapping[str, str]) -> list[str]:
+        copy = self.path / CODE / _copy_name(entry)
+        if copy.suffix != ".py":
+            return ["  (not a text file)"]
+        try:
+            data, now = copy.read_bytes(), Path(entry["path"]).read_text(errors="replace")
+        except OSError:
+            return ["  (no copy of it as it was)"]
+        Manifest.read(self.path).check(f"{CODE}/{copy.name}", data)
+        before = data.decode(errors="replace").splitlines()
+        diff = list(difflib.unified_diff(before, now.splitlines(), "as it was", "now", n=0, lineterm=""))[2:]
+        more = [f"  … and {len(diff) - MOST_EDITS} more lines"] if len(diff) > MOST_EDITS else []
+        return [f"  {line}" for line in diff[:MOST_EDITS]] + more
+
+    def accept_code(self, code: dict[str, dict[str, str]]) -> None:
+        """Goes on with the files of agent and task as they are now."""
+        self.settings = replace(self.settings, code=code)
+        manifest = Manifest.read(self.path)
+        with manifest.replacing(SETTINGS):
+            write_text(self.path / SETTINGS, json.dumps(self.settings.to_json(), indent=2) + "\n")
+        self._copy_code(manifest)
+
+    def _copy_code(self, manifest: Manifest) -> None:
+        for entry in self.settings.code.values():
+            source, copy = Path(entry["path"]), self.path / CODE / _copy_name(entry)
+            if copy.suffix != ".py" or copy.exists() or source.stat().st_size > LARGEST_CODE:
+                continue
+            copy.parent.mkdir(exist_ok=True)
+            with replacing(copy) as file:
+                file.write(source.read_bytes())
+            manifest.files[f"{CODE}/{copy.name}"] = Entry.of(copy.read_bytes())
+        manifest.write()
+
+
+MOST_EDITS = 20
+"""Lines of a difference shown."""
+LARGEST_CODE = 1 << 20
+"""Bytes of a file that is copied into the run folder; of a larger one only the hash is kept."""
+
+
+def _copy_name(entry: Mapping[str, str]) -> str:
+    return f"{entry['sha256'][:12]}-{Path(entry['path']).name}"
+
+
+class _Prefix:
+    """Hash of what a growing file has held so far, each byte read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._hash, self._bytes = path, hashlib.sha256(), 0
+
+    def entry(self) -> Entry | None:
+        """Returns the entry of the file as it is; None where there is none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._bytes)
+                while block := file.read(1 << 20):
+                    self._hash.update(block)
+                    self._bytes += len(block)
+        except FileNotFoundError:
+            return None
+        return Entry(self._bytes, self._hash.copy().hexdigest())
+
+
+def _check_prefix(path: Path, covered: Entry) -> None:
+    for _ in read_rows(path, covered):
+        """Read to its end, where the hash is compared."""
+
+
+def _load_covered(run: Path, paths: Sequence[Path], whole: bool) -> list[Trajectory]:
+    """Returns the trajectories in files of a run folder, checked against the manifest; `whole`: none is missing."""
+    manifest = Manifest.read(run)
+    known = [name for name in manifest.files if name.startswith(f"{EPISODES}/")] if whole else []
+    for name in sorted({*known, *(f"{EPISODES}/{path.name}" for path in paths)}):
+        manifest.check(name, (run / name).read_bytes() if (run / name).is_file() else None)
+    return [trajectory for path in paths for trajectory in load_trajectories(path)]
 
 
 class _Events:
@@ -342,11 +571,18 @@ def create_run(settings: RunSettings, path: str | Path | None = None, root: str 
     run._made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(f".{SETTINGS}.writing-*"):  # of a process killed as it began
+        for leftover in (
+            *folder.glob(f".{SETTINGS}.writing-*"),
+            *folder.glob(f".{MANIFEST}.writing-*"),
+        ):  # of a process killed as it began
             leftover.unlink(missing_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty", expected="a new or empty folder", hint="another --out")
-        write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
+        manifest = Manifest(folder, signed=True)
+        with manifest.replacing(SETTINGS):
+            write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
+        if settings.code:
+            run._copy_code(manifest)
     except OSError as error:
         raise UsageError(
             f"cannot write the run folder {folder}: {error.strerror or error}",
@@ -367,15 +603,29 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
         names = [folder.name for folder in run_folders(root)]
         hint = closest(str(path), names) if names else "inscape train AGENT WORLD makes one"
         raise UsageError(f"no run at {path}", expected=f"a folder with {SETTINGS}", hint=hint)
+    manifest = Manifest.read(folder)
     try:
-        document = json.loads((folder / SETTINGS).read_text())
-    except (OSError, ValueError) as error:
+        data = (folder / SETTINGS).read_bytes()
+        manifest.check(SETTINGS, data)
+        document = json.loads(data)
+    except UsageError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"cannot read {folder / SETTINGS}: {error}", expected="the JSON that inscape wrote", hint="train again"
         ) from error
     if not isinstance(document, dict):
         raise UsageError(f"{folder / SETTINGS} holds a {type(document).__name__}", expected="a JSON object")
-    return Run(folder, RunSettings.from_json(document))
+    settings = RunSettings.from_json(document)
+    if manifest.signed or trust.is_trusting():  # only then may the file say where code lies
+        settings = replace(
+            settings,
+            agent=trust.located(settings.agent, settings.code),
+            task=trust.located(settings.task, settings.code),
+        )
+    if manifest.signed:
+        trust.allow(settings.code_names())
+    return Run(folder, settings)
 
 
 def find_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Path | None:
@@ -418,29 +668,9 @@ def _numbered(base: str, number: int) -> str:
     return base if number == 1 else f"{base}-{number}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file in UTF-8 or none: beside its place, flushed, renamed."""
-    with _replacing(path) as file:
-        file.write(text.encode())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a file that takes the place of `path` when all of it has been written and reached the disk."""
-    temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Says in words what kept a file of a run from being written."""
+    """Reports as `UsageError` what kept a file of a run from being written."""
     try:
         yield
     except OSError as error:
@@ -495,7 +725,11 @@ def save_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> P
             arrays[f"{index}/states.floats"] = trajectory.states.floats
             arrays[f"{index}/states.ints"] = trajectory.states.ints
         plain.append({name: _plain(getattr(trajectory, name)) for name in _PLAIN})
-    arrays["json"] = np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8)
+    said = json.dumps(plain).encode()
+    arrays["json"] = np.frombuffer(said, dtype=np.uint8)
+    code = json.dumps(trust.code_record(_episode_code(plain))).encode()
+    arrays["code"] = np.frombuffer(code, dtype=np.uint8)
+    arrays["signature"] = np.frombuffer(trust.sign("episodes", said + b"\n" + code).encode(), dtype=np.uint8)
     temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -511,7 +745,7 @@ def load_trajectories(path: str | Path) -> list[Trajectory]:
     """Returns the trajectories stored in a `.npz`, in all of a folder's in order of name, or in `minari:NAME`.
 
     Raises:
-        UsageError: there are none, or the file is damaged or not one of ours.
+        UsageError: there are none, or the file is damaged or not an episode file.
     """
     if str(path).startswith(MINARI):
         from inscape.envs.data.minari import trajectories_from_minari
@@ -519,6 +753,8 @@ def load_trajectories(path: str | Path) -> list[Trajectory]:
         return trajectories_from_minari(str(path).removeprefix(MINARI))
     path = Path(path)
     if path.is_dir():
+        if (path / MANIFEST).is_file() and (path / EPISODES).is_dir():
+            return _load_covered(path, sorted((path / EPISODES).glob("*.npz")), whole=True)
         files = sorted((path / EPISODES).glob("*.npz")) or sorted(path.glob("*.npz"))
         if not files:
             raise UsageError(f"no episodes in {path}", expected="*.npz in it or in its episodes/")
@@ -528,14 +764,52 @@ def load_trajectories(path: str | Path) -> list[Trajectory]:
             raise zipfile.BadZipFile("no such file" if not path.exists() else "it is no .npz")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        plain = json.loads(arrays["json"].tobytes())
+        plain = _described(arrays)
         return [_trajectory(arrays, index, values) for index, values in enumerate(plain)]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        UsageError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        RecursionError,
+        NotImplementedError,
+        MemoryError,
+        OverflowError,
+        SyntaxError,
+        struct.error,
+        tokenize.TokenError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # fmt: skip  what NumPy and zipfile raise at damaged archives
         raise UsageError(
             f"cannot read episodes from {path}: {error}",
             expected="an .npz that inscape wrote, or a run folder",
             hint="inscape evaluate RUN --save-episodes FILE.npz records some",
         ) from error
+
+
+def _episode_code(plain: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for values in plain for name in trust.task_code_names(values["task"] or {})))
+
+
+def _described(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Returns what a file of episodes says beside its arrays. If this user signed it, the code it names may run."""
+    said = arrays["json"].tobytes()
+    plain: list[dict[str, Any]] = json.loads(said)
+    code, signature = (arrays[key].tobytes() if key in arrays else b"" for key in ("code", "signature"))
+    for values in plain:
+        if not isinstance(values["task"], dict | None) or not isinstance(values["agent"], str):
+            raise TypeError("its task is no JSON object, or its agent no text")
+    signed = trust.is_signed("episodes", said + b"\n" + code, signature.decode("ascii", "replace"))
+    if code and (signed or trust.is_trusting()):
+        record = json.loads(code)
+        plain = [{**values, "task": trust.located(values["task"], record)} for values in plain]
+    if signed:
+        trust.allow(_episode_code(plain))
+    return plain
 
 
 def _trajectory(arrays: dict[str, np.ndarray], index: int, values: dict[str, Any]) -> Trajectory:
@@ -545,7 +819,7 @@ def _trajectory(arrays: dict[str, np.ndarray], index: int, values: dict[str, Any
     states = None
     if f"{index}/states.floats" in arrays:
         states = States(arrays[f"{index}/states.floats"], arrays[f"{index}/states.ints"])
-    return Trajectory(
+    trajectory = Trajectory(
         observations=arrays[f"{index}/observations"],
         actions=arrays[f"{index}/actions"],
         rewards=arrays[f"{index}/rewards"],
@@ -553,3 +827,5 @@ def _trajectory(arrays: dict[str, np.ndarray], index: int, values: dict[str, Any
         states=states,
         **{name: values[name] for name in _PLAIN},
     )
+    trajectory.require_whole()
+    return trajectory

@@ -20,12 +20,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
+from inscape.agents.registry import SB3_PREFIX
 from inscape.agents.renamed_settings import current_settings
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
     DEFAULT_ROOT,
+    NEVER_STORED,
+    SETTINGS,
     Run,
     RunSettings,
     create_run,
@@ -34,6 +37,7 @@ from inscape.experiments.runs.run import (
     open_run,
     run_name,
 )
+from inscape.trust import code_record, file_record
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
@@ -41,14 +45,17 @@ if TYPE_CHECKING:
 
 EVALUATION_SEED = 1_000_000_000
 """Added to a run's seed for its evaluation episodes, so that they are none of its training episodes."""
+CHECKPOINT_SHARE = 50.0
+"""In third-party environments a checkpoint is made when that many times what the last one took have passed: at most
+2 % of the time goes into them, and little is lost where such an environment ends the run."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training. The message says what is kept and how to resume."""
 
-    def __init__(self, run: Run, message: str) -> None:
-        super().__init__(message)
-        self.run = run
+    def __init__(self, message: object, run: Run | None = None) -> None:
+        super().__init__(str(message))
+        self.run: Run | None = message.run if isinstance(message, TrainingInterrupted) else run
 
 
 def train(
@@ -68,6 +75,7 @@ def train(
     checkpoint_seconds: float = 30.0,
     checkpoint_steps: int | None = None,
     on_yield: Callable[[Any, Mapping[str, float]], None] | None = None,
+    accept_changes: bool = False,
 ) -> Run:
     """Trains an agent in a task and returns the run folder that holds the result.
 
@@ -87,13 +95,16 @@ def train(
         progress: show a bar when training takes longer than two seconds.
         evaluate_every: steps between points of the learning curve; None for ten points, 0 for none.
         evaluate_episodes: episodes of each of those evaluations.
-        checkpoint_seconds: time between checkpoints; whatever the value, one is made at the end and on Ctrl-C.
+        checkpoint_seconds: time between checkpoints, at most; whatever the value, one is made at the end and on Ctrl-C,
+            and more often in third-party environments (`CHECKPOINT_SHARE`).
         checkpoint_steps: steps between checkpoints, besides those made by time.
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
+        accept_changes: with `resume`, go on although a file of the agent or of the task was edited since.
 
     Raises:
         UsageError: the agent does not learn or cannot be saved, or not among the players of this task; a number below
-            the least it can be; the folder cannot be used; or the settings of a resumed run changed.
+            the least it can be; the folder cannot be used; or the settings of a resumed run changed, or its code
+            without `accept_changes`.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
         SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
@@ -121,7 +132,10 @@ def train(
         evaluate_episodes=evaluate_episodes,
         versions=installed_versions(),
     )
-    run = _run_to_resume(wanted, agent, out, root) if resume else create_run(wanted, out, root)
+    loaded = wanted.agent_settings.get("load") if agent_spec.startswith(SB3_PREFIX) else None
+    code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
+    wanted = dataclasses.replace(wanted, code=code)
+    run = _run_to_resume(wanted, agent, out, root, accept_changes) if resume else create_run(wanted, out, root)
     start = _restore(run, agent) if resume else 0
     if start is None:
         dismiss()
@@ -178,7 +192,7 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
 
     Args:
         run: a run or its folder.
-        seed: seed of the agent's own chance; None for the run's.
+        seed: seed of the agent's own random generator; None for the run's.
 
     Raises:
         UsageError: there is no run or no checkpoint there, or the checkpoint is damaged.
@@ -190,16 +204,17 @@ def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, T
         raise UsageError(
             f"{run.path} has no checkpoint", expected="a run that was trained", hint="train it with --resume"
         )
-    task = task_from_json(run.settings.task)
+    run.require_trust()
+    task = task_from_json(run.settings.task, run.path / SETTINGS)
     agent = build_agent(
         run.settings.agent,
         learning_task(run.settings.agent, task),
         run.settings.seed if seed is None else seed,
-        run.settings.agent_settings or None,
+        run.trusted_settings() or None,
         run.settings.device if run.settings.device == "cpu" else _usable(run.settings.device),
     )
     _require_saving(agent, run.settings.agent)
-    agent.load_state_dict(latest[0])  # type: ignore[attr-defined]
+    _load_state(run, agent, latest[0])
     return agent, task
 
 
@@ -209,10 +224,10 @@ def complete_settings(agent: Agent, given: Any) -> dict[str, Any]:
 
 
 def settings_as_json(settings: Any) -> dict[str, Any]:
-    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None is none."""
+    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None stays None."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = dataclasses.asdict(settings)
-    return dict(_json_values(settings or {}))
+    return {name: value for name, value in _json_values(settings or {}).items() if name not in NEVER_STORED}
 
 
 class _Loop:
@@ -236,6 +251,7 @@ class _Loop:
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
         self.fresh = fresh
         self.started = self.saved_at = time.monotonic()
+        self.checkpoint_cost = 0.0  # seconds the last one took
         self.note = ""
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
@@ -259,7 +275,7 @@ class _Loop:
             raise
         except KeyboardInterrupt:
             self._close_quietly()
-            raise TrainingInterrupted(self.run, self._farewell(f"stopped at once; {self._kept()}")) from None
+            raise TrainingInterrupted(self._farewell(f"stopped at once; {self._kept()}"), self.run) from None
         except Exception as error:
             if self.fresh:  # refused before anything was learned: there is nothing to go on with
                 self._discard_quietly()
@@ -273,7 +289,7 @@ class _Loop:
             raise
 
     def _close_quietly(self) -> None:
-        """Closes the run when something else went wrong already, which is what has to be told."""
+        """Closes the run when something else went wrong already, which is what has to be reported."""
         with suppress(UsageError):
             self.run.close()
 
@@ -282,7 +298,7 @@ class _Loop:
             self.run.discard()
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
-        """Yields what `learn` yields; says in words what a `learn` of one's own does otherwise."""
+        """Yields what `learn` yields; reports as `UsageError` where a custom `learn` does otherwise."""
         reports, name = self.agent.learn(self.learned_in, self.run.settings.steps), self.run.settings.agent
         if not isinstance(reports, Iterator):
             raise UsageError(
@@ -336,17 +352,23 @@ class _Loop:
         self.note = f"return {returns.mean():.4g}"
 
     def _checkpoint_due(self) -> bool:
-        by_steps = self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps
-        return by_steps or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps:
+            return True
+        seconds = self.checkpoint_seconds
+        if self.task.world is None and seconds > 0:  # third-party code may raise, exit or kill the process at any step
+            seconds = min(seconds, CHECKPOINT_SHARE * self.checkpoint_cost)
+        return time.monotonic() - self.saved_at >= seconds
 
     def checkpoint(self, finished: bool = False) -> None:
+        began = time.monotonic()
         self.run.save_checkpoint(self.agent.state_dict(), self.steps, finished=finished)
         self.saved, self.saved_at = self.steps, time.monotonic()
+        self.checkpoint_cost = self.saved_at - began
 
     def interrupt(self) -> None:
         self.checkpoint()
         self.run.close()
-        raise TrainingInterrupted(self.run, self._farewell(self._kept()))
+        raise TrainingInterrupted(self._farewell(self._kept()), self.run)
 
     def _kept(self) -> str:
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
@@ -377,7 +399,9 @@ def _polite_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _run_to_resume(wanted: RunSettings, agent: Any, out: str | Path | None, root: str | Path) -> Run:
+def _run_to_resume(
+    wanted: RunSettings, agent: Any, out: str | Path | None, root: str | Path, accept_changes: bool
+) -> Run:
     folder = out if out is not None else matching_run(wanted, root)
     if folder is None:
         raise UsageError(
@@ -395,6 +419,14 @@ def _run_to_resume(wanted: RunSettings, agent: Any, out: str | Path | None, root
             expected="the same settings (was -> now)",
             hint="give the old settings again, or start a new run with another --out",
         )
+    if edits := run.code_changes(wanted.code):
+        if not accept_changes:
+            raise UsageError(
+                f"code of {run.path} was edited since it was started:\n    " + "\n    ".join(edits),
+                expected="the files as they were",
+                hint="--accept-changes to go on with them as they are; or start a new run with another --out",
+            )
+        run.accept_code(wanted.code)
     return run
 
 
@@ -407,9 +439,61 @@ def _restore(run: Run, agent: Any) -> int | None:
     state, metadata = latest
     if metadata["finished"]:
         return None
-    agent.load_state_dict(state)
+    _load_state(run, agent, state)
     run.truncate_metrics(metadata["steps"])
     return int(metadata["steps"])
+
+
+def _load_state(run: Run, agent: Any, state: dict[str, Any]) -> None:
+    """Gives an agent the state of a checkpoint.
+
+    Raises:
+        UsageError: the state is not one of this agent: a part is missing, or of another type or shape.
+    """
+    if wrong := unsound(state):
+        raise UsageError(
+            f"the last checkpoint of {run.path} holds {wrong}", expected="what was saved while the agent learned",
+            hint="an older checkpoint: remove that one and resume",
+        )  # fmt: skip
+    try:
+        agent.load_state_dict(state)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a custom agent raises too: what it was given is what is wrong
+        missing = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"the last checkpoint of {run.path} does not fit {run.settings.agent}: {missing}",
+            expected="a state that state_dict of this agent, with these settings in this task, returned",
+            hint=f"inscape check {run.settings.agent} WORLD; or remove that checkpoint to go on from an older one",
+        ) from error
+
+
+def unsound(state: Any) -> str:
+    """Returns what in a stored state no agent can have saved, "" for nothing: a negative number of steps, tables or
+    moments of an optimiser that are not finite, environments that are no packed states.
+
+    Weights are not looked at: an agent names them itself when it finds that it has diverged.
+    """
+    import numpy as np
+
+    waiting: list[tuple[str, Any, bool]] = [("", state, False)]
+    while waiting:
+        where, value, finite = waiting.pop()
+        if isinstance(value, dict):
+            for key, item in value.items():
+                name = f"{where}.{key}".lstrip(".")
+                if key == "steps" and isinstance(item, int | float) and not item >= 0:
+                    return f"{item} {name}"
+                if key in ("floats", "ints") and {"floats", "ints"} <= set(value):
+                    kind = np.float64 if key == "floats" else np.int64
+                    if not isinstance(item, np.ndarray) or item.dtype != kind or item.ndim != 2:
+                        return f"{name} that are no packed states"
+                waiting.append((name, item, finite or key in ("optimizer", "tables")))
+        elif isinstance(value, list | tuple):
+            waiting += [(f"{where}.{number}", item, finite) for number, item in enumerate(value)]
+        elif finite and isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"{int(np.sum(~np.isfinite(value)))} numbers in {where} that are not finite"
+    return ""
 
 
 def _require_learning(agent: Any, spec: str) -> None:

@@ -22,7 +22,7 @@ from inscape.envs.registry import make_world
 from inscape.envs.tasks.resolve import world_settings
 from inscape.envs.tasks.task import Task
 from inscape.errors import TooManyStatesError, UsageError
-from inscape.experiments.runs.run import write_text
+from inscape.experiments.runs.files import write_text
 from inscape.experiments.viewing.stage import WorldSession
 
 if TYPE_CHECKING:

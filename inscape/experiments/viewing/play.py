@@ -455,8 +455,8 @@ class Session:
     def picture(self) -> Any:
         """Returns what the player in question sees: the human who decides, else the first; all of it with `reveal`.
 
-        Where drawings show what the one who acts knows (cards, say), a human keeps the last picture of a turn of
-        theirs while an agent acts.
+        Where drawings show what the acting player knows (cards, say), a human keeps the last picture of their own turn
+        while an agent acts.
         """
         deciding = self._deciding()
         if self._shows_mover and not self.reveal and not deciding and not self.stage.ended:

@@ -1,6 +1,6 @@
 """One episode, step by step, for one player or several: what `play` drives.
 
-A `LawStage` runs a world of ours as plain Python: nothing has to compile before the first picture, and at the pace of
+A `LawStage` runs an Inscape world as plain Python: nothing has to compile before the first picture, and at the pace of
 a person that is fast enough. A `SoloStage` runs an ordinary Gymnasium environment. Both record what happens.
 """
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.batches import rows_of, stacked
+from inscape.agents.batches import batch_of, rows_of, stacked
 from inscape.agents.rollout import flattened
 from inscape.agents.vector_actor import check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.rendering.fields import default_scene
+from inscape.envs.rendering.rasterizer import as_picture
 from inscape.envs.rendering.scene import Rect, Scene, Text
 from inscape.envs.world import World
 from inscape.errors import MissingLawError, UsageError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
-"""Copies and steps of the random play that tells whether states look alike."""
+"""Copies and steps of the random play that shows whether states look alike."""
 
 
 class EpisodeSession(ABC):
@@ -98,7 +99,7 @@ def make_session(task: Task) -> EpisodeSession:
 
 
 class WorldSession(EpisodeSession):
-    """A world of ours, run as plain Python."""
+    """An Inscape world, run as plain Python."""
 
     def __init__(self, task: Task, world: World) -> None:
         super().__init__(task)
@@ -211,17 +212,13 @@ class SoloStage(EpisodeSession):
         self.rewards.append(float(reward))
 
     def picture(self, viewer: int | None = None) -> np.ndarray:
-        frame: Any = self._env.render()
-        if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
-            raise UsageError(
-                f"{self.task.name} drew {type(frame).__name__}", expected='an environment with render_mode="rgb_array"'
-            )
-        return frame
+        return as_picture(self._env.render(), self.task.name)
 
     def trajectory(self, agent: str) -> Trajectory:
+        space = self.task.action_space
         return Trajectory(
             observations=np.concatenate([flattened(seen, self.task.observation_space) for seen in self._observations]),
-            actions=np.array(self.actions),
+            actions=flattened(batch_of(space, self.actions), space),
             rewards=np.array(self.rewards, np.float64),
             terminated=self.terminated,
             truncated=self.truncated or not self.terminated,
@@ -272,7 +269,7 @@ def agents_by_player(specs: Sequence[str], task: Task, seed: int, humans: bool, 
         specs: one for each player, or one for all; empty: a human (where `humans`) for the first, random for the rest.
             Names of agents as `make_agent` takes them, run folders, `human`.
         task: what is acted in.
-        seed: seed of the agents' own chance; player k's agent gets seed + k.
+        seed: seed of the agents' own random generators; player k's agent gets seed + k.
         humans: whether there may be humans.
         settings: the agents' settings, as `make_agent` takes them; None for the defaults of each.
 

@@ -73,20 +73,23 @@ class VideoWriter:
             UsageError: a frame of another size than the first.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._worded(self._failure)
         self._shape = self._shape or frame.shape
         if frame.shape != self._shape or len(frame.shape) != 3:
             raise UsageError(f"a frame of shape {frame.shape}", expected=f"[H, W, 3], all as the first: {self._shape}")
         if self._thread is None:
             kind = _Folder if self._is_folder else _Gif if self.path.suffix.lower() == ".gif" else _Mp4
-            encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])
+            try:
+                encoder = kind(self._temporary, self.fps, frame.shape[1], frame.shape[0])
+            except OSError as error:
+                raise self._worded(error) from error
             self._thread = threading.Thread(target=self._encode, args=(encoder,), daemon=True)
             self._thread.start()
         self._waiting.put(frame.copy())
         self.frames += 1
 
     def _encode(self, encoder: _Encoder) -> None:
-        """Encodes what waits until told to stop; after a failure, only empties the queue, so that nobody blocks."""
+        """Encodes what waits until it is to stop; after a failure, only empties the queue, so that nobody blocks."""
         while (frame := self._waiting.get()) is not None:
             if self._failure is None:
                 self._try(lambda frame=frame: encoder.add(frame))
@@ -114,7 +117,18 @@ class VideoWriter:
         else:
             self._temporary.unlink(missing_ok=True)
         if kind is None and self._failure is not None:
-            raise self._failure
+            raise self._worded(self._failure)
+
+    def _worded(self, error: BaseException) -> BaseException:
+        """Returns the error that stopped the encoder; of the disk, in words."""
+        if not isinstance(error, OSError):
+            return error
+        said = UsageError(
+            f"cannot write {self.path}: {error.strerror or error}", expected="a place that can be written, with room",
+            hint="make room, or another --save",
+        )  # fmt: skip
+        said.__cause__ = error
+        return said
 
 
 class _Encoder(Protocol):

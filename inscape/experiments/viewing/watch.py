@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.rendering.rasterizer import (
     Window,
+    as_picture,
     has_display,
     load_pygame,
     pixel_size,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = Path("runs/watch")
 
 MAX_TILES = 64
-"""Copies side by side; more could not be told apart."""
+"""Copies side by side; more could not be distinguished."""
 
 HOLD_SECONDS = 0.8
 """How long the end of an episode stays in view."""
@@ -55,7 +57,7 @@ def watch(
 ) -> Path | None:
     """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
 
-    Worlds of ours are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
+    Inscape worlds are drawn from recorded episodes, the same that `rollout(agent, task, episodes, seed)` returns with
     as many copies; other environments draw themselves as they are played, those of several players as the recorded
     episodes are played again.
 
@@ -63,7 +65,7 @@ def watch(
         agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
             that acts for all.
         task: what to act in.
-        seed: seed of the environment's chance.
+        seed: seed of the environment's random stream.
         episodes: how many; raised to `copies` if smaller.
         save: an .mp4 or .gif, or a folder for pictures. None opens a window where there is a display (Esc or q closes
             it), and writes `runs/watch/<task>-<agent>.mp4` where there is none.
@@ -110,13 +112,16 @@ def replay(
     tasks = {repr(trajectory.task) for trajectory in trajectories}
     if len(tasks) > 1 or not trajectories[0].task:
         raise UsageError(f"episodes of {len(tasks)} tasks", expected="episodes of one task, with its name")
-    task = task_from_json(trajectories[0].task)
+    task = task_from_json(trajectories[0].task, "the episodes' file")
     if task.world is None or any(trajectory.states is None for trajectory in trajectories):
         raise UsageError(
             f"the recorded episodes of {task.name} hold no states to draw",
-            expected="episodes in a world of ours; other environments draw themselves only while they are played",
+            expected="episodes in an Inscape world; other environments draw themselves only while they are played",
             hint=f"inscape watch AGENT {task.name}",
         )
+    for trajectory in trajectories:
+        if trajectory.states is not None:
+            task.world.require_states(trajectory.states, "the recorded states")
     pace = fps if fps is not None else natural_fps(task)
     return _show(_Film(task, copies, size, pace, lambda: list(trajectories)), trajectories[0].agent, save)
 
@@ -163,7 +168,7 @@ class _Film:
     """What is shown: an iterator of frames of one size, `copies` tiles each.
 
     Attributes:
-        record: returns the episodes of a world of ours.
+        record: returns the episodes of an Inscape world.
         agent, seed, episodes: who plays an environment that draws itself.
     """
 
@@ -197,7 +202,7 @@ class _Film:
     def hold(self) -> int:
         return max(1, round(self.fps * HOLD_SECONDS))
 
-    # worlds of ours: first recorded, then drawn ---------------------------------------------------------------------
+    # Inscape worlds: first recorded, then drawn ---------------------------------------------------------------------
 
     def _world_tiles(self) -> Iterator[list[np.ndarray]]:
         recorded = self.record()
@@ -259,7 +264,7 @@ class _Film:
     def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> np.ndarray:
         frames = env.render()
         assert frames is not None
-        return self._told(trajectory, t, shrink(_picture(self.task, frames[0]), self.tile_width))
+        return self._told(trajectory, t, shrink(as_picture(frames[0], self.task.name), self.tile_width))
 
     # other environments: drawn as they are played -------------------------------------------------------------------
 
@@ -286,7 +291,8 @@ class _Film:
             if not acting:
                 break
             masks = [seats[i].mask for i in acting]
-            mask = None if masks[0] is None else np.stack([m for m in masks if m is not None])
+            some = next((m for m in masks if m is not None), None)
+            mask = None if some is None else np.stack([np.ones_like(some) if m is None else m for m in masks])
             observations = stacked([seats[i].observation for i in acting])
             chosen = player.act(observations, mask, np.array(acting))
             space = seats[0].env.action_space
@@ -311,34 +317,18 @@ class _Seat:
         self.steps, self.reward, self.total, self.ending = 0, 0.0, 0.0, ""
 
     def step(self, action: Any) -> None:
-        discrete = np.ndim(action) == 0
-        self.observation, reward, terminated, truncated, info = self.env.step(int(action) if discrete else action)
+        self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.mask = info.get("action_mask")
         self.steps, self.reward, self.total = self.steps + 1, float(reward), self.total + float(reward)
         self.ending = "terminated" if terminated else "truncated" if truncated else ""
 
     def picture(self, action: Any) -> np.ndarray:
-        frame = _picture(self.task, self.env.render())
+        frame = as_picture(self.env.render(), self.task.name)
         words = self.ending if action is None else _action_text(self.task, action)
         return _captioned(shrink(frame, self.width), self.steps, words, self.reward, self.total)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
-
-
-def _picture(task: Task, frame: Any) -> np.ndarray:
-    """Returns what an environment drew.
-
-    Raises:
-        UsageError: it is no picture `[H, W, 3]`.
-    """
-    if not (isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3):
-        raise UsageError(
-            f"{task.name} drew {type(frame).__name__}",
-            expected='an environment with render_mode="rgb_array"',
-            hint="evaluate it instead: inscape evaluate",
-        )
-    return frame
 
 
 def _action_text(task: Task, action: Any) -> str:
@@ -348,6 +338,8 @@ def _action_text(task: Task, action: Any) -> str:
     if np.ndim(action) == 0 and task.action_names:
         start = int(getattr(task.action_space, "start", 0))
         return task.action_names[int(action) - start]
+    if isinstance(action, (dict, tuple, str)):
+        return textwrap.shorten(str(action), 40, placeholder=" …")
     return " ".join(f"{number:.2f}" for number in np.ravel(action)[:6])
 
 

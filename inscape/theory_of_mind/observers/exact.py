@@ -5,35 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inscape.envs.law.states import States
 from inscape.errors import UsageError, closest
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.mind_policies import MemoryStep, MindPolicies, policies_of
-from inscape.theory_of_mind.minds import Mind, identity_of, name_of
+from inscape.theory_of_mind.minds import Mind, name_of
+from inscape.theory_of_mind.observers.checks import check_fresh, check_gamma, check_minds, check_prior
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
+from inscape.theory_of_mind.observers.numbering import NumberedTrajectory, Numbering, is_one
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.world import World
-
-PRIOR_TOLERANCE = 1e-9
-
-
-class NumberedTrajectory(NamedTuple):
-    """A trajectory as an observer reads it.
-
-    Attributes:
-        states: `[T + 1]` numbers in `world.dynamics().states`.
-        actions: `[T]` action numbers.
-    """
-
-    states: Array
-    actions: Array
 
 
 class ExactObserver:
@@ -70,10 +57,11 @@ class ExactObserver:
         self, world: World, minds: Sequence[Mind], prior: ArrayLike | None = None, gamma: float | None = None
     ) -> None:
         self.world = world
-        self.minds = _check_minds(minds)
-        self.gamma = _check_gamma(world.gamma if gamma is None else gamma)
-        self._prior = _check_prior(prior, self.minds)
-        self.dynamics = world.dynamics()
+        self.minds = check_minds(minds)
+        self.gamma = check_gamma(world.gamma if gamma is None else gamma)
+        self._prior = check_prior(prior, self.minds)
+        self._numbering = Numbering(world)
+        self.dynamics = self._numbering.dynamics
         self.policies: MindPolicies = policies_of(world, self.minds, self.gamma)
         with np.errstate(divide="ignore"):  # a mind may be ruled out beforehand
             log_prior = np.log(self._prior)
@@ -100,7 +88,7 @@ class ExactObserver:
             state: where the agent was; it must be able to follow the step before.
             action: what it did; None: that was not seen, and is summed over once it is known where the step led.
             next_state: where that led; None: the next call says it.
-            fresh: the state begins an episode, or comes after a gap: memory starts anew.
+            fresh: the state begins an episode, or comes after a gap: memory starts again.
 
         Raises:
             ImpossibleEvidenceError: the state cannot be reached, or not from the step before; the episode was over;
@@ -108,8 +96,8 @@ class ExactObserver:
                 chosen it. The observer is left as it was.
             UsageError: not a state or not an action of this world.
         """
-        s = self._one_state(state)
-        a = None if action is None else self._one_action(action)
+        s = self._numbering.one_state(state, self.steps)
+        a = None if action is None else self._numbering.one_action(action)
         joint = self._arrive(s, fresh)
         last: tuple[int, int | None] | None = (s, a)
         at = None
@@ -120,7 +108,7 @@ class ExactObserver:
                 self._refuse(self.steps, s, a, "which is not legal there")
             joint = joint + self.policies.log_probs[:, s, a]
         if next_state is not None:
-            at = self._one_state(next_state)
+            at = self._numbering.one_state(next_state, self.steps)
             joint, last = self._move(joint, s, a, at, self.steps), None
         if joint.max() == -np.inf:
             self._refuse(self.steps, s, a, self._nobody)
@@ -139,11 +127,11 @@ class ExactObserver:
         Raises:
             ImpossibleEvidenceError, UsageError: as `update`; the step named counts from the first ever observed.
         """
-        numbers, taken = self._state_numbers(states, self.steps), self._action_numbers(actions)
+        numbers, taken = self._numbering.state_numbers(states, self.steps), self._numbering.action_numbers(actions)
         if len(numbers) != len(taken):
             raise UsageError(f"{len(numbers)} states with {len(taken)} actions", expected="one action per state")
         if len(taken):
-            begins = _check_fresh(fresh, len(taken))
+            begins = check_fresh(fresh, len(taken))
             joint = self._arrive(int(numbers[0]), bool(begins[0]))
             begins[0] = True
             self._check_steps(numbers, taken, begins, self.steps)
@@ -193,8 +181,8 @@ class ExactObserver:
         The posterior predictive: each mind's choice rule, weighted by its posterior. −inf where illegal. A state the
         last step cannot lead to is taken to begin an episode.
         """
-        one = _is_one(states)
-        numbers = self._state_numbers(states, self.steps)
+        one = is_one(states)
+        numbers = self._numbering.state_numbers(states, self.steps)
         if self.policies.log_start is None and not self._waits():
             joint = self._log_joint[:, None]  # the same in every state
         else:
@@ -212,7 +200,7 @@ class ExactObserver:
         """
         if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 0:
             raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, 0 or more")
-        numbers = self._state_numbers(state, self.steps)
+        numbers = self._numbering.state_numbers(state, self.steps)
         if len(numbers) != 1:
             raise UsageError(f"predict was given {len(numbers)} states", expected="one state")
         number = int(numbers[0])
@@ -318,13 +306,13 @@ class ExactObserver:
         states = trajectory.states
         if states is None:
             states = self.world.states_of(trajectory.observations)
-        actions = self._action_numbers(trajectory.actions)
+        actions = self._numbering.action_numbers(trajectory.actions)
         if len(states) != len(actions) + 1:
             raise UsageError(
                 f"a trajectory of {len(actions)} actions with {len(states)} states",
                 expected="one state more than actions: the last is where the last action led",
             )
-        numbered = NumberedTrajectory(self._state_numbers(states, 0), actions)
+        numbered = NumberedTrajectory(self._numbering.state_numbers(states, 0), actions)
         self._check_steps(numbered.states, actions, np.zeros(len(states), np.bool_), 0)
         return numbered
 
@@ -351,7 +339,7 @@ class ExactObserver:
         return trajectory if isinstance(trajectory, NumberedTrajectory) else self.state_indices(trajectory)
 
     def _waits(self) -> bool:
-        """Whether the last action was not seen, so that where it led tells something about the mind."""
+        """Whether the last action was not seen, so that where it led is evidence about the mind."""
         return self._last is not None and self._last[1] is None
 
     def _arrive(self, state: int, fresh: bool) -> Array:
@@ -363,8 +351,8 @@ class ExactObserver:
         if state != self._at:
             assert self._at is not None
             raise ImpossibleEvidenceError(
-                f"step {self.steps}: the agent is in {self._described(state)} and the last step led to "
-                f"{self._described(self._at)}",
+                f"step {self.steps}: the agent is in {self._numbering.described(state)} and the last step led to "
+                f"{self._numbering.described(self._at)}",
                 expected="the state the last step led to",
                 hint="fresh=True where an episode begins, or steps are missing",
             )
@@ -375,7 +363,7 @@ class ExactObserver:
         if a is not None:
             outcome = self._outcome(s, a, following)
             if outcome is None:
-                self._refuse(t, s, a, f"which cannot lead to {self._unpacked(following)}")
+                self._refuse(t, s, a, f"which cannot lead to {self._numbering.unpacked(following)}")
             return self.policies.remember(joint, s, a, outcome)
         ways = [(b, k) for b in range(self.world.num_actions) if (k := self._outcome(s, b, following)) is not None]
         parts = [
@@ -387,7 +375,8 @@ class ExactObserver:
         moved = _log_sum(np.array(parts)) if parts else np.full(joint.shape, -np.inf)
         if np.isneginf(moved).all():
             raise ImpossibleEvidenceError(
-                f"step {t}: from {self._described(s)} the agent came to {self._unpacked(following)}, "
+                f"step {t}: from {self._numbering.described(s)} the agent came to "
+                f"{self._numbering.unpacked(following)}, "
                 + ("which no action leads to" if not ways else "as no mind still held possible would"),
                 expected="a state some action of some mind leads to",
                 hint="fresh=True where an episode begins, or steps are missing; or more minds",
@@ -433,7 +422,7 @@ class ExactObserver:
         self._refuse_end(int(states[t]), first_step + t)
         if not legal[t]:
             self._refuse(first_step + t, int(states[t]), int(actions[t]), "which is not legal there")
-        why = f"which cannot lead to {self._unpacked(int(states[t + 1]))}"
+        why = f"which cannot lead to {self._numbering.unpacked(int(states[t + 1]))}"
         self._refuse(first_step + t, int(states[t]), int(actions[t]), why)
 
     def _log_joint_after(self, numbered: NumberedTrajectory) -> Array:
@@ -534,7 +523,7 @@ class ExactObserver:
     def _refuse_end(self, number: int, step: int) -> None:
         if self._over[number]:
             raise ImpossibleEvidenceError(
-                f"step {step}: the agent acts in {self._described(number)} and the episode was over there",
+                f"step {step}: the agent acts in {self._numbering.described(number)} and the episode was over there",
                 expected="no action after the end",
                 hint="fresh=True with the state that begins the next episode",
             )
@@ -543,101 +532,11 @@ class ExactObserver:
         legal = [name for name, ok in zip(self.world.action_names, self.dynamics.legal[number]) if ok]
         taken = "an action that was not seen" if action is None else repr(self.world.action_names[action])
         raise ImpossibleEvidenceError(
-            f"step {step}: in {self._described(number)} the agent took {taken}, {why}",
+            f"step {step}: in {self._numbering.described(number)} the agent took {taken}, {why}",
             expected=f"an action that is legal there ({', '.join(legal)}) and that some mind might choose",
             hint="more minds (another goal or belief, a prior without zeros), or check where the data are from; "
             "fresh=True where an episode begins",
         )
-
-    def _unpacked(self, number: int) -> Any:
-        return self.world.unpack(self.dynamics.states, number)
-
-    def _described(self, number: int) -> str:
-        text = self.world.describe_state(self.dynamics.states, number)
-        return f"state {number}, {self._unpacked(number)} ({text}),"
-
-    # ----------------------------------------------------------------------------------------- what the user hands in
-
-    def _one_state(self, state: Any) -> int:
-        numbers = self._state_numbers(state, self.steps)
-        if len(numbers) != 1:
-            raise UsageError(f"{len(numbers)} states with 1 actions", expected="one action per state")
-        return int(numbers[0])
-
-    def _one_action(self, action: Any) -> int:
-        numbers = self._action_numbers(action)
-        if len(numbers) != 1:
-            raise UsageError(f"1 states with {len(numbers)} actions", expected="one action per state")
-        return int(numbers[0])
-
-    def _state_numbers(self, states: Any, first_step: int) -> Array:
-        """Returns `[B]` state numbers of whatever names states."""
-        if isinstance(states, States):
-            return self._numbers_of_packed(states, first_step)
-        if isinstance(states, tuple):
-            return self._numbers_of_packed(self._packed(states), first_step)
-        numbers = np.atleast_1d(np.asarray(states))
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
-            raise UsageError(
-                f"state {states!r}",
-                expected=f"a state number, packed States, or a {self.world.State.__name__} of {self.world.name}",
-            )
-        outside = (numbers < 0) | (numbers >= len(self.dynamics))
-        if outside.any():
-            raise UsageError(
-                f"state number {numbers[np.argmax(outside)]}",
-                expected=f"0 to {len(self.dynamics) - 1}, as numbered in world.dynamics().states",
-            )
-        return numbers.astype(np.int64)
-
-    def _packed(self, state: tuple[Any, ...]) -> States:
-        fields = self.world.layouts()[0].fields
-        if len(state) != len(fields):
-            raise UsageError(
-                f"state {state!r} has {len(state)} fields",
-                expected=f"a {self.world.State.__name__}: {', '.join(field.name for field in fields)}",
-            )
-        packed = self.world.pack([state])
-        return States(packed.floats + 0.0, packed.ints)  # −0.0 and 0.0 are one state
-
-    def _numbers_of_packed(self, states: States, first_step: int) -> Array:
-        expected = self.dynamics.states
-        if (len(states.floats), len(states.ints)) != (len(expected.floats), len(expected.ints)):
-            raise UsageError(
-                f"packed states of {len(states.floats)} floats and {len(states.ints)} ints",
-                expected=f"states of {self.world.name}: {len(expected.floats)} floats and {len(expected.ints)} ints",
-                hint="is the trajectory from another world?",
-            )
-        try:
-            return np.asarray(self.dynamics.index_of(states))
-        except UsageError as error:
-            known = set(expected.keys())
-            t = next(t for t, key in enumerate(states.keys()) if key not in known)
-            raise ImpossibleEvidenceError(
-                f"step {first_step + t}: the agent is in {self.world.unpack(states, t)}, which cannot be reached in "
-                f"{self.world!r}",
-                expected=f"one of its {len(expected)} states",
-                hint="observe in the world the trajectory was made in, with the same settings",
-            ) from error
-
-    def _action_numbers(self, actions: Any) -> Array:
-        """Returns `[B]` action numbers of numbers or names."""
-        names = self.world.action_names
-        array = np.atleast_1d(np.asarray(actions))
-        if array.dtype.kind == "U":
-            unknown = [name for name in array.tolist() if name not in names]
-            if unknown:
-                raise UsageError(f"action {unknown[0]!r}", expected=", ".join(names), hint=closest(unknown[0], names))
-            return np.array([names.index(name) for name in array.tolist()], np.int64)
-        if not len(array) and array.ndim == 1:
-            return np.zeros(0, np.int64)
-        wrong = array.dtype.kind not in "iu" or array.ndim != 1
-        if wrong or ((array < 0) | (array >= len(names))).any():
-            raise UsageError(
-                f"action {actions!r} (dtype {array.dtype})",
-                expected=f"an integer from 0 to {len(names) - 1}, or one of {', '.join(names[:12])}",
-            )
-        return array.astype(np.int64)
 
 
 Observer = ExactObserver
@@ -655,72 +554,6 @@ def observe(observer: ExactObserver, trajectory: Trajectory | NumberedTrajectory
         ImpossibleEvidenceError: as `Observer.posterior_over`; the observer is left as it was.
     """
     return observer.observe(trajectory)
-
-
-def _check_minds(minds: Sequence[Mind]) -> tuple[Mind, ...]:
-    hypotheses = tuple(minds)
-    if not hypotheses:
-        raise UsageError(
-            "an observer without minds", expected="at least one Mind", hint="minds_grid(goals, betas, backups)"
-        )
-    for mind in hypotheses:
-        # isinstance(mind, Mind) asks the same and takes some fifty times as long (2.8 µs)
-        if isinstance(mind, type) or not callable(getattr(mind, "controller", None)):
-            raise UsageError(
-                f"{mind!r} among the minds",
-                expected="objects with a method controller(world, player=0)",
-                hint="PlanningMind(goal, beta, backup)",
-            )
-    first: dict[Any, int] = {}
-    for g, mind in enumerate(hypotheses):
-        if first.setdefault(identity_of(mind), g) != g:
-            raise UsageError(
-                f"the mind ({name_of(mind)}) is there twice", expected="distinct minds; weigh them by the prior"
-            )
-    return hypotheses
-
-
-def _check_fresh(fresh: bool | ArrayLike, count: int) -> Array:
-    begins = np.asarray(fresh)
-    if begins.dtype != np.bool_ or begins.shape not in ((), (count,)):
-        raise UsageError(f"fresh = {fresh!r}", expected=f"True, False, or {count} of them, one for each state")
-    if begins.ndim:
-        return begins.copy()
-    first_only = np.zeros(count, np.bool_)
-    first_only[0] = begins
-    return first_only
-
-
-def _check_gamma(gamma: float) -> float:
-    if not (isinstance(gamma, (int, float, np.number)) and 0 <= float(gamma) <= 1):
-        raise UsageError(f"gamma = {gamma!r}", expected="a number in [0, 1]")
-    return float(gamma)
-
-
-def _check_prior(prior: ArrayLike | None, minds: tuple[Mind, ...]) -> Array:
-    if prior is None:
-        return np.full(len(minds), 1 / len(minds))
-    array = np.array(prior, np.float64)
-    if array.shape != (len(minds),):
-        raise UsageError(
-            f"a prior of shape {array.shape}", expected=f"one probability for each of the {len(minds)} minds"
-        )
-    if not np.isfinite(array).all() or (array < 0).any():
-        bad = int(np.argmax(~np.isfinite(array) | (array < 0)))
-        raise UsageError(
-            f"the prior of the mind ({name_of(minds[bad])}) is {array[bad]}", expected="a probability, 0 or more"
-        )
-    if abs(array.sum() - 1) > PRIOR_TOLERANCE:
-        raise UsageError(
-            f"the prior sums to {array.sum():.12g}",
-            expected="1",
-            hint="divide it by its sum, or leave it out for a uniform one",
-        )
-    return array
-
-
-def _is_one(states: Any) -> bool:
-    return isinstance(states, tuple) or (not isinstance(states, States) and np.ndim(states) == 0)
 
 
 def _label(value: Any) -> Any:

@@ -204,7 +204,7 @@ class BeliefFilter:
             beliefs: `[B, S]`.
             actions: `[B]`.
             observations: `[B, ...]` after the actions.
-            terminated: `[B]` bool, whether the task ended; None: not told.
+            terminated: `[B]` bool, whether the task ended; None: not known.
 
         Raises:
             ImpossiblePerceptError: a belief holds its observation (or ending, or not ending) impossible.
@@ -238,7 +238,7 @@ class BeliefFilter:
         Args:
             observations: `[T+1, ...]`.
             actions: `[T]`.
-            terminated: whether the episode ended by itself after the last action (and so not before); None: not told.
+            terminated: whether the episode ended by itself after the last action (and so not before); None: not known.
 
         Raises:
             ImpossiblePerceptError: what happened is impossible; the message names step, action and observation.
@@ -352,12 +352,12 @@ class BeliefFilter:
         """Returns the likeliest states of a belief, for messages."""
         likeliest = np.argsort(-belief, kind="stable")[:3]
         states = self.world.dynamics().states if self.world is not None else None
-        told = []
+        named_states = []
         for s in likeliest[belief[likeliest] > 0]:
             named = f"state {s}" if states is None or self.world is None else f"{self.world.unpack(states, int(s))}"
-            told.append(f"{named} {belief[s]:.3g}")
-        more = int(np.count_nonzero(belief)) - len(told)
-        return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+            named_states.append(f"{named} {belief[s]:.3g}")
+        more = int(np.count_nonzero(belief)) - len(named_states)
+        return ", ".join(named_states) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_filter(tables: BeliefFilter) -> None:

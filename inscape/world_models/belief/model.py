@@ -70,7 +70,7 @@ class BeliefModel:
 
     Raises:
         UsageError: not one observation per state; or states that look the same differ in what is legal (a mask is
-            perceived, and would tell them apart).
+            perceived, and would distinguish them).
     """
 
     num_players = 1

@@ -16,7 +16,7 @@ def has_cuda() -> bool:
     """Returns whether torch has a CUDA device to work on; imports torch only where there is a driver for one."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:  # no driver, so no card that could be used
+    except OSError:  # no driver, so no GPU that could be used
         return False
     import torch
 
@@ -26,7 +26,7 @@ def has_cuda() -> bool:
 def resolve_device(device: str) -> torch.device:
     """Returns the torch device for `"auto"`, `"cpu"`, `"cuda"` or `"cuda:<n>"`.
 
-    `"auto"` is CUDA where there is a card, else the CPU.
+    `"auto"` is CUDA where there is a GPU, else the CPU.
 
     Raises:
         UsageError: the name is unknown, or CUDA is asked for and absent.

@@ -38,7 +38,7 @@ class CategoricalActions:
         return outputs.log_softmax(dim=-1)
 
     def drawn(self, outputs: Tensor, uniforms: Tensor) -> Tensor:
-        """Returns actions `[...]` by chance `[..., n]`, float64 in [0, 1)."""
+        """Returns actions `[...]` by random numbers `[..., n]`, float64 in [0, 1)."""
         # Gumbel-max: the arg max of logits plus Gumbel noise has the softmax distribution
         return (outputs - uniforms.clamp(min=1e-300).log().neg().log()).argmax(dim=-1)
 
@@ -104,7 +104,7 @@ class GaussianActions:
         self.centre, self.half = half_range(space)
 
     def drawn(self, outputs: Tensor, normals: Tensor) -> Tensor:
-        """Returns actions `[..., D]` by chance `[..., D]`, standard normal."""
+        """Returns actions `[..., D]` by random numbers `[..., D]`, standard normal."""
         mean, log_std = outputs.chunk(2, dim=-1)
         return mean + log_std.exp() * normals
 

@@ -67,7 +67,7 @@ class ObservationEncoder(torch.nn.Module):
         rows = rows.reshape(len(rows), -1)
         if self.sizes:
             rows = rows.to(torch.int64) - self.offset
-            # a tensor may lie on a card, where `one_hot` would wait to see whether its numbers are in range
+            # a tensor may lie on a GPU, where `one_hot` would wait to see whether its numbers are in range
             given = isinstance(observations, torch.Tensor)
             make = _compared if given else one_hot
             columns = [make(rows[:, k], size) for k, size in enumerate(self.sizes)]

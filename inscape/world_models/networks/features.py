@@ -17,18 +17,46 @@ LIMIT = 10.0
 """Normalised numbers are kept within ± this."""
 
 
-def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], bool] | None:
-    """Returns ((channels, height, width), whether channels come last) of pictures; None of anything else.
+def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], tuple[int, ...], tuple[int, ...]] | None:
+    """Returns ((channels, height, width), the shape of an observation, its axes in the order that puts height and width
+    last) of pictures; None of anything else. Axes other than height and width are channels, together.
 
-    Pictures are `Box`es of uint8, `[height, width]`, `[frames, height, width]` or `[height, width, channels]` (at most
-    4 channels). What is smaller than the filters reach is no picture, but numbers: such are the views of grids.
+    Pictures are `Box`es of uint8, or of floating-point numbers from 0 to 1 with 3 axes or more: `[height, width]`,
+    `[frames, height, width]`, `[height, width, channels]`, and stacked ones with a fourth axis, `[frames, height,
+    width, channels]`, `[frames, channels, height, width]` or `[height, width, channels, frames]`. Height and width are
+    the two neighbouring axes whose smaller one is largest. What is smaller than the filters reach is no picture, but
+    numbers: such are the views of grids.
+
+    Raises:
+        UsageError: an array of uint8 with more axes, with two of them as large as a picture's.
     """
     shape = space.shape or ()
-    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(shape) not in (2, 3):
+    if not isinstance(space, gymnasium.spaces.Box) or len(shape) < 2:
         return None
-    last = len(shape) == 3 and shape[2] <= 4 < min(shape[:2])
-    channels, height, width = (shape[2], *shape[:2]) if last else (1, *shape)[-3:]
-    return None if min(height, width) < SMALLEST_PICTURE else ((channels, height, width), last)
+    scaled = space.dtype.kind == "f" and len(shape) > 2 and bool((space.low == 0).all() and (space.high == 1).all())
+    if space.dtype != np.uint8 and not scaled:
+        return None
+    # of equals the last two: the layout [frames, height, width] came first
+    at = max(range(len(shape) - 1), key=lambda k: (min(shape[k : k + 2]), k))
+    height, width = shape[at : at + 2]
+    if min(height, width) < SMALLEST_PICTURE:
+        return None
+    if len(shape) > 4:
+        raise UsageError(
+            f"observations {shape} of {space.dtype}",
+            expected="pictures of 2 to 4 axes",
+            hint="gymnasium.wrappers.ReshapeObservation to [frames, height, width] or [height, width, channels]",
+        )
+    others = tuple(axis for axis in range(len(shape)) if axis not in (at, at + 1))
+    return (int(np.prod([shape[k] for k in others])), height, width), shape, (*others, at, at + 1)
+
+
+def refuse_pictures(space: gymnasium.Space[Any], agent: str) -> None:
+    """Raises `UsageError` for pictures, for an agent without filters: it would read them as unrelated numbers."""
+    if picture_layout(space) is not None:
+        raise UsageError(
+            f"{agent} on pictures {space.shape}", expected="numbers: it has no filters", hint="ppo, a2c, dqn"
+        )
 
 
 class FeatureReader:

@@ -48,18 +48,18 @@ class PictureRows(nn.Module):
 
     Args:
         shape: (channels, height, width).
-        last: whether channels come last in what was flattened.
+        observed: the shape of an observation before it was flattened.
+        order: its axes, height and width last (`features.picture_layout`).
     """
 
-    def __init__(self, shape: tuple[int, int, int], last: bool) -> None:
+    def __init__(self, shape: tuple[int, int, int], observed: tuple[int, ...], order: tuple[int, ...]) -> None:
         super().__init__()
-        self.shape, self.last = shape, last
+        self.shape, self.observed = shape, observed
+        self.order = (0, *(axis + 1 for axis in order))
 
     def forward(self, features: Tensor) -> Tensor:
-        channels, height, width = self.shape
-        if self.last:
-            return features.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-        return features.reshape(-1, channels, height, width)
+        pictures = features.reshape(-1, *self.observed).permute(self.order)
+        return pictures.reshape(-1, *self.shape)
 
 
 def pixel_network(

@@ -89,7 +89,7 @@ class NumpyGaussian:
         self.outputs = self.free = int(np.prod(space.shape))
         self._space = space
         centre, half = half_range(space)
-        with np.errstate(over="ignore"):  # a bound beyond single precision is none
+        with np.errstate(over="ignore"):  # a bound beyond single precision is infinite
             self.scaling = np.array([part.reshape(-1) for part in (half, centre, space.low, space.high)], np.float32)
 
     def actions(self, *shape: int) -> Array:

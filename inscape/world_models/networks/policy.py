@@ -62,21 +62,21 @@ class PolicyNetwork(nn.Module, ABC):
 
 
 class TorchPolicy:
-    """A network that acts, and the chance it acts with.
+    """A network that acts, and its random generators.
 
     Args:
         network: on its device.
         device: where it is.
-        seed: of the chance.
+        seed: of both random generators.
         name: of the agent, for messages.
 
     Attributes:
-        exploring: chance of acting while it learns.
+        exploring: random generator of acting while it learns.
     """
 
     def __init__(self, network: PolicyNetwork, device: torch.device, seed: int, name: str) -> None:
         self.network, self.device, self._name = network, device, name
-        # acting outside `learn` has chance of its own, so that evaluating in between changes nothing
+        # acting outside `learn` uses a separate random generator, so that evaluating in between changes nothing
         self._acting = torch.Generator(device).manual_seed(seed * 2 + 1)
         self.exploring = torch.Generator(device).manual_seed(seed * 2)
 
@@ -131,7 +131,7 @@ class TorchPolicy:
         return None if array is None else torch.as_tensor(array, device=self.device)
 
     def rng_state(self) -> State:
-        """Returns where both streams of chance are."""
+        """Returns where both random streams are."""
         return {"acting": to_arrays(self._acting.get_state()), "exploring": to_arrays(self.exploring.get_state())}
 
     def load_rng_state(self, state: State) -> None:

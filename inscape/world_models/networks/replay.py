@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inscape.envs.data.transition import Transition
 
 SMALLEST_PRIORITY = 1e-6
-"""Added to every error, so that none is without chance of being drawn again."""
+"""Added to every error, so that each may be drawn again."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class ReplayMemory:
         action_space: of one copy.
         n_step: n, rewards summed before the value of what follows.
         gamma: γ, discount per step.
-        priority: α, how much errors count for the chance of being drawn (0 not at all); None draws uniformly.
+        priority: α, how much errors count for the probability of being drawn (0 not at all); None draws uniformly.
         seed: of the drawing.
         stack: k where observations are `[k, ...]`, the last k frames, oldest first, with the first frame of an episode
             repeated before it; then only the newest is stored. 1 stores observations as they are.

@@ -81,7 +81,7 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
         model: a `TabularModel`, anything with `tabular()`, or an enumerable `World`.
         gamma: discount in [0, 1].
         tolerance: the error bound to reach, in units of reward.
-        max_iterations: sweeps after which to stop; the bound then tells how far it got.
+        max_iterations: sweeps after which to stop; the bound then shows how far it got.
 
     Raises:
         UsageError: gamma, tolerance or max_iterations out of range; γ = 1 and the total reward of some policy is not

@@ -135,6 +135,30 @@ class Plans(Sequence[Plan]):
             metrics={name: np.array([plan.metrics[name] for plan in plans]) for name in plans[0].metrics},
         )
 
+    @property
+    def action(self) -> int | np.ndarray:
+        """The action of the only plan.
+
+        Raises:
+            UsageError: there are several: `actions`.
+        """
+        return self._only().action
+
+    @property
+    def value(self) -> float:
+        """The value of the only plan; of several: `values`."""
+        return self._only().value
+
+    @property
+    def tree(self) -> SearchTree | None:
+        """The tree of the only plan; of several: `trees`."""
+        return self._only().tree
+
+    def _only(self) -> Plan:
+        if len(self) != 1:
+            raise UsageError(f"{len(self)} plans", expected="one", hint="plans[b], actions, values, trees")
+        return self[0]
+
     def __len__(self) -> int:
         return len(self.actions)
 

@@ -1,6 +1,6 @@
 """A tabular model learned by counting: Dirichlet over successors, mean rewards, learned endings.
 
-Works for any task with a finite action set and observations that repeat: a world of ours or any Gymnasium environment
+Works for any task with a finite action set and observations that repeat: an Inscape world or any Gymnasium environment
 with Discrete or MultiDiscrete observations (it counts what it sees, so a Box works where its values repeat).
 
 Sources: Dirichlet counts as a posterior over transition laws: Strens (2000), "A Bayesian framework for reinforcement

@@ -162,6 +162,7 @@ def test_cloning_approaches_the_demonstrators_distribution(lake: Task) -> None:
     assert np.abs(0.25 - shown.targets).mean() > 0.1
 
 
+@pytest.mark.compiled
 def test_reinforcement_improves_a_poor_clone() -> None:
     task = resolve_task("FrozenLake")
     # with less entropy some seeds stay with a way that reaches four fifths of the optimum
@@ -261,10 +262,10 @@ def test_no_batch_has_more_distinct_prompts_than_asked_for(
 
 @pytest.mark.parametrize("value_coef", [0.0, 0.5])
 def test_value_coef_weighs_the_value_loss(value_coef: float) -> None:
-    lake = resolve_task("FrozenLake", {"step_cost": 0.1})  # rewards to be predicted, from the first step
-    agent = made(lake, clone_steps=0, value_coef=value_coef)
+    costly = resolve_task("FrozenLake", {"step_cost": 0.1})  # values begin at 0: without a reward there is no loss
+    agent = made(costly, clone_steps=0, value_coef=value_coef)
     before = [p.detach().clone() for p in agent.policy.value_head.parameters()]
-    exhaust(agent, lake, 256)
+    exhaust(agent, costly, 256)
     same_as_before = [torch.equal(p, q) for p, q in zip(agent.policy.value_head.parameters(), before, strict=True)]
     assert all(same_as_before) if value_coef == 0 else not any(same_as_before)
 
@@ -285,6 +286,7 @@ def test_max_grad_norm_limits_gradients_in_both_stages(lake: Task, monkeypatch: 
     assert norms == pytest.approx([1e-3] * len(norms), rel=1e-2)
 
 
+@pytest.mark.compiled
 def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
     lake: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_gradient_step_equals_stable_baselines3(backend):
         assert torch.allclose(mine, target, atol=1e-6)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("huber", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("double", [False, True])
@@ -162,6 +163,7 @@ def test_compiled_update_equals_torch(double, dueling, activation, huber):
     assert np.allclose(compiled._values(np.arange(500)), with_torch.action_values(np.arange(500)), atol=1e-5)
 
 
+@pytest.mark.compiled
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
     st.integers(1, 9), st.integers(1, 6), st.lists(st.integers(1, 12), max_size=3), st.integers(1, 20),
@@ -210,6 +212,7 @@ def test_products_of_a_minibatch_take_one_thread_whatever_is_set(monkeypatch):
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("settings", [{}, {"n_step": 3}, {"prioritized": True, "double": True, "dueling": True}])
 def test_time_limits_are_bootstrapped(forever, settings):
     """Reward 1 for ever, cut every 10 steps: Q = 1/(1 − γ) = 10 (5 at γ = 0.8), less than that if cuts were ends."""
@@ -365,9 +368,9 @@ def test_pixel_network_is_the_classic_one():
 
 def test_pictures_are_read_whichever_way_they_lie():
     box = gymnasium.spaces.Box
-    assert picture_layout(box(0, 255, (30, 40), np.uint8)) == ((1, 30, 40), False)
-    assert picture_layout(box(0, 255, (4, 30, 40), np.uint8)) == ((4, 30, 40), False)
-    assert picture_layout(box(0, 255, (30, 40, 3), np.uint8)) == ((3, 30, 40), True)
+    assert picture_layout(box(0, 255, (30, 40), np.uint8)) == ((1, 30, 40), (30, 40), (0, 1))
+    assert picture_layout(box(0, 255, (4, 30, 40), np.uint8)) == ((4, 30, 40), (4, 30, 40), (0, 1, 2))
+    assert picture_layout(box(0, 255, (30, 40, 3), np.uint8)) == ((3, 30, 40), (30, 40, 3), (2, 0, 1))
     assert picture_layout(box(0, 1, (30, 40), np.float32)) is None
     assert picture_layout(gymnasium.spaces.Discrete(3)) is None
     # too small for the filters: bytes that say what lies where, as views of grids have them

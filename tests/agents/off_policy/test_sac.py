@@ -186,6 +186,7 @@ def minibatches(count, size, seed=0):
     return batch, torch.as_tensor(rng.normal(0, 1, (count, 2, size, 2)), dtype=torch.float32)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("hidden", [(16, 12), (8,), (12, 20, 8)])
 @pytest.mark.parametrize("coefficient", [None, 0.3, 0.0])
 def test_compiled_steps_equal_torch(coefficient, hidden):
@@ -210,6 +211,7 @@ def test_compiled_steps_equal_torch(coefficient, hidden):
     assert int(made[1]._critic.arrays[4][0]) == int(made[1]._policy.arrays[4][0]) == 4
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("pair", [(1.0, 2.0), (2.0, 1.0), (1.5, 1.5), (math.nan, 1.0), (1.0, math.nan)])
 def test_the_lesser_of_two_values_is_torchs(pair):
     """Also where they are equal, and each has half the derivative, and where one is not a number."""
@@ -220,6 +222,7 @@ def test_the_lesser_of_two_values_is_torchs(pair):
     assert math.isnan(value) or part == first.grad == 1 - second.grad
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "more", [{}, {"n_step": 3, "normalize_observations": True, "num_envs": 2, "entropy_coef": 0.1}]
 )
@@ -278,6 +281,7 @@ QUICK = {
 }  # fmt: skip
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_time_limits_are_bootstrapped_and_ends_are_not(n_step):
     """Reward 1 for ever, cut every 5 steps: Q = 1/(1 − γ) = 10, not the 4.1 of five steps; ended at once: Q = 1."""
@@ -289,6 +293,7 @@ def test_time_limits_are_bootstrapped_and_ends_are_not(n_step):
         assert np.allclose(agent.action_values(where, actions), value, atol=0.2), name
 
 
+@pytest.mark.compiled
 def test_entropy_is_worth_what_it_says():
     """Where nothing but entropy can be gained the policy is uniform, H = log 2: Q = (1 + γ·α·log 2)/(1 − γ)."""
     task = continuous("PaidForEver")
@@ -308,6 +313,7 @@ class Best:
         return np.clip(0.5 - 4 * observation, -1, 3).astype(np.float32)
 
 
+@pytest.mark.compiled
 def test_it_solves_a_toy():
     """Near the best return, −0.03 (a random policy: −6), with the entropy that was asked for."""
     task = continuous("Homing")

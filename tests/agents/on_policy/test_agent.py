@@ -217,6 +217,7 @@ def test_a2c_gradient_step_equals_stable_baselines3():
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("backend", ["compiled", "torch"])
 def test_time_limits_are_bootstrapped(forever, backend):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""

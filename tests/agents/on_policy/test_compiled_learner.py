@@ -97,6 +97,7 @@ def test_gradient_by_hand():
     assert parts[policy_gradient.POLICY_LOSS] == pytest.approx(-3)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("spec", ["ppo", "a2c"])
 @pytest.mark.parametrize("dimensions", [1, 3])
 def test_updates_agree(spec, dimensions):
@@ -135,6 +136,7 @@ def test_updates_agree(spec, dimensions):
 # ------------------------------------------------------------------------------------------- acting
 
 
+@pytest.mark.compiled
 def test_it_lives_as_in_the_vector_environment(homing):
     """The actions it drew, taken in the environment everybody sees, as torch's distribution has them taken: the same
     observations, rewards and ends; and torch's log-probabilities, statistics, normalised rewards and advantages."""
@@ -282,6 +284,7 @@ def forward(learner, network, features):
     return perceptron.forward(parameters, sizes, perceptron.TANH, features, memory).copy()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "settings", "limit", "normalised", "compiled"),
     [
@@ -453,6 +456,7 @@ def test_states_that_do_not_fit_are_refused(homing):
         plain.policy_log_probs(PLACES)
 
 
+@pytest.mark.compiled
 def test_ppo_solves_a_toy(homing):
     """Nearly as good as the best action, clip(1/2 − 4·x, −1, 3); to stand still costs 10/3."""
     agent = make(homing, num_envs=32, num_steps=32, learning_rate=1e-2, hidden=(16,), entropy_coef=0.0, **NORMALISED)

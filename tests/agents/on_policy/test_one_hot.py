@@ -60,6 +60,7 @@ def assert_equal(one, other):
 # ------------------------------------------------------------------------------------------- as the dense product
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("spec", ["ppo", "a2c"])
 @pytest.mark.parametrize(
     ("blocks", "hidden", "activation"),
@@ -146,6 +147,7 @@ def miss(layer, steps, rates):
         layer[2][one_hot.NOW] += 1
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("momentum", [True, False])
 @pytest.mark.parametrize("begun", [0, 7, 5000])
 def test_missed_steps_are_those_of_the_optimiser_without_gradient(momentum, begun):

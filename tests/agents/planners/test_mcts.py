@@ -21,12 +21,14 @@ from inscape.world_models.planning.tree_search.settings import TreeSearchSetting
 from inscape.world_models.tabular.model import TabularModel
 
 
+@pytest.mark.compiled
 def test_search_on_the_known_law_is_nearly_optimal():
     task = resolve_task("FrozenLake")
     exact = exact_value(make_agent("mcts", task, settings={"num_simulations": 2000}), task)
     assert exact.regret < 0.01
 
 
+@pytest.mark.compiled
 def test_values_choose_better_than_visits():
     """Why they are the default; more worlds and seeds: benchmarks/search_choice.py."""
     task = resolve_task("FrozenLake")
@@ -39,6 +41,7 @@ def test_values_choose_better_than_visits():
     assert values < 0.2 * visits
 
 
+@pytest.mark.compiled
 def test_search_on_a_learned_model_beats_random_by_far():
     task = resolve_task("FrozenLake")
     agent = make_agent("mcts", task, settings={"model": "tabular", "num_simulations": 500})
@@ -121,6 +124,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("value-iteration", rocks)
 
 
+@pytest.mark.compiled
 def test_search_balances_the_pole():
     """Deterministic, continuous, no table: known law only."""
     task = resolve_task("CartPole")
@@ -128,6 +132,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
+@pytest.mark.compiled
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)
     mcts, random = (make_agent(name, task) for name in ("mcts", "random"))
@@ -175,6 +180,7 @@ def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
     stored = json.loads((run.path / "settings.json").read_text())
     stored["agent_settings"]["patience"] = stored["agent_settings"].pop("averaging_visits")
     (run.path / "settings.json").write_text(json.dumps(stored))
+    (run.path / "manifest.json").unlink()  # runs of that time had none
     agent, _ = load_agent(str(run.path))
     assert agent.settings.averaging_visits == 5.0
     assert agent.steps >= 300

@@ -245,7 +245,8 @@ def ordinary() -> Iterator[Callable[..., Task]]:
 def test_numbers_that_are_none_stop_it_where_they_arise(ordinary, algorithm, settings, broken, step):
     task = ordinary(broken=broken)
     agent = make_agent(f"sb3:{algorithm}", task, settings=settings)
-    with pytest.raises(UsageError, match=rf"the {broken} of copy 0 at step {step} in Ordinary-v0 is .*(inf|nan)"):
+    what = broken.removeprefix("last ")
+    with pytest.raises(UsageError, match=rf"the {what} of Ordinary-v0 is .*(inf|nan).* in copy 0 at step {step} "):
         list(agent.learn(task, 100))
 
 
@@ -289,7 +290,7 @@ def test_masked_ppo_is_told_what_an_ordinary_environment_says(ordinary, masks):
 
 def test_what_they_cannot_observe_is_refused(ordinary):
     pair = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)] * 2)
-    with pytest.raises(UsageError, match="sb3:ppo refuses Ordinary-v0: Tuple"):
+    with pytest.raises(UsageError, match=r"Ordinary-v0 observes Tuple.*, which sb3:ppo does not take"):
         make_agent("sb3:ppo", ordinary(observed=pair))
 
 

@@ -19,6 +19,7 @@ def learnt(task, steps, **settings):
     return agent, list(agent.learn(task, steps))
 
 
+@pytest.mark.compiled
 def test_it_finds_the_values_of_value_iteration():
     """Every pair of a small slippery grid, explored uniformly, against the exact action values."""
     task = resolve_task("FrozenLake")
@@ -31,6 +32,7 @@ def test_it_finds_the_values_of_value_iteration():
     assert np.abs(agent.q_values[states] - solution.q_values)[busy].max() < 0.03
 
 
+@pytest.mark.compiled
 def test_it_acts_almost_optimally_on_the_large_lake():
     task = resolve_task("FrozenLake8x8")
     agent, rows = learnt(task, 3_000_000)
@@ -72,6 +74,7 @@ def test_the_python_loop_learns_the_same_rule(corridor):
     assert (masked.counts[[0, 2, 4], 0] == 0).all()
 
 
+@pytest.mark.compiled
 def test_resuming_is_exact():
     task = resolve_task("FrozenLake")
     whole, _ = learnt(task, 60_000, report_every=10_000)
@@ -87,6 +90,7 @@ def test_resuming_is_exact():
     assert rows[-1]["steps"] == 60_000
 
 
+@pytest.mark.compiled
 def test_plain_python_equals_compiled():
     task = resolve_task("FrozenLake")
     compiled, plain = (make_agent("q-learning", task) for _ in range(2))
@@ -97,6 +101,7 @@ def test_plain_python_equals_compiled():
     assert np.allclose(plain.q_values, compiled.q_values, rtol=1e-12)
 
 
+@pytest.mark.compiled
 def test_rationality_softens_its_choices():
     task = resolve_task("FrozenLake")
     agent, _ = learnt(task, 100_000, beta=0.0)

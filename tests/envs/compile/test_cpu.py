@@ -22,6 +22,8 @@ from inscape.envs.world import World
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
 
+pytestmark = pytest.mark.compiled
+
 STEP = 2
 
 
@@ -277,4 +279,4 @@ def test_a_traceback_shows_the_generated_code():
     law = law_module(world.compiled_law, compiled=False)
     with pytest.raises(IndexError) as caught:
         law.load_state(np.zeros((0, 1)), np.zeros((0, 1)), 0)
-    assert "return State(I[0, i])" in "".join(traceback.format_exception(caught.value))
+    assert "return State(int(I[0, i]))" in "".join(traceback.format_exception(caught.value))

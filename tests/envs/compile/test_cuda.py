@@ -18,6 +18,8 @@ import pytest
 
 from inscape.envs.registry import world_specs
 
+pytestmark = pytest.mark.compiled
+
 ROOT = Path(__file__).parents[3]
 KINDS = ("CartPole", "FrozenLake8x8", "ConnectFour", "StagHunt", "Kitchen", "DoorKey")
 # The only fused operations an exact kernel may hold are those inside CUDA's own functions.

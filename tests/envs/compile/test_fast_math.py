@@ -10,6 +10,8 @@ from inscape.envs.compile import fast_math
 from inscape.envs.registry import make_world
 from inscape.errors import UsageError
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.mark.parametrize("name", ["sin", "cos"])
 def test_within_a_unit_in_the_last_place(name):

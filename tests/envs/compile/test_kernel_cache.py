@@ -22,6 +22,8 @@ from inscape.envs.compile import kernel_cache
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
 from inscape.errors import UsageError
 
+pytestmark = pytest.mark.compiled
+
 LOW = """
 from inscape.envs.compile.kernel_cache import cached_jit
 

@@ -20,6 +20,8 @@ from inscape.envs.readers import enumeration
 from inscape.envs.world import World
 from inscape.errors import UsageError
 
+pytestmark = pytest.mark.compiled
+
 
 def loaded(source: str, name: str = "stale_example", **names: object) -> types.ModuleType:
     """Returns `source` run as a module, under a name that a later one may take."""

@@ -20,6 +20,7 @@ from inscape.envs.compile import threads
 from inscape.envs.readers.vector_env import WorldVectorEnv
 
 pytestmark = [
+    pytest.mark.compiled,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
     # what a child inherits is what this is about: Python warns that it may be too much
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from inscape.envs.law import streams
 
 
+@pytest.mark.compiled
 def test_compiled_equals_plain():
     compiled = streams.compiled_uniform()
     keys = streams.random_keys(np.random.default_rng(0), 50)
@@ -23,6 +25,7 @@ def test_keys_of_a_batch_are_those_of_its_copies():
     assert streams.stream_keys(42, 1000).tolist() == [streams.stream_key(42, i) for i in range(1000)]
 
 
+@pytest.mark.compiled
 def test_streams_are_uniform_and_unrelated():
     compiled = streams.compiled_uniform()
     draws = np.array([[compiled(key, c) for c in range(200)] for key in streams.stream_keys(0, 500)])

@@ -12,6 +12,7 @@ from inscape.envs.law import tools as lawtools
 NUMBERS = [0, 1, -1, 2**62, -(2**63), 2**63 - 1, 0x5A5A5A5A5A5A5A5A]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("bits", NUMBERS)
 def test_bits_plain_equals_compiled_equals_numpy(bits):
     for name in ("popcount", "int64"):
@@ -29,6 +30,7 @@ def test_int64_wraps_what_python_leaves_unbounded():
     assert lawtools.int64((1 << 64) + 5) == 5
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("items", [(1, 2, 3), (0.5, 1.5), (True, False, True, False)])
 def test_replaced(items):
     compiled = lawtools.compiled_form(lawtools.replaced)
@@ -40,6 +42,7 @@ def test_replaced(items):
         assert compiled(items, index, value) == tuple(expected)
 
 
+@pytest.mark.compiled
 def test_the_gaussian_quantile_agrees_with_scipy():
     uniforms = np.concatenate([np.linspace(1e-12, 1 - 1e-12, 2001), 10.0 ** -np.arange(1.0, 17), [0.075, 0.925]])
     expected = stats.norm.ppf(uniforms)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
-from inscape.envs.kernels.stepping import TILE
 from inscape.envs.law.states import States
-from inscape.envs.readers.enumeration import enumerate_dynamics
-from inscape.envs.registry import make_world, world_specs
+from inscape.envs.registry import world_specs
 from inscape.envs.tasks.resolve import resolve_task
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import UsageError
 from tests.conftest import EXAMPLES, one_of_each_kind
 
 NAMES = [spec.name for spec in world_specs()] + [f"{EXAMPLES / 'elevator.py'}:Elevator"]
@@ -36,15 +32,17 @@ def same(a, b):
 
 @pytest.mark.parametrize("name", one_of_each_kind(NAMES))
 def test_every_reader_tells_the_same_story(name):
-    """One test per world, so that each is compiled by one process."""
     world = resolve_task(name).world
-    plain_equals_compiled(world)
-    the_same_life_whatever_the_company(world)
+    the_same_trajectory_whatever_the_company(world)
     autoreset_modes_agree(world)
     resume_is_exact(world)
 
 
-def plain_equals_compiled(world):
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
+def test_plain_equals_compiled(name):
+    """The law over batches, bit for bit."""
+    world = resolve_task(name).world
     states = some_states(world)
     actions = world.random_actions(states, np.random.default_rng(1))
     keys = np.arange(len(states)) * 7919
@@ -90,7 +88,7 @@ def life(world, count, steps, seed=11):
     return told
 
 
-def the_same_life_whatever_the_company(world):
+def the_same_trajectory_whatever_the_company(world):
     """Copy i of seed s: alone, among 8, among 600; and in a single environment for copy 0."""
     among_8, among_600 = life(world, 8, 30), life(world, 600, 30)
     for a, b in zip(among_8, among_600):
@@ -165,72 +163,6 @@ def resume_is_exact(world):
         world.vector_env(4).load_state_dict(kept)
 
 
-@pytest.mark.parametrize(
-    ("name", "autoreset"),
-    [("CartPole", "same-step"), ("CartPole", "next-step"), ("EmptyRoom", "next-step"), ("TicTacToe", "same-step")],
-)
-def test_more_copies_than_a_round_of_passes_holds(name, autoreset):
-    """Copies of the second round live as they would in the first one: alone, with their own streams."""
-    world = make_world(name)
-    count = TILE + 40
-    many, few = (world.vector_env(n, autoreset, max_episode_steps=LIMIT, threads=1) for n in (count, 40))
-    many.reset(seed=5)
-    few.reset(seed=5, options={"first_copy": TILE})
-    for t in range(30):
-        actions = world.random_actions(many.states, np.random.default_rng(t))
-        (obs, *rest, _), (few_obs, *few_rest, _) = many.step(actions), few.step(actions[TILE:])
-        assert np.array_equal(obs[TILE:], few_obs)
-        assert all(np.array_equal(x[TILE:], y) for x, y in zip(rest, few_rest))
-
-
-@pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals"])
-def test_two_threads_live_the_same_life_as_one(name):
-    world = resolve_task(name).world
-    one, two = (world.vector_env(8192, "same-step", max_episode_steps=25, threads=threads) for threads in (1, 2))
-    a, b = one.reset(seed=0)[0], two.reset(seed=0)[0]
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        assert np.array_equal(a, b)
-        actions = rng.integers(0, world.num_actions, 8192)
-        (a, *rest_a, _), (b, *rest_b, _) = one.step(actions), two.step(actions)
-        assert all(np.array_equal(x, y) for x, y in zip(rest_a, rest_b))
-
-
-@pytest.mark.parametrize("name", ["FrozenLake8x8", "FourGoals", NAMES[-1]])
-def test_sampled_frequencies_match_the_enumerated_law(name):
-    world = resolve_task(name).world
-    law = world.dynamics()
-    rng = np.random.default_rng(0)
-    assert np.allclose(law.probability.sum(2), 1)
-    draws = 4000
-    alive = np.flatnonzero(~world.terminal_of(law.states))
-    for s in rng.choice(alive, 4, replace=False):
-        a = int(rng.integers(world.num_actions))
-        after, _, _ = world.step(law.states[np.full(draws, s)], np.full(draws, a), rng)
-        counts = np.bincount(law.index_of(after), minlength=len(law))
-        expected = np.zeros(len(law))
-        np.add.at(expected, law.next_state[s, a], law.probability[s, a] * draws)
-        assert (counts[expected == 0] == 0).all()
-        kept = expected > 0
-        chi_square = ((counts - expected)[kept] ** 2 / expected[kept]).sum()
-        assert chi_square < kept.sum() - 1 + 5 * np.sqrt(2 * max(1, kept.sum() - 1)) + 6
-
-
-def test_enumeration_plain_equals_compiled(elevator_file):
-    world = resolve_task(elevator_file, {"floors": 3}).world
-    plain, fast = enumerate_dynamics(world, compiled=False), world.dynamics()
-    assert np.array_equal(plain.states.ints, fast.states.ints)
-    assert np.array_equal(plain.next_state, fast.next_state)
-    assert np.array_equal(plain.probability, fast.probability)
-
-
-def test_enumeration_refuses_what_it_cannot_hold(elevator_file):
-    with pytest.raises(MissingLawError, match="can only be sampled"):
-        make_world("CartPole").dynamics()
-    with pytest.raises(UsageError, match="more than 50 states"):
-        resolve_task(elevator_file).world.dynamics(max_states=50)
-
-
 @pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals", NAMES[-1]])
 def test_observations_determine_states(name):
     world = resolve_task(name).world
@@ -238,66 +170,3 @@ def test_observations_determine_states(name):
     back = world.states_of(world.observe(states))
     assert np.array_equal(back.ints, states.ints)
     assert np.allclose(back.floats, states.floats, atol=1e-6)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", one_of_each_kind(spec.id for spec in world_specs() if spec.players == 1))
-def test_gymnasiums_checker_is_content(name):
-    check_env(gym.make(name, render_mode="rgb_array").unwrapped)
-    venv = gym.make_vec(name, num_envs=3, vectorization_mode="vector_entry_point")
-    obs, _ = venv.reset(seed=0)
-    assert venv.observation_space.contains(np.ascontiguousarray(obs))
-    assert venv.spec.max_episode_steps == gym.spec(name).max_episode_steps
-
-
-@pytest.mark.parametrize(
-    ("action", "message"),
-    [(4, "from 0 to 3"), (-1, "from 0 to 3"), (1.0, "dtype float64"), (True, "dtype bool"), ([1, 2], "shape")],
-)
-def test_bad_actions_are_refused(action, message):
-    env = make_world("FrozenLake").env()
-    env.reset(seed=0)
-    with pytest.raises(UsageError, match=message):
-        env.step(action)
-    venv = make_world("FrozenLake").vector_env(3)
-    venv.reset(seed=0)
-    with pytest.raises(UsageError, match="copy 2|dtype|shape"):
-        venv.step(np.array([0, 1, 9]))
-
-
-def test_misuse_is_refused():
-    env = make_world("FrozenLake").env(max_episode_steps=1)
-    with pytest.raises(UsageError, match="before the first reset"):
-        env.step(0)
-    env.reset(seed=0)
-    env.step(0)
-    with pytest.raises(UsageError, match="after the episode's end"):
-        env.step(0)
-    with pytest.raises(UsageError, match="without a render mode"):
-        env.render()
-    with pytest.raises(UsageError, match="render_mode 'video'"):
-        make_world("FrozenLake").env(render_mode="video")
-    with pytest.raises(UsageError, match="num_envs = 0"):
-        make_world("FrozenLake").vector_env(0)
-    with pytest.raises(UsageError, match="before the first reset"):
-        make_world("FrozenLake").vector_env(2).step(np.array([0, 0]))
-
-
-def test_what_a_step_returns_is_never_written_again():
-    """Large outputs are used again once nobody holds them, and only then."""
-    env = make_world("CartPole").vector_env(20_000, "same-step")
-    env.reset(seed=0)
-    rng = np.random.default_rng(0)
-    kept, copies, seen = [], [], set()
-    for t in range(12):
-        obs, rewards, _, _, infos = env.step(rng.integers(0, 2, 20_000))
-        if t % 2 == 0:
-            kept.append((obs[5:9], rewards, infos.get("final_obs", obs)[:7]))  # views hold the whole
-            copies.append(tuple(part.copy() for part in kept[-1]))
-    for before, after in zip(copies, kept):
-        assert all(np.array_equal(a, b) for a, b in zip(before, after))
-    del kept, obs, rewards, infos
-    for _ in range(8):
-        obs, *_ = env.step(rng.integers(0, 2, 20_000))
-        seen.add(obs.base.ctypes.data if obs.base is not None else obs.ctypes.data)
-    assert len(seen) <= 4

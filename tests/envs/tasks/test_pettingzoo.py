@@ -257,7 +257,7 @@ def test_illegal_actions_and_odd_environments_are_refused(errand, monkeypatch):
         list(map(silent.step, np.zeros((5, 1), np.int64)))
     with pytest.raises(UsageError, match=r"observation space Dict[\s\S]*flattens it"):
         resolve_task(errand, {"odd": True})
-    with pytest.raises(UsageError, match=r"an observation of .* of shape \(3,\)[\s\S]*\(2,\)"):
+    with pytest.raises(UsageError, match=r"the observation of .* has the shape \(3,\)[\s\S]*\(2,\)"):
         resolve_task(errand, {"shape": 3}).vector_env(1).reset(seed=0)
     with pytest.raises(UsageError, match="2 players, and a Gymnasium environment has one"):
         resolve_task(TICTACTOE).env("rgb_array")
@@ -271,6 +271,7 @@ def test_illegal_actions_and_odd_environments_are_refused(errand, monkeypatch):
 # ------------------------------------------------------------------------------------------------------ learning
 
 
+@pytest.mark.compiled
 def test_self_play_learns_which_action_pays(errand):
     """Every player gains 1000 by each action 1 and 2000 by a 2: the best is 2 first and 1 then."""
     task = resolve_task(errand)

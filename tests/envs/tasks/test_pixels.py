@@ -212,7 +212,7 @@ def test_it_solves_a_grid_from_pixels():
 
 def test_what_is_no_picture_is_refused():
     for name, settings, message in (
-        ("pixels:CartPole-v1", {}, "expected: a world of ours"),
+        ("pixels:CartPole-v1", {}, "expected: an Inscape world"),
         ("pixels:FrozenLake", {"pixels": 4}, "pixels = 4"),
         ("pixels:FrozenLake", {"frames": 0}, "frames = 0"),
         ("pixels:FrozenLake", {"pixels": 24.5}, "pixels = 24.5"),

@@ -69,7 +69,8 @@ def test_what_no_option_takes_is_a_line_of_python(tmp_path, mark):
     run = run_of(folder, "q-learning", "FrozenLake", {"gamma": 0.5}, {"map": ["SF", "FG"]})
     program, flag, code = shlex.split(train_line(run))
     assert (program, flag) == ("python", "-c")
-    (folder / "settings.json").rename(tmp_path / "settings.json")
+    (folder / "settings.json").unlink()
+    (folder / "manifest.json").unlink()
     exec(code)
     for name in ("agent", "task", "seed", "steps", "agent_settings", "evaluate_every", "evaluate_episodes", "device"):
         assert getattr(open_run(folder).settings, name) == getattr(run.settings, name)

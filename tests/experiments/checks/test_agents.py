@@ -235,10 +235,10 @@ def test_continuous_actions_are_checked() -> None:
         ("random", "FrozenLake"),
         ("q-learning", "FrozenLake"),
         ("value-iteration", "FrozenLake"),
-        ("mcts", "FrozenLake"),
+        pytest.param("mcts", "FrozenLake", marks=pytest.mark.compiled),  # thousands of searches
         ("ppo", "CartPole"),
         ("sb3:ppo", "CartPole"),
-        ("mcts", "TicTacToe"),
+        pytest.param("mcts", "TicTacToe", marks=pytest.mark.compiled),  # thousands of searches
         ("self-play", "TicTacToe"),
         ("independent:ppo", "RockPaperScissors"),
         ("ppo", "RockPaperScissors"),

@@ -91,7 +91,7 @@ def test_a_failing_encoder_is_heard_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(video_module._Mp4, "add", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(UsageError, match="no space left"):
         fill(tmp_path / "a.mp4", frames_of(60))  # more than may wait
     assert list(tmp_path.iterdir()) == []
 

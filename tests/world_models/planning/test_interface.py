@@ -73,3 +73,11 @@ def test_evaluations_are_checked_whole_batches_at_a_time() -> None:
         evaluated(lambda s: (np.zeros(3), None), states, 2, 4)
     with pytest.raises(UsageError, match="prior logits"):
         evaluated(lambda s: (s, np.full((3, 2), -np.inf)), states, 1, 2)
+
+
+def test_the_only_plan_is_read_without_an_index():
+    one = Plans(np.array([2]), np.array([0.5]))
+    assert (one.action, one.value, one.tree) == (2, 0.5, None)
+    two = Plans(np.array([2, 1]), np.array([0.5, 0.1]))
+    with pytest.raises(UsageError, match="2 plans"):
+        _ = two.action

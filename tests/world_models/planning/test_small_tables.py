@@ -21,6 +21,7 @@ def random_tables(seed, states, gamma):
     return next_state, weight, reward, rng.random(states) < 0.1
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("backup", BACKUPS)
 @pytest.mark.parametrize("beta", [0.3, 4.0, 40.0])
 @pytest.mark.parametrize(("states", "gamma"), [(1, 0.5), (7, 0.0), (30, 0.95), (120, 0.999)])
@@ -34,6 +35,7 @@ def test_the_values_are_those_of_the_compiled_sweeps(backup, beta, states, gamma
     np.testing.assert_allclose(mine, theirs, atol=10 * target / (1 - gamma), rtol=1e-9)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(5))
 def test_the_same_states_can_go_on_for_ever(seed):
     rng = np.random.default_rng(seed)
@@ -44,6 +46,7 @@ def test_the_same_states_can_go_on_for_ever(seed):
     assert small_tables.avoiders(*arguments).tolist() == sweeps.avoiders(*arguments).tolist()
 
 
+@pytest.mark.compiled
 def test_sweeps_stop_at_the_limit_and_say_how_far_they_got():
     tables = random_tables(0, 20, 0.99)
     values = np.zeros(20)
@@ -59,6 +62,7 @@ def test_a_chain_without_an_end_at_gamma_one_leaves_no_traceback():
     assert small_tables.solve(*arguments, small_tables.HARD, 0.0, 1e-6, 50) == (50, 1.0)
 
 
+@pytest.mark.compiled
 def test_the_same_call_gives_the_same_bits_whichever_solver_is_compiled(monkeypatch):
     model = random_model(3, 40)
     assert small_tables.is_small(np.asarray(model.probability))

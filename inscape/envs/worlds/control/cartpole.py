@@ -52,7 +52,7 @@ class CartPole(World):
     End: terminated when |x| > 2.4 m or |theta| > 12°; truncated after 500 steps.
     Arguments: `gravity`, `masscart`, `masspole`, `length`, `force`, `tau`, `start`, `upright_reward`.
 
-    Trajectories equal Gymnasium's CartPole-v1 bit for bit in double precision (the order of operations is theirs), as
+    Trajectories equal Gymnasium's CartPole-v1 bit for bit in double precision (the order of operations is the same), as
     long as NumPy's sine and cosine equal the C library's.
 
     Source: Barto, Sutton & Anderson (1983), "Neuronlike adaptive elements", IEEE SMC 13(5), as in Gymnasium.

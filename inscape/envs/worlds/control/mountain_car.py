@@ -164,7 +164,7 @@ class MountainCarContinuous(Valley):
 
     Trajectories equal Gymnasium's MountainCarContinuous-v0 bit for bit under single-precision actions (their space)
     from start states in single precision. The state is single precision throughout, as there; only Gymnasium's very
-    first state is not, so that its first step may differ from ours in the last bit of single precision.
+    first state is not, so that its first step may differ from this one's in the last bit of single precision.
 
     Source: Gymnasium's MountainCarContinuous-v0; the valley is that of `MountainCar`.
     Version history: v0, first.

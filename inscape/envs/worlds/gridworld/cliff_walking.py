@@ -51,7 +51,7 @@ class CliffWalking(World):
     """Walk from start to goal along the edge of a cliff; who falls starts again.
 
     A grid of 4 × 12 cells. The start is the lower left corner (cell 36), the goal the lower right one (cell 47), and
-    the ten cells between them are the cliff: whoever would enter one is put back to the start.
+    the ten cells between them are the cliff: an agent that would enter one is put back to the start.
 
     Actions: `up`, `right`, `down`, `left`. Moves off the grid stay where they are. Where it is slippery a move goes as
         meant, or at a right angle to either side, with probability 1/3 each.
@@ -68,7 +68,7 @@ class CliffWalking(World):
         step_reward, fall_reward: rewards.
 
     Source: Sutton & Barto (2018), Reinforcement Learning, Example 6.6, as Gymnasium's CliffWalking-v1, whose transition
-        table and ours are equal entry for entry (all 48 cells; outcomes that end in one cell merged, their rewards
+        table and this one are equal entry for entry (all 48 cells; outcomes that end in one cell merged, their rewards
         averaged).
     Version history: v0, first.
     """

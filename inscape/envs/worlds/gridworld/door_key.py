@@ -119,7 +119,7 @@ class DoorKey(SeenRoom):
         and part of the text reader.
     Rewards: 1 − 0.9 · steps / max_steps on reaching the goal, else 0; or, with `reward="constant"`, 1.
     Start: the wall's column, the door's row, the agent's cell and direction and the key's cell in the left room are
-        drawn anew in each episode, with MiniGrid's probabilities. Up to 6 × 6 the starts can be enumerated.
+        drawn again in each episode, with MiniGrid's probabilities. Up to 6 × 6 the starts can be enumerated.
     End: terminated at the goal; truncated after `max_steps`.
 
     MiniGrid's reward depends on the steps taken, so the state counts them. For planning, `reward="constant"` is the

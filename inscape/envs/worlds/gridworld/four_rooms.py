@@ -91,7 +91,7 @@ class FourRooms(World):
 
     Args:
         goal: a hallway (`north`, `east`, `south`, `west`), a cell as `row,column` with (0, 0) the corner of the outer
-            wall, or `random`: drawn anew for each episode from all free cells, and observed.
+            wall, or `random`: drawn again for each episode from all free cells, and observed.
         start: `random`, or a cell as `row,column`.
         fail_probability: see above.
         goal_reward, step_reward: rewards.

@@ -100,7 +100,7 @@ class GridWorld(World):
         goal: `any`, or the letter of a goal.
         goal_reward, pit_reward, step_cost: rewards.
 
-    Source: FrozenLake is Gymnasium's; its table and ours are equal entry for entry (slip 2/3).
+    Source: FrozenLake is Gymnasium's; its table and this one are equal entry for entry (slip 2/3).
     Version history: v0, first.
     """
 

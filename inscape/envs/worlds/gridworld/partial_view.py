@@ -195,7 +195,7 @@ def _mask(cells: np.ndarray) -> int:
 
 
 def describe_view(view: View, mission: str, compass: bool) -> str:
-    """Returns in words what the agent sees, knows about itself, and has to do; nothing that it does not perceive."""
+    """Returns as text what the agent sees, knows about itself, and has to do; nothing that it does not perceive."""
     carrying = "key" if view.key & OWN else "nothing"
     facing = [f"facing {DIRECTIONS[view.compass]}"] if compass else []
     parts = [mission, *facing, f"carrying {carrying}"]
@@ -375,7 +375,7 @@ class SeenRoom(World):
 
     @classmethod
     def describe_observation(cls, params: Any, purpose: Any, observation: Any) -> str:
-        """Returns an image in words."""
+        """Returns an image as text."""
         return describe_view(view_of(observation), cls.mission, params.compass)
 
     @classmethod

@@ -87,9 +87,9 @@ class Taxi(World):
         step_reward, delivery_reward, mistake_reward: rewards.
 
     Source: Dietterich (2000), "Hierarchical Reinforcement Learning with the MAXQ Value Function Decomposition", JAIR
-        13, as Gymnasium's Taxi-v4, whose transition table and ours are equal entry for entry. (In the 96 states that
-        cannot be reached, the passenger at the destination and the taxi elsewhere, Gymnasium's task would go on; ours
-        is over.)
+        13, as Gymnasium's Taxi-v4, whose transition table equals this one entry for entry. (In the 96 states that
+        cannot be reached, the passenger at the destination and the taxi elsewhere, Gymnasium's task would go on; this
+        one is over.)
     Version history: v0, first.
     """
 

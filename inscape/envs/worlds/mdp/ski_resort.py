@@ -114,7 +114,7 @@ class SkiResort(World):
         missed_tired: probability that a piste is missed with tired legs.
         joy, ticket: see Rewards.
 
-    Source: ours.
+    Source: original to this project.
     Version history: v0, first.
     """
 

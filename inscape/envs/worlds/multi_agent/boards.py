@@ -204,19 +204,19 @@ def winner(params: BoardParams, state: BoardState) -> int | None:
 
 
 def in_words(params: BoardParams, state: BoardState, marks: tuple[str, str], length: int) -> str:
-    """Returns the board in words, from the side of the player to move."""
+    """Returns the board as text, from the side of the player to move."""
     rows = [["." for _ in range(params.columns)] for _ in range(params.rows)]
     for player, row, column in stones(params, state):
         rows[row][column] = marks[player]
     board = " / ".join("".join(row) for row in rows)
     won = winner(params, state)
     if won is not None:
-        told = f"{marks[won]} has won"
+        text = f"{marks[won]} has won"
     elif (state.own | state.other) == params.full:
-        told = "a draw"
+        text = "a draw"
     else:
-        told = f"you are {marks[state.turn]} and to move, {length} in a row win"
-    return f"{told} | rows from the top: {board}"
+        text = f"you are {marks[state.turn]} and to move, {length} in a row win"
+    return f"{text} | rows from the top: {board}"
 
 
 def line_length(params: BoardParams) -> int:

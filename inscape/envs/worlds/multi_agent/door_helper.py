@@ -1,4 +1,4 @@
-"""A helper with the keys, who is not told where the other one wants to go."""
+"""A helper with the keys, that does not know where the other one wants to go."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class DoorHelper(World):
         goal_reward, step_cost, door_cost: rewards.
 
     Source: the assistance game of Hadfield-Menell, Russell, Abbeel & Dragan (2016), "Cooperative inverse reinforcement
-        learning", NeurIPS: two players, one reward that only one of them knows. The map is our own.
+        learning", NeurIPS: two players, one reward that only one of them knows. The map is original.
     Version history: v0, first.
     """
 

@@ -190,6 +190,6 @@ def player_shapes(player: int, cell: int, width: int, label: str = "") -> list[S
 
 
 def at(cell: int, width: int) -> str:
-    """Returns a cell in words."""
+    """Returns a cell as text."""
     row, column = divmod(int(cell), width)
     return f"row {row} column {column}"

@@ -130,14 +130,14 @@ class GuessTwoThirds(World):
 
     @staticmethod
     def describe(params: GuessParams, purpose: GuessPurpose, state: GuessState) -> str:
-        told = f"name a number from 0 to {params.highest}; nearest to {purpose.fraction:.3g} of the average wins"
+        text = f"name a number from 0 to {params.highest}; nearest to {purpose.fraction:.3g} of the average wins"
         if state.round >= params.rounds:
-            told = f"all {params.rounds} rounds are played"
-        told += f" | round {min(state.round + 1, params.rounds)} of {params.rounds}, {len(state.guesses)} players"
+            text = f"all {params.rounds} rounds are played"
+        text += f" | round {min(state.round + 1, params.rounds)} of {params.rounds}, {len(state.guesses)} players"
         if state.round:
             last = tuple(guess - 1 for guess in state.guesses)
-            told += f" | last: {', '.join(map(str, last))}; aimed at {aim(purpose, last):.4g}"
-        return told
+            text += f" | last: {', '.join(map(str, last))}; aimed at {aim(purpose, last):.4g}"
+        return text
 
     @staticmethod
     def draw(params: GuessParams, purpose: GuessPurpose, state: GuessState) -> Scene:

@@ -104,7 +104,7 @@ class KitchenPurpose(NamedTuple):
     """What is wanted.
 
     Attributes:
-        shares: what part of `delivery_reward` each cook gets for a delivery, whoever makes it.
+        shares: what part of `delivery_reward` each cook gets for a delivery, by any of them.
         soup: the kind of soup wanted, 0 onion, 1 tomato, −1 any.
         delivery_reward: for a soup of that kind brought to the hatch.
         pot_reward, plate_reward: for the cook who puts an ingredient into a pot, who takes soup out of one.

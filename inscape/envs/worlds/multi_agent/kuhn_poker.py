@@ -14,7 +14,7 @@ from inscape.envs.worlds.multi_agent.checks import finite_number
 CARDS = ("jack", "queen", "king")
 HISTORIES = ("", "p", "b", "pb", "pp", "bp", "bb", "pbp", "pbb")
 OPEN, PASSED, BET, RAISED, SHOWN, SECOND_FOLDED, CALLED, FIRST_FOLDED, CALLED_LATE = range(9)
-TOLD = (
+HISTORY_TEXTS = (
     "nobody has acted",
     "first passed",
     "first bet",
@@ -43,7 +43,7 @@ class KuhnPurpose(NamedTuple):
 
 
 class KuhnPoker(World):
-    """Both ante and get one of three cards; whoever stays in with the higher card takes the pot.
+    """Both ante and get one of three cards; the player who stays in with the higher card takes the pot.
 
     Actions: `pass` (check, or fold when the other has bet) and `bet` (or call). Both are always legal.
     Observations: MultiDiscrete [3, 9]: the observer's own card, and what was done: nothing, p, b, pb, pp, bp, bb, pbp,
@@ -125,22 +125,22 @@ class KuhnPoker(World):
 
     @staticmethod
     def describe(params: Any, purpose: KuhnPurpose, state: KuhnState) -> str:
-        told = TOLD[state.history]
+        text = HISTORY_TEXTS[state.history]
         if _is_shown(state):
-            return f"{told} | first {CARDS[state.first]}, second {CARDS[state.second]}"
+            return f"{text} | first {CARDS[state.first]}, second {CARDS[state.second]}"
         if state.history >= SHOWN:
-            return told
+            return text
         player = KuhnPoker.mover(params, state)
         stakes = f"ante {purpose.ante:g}, bet {purpose.bet:g}"
         card = CARDS[(state.first, state.second)[player]]
-        return f"you are {('first', 'second')[player]}, your card: {card} | {told} | {stakes}"
+        return f"you are {('first', 'second')[player]}, your card: {card} | {text} | {stakes}"
 
     @staticmethod
     def describe_observation(params: Any, purpose: KuhnPurpose, observation: tuple[int, int]) -> str:
-        """Returns what a player perceives, in words."""
+        """Returns what a player perceives, as text."""
         card, history = observation
         turn = "" if history >= SHOWN else f"; {('first', 'second')[int(history in (PASSED, BET))]} is to act"
-        return f"your card: {CARDS[card]} | {TOLD[history]}{turn} | ante {purpose.ante:g}, bet {purpose.bet:g}"
+        return f"your card: {CARDS[card]} | {HISTORY_TEXTS[history]}{turn} | ante {purpose.ante:g}, bet {purpose.bet:g}"
 
     @staticmethod
     def draw(params: Any, purpose: KuhnPurpose, state: KuhnState) -> Scene:
@@ -154,7 +154,7 @@ class KuhnPoker(World):
 
 
 def _table(state: KuhnState, viewer: int | None) -> Scene:
-    """Returns the table; of the cards that are not shown to everybody only the viewer's is open."""
+    """Returns the table; of the cards that are not shown to both only the viewer's is open."""
     bets = (state.history in (BET, SECOND_FOLDED, CALLED, CALLED_LATE), "b" in HISTORIES[state.history][1:2])
     folded = FIRST_FOLDED, SECOND_FOLDED
     shapes: list[Shape] = [Rect(0, 0, 4, 3, fill="start")]

@@ -46,7 +46,7 @@ GAMES = {
     ),
 }
 """Names that `payoffs` takes."""
-SHOWN_CELLS = 16  # a larger table is not spelt out in words
+SHOWN_CELLS = 16  # a larger table is not spelt out
 
 
 class MatrixState(NamedTuple):
@@ -197,19 +197,19 @@ class MatrixGame(TableOfPayoffs):
 
     @classmethod
     def describe(cls, params: MatrixParams, purpose: MatrixPurpose, state: MatrixState) -> str:
-        told = f"round {state.round + 1} of {params.rounds}, both choose at once"
+        text = f"round {state.round + 1} of {params.rounds}, both choose at once"
         if state.round >= params.rounds:
-            told = f"all {params.rounds} rounds are played"
+            text = f"all {params.rounds} rounds are played"
         if state.round and params.remember:
-            told += f" | last: first {cls.actions[state.first - 1]}, second {cls.actions[state.second - 1]}"
+            text += f" | last: first {cls.actions[state.first - 1]}, second {cls.actions[state.second - 1]}"
         if params.rows * params.columns <= SHOWN_CELLS:
             cells = [
                 f"{first}-{second} {params.payoffs[0, row, column]:g}, {params.payoffs[1, row, column]:g}"
                 for row, first in enumerate(cls.actions[: params.rows])
                 for column, second in enumerate(cls.actions[: params.columns])
             ]
-            told += f" | payoffs of first, second: {'; '.join(cells)}"
-        return told
+            text += f" | payoffs of first, second: {'; '.join(cells)}"
+        return text
 
     @classmethod
     def draw(cls, params: MatrixParams, purpose: MatrixPurpose, state: MatrixState) -> Scene:
@@ -282,15 +282,15 @@ class MoneyRequest(TableOfPayoffs):
 
     @classmethod
     def describe(cls, params: MatrixParams, purpose: MatrixPurpose, state: MatrixState) -> str:
-        told = f"all {params.rounds} rounds are played"
+        text = f"all {params.rounds} rounds are played"
         if state.round < params.rounds:
-            told = (
+            text = (
                 f"round {state.round + 1} of {params.rounds}, both choose at once: you get what you ask for, "
                 f"and {_bonus(params):g} more if it is one below the other's"
             )
         if state.round and params.remember:
-            told += f" | last: first asked for {cls.actions[state.first - 1]}, second {cls.actions[state.second - 1]}"
-        return told
+            text += f" | last: first asked for {cls.actions[state.first - 1]}, second {cls.actions[state.second - 1]}"
+        return text
 
     @classmethod
     def draw(cls, params: MatrixParams, purpose: MatrixPurpose, state: MatrixState) -> Scene:

@@ -91,7 +91,7 @@ class PredatorPrey(World):
         torus: are opposite edges joined.
         starts: number of start placements.
         placement_seed: draws them.
-        shares: what part of `catch_reward` each predator gets, whoever catches: one number, or one per predator.
+        shares: what part of `catch_reward` each predator gets, when any of them catches: one number, or one each.
         catch_reward, step_cost: rewards.
 
     Source: Benda, Jagannathan & Dodhiawala (1985), "On optimal cooperation of knowledge sources", as the pursuit domain

@@ -110,7 +110,7 @@ class StagHunt(World):
     Source: Yoshida, Dolan & Friston (2008), "Game theory of mind", PLoS Computational Biology 4(12): the spatial hunt
         that ends with a catch; Peysakhovich & Lerer (2018), "Prosocial learning agents solve generalized stag hunts
         better than selfish ones", AAMAS: stag 5, hare 1, a loss for hunting the stag alone, prosocial rewards. The
-        map is our own.
+        map is original.
     Version history: v0, first.
     """
 

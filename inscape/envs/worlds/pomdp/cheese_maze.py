@@ -134,7 +134,7 @@ class CheeseMaze(World):
 
     @staticmethod
     def describe_observation(params: CheeseMazeParams, purpose: CheeseMazePurpose, observation: int) -> str:
-        """Returns what is perceived, in words."""
+        """Returns what is perceived, as text."""
         return f"a mouse in a small maze looks for the cheese | it feels {PERCEPTS[observation]}"
 
     @staticmethod

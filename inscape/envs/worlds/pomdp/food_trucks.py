@@ -195,7 +195,7 @@ class FoodTrucks(World):
     def describe_observation(
         params: FoodTrucksParams, purpose: FoodTrucksPurpose, observation: tuple[int, int, int]
     ) -> str:
-        """Returns what is perceived, in words."""
+        """Returns what is perceived, as text."""
         cell, *seen = (int(entry) for entry in observation)
         likes = f"Korean {purpose.korean:g}, Lebanese {purpose.lebanese:g}, Mexican {purpose.mexican:g}"
         if cell == len(params.walls):

@@ -119,7 +119,7 @@ class TMaze(World):
 
     @staticmethod
     def describe_observation(params: TMazeParams, purpose: TMazePurpose, observation: int) -> str:
-        """Returns what is perceived, in words."""
+        """Returns what is perceived, as text."""
         return (
             "a corridor leads east to a junction with an arm to the north and one to the south; a sign at the start "
             f"points to the arm with the goal | you are {PERCEPTS[observation]}"

@@ -45,7 +45,7 @@ class Tiger(World):
         opening comes from any door alike and tells nothing, as in the source.
     Rewards: −1 for listening, 10 for a door without the tiger, −100 for the tiger's.
     Start: the tiger behind any door alike, nothing heard.
-    End: never terminated: after a door is opened the tiger is placed anew; truncated after 100 steps.
+    End: never terminated: after a door is opened the tiger is placed again at random; truncated after 100 steps.
 
     Args:
         doors: number of doors, 2 to 8.
@@ -119,12 +119,12 @@ class Tiger(World):
 
     @staticmethod
     def describe_observation(params: TigerParams, purpose: TigerPurpose, observation: int) -> str:
-        """Returns what is perceived, in words."""
+        """Returns what is perceived, as text."""
         names = door_names(params.doors)
         heard = f"last sound: {names[observation]} door" if observation < params.doors else "nothing heard yet"
         return (
             f"a tiger is behind one of the doors {', '.join(names)}, treasure behind the others | {heard} | "
-            f"listening is right {100 * params.accuracy:.0f}% of the time; after a door is opened all starts anew"
+            f"listening is right {100 * params.accuracy:.0f}% of the time; after a door is opened all starts again"
         )
 
     @staticmethod
@@ -162,8 +162,8 @@ class ExtendedTiger(World):
         makes a sound, which comes from the tiger's door with probability `accuracy`.
     Rewards: −1 for listening and for standing up, 30 for the gold, −100 for the tiger, −10 for what has no effect.
     Start: sitting, the tiger behind either door alike, silence.
-    End: never terminated: after a door is opened the agent sits again and the tiger is placed anew; truncated after
-        100 steps.
+    End: never terminated: after a door is opened the agent sits again and the tiger is placed again at random;
+        truncated after 100 steps.
 
     Args:
         accuracy: probability in [0, 1] of hearing the tiger behind its own door.
@@ -236,7 +236,7 @@ class ExtendedTiger(World):
 
     @staticmethod
     def describe_observation(params: TigerParams, purpose: ExtendedTigerPurpose, observation: int) -> str:
-        """Returns what is perceived, in words (whether one stands is not perceived: it follows from what one did)."""
+        """Returns what is perceived, as text (whether one stands is not perceived: it follows from what one did)."""
         heard = ("a sound from the left door", "a sound from the right door", "silence")[observation]
         return (
             f"a tiger is behind one of two doors, gold behind the other | {heard} | listen while sitting (right "

@@ -89,7 +89,7 @@ class Household(World):
         goal: `OBJECT in CONTAINER`.
         goal_reward, step_cost: rewards.
 
-    Source: our own; the kind of task of Shridhar et al. (2021), "ALFWorld: aligning text and embodied environments for
+    Source: original; the kind of task of Shridhar et al. (2021), "ALFWorld: aligning text and embodied environments for
         interactive learning", ICLR, pick and place.
     Version history: v0, first.
     """
@@ -234,7 +234,7 @@ class Household(World):
 
     @staticmethod
     def describe_observation(params: HouseholdParams, purpose: HouseholdPurpose, observation: Sequence[int]) -> str:
-        """Returns what is perceived, in words."""
+        """Returns what is perceived, as text."""
         rooms, containers, things = _names(params)
         room, *rest = (int(entry) for entry in observation)
         opened, places = rest[: len(containers)], rest[len(containers) :]

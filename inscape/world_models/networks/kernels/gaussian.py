@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
-import math
-
 from inscape.envs.compile.kernel_cache import helper_jit
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+from inscape.envs.compile.switch import kernel_math
 from inscape.envs.law import tools as lawtools
+
+math = kernel_math()
 
 HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 

@@ -162,7 +162,7 @@ def catch_up_all(layer):
 def record(layer, rate):
     """Adds the step to come to the history, and returns it: (Adam's step size, 1/√(1 − β₂ᵗ)).
 
-    Where the history is full, all rows are brought up to date first, and it begins anew.
+    Where the history is full, all rows are brought up to date first, and it starts again.
     """
     _, _, clock, sizes, roots, _ = layer
     if clock[NOW] - clock[BASE] >= len(sizes):

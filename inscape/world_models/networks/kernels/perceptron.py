@@ -12,7 +12,6 @@ from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
-from numba import njit
 
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
 
@@ -23,7 +22,7 @@ FLOAT = np.float32
 
 jit = cached_jit(nogil=True, error_model="numpy", fastmath=FASTER)
 # for a long function with one caller: put into it before types are known, and compiled once with it instead of twice
-only_inside = njit(nogil=True, error_model="numpy", fastmath=FASTER, inline="always")
+only_inside = helper_jit(nogil=True, error_model="numpy", fastmath=FASTER, inline="always")
 inline = helper_jit(nogil=True, error_model="numpy", fastmath=FASTER, forceinline=True)
 
 # tanh y = y·(1 + z·(…))/(1 + z·(…)) with z = y²: Lambert's continued fraction, cut after the seventh term

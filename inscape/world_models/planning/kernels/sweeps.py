@@ -6,16 +6,15 @@ import math
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 import numpy as np
-from numba import njit
 
-from inscape.envs.compile.kernel_cache import cached_jit
+from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
 
 HARD, MAXENT, SOFT_EVAL = 0, 1, 2
 EVALUATIONS = 8  # sweeps under the greedy actions between sweeps over all
 FASTER = {"reassoc", "contract"}  # sums in any order: within the rounding the certificate allows for
 
 
-@njit(nogil=True, error_model="numpy", inline="always", fastmath=FASTER)
+@helper_jit(nogil=True, error_model="numpy", inline="always", fastmath=FASTER)
 def state_value(next_state, weight, reward, values, q, s, mode, beta):
     """Returns the backup of state s, leaving its action values in `q [A]`. Illegal actions have reward −inf."""
     actions, width = weight.shape[1], weight.shape[2]

@@ -49,7 +49,7 @@ class UCTSettings(TreeSearchSettings):
     gamma: float = 0.99
     """Discount per step, from 0 to 1; a state's future counts gamma times its probability of going on."""
     max_nodes: int = 1_000_000
-    """Most states kept; the search stops early when they are used up (`Plan.simulations` tells)."""
+    """Most states kept; the search stops early when they are used up (see `Plan.simulations`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -28,11 +28,13 @@ LION 5, section 3.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inscape.envs.compile import choice
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
@@ -56,10 +58,11 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.kernels.search_arrays import SearchArrays
 
 TEMPLATE = "inscape.world_models.planning.kernels.uct"
-BATCH = "inscape.envs.kernels.batch"
 WITHOUT_PAUSE = 100_000
 """Simulations between two chances for Ctrl-C: a second or two of the slowest laws."""
 
+FIRST_LOOK = 16
+"""Simulations in plain Python after which it is first compared with compiling."""
 FIRST_ROOM = 256
 PER_NODE = ("node", "action", "value", "leaf", "action_value")
 PER_EDGE = ("edge", "weight", "edge_reward")
@@ -78,8 +81,9 @@ class UCT(UCTSettings):
         """Returns a plan for each of B states, each searched with its own random stream.
 
         Args:
-            model: a `World` or `KnownModel` (compiled), a `TabularModel`, known or learned (compiled), or any other
-                `WorldModel` with finitely many actions (Python); several players need `mover_of`.
+            model: a `World` or `KnownModel`, a `TabularModel`, known or learned (both compiled, unless the search takes
+                less time than compiling it), or any other `WorldModel` with finitely many actions (Python); several
+                players need `mover_of`.
             states: a batch of B model states: `States`, `[B]` state numbers, or what `model.init` returned.
             rng: gives each search its own random stream; the environment's is never touched.
             evaluate: values of new states, used instead of a roll-out (see `Evaluate`); it is never given a terminal
@@ -96,57 +100,78 @@ class UCT(UCTSettings):
         states = _checked_states(states, model)
         keys = streams.random_keys(rng, len(states))
         if evaluate is None and isinstance(model, (KnownModel, TabularModel)):
-            return Plans.of(self._plan_compiled(model, states, keys))
+            return Plans.of(self._plan_by_kernel(model, states, keys))
         from inscape.world_models.planning.tree_search.reference import PythonSearch
 
         searches = [PythonSearch(self, model, evaluate, int(key)) for key in keys]
         return Plans.of([search.run(states[[b]]) for b, search in enumerate(searches)])
 
-    def _plan_compiled(self, model: KnownModel | TabularModel, states: Any, keys: np.ndarray) -> list[Plan]:
+    def _plan_by_kernel(self, model: KnownModel | TabularModel, states: Any, keys: np.ndarray) -> list[Plan]:
         if isinstance(model, KnownModel):
             return _search_world(self, model.world, states, keys, compiled=model.compiled)
         world = world_of(model)
         packed = world.pack([(int(s), False) for s in states])
-        return [_with_numbers(plan) for plan in _search_world(self, world, packed, keys, compiled=True)]
+        return [_with_numbers(plan) for plan in _search_world(self, world, packed, keys, compiled=None)]
 
 
-# ------------------------------------------------------------------------------------------- the compiled search
+# ------------------------------------------------------------------------------------------- the search by a kernel
 
 
-def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, *, compiled: bool) -> list[Plan]:
-    """Returns one plan per column of `states`, searched by the kernel bound to the world's law."""
+def _search_world(options: UCT, world: World, states: States, keys: np.ndarray, *, compiled: bool | None) -> list[Plan]:
+    """Returns one plan per column of `states`, searched by the kernel bound to the world's law.
+
+    `compiled` None: as plain Python until what is left of the search would take longer than compiling it.
+    """
     over = np.flatnonzero(world.terminal_of(states, compiled=compiled))
     if len(over):
         raise terminal_root(world.unpack(states, int(over[0])), world.name)
-    kernels = world.kernel(TEMPLATE, compiled)
     plans = []
     for b, key in enumerate(keys):
-        graph = _allocate(world, FIRST_ROOM, options.max_depth)
-        graph.floats[:, 0], graph.ints[:, 0] = states.floats[:, b], states.ints[:, b]
-        plans.append(_run(options, world, kernels, graph, key, compiled))
+        left = (len(keys) - 1 - b) * options.num_simulations  # of the searches after this one
+        try:
+            with np.errstate(all="ignore"):
+                plans.append(_run(options, world, states[[b]], int(key), compiled, left))
+        except choice.PLAIN_FAILURES as error:
+            if compiled is not None:
+                raise
+            choice.refuse_unless_arithmetic(error)
+            plans.append(_run(options, world, states[[b]], int(key), True, left))
     return plans
 
 
-def _run(options: UCT, world: World, kernels: Any, graph: SearchArrays, key: np.int64, compiled: bool) -> Plan:
+def _run(options: UCT, world: World, root: States, key: int, compiled: bool | None, left: int) -> Plan:
     """Runs the kernel until all is simulated, enlarging its memory when it asks for more.
 
-    Now and then the kernel returns for nothing: while it runs, Ctrl-C waits.
+    Now and then the kernel returns for nothing: while it runs, Ctrl-C waits; and plain Python may give way to compiled
+    code, which goes on with the same memory. `left` simulations are to follow.
     """
     from inscape.world_models.planning.kernels import search_arrays as entries
 
+    graph = _allocate(world, FIRST_ROOM, options.max_depth)
+    graph.floats[:, 0], graph.ints[:, 0] = root.floats[:, 0], root.ints[:, 0]
     exact = world.is_enumerable
-    width = int(world.kernel(BATCH, compiled).counts(world.packed)[0]) if exact else 1
+    width = world.count_outcomes(compiled=compiled)[0] if exact else 1
     widths = (width, width if exact else options.max_depth)
     averaging = -1.0 if options.averaging_visits is None else options.averaging_visits
     done = 0
     while True:
         limits = (len(graph.node) - 1, len(graph.edge))  # the last column is where new states are written
-        until = min(options.num_simulations, done + WITHOUT_PAUSE)
+        ahead = options.num_simulations - done
+        first = min(ahead, max(FIRST_LOOK, done))  # of plain Python, before it is compared again
+        known = choice.usage(world, TEMPLATE, "search").units > 0
+        fast = choice.choose(world, TEMPLATE, "search", ahead + left if known else first, compiled)
+        kernels = world.kernel(TEMPLATE, fast)
+        until = done + min(ahead, WITHOUT_PAUSE if fast or compiled is False else first)
+        began = time.perf_counter()
+        memory = graph if fast else _as_python_numbers(graph)
         kernels.search(
-            world.packed, graph, key, until, limits, widths, exact, options.rollout == "uniform",
+            world.packed, memory, key, until, limits, widths, exact, options.rollout == "uniform",
             averaging, options.gamma, options.exploration, options.max_depth,
         )  # fmt: skip
         _require_numbers(world, graph)
+        if compiled is None and not fast:
+            simulated = int(graph.counts[entries.SIMULATIONS]) - done
+            choice.usage(world, TEMPLATE, "search").charge(simulated, time.perf_counter() - began)
         if graph.counts[entries.STUCK]:
             raise no_legal_action(world.name)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
@@ -191,6 +216,12 @@ def _edges_of(graph: SearchArrays, node: int, action: int) -> list[int]:
         found.append(link - 1)
         link = int(graph.edge[link - 1, columns.NEXT])
     return found
+
+
+def _as_python_numbers(graph: SearchArrays) -> SearchArrays:
+    """Returns views of the same memory that give Python's numbers: plain Python is twice as fast with them."""
+    view: Any = memoryview
+    return type(graph)(*map(view, graph))
 
 
 def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import pytest
 
 from inscape.envs.registry import make_world
 
 
+@pytest.mark.compiled
 def test_trajectories_equal_gymnasium_bit_for_bit():
     """1,000 episodes from the same start states under the same actions: states, observations, rewards, endings."""
     world, theirs = make_world("CartPole"), gym.make("CartPole-v1").unwrapped

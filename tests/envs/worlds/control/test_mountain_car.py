@@ -18,6 +18,7 @@ def pushes(states, rng):
     return actions
 
 
+@pytest.mark.compiled
 def test_trajectories_equal_gymnasium_bit_for_bit():
     rng = np.random.default_rng(0)
     starts = np.stack([rng.uniform(-0.6, -0.4, 1000), np.zeros(1000)], 1)
@@ -27,6 +28,7 @@ def test_trajectories_equal_gymnasium_bit_for_bit():
     assert not found.rewards.any()
 
 
+@pytest.mark.compiled
 def test_continuous_trajectories_equal_gymnasium_bit_for_bit():
     rng = np.random.default_rng(0)
     starts = np.stack([rng.uniform(-0.6, -0.4, 1000), np.zeros(1000)], 1).astype(np.float32)

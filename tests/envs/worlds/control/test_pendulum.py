@@ -12,6 +12,7 @@ from inscape.errors import UsageError
 from tests.envs.worlds.control.agreement import compare
 
 
+@pytest.mark.compiled
 def test_trajectories_equal_gymnasium():
     """1,000 episodes of 200 steps: states bit for bit; rewards but for the last bit of a square."""
     rng = np.random.default_rng(0)

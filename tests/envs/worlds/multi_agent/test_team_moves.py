@@ -127,6 +127,7 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "world",
     [

@@ -172,6 +172,7 @@ def test_continuous_forces_equal_mpes():
         state = following
 
 
+@pytest.mark.compiled
 def test_compiled_equals_plain():
     world = Spread()
     rng = np.random.default_rng(0)

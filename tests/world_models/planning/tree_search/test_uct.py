@@ -45,6 +45,7 @@ def assert_same(first: Plan, second: Plan) -> None:
 # ------------------------------------------------------------------------------------------ against the exact optimum
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8"])
 def test_value_at_the_start_is_within_two_hundredths(name: str) -> None:
     world = resolve_task(name).world
@@ -90,6 +91,7 @@ def test_planning_in_a_learned_model() -> None:
 # ------------------------------------------------------------------------------------------ routes agree
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("options", [UCT(300, gamma=0.95), UCT(300, rollout="none", averaging_visits=0.0, max_depth=7)])
 def test_compiled_plain_and_python_agree_number_for_number(lake: Any, options: UCT) -> None:
     compiled = options.plan(lake, start(lake), np.random.default_rng(5))[0]
@@ -173,6 +175,7 @@ def tactical_positions(count: int) -> list[Board]:
     return found
 
 
+@pytest.mark.compiled
 def test_tic_tac_toe_is_played_perfectly() -> None:
     world, positions = TicTacToe(), tactical_positions(60)
     plans = UCT(5000, gamma=1.0).plan(world, world.pack(positions), np.random.default_rng(0))

@@ -1,0 +1,76 @@
+"""Batches of observations and actions of any space: rows, stacks, counts.
+
+A batch of a `Box`, `Discrete`, `MultiDiscrete` or `MultiBinary` space is an array `[B, ...]`; of a Dict space a
+dictionary of batches, of a Tuple space a tuple of batches; of any other space (Text, Sequence, Graph, …) an array `[B]`
+of objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+ARRAY_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+"""Spaces whose elements are arrays of one shape and dtype."""
+
+
+def rows_of(batch: Any, at: Any) -> Any:
+    """Returns some rows of a batch; one element for one index."""
+    if isinstance(batch, dict):
+        return {key: rows_of(part, at) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(rows_of(part, at) for part in batch)
+    return batch[at]
+
+
+def stacked(rows: Sequence[Any]) -> Any:
+    """Returns a batch, copied from one or more elements."""
+    first = rows[0]
+    if isinstance(first, dict):
+        return {key: stacked([row[key] for row in rows]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(stacked([row[k] for row in rows]) for k in range(len(first)))
+    if isinstance(first, (np.ndarray, np.generic, int, float)):
+        return np.stack([np.asarray(row) for row in rows])
+    return objects(rows)
+
+
+def batch_of(space: gym.Space[Any], rows: Sequence[Any]) -> Any:
+    """Returns a batch of elements of a space, copied from none or more."""
+    if isinstance(space, gym.spaces.Dict):
+        return {key: batch_of(part, [row[key] for row in rows]) for key, part in space.items()}
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(batch_of(part, [row[k] for row in rows]) for k, part in enumerate(space.spaces))
+    if isinstance(space, ARRAY_SPACES):
+        return np.array(rows, space.dtype).reshape(len(rows), *(space.shape or ()))
+    return objects(rows)
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """Returns `[B]` with an object in each entry, also where these are arrays of one shape."""
+    array = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        array[row] = value
+    return array
+
+
+def count_of(batch: Any) -> int:
+    """Returns how many elements a batch has."""
+    if isinstance(batch, dict):
+        return count_of(next(iter(batch.values())))
+    return count_of(batch[0]) if isinstance(batch, tuple) else len(batch)
+
+
+def copied(batch: Any) -> Any:
+    """Returns a copy of a batch."""
+    if isinstance(batch, dict):
+        return {key: copied(part) for key, part in batch.items()}
+    return tuple(copied(part) for part in batch) if isinstance(batch, tuple) else np.array(batch)
+
+
+def is_array_space(space: gym.Space[Any]) -> bool:
+    """Returns whether a batch of the space is one array of numbers."""
+    return isinstance(space, ARRAY_SPACES)
