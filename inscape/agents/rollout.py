@@ -290,13 +290,15 @@ def _play(
             weight = np.where(fresh, 0.0, discount)
             total += (weight if total.ndim == 1 else weight[:, None]) * reward
             discount[~fresh] *= gamma
-            ended = (terminated | truncated) & ~fresh
-            for i in np.flatnonzero(ended & (number < owed)):
+            whole = ended = (terminated | truncated) & ~fresh
+            if "_cut_off" in info:  # by a fault in a worker process: that copy plays another episode instead
+                whole, ended = ended & ~info["_cut_off"], ended | info["_cut_off"]
+            for i in np.flatnonzero(whole & (number < owed)):
                 span, flags = (int(start[i]), step + 1), (bool(terminated[i]), bool(truncated[i]))
                 yield _Episode(int(i), int(number[i]), *span, total[i].copy(), *flags)
             for _, player in remembering:
                 player.begin(np.flatnonzero(ended))
-            number += ended
+            number += whole
             fresh = ended
             step += 1
             _require_ending(task, name, step - start[(number < owed) & ~fresh])

@@ -87,7 +87,10 @@ class EnvRunner:
         if len(ended):
             last = rows_of(info["final_obs"], ended)
             _require_finite(last, "the last observation", self.steps - 1, self._name, ended)
-            self._over.append((self._returns[ended], self._lengths[ended]))
+            # an episode that a fault cut off in a worker process says nothing of how well the agent does
+            whole = ended[~info["_cut_off"][ended]] if "_cut_off" in info else ended
+            if len(whole):
+                self._over.append((self._returns[whole], self._lengths[whole]))
             self._returns[ended], self._lengths[ended] = 0.0, 0
         self.observation, self.action_mask = observation, info.get("action_mask")
         return Transition(reward, terminated, truncated, ended, last, observation)

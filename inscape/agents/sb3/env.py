@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from inscape.agents.batches import rows_of
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.boundary import CheckedEnv
 from inscape.world_models.networks.finite_checks import require_finite
@@ -20,10 +21,13 @@ from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
+    from inscape.envs.tasks.workers import Workers
 
 
-def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv:
+def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv | WorkerVecEnv:
     """Returns `n_envs` copies of a task without a law, as Stable-Baselines3 wants them."""
+    if task.workers is not None:
+        return WorkerVecEnv(task, task.workers, n_envs, seed)
     numbers = itertools.count()
 
     def one() -> FromZero:
@@ -242,3 +246,88 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         if indices is None:
             return range(self.num_envs)
         return [indices] if isinstance(indices, int) else list(indices)
+
+
+class WorkerVecEnv(VecEnv):  # type: ignore[misc]
+    """Copies of a third-party environment in worker processes behind the interface of Stable-Baselines3.
+
+    What it returns is what `SeededVecEnv` does for copies in this process: rewards in single precision, infos as the
+    environment has them, and `episode` as `Monitor` writes it; not of an episode that a fault cut off.
+
+    Args:
+        task: a task whose copies are in workers.
+        workers: these.
+        n_envs: number of copies.
+        seed: of the copies, by `copy_seeds`.
+    """
+
+    def __init__(self, task: Task, workers: Workers, n_envs: int, seed: int) -> None:
+        self.venv = task.worker_env(n_envs, workers, with_infos=True)
+        self._observed, self._taken = task.observation_space, task.action_space
+        self._seed: int | None = seed
+        self.steps = 0
+        self._actions: Any = None
+        self._mask: Array | None = None
+        self._rewards: list[list[float]] = [[] for _ in range(n_envs)]
+        super().__init__(
+            n_envs, copy.deepcopy(space_from_zero(self._observed)), copy.deepcopy(space_from_zero(self._taken))
+        )
+
+    def reset(self) -> Any:
+        observation, info = self.venv.reset(seed=self._seed)
+        self._seed = None
+        self._mask = info.get("action_mask")
+        self._rewards = [[] for _ in range(self.num_envs)]
+        return from_zero(observation, self._observed)
+
+    def step_async(self, actions: Array) -> None:
+        self._actions = to_environment(actions, self._taken)
+
+    def step_wait(self) -> tuple[Any, Array, Array, list[dict[str, Any]]]:
+        observation, reward, terminated, truncated, info = self.venv.step(self._actions)
+        self.steps += 1
+        self._mask = info.get("action_mask")
+        done, told, last = terminated | truncated, info.get("infos", {}), info.get("final_infos", {})
+        infos: list[dict[str, Any]] = []
+        for i, rewards in enumerate(self._rewards):
+            rewards.append(float(reward[i]))
+            own = dict((last if done[i] else told).get(i, {}))
+            own["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
+            if done[i]:
+                own["terminal_observation"] = from_zero(rows_of(info["final_obs"], i), self._observed)
+                if not ("_cut_off" in info and info["_cut_off"][i]):
+                    own["episode"] = {"r": round(sum(rewards), 6), "l": len(rewards), "t": 0.0}
+                self._rewards[i] = []
+            infos.append(own)
+        return from_zero(observation, self._observed), reward.astype(np.float32), done, infos
+
+    def action_masks(self) -> Array:
+        """Returns `[B, Σ n]` bool, True where legal; everything is, where the environment does not say."""
+        if self._mask is None:
+            return np.ones((self.num_envs, _mask_size(self.action_space)), np.bool_)
+        return self._mask
+
+    def close(self) -> None:
+        self.venv.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        value = self.action_masks if attr_name == "action_masks" else getattr(self.venv, attr_name)
+        return [value] * len(_rows(self.num_envs, indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"copies in worker processes have no attributes to set ({attr_name})")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name != "action_masks":
+            raise AttributeError(f"copies in worker processes have no method {method_name}")
+        return list(self.action_masks()[_rows(self.num_envs, indices)])
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        # `episode` is reported above, so it counts as monitored
+        return [wrapper_class.__name__ == "Monitor"] * len(_rows(self.num_envs, indices))
+
+
+def _rows(count: int, indices: Any) -> list[int]:
+    if indices is None:
+        return list(range(count))
+    return [indices] if isinstance(indices, int) else list(indices)

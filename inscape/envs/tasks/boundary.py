@@ -11,9 +11,13 @@ step of the old Gym interface are adapted. Built-in worlds do not pass here.
 
 from __future__ import annotations
 
+import dis
 import inspect
+import logging
+import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import gymnasium as gym
@@ -29,6 +33,8 @@ from inscape.errors import UsageError
 Array = np.ndarray
 _less_equal = np.less_equal
 FLOAT64 = np.dtype(np.float64)
+_PACKAGE = str(Path(__file__).parents[2]) + os.sep
+_LOG = logging.getLogger("inscape")
 FEW_BYTES = 512
 """Bytes of an observation up to which a batch is joined from bytes."""
 
@@ -65,7 +71,7 @@ class Place:
         """Returns what a method of the environment returns; raises as `raised` where it raises."""
         try:
             return function(*args, **given)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.raised(error, method)
 
     def taken(self, convert: Callable[..., Any], *values: Any) -> Any:
@@ -98,9 +104,11 @@ class Place:
         ) from breach.__cause__
 
     def raised(self, error: BaseException, method: str) -> NoReturn:
-        """Raises for what the environment itself raised; an exit is an error of its code."""
+        """Raises for what the environment itself raised; an exit is an error of its code, Ctrl-C is passed on."""
         if isinstance(error, Breach):
             self.breach(error)
+        if isinstance(error, KeyboardInterrupt) and not _is_statement(error):
+            raise error
         at = _line_of(error)
         text = f"{type(error).__name__}: {error.found if isinstance(error, UsageError) else error}".rstrip(": ")
         done = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {text}"
@@ -140,8 +148,9 @@ class _Copy(Place):
         self.seeded(seed)
         try:
             begun: Any = self.env.reset(seed=self.seed if seed is not None else None, options=options)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.raised(error, "reset")
+        self._require_spaces()
         if type(begun) is tuple and len(begun) == 2 and type(begun[1]) is dict:
             return begun
         if isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], Mapping):
@@ -166,6 +175,20 @@ class _Copy(Place):
         if not isinstance(env, _OldGym):
             env.env = _OldGym(env.env)
 
+    def close(self) -> None:
+        """Closes the environment; what goes wrong there is logged, since all that it was used for is done."""
+        try:
+            self.call("close", self.env.close)
+        except EnvironmentFault as fault:
+            _LOG.warning("%s", str(fault).splitlines()[0])
+
+    def _require_spaces(self) -> None:
+        """Raises if the environment has changed its spaces: what acts in it was made for those it had."""
+        for name, had in (("observation", self.contract.observation_space), ("action", self.contract.action_space)):
+            has = getattr(self.env, f"{name}_space", had)
+            if has is not had and has != had:
+                self.breach(Breach(f"the {name} space", f"has become {has}", f"{had}, as it was"))
+
     def mask(self, info: Mapping[str, Any], observation: Any) -> Array | None:
         """Returns the mask, `[Σ n]` bool, from wherever it is told; None if it is not told."""
         for key in MASK_KEYS:
@@ -179,7 +202,7 @@ class _Copy(Place):
             return None
         try:
             told = self.asked()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.raised(error, "action_masks")
         return None if told is None else self.contract.mask(told, "the action mask")
 
@@ -283,7 +306,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
             action = self.contract.action(action)
         try:
             observation, reward, terminated, truncated, info = self._direct(action)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.copy.raised(error, "step")
         if (
             type(observation) is self._array_type
@@ -314,8 +337,11 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def render(self) -> Any:
         try:
             return self.env.render()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.copy.raised(error, "render")
+
+    def close(self) -> None:
+        self.copy.close()
 
     def _conformed(self, observation: Any) -> Any:
         try:
@@ -465,7 +491,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
                 continue
             try:
                 observation, reward, over, cut, info = steps[i](action)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self.copies[i].raised(error, "step")
             if type(observation) is not array_type or observation.dtype is not dtype or observation.shape != shape:
                 observation = self._conformed(i, observation)
@@ -581,12 +607,12 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
 
     def render(self) -> tuple[Any, ...]:
         """Returns what each copy draws."""
-        return tuple(copy.env.render() for copy in self.copies)
+        return tuple(copy.call("render", copy.env.render) for copy in self.copies)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Closes every copy."""
         for copy in self.copies:
-            copy.env.close()
+            copy.close()
 
 
 class _Numbers:
@@ -700,6 +726,21 @@ def _parameters(method: Any) -> set[str]:
         return {"seed", "options"}
     names = {p.name for p in parameters}
     return names | {"seed", "options", "**"} if any(p.kind is p.VAR_KEYWORD for p in parameters) else names
+
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+
+
+def _is_statement(error: BaseException) -> bool:
+    """Returns whether a `raise` statement outside this package raised it; of a KeyboardInterrupt, whether that was none
+    of the user's: Ctrl-C arises between any two instructions, or in a signal handler of ours."""
+    at = error.__traceback__
+    if at is None:
+        return False
+    while at.tb_next is not None:
+        at = at.tb_next
+    code = at.tb_frame.f_code
+    return code.co_code[at.tb_lasti] == _RAISE and not code.co_filename.startswith(_PACKAGE)
 
 
 def _line_of(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from inscape.envs.tasks.boundary import Place
 from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract, EnvironmentFault
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
+from inscape.envs.tasks.workers import WorkerVectorEnv
 from inscape.errors import UsageError
 
 Array = np.ndarray
@@ -144,7 +145,59 @@ class PettingZooTask(Task):
         self, num_envs: int, autoreset: Autoreset = "same-step", render_mode: str | None = None
     ) -> VectorEnv[Any, Any, Any]:
         """Returns `num_envs` copies, arrays as those of Inscape worlds of several players; a Python loop over them."""
+        if self.workers is not None:
+            players = (self.players,)
+            return WorkerVectorEnv(
+                _Copies(replace(self, workers=None)), num_envs, self.workers, self.name,
+                (self.observation_space, self.action_space), autoreset, render_mode,
+                players=players if self.simultaneous else (), reward_shape=players,
+            )  # fmt: skip
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
+
+    def no_workers(self) -> str:
+        """Returns "": its copies can be divided over worker processes."""
+        return ""
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Makes a copy of a PettingZoo environment in a worker process."""
+
+    task: PettingZooTask
+
+    def __call__(self, number: int, render_mode: str | None) -> _OneCopy:
+        return _OneCopy(self.task, number, render_mode)
+
+
+class _OneCopy:
+    """One copy of a PettingZoo environment, as a worker process steps it: arrays without batch axis.
+
+    Args:
+        task: what it is a copy of.
+        number: which copy it is, for messages.
+        render_mode: the environment's.
+    """
+
+    def __init__(self, task: PettingZooTask, number: int, render_mode: str | None) -> None:
+        made = (ParallelVectorEnv if task.simultaneous else TurnsVectorEnv)(task, 1, "next-step", render_mode)
+        self._env: ParallelVectorEnv | TurnsVectorEnv = made
+        place = made._places[0] if isinstance(made, ParallelVectorEnv) else made.games[0].place
+        place.number = number
+
+    def reset(self, *, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        seen, info = self._env.reset(seed=seed)
+        return seen[0], {key: value[0] for key, value in info.items()}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        seen, rewards, terminated, truncated, info = self._env.step([action])
+        told = {key: value[0] for key, value in info.items()}
+        return seen[0], rewards[0], bool(terminated[0]), bool(truncated[0]), told
+
+    def render(self) -> Any:
+        return self._env.render()[0]
+
+    def close(self) -> None:
+        self._env.close()
 
 
 class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from inscape.envs.registry import gymnasium_spec
 from inscape.envs.tasks.boundary import CheckedEnv, checked_batch
 from inscape.envs.tasks.contract import EnvironmentFault
+from inscape.envs.tasks.workers import Registered, Workers, WorkerVectorEnv, as_workers
 from inscape.errors import UsageError
 from inscape.on_demand import without_cached_properties
 
@@ -36,12 +37,14 @@ class Task:
         name: as resolved; a world's name, `file.py:Class`, or a Gymnasium id.
         world: the law, or None for an ordinary Gymnasium environment.
         settings: what differs from the defaults; enough, with the name, to make the task again.
+        workers: processes that `vector_env` divides third-party copies over; None keeps them in this one.
     """
 
     name: str
     world: World | None
     settings: dict[str, Any]
     max_episode_steps: int | None
+    workers: Workers | None = field(default=None, kw_only=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what the task is; spaces, pictures and environment classes are looked up again."""
@@ -108,14 +111,66 @@ class Task:
         return made
 
     def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
-        """Returns `num_envs` copies, time limit included; a Python loop over copies for an ordinary environment."""
+        """Returns `num_envs` copies, time limit included; an ordinary environment's in worker processes (`in_workers`),
+        or in a Python loop."""
         if self.world is not None:
             return self.world.vector_env(num_envs, autoreset, self.max_episode_steps)
-        return checked_batch([self.unchecked_env] * num_envs, self.name, autoreset)
+        if self.workers is None:
+            return checked_batch([self.unchecked_env] * num_envs, self.name, autoreset)
+        return self.worker_env(num_envs, self.workers, autoreset)
+
+    def worker_env(
+        self, num_envs: int, workers: Workers, autoreset: Autoreset = "same-step", with_infos: bool = False
+    ) -> WorkerVectorEnv:
+        """Returns `num_envs` copies in worker processes; arguments as those of `WorkerVectorEnv`."""
+        spaces = self.observation_space, self.action_space
+        made = _CheckedCopies(replace(self, workers=None))
+        # a file or module in the name registers the id in the worker too
+        prepare = Registered(None if ":" in self.name else gymnasium_spec(self.name))
+        return WorkerVectorEnv(
+            made, num_envs, workers, self.name, spaces, autoreset, prepare=prepare, with_infos=with_infos
+        )
+
+    def in_workers(self, workers: Workers | int | Literal["auto"]) -> Self:
+        """Returns the task with its copies divided over worker processes, where what goes wrong in one is made again.
+
+        Args:
+            workers: how many processes, or `Workers` with the limits; 0 for copies in this process.
+
+        Raises:
+            UsageError: a number below 0; or the task is a built-in world, or not made of copies that can be divided.
+        """
+        given = as_workers(workers)
+        if given is not None and (why := self.no_workers()):
+            raise UsageError(
+                f"worker processes for {self.name}: {why}",
+                expected="a third-party environment (Gymnasium, PettingZoo)",
+                hint="leave out workers (--workers)",
+            )
+        changed = replace(self, workers=given)
+        if "_spaces" in self.__dict__:  # else an environment is made to look at them
+            changed.__dict__["_spaces"] = self._spaces
+        return changed
+
+    def no_workers(self) -> str:
+        """Returns why copies of this task cannot be divided over worker processes; "" where they can."""
+        if self.world is not None:
+            return "a world's law steps all copies in compiled code, faster than messages between processes"
+        return "" if type(self) is Task else f"its copies are stepped together ({type(self).__name__})"
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values; `task_from_json` makes the task again."""
         return {"name": self.name, "settings": {k: _json_value(v) for k, v in self.settings.items()}}
+
+
+@dataclass(frozen=True)
+class _CheckedCopies:
+    """Makes a copy of a Gymnasium environment in a worker process."""
+
+    task: Task
+
+    def __call__(self, number: int, render_mode: str | None) -> CheckedEnv:
+        return CheckedEnv(self.task.unchecked_env(render_mode), self.task.name, number)
 
 
 def _gymnasium_id(name: str) -> str:
