@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 MOST_NAMES = 12
 """Names listed in a hint; more would hide the message."""
@@ -55,6 +58,37 @@ class MissingLawError(UsageError):
 
 class TooManyStatesError(UsageError):
     """A reader needed every state of a world, and there are more than it may enumerate."""
+
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+_PARSERS = (f"{os.sep}argparse.py", f"{os.sep}tyro{os.sep}")
+"""What leaves Python for good reason: help was shown, or a wrong option named."""
+
+
+@contextmanager
+def exits_as_errors(doing: str) -> Iterator[None]:
+    """Within the block, `sys.exit()` of code that is not Inscape's is an error of that code.
+
+    Args:
+        doing: what is going on, for messages: "… while {doing}".
+
+    Raises:
+        UsageError: naming the line that called it.
+    """
+    try:
+        yield
+    except SystemExit as leaving:
+        at = leaving.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        file = "" if at is None else at.tb_frame.f_code.co_filename
+        if at is None or file.startswith(_PACKAGE) or any(part in file for part in _PARSERS):
+            raise
+        raise UsageError(
+            f"{file}:{at.tb_lineno} called sys.exit({leaving.code!r}) in {at.tb_frame.f_code.co_name}, while {doing}",
+            expected="code that returns, or raises an error that says what is wrong",
+            hint="raise an exception there",
+        ) from leaving
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}

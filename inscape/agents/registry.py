@@ -28,7 +28,7 @@ from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UsageError, closest
+from inscape.errors import UsageError, closest, exits_as_errors
 from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ def make_agent(
         arguments["algorithm"] = spec.removeprefix(SB3_PREFIX)
     if spec.startswith(INDEPENDENT_PREFIX):
         arguments["algorithm"] = spec.removeprefix(INDEPENDENT_PREFIX)
-    agent = as_agent(_construct(cls, spec, arguments), None if entry is None else entry.name)
+    with exits_as_errors(f"{spec} was made for {task.name}"):
+        made = _construct(cls, spec, arguments)
+    agent = as_agent(made, None if entry is None else entry.name)
     if entry is not None:
         agent.name = entry.name
     return agent

@@ -24,7 +24,7 @@ from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.tasks.contract import mask_sizes
-from inscape.errors import UsageError
+from inscape.errors import UsageError, exits_as_errors
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
     """
     seats = seated(agent, task)
     recorder = _Recorder(task.observation_space, task.action_space)
-    played = list(_play(seats, task, episodes, seed, max_copies, recorder))
+    with exits_as_errors(_acting(seats, task)):
+        played = list(_play(seats, task, episodes, seed, max_copies, recorder))
     identity = {"task": task.to_json(), "agent": ",".join(one.name for one in seats), "seed": seed}
     return [recorder.trajectory(episode, identity) for episode in sorted(played, key=lambda e: (e.number, e.copy))]
 
@@ -125,7 +126,9 @@ def evaluate_players(
     Raises:
         UsageError: as `rollout`.
     """
-    played = list(_play(seated(agents, task), task, episodes, seed, max_copies, None, gamma))
+    seats = seated(agents, task)
+    with exits_as_errors(_acting(seats, task)):
+        played = list(_play(seats, task, episodes, seed, max_copies, None, gamma))
     played.sort(key=lambda e: (e.number, e.copy))
     lengths = np.array([episode.stop - episode.start for episode in played])
     terminated = np.array([episode.terminated for episode in played])
@@ -148,6 +151,10 @@ def _by_player(returns: Array, lengths: Array, terminated: Array, seed: int) -> 
     columns = np.ascontiguousarray(returns.reshape(len(lengths), -1).T)
     intervals = (bootstrap_interval(own, np.random.default_rng(seed)) for own in columns)
     return tuple(Evaluation(own, lengths, terminated, ci) for own, ci in zip(columns, intervals, strict=True))
+
+
+def _acting(seats: Sequence[Agent], task: Task) -> str:
+    return f"{','.join(dict.fromkeys(one.name for one in seats))} acted in {task.name}"
 
 
 def seated(agent: Any, task: Task) -> list[Agent]:

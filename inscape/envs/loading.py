@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from inscape.errors import UsageError
+from inscape.errors import UsageError, exits_as_errors
 
 
 def load_class(entry: str, what: str) -> Any:
@@ -41,7 +41,8 @@ def load_class(entry: str, what: str) -> Any:
 
 def load_module(source: str, what: str) -> ModuleType:
     try:
-        return importlib.import_module(source)
+        with exits_as_errors(f"{source} was imported"):
+            return importlib.import_module(source)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"no module {error.name!r} for the {what} {source!r}", expected="file.py:Class or package.module:Class"
@@ -66,7 +67,7 @@ def load_file(path: str, what: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _modules_beside(file.resolve().parent):
+        with exits_as_errors(f"{path} was imported"), _modules_beside(file.resolve().parent):
             spec.loader.exec_module(module)
     except UsageError:
         del sys.modules[name]

@@ -13,7 +13,7 @@ import pettingzoo
 
 from inscape.envs.catalogue import FAMILIES, RENDERING, WorldSpec
 from inscape.envs.loading import load_class, load_file, load_module
-from inscape.errors import UsageError, closest
+from inscape.errors import UsageError, closest, exits_as_errors
 
 if TYPE_CHECKING:
     from inscape.envs.readers.pettingzoo_env import WorldAECEnv, WorldParallelEnv
@@ -152,7 +152,8 @@ def world_of(spec: WorldSpec, settings: Mapping[str, Any]) -> World:
         UsageError: no such setting, or a value the world refuses.
     """
     cls = load_class(spec.entry, "world")
-    world: World = cls(**{**spec.settings, **settings})
+    with exits_as_errors(f"the world {spec.name} was made"):
+        world: World = cls(**{**spec.settings, **settings})
     world.title = spec.name
     if spec.max_episode_steps is not None:
         world.max_episode_steps = spec.max_episode_steps

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from inscape.errors import UsageError, closest, printable
+from inscape.errors import UsageError, closest, exits_as_errors, printable
 from inscape.trust import trusting
 
 COMMANDS = {
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # of any command, and of this one only: nothing that is stored can say it
     trusted, words = TRUST in words, [word for word in words if word != TRUST]
     try:
-        with trusting(trusted):
+        with trusting(trusted), exits_as_errors(f"inscape {words[0] if words else ''} was running"):
             return _run(words)
     except UsageError as error:
         print(f"inscape: {printable(str(error))}", file=sys.stderr)

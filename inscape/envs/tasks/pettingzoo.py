@@ -26,7 +26,7 @@ from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract, Environment
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
 from inscape.envs.tasks.workers import WorkerVectorEnv
-from inscape.errors import UsageError
+from inscape.errors import UsageError, exits_as_errors
 
 Array = np.ndarray
 SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
@@ -47,7 +47,8 @@ class PettingZooTask(Task):
         """What makes an environment, and whether all act at once in it."""
         path = self.name.removeprefix(PETTINGZOO_PREFIX)
         try:
-            module = importlib.import_module(path)
+            with exits_as_errors(f"{self.name} was imported"):
+                module = importlib.import_module(path)
         except ImportError as error:
             raise UsageError(
                 f"{self.name} does not import: {error}",

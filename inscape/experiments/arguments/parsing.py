@@ -146,6 +146,22 @@ def task_given(arguments: Any, default: Task | None) -> Task:
     return default if unchanged else resolve_task(arguments.task, settings)
 
 
+def in_workers(task: Task, arguments: Any) -> Task:
+    """Returns the task with its copies divided over `--workers` processes, where that is possible or asked for.
+
+    Raises:
+        UsageError: `--workers N` for copies that cannot be divided; a number out of range.
+    """
+    from inscape.envs.tasks.workers import Workers
+    from inscape.experiments.runs.training import in_workers
+
+    if arguments.workers == 0:
+        return task
+    if arguments.workers == "auto" and task.no_workers():
+        return in_workers(task, "auto")  # which says why not
+    return in_workers(task, Workers(arguments.workers, arguments.hang_seconds, arguments.max_restarts))
+
+
 def agent_settings_group(
     spec: str, task: Any, kind: type, values: Mapping[str, Any] | None = None
 ) -> dict[str, tuple[Any, Any]]:

@@ -59,3 +59,13 @@ class TrainArguments:
 
     final_episodes: int = 100
     """Episodes of the evaluation at the end; 0 for none."""
+
+    workers: Annotated[int | Literal["auto"], arg(metavar="N|auto")] = 0
+    """Processes that the copies of a third-party environment are divided over; 0 keeps them in this one. Results do not
+    depend on it."""
+
+    hang_seconds: float = 60.0
+    """With --workers: time in one step or reset of a copy after which its process is started again."""
+
+    max_restarts: Annotated[int, arg(metavar="N")] = 20
+    """With --workers: how often copies that raise, end their process or hang are made again before the run stops."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -54,6 +54,15 @@ class EvaluateArguments:
     save_episodes: Annotated[str | None, arg(metavar="FILE.npz|minari:NAME")] = None
     """Record the episodes in a file, or as a Minari data set such as minari:lake/ppo-v0."""
 
+    workers: Annotated[int | Literal["auto"], arg(metavar="N|auto")] = 0
+    """Processes that the copies of a third-party environment are divided over; 0 keeps them in this one."""
+
+    hang_seconds: float = 60.0
+    """With --workers: time in one step or reset of a copy after which its process is started again."""
+
+    max_restarts: Annotated[int, arg(metavar="N")] = 20
+    """With --workers: how often copies that raise, end their process or hang are made again before this stops."""
+
 
 def evaluate_command(argv: Sequence[str]) -> int:
     """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
@@ -62,6 +71,7 @@ def evaluate_command(argv: Sequence[str]) -> int:
     given, together = parse_cast_command("evaluate", EvaluateArguments, argv)
     args.require_positive("episodes", given.episodes)
     agents, task = cast_and_task(given.agent, given) if together else agent_and_task(given.agent, given)
+    task = args.in_workers(task, given)
     if task.players > 1 and not together:  # a run alone: its agent plays every part
         agents, together = [agents] * task.players, True
     console = make_console()

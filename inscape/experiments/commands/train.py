@@ -43,7 +43,7 @@ def train_command(argv: Sequence[str]) -> int:
     from inscape.agents.registry import SB3_PREFIX, default_steps
     from inscape.envs.compile.compile_time import compile_seconds
 
-    task = args.task_given(given, default)
+    task = args.in_workers(args.task_given(given, default), given)
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))

@@ -4,6 +4,8 @@ runs/<name>/settings.json             everything needed to run it again
 runs/<name>/manifest.json             hashes of these files and the maker's signature, see `…runs.manifest`
 runs/<name>/code/                     copies of the files that the agent and the task came from
 runs/<name>/metrics.jsonl             one JSON object per line, "steps" always among its keys
+runs/<name>/restarts.jsonl            copies of environments in worker processes that were made again, and why
+runs/<name>/lock.json                 which process trains it, while one does, see `…runs.lock`
 runs/<name>/events.out.tfevents.*     the same for TensorBoard
 runs/<name>/checkpoints/step-<n>/     see `inscape.experiments.runs.checkpoints`
 runs/<name>/episodes/<name>.npz       trajectories: arrays without pickle, the rest as JSON inside
@@ -38,6 +40,7 @@ from inscape import trust
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
+from inscape.experiments.runs.lock import LOCK, RunLock
 from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
 from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
 from inscape.experiments.runs.statistics import Interval
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
 
 SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
+RESTARTS = "restarts.jsonl"
 CODE = "code"
 NEVER_STORED = ("trust",)
 """Settings of agents that hold for one command only: given again each time, and ignored where a file has them."""
@@ -235,6 +239,7 @@ class Run:
     def __init__(self, path: Path, settings: RunSettings) -> None:
         self.path, self.settings = path, settings
         self.trained_steps = 0
+        self._lock: RunLock | None = None
         self._made: list[Path] = []
         self._events: _Events | None = None
         self._hashed = _Prefix(path / METRICS)
@@ -246,6 +251,22 @@ class Run:
     def name(self) -> str:
         """Name of the folder."""
         return self.path.name
+
+    # which process writes --------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Takes the run for this process alone, until `release`.
+
+        Raises:
+            UsageError: another process trains it.
+        """
+        self._lock = self._lock or RunLock(self.path)
+
+    def release(self) -> None:
+        """Lets other processes train the run."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     @property
     def signed(self) -> bool:
@@ -281,6 +302,15 @@ class Run:
         with _writing(self.path / METRICS), (self.path / METRICS).open("a") as file:
             file.write(json.dumps(row) + "\n")
         self._log_events(row)
+
+    def log_restarts(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        """Appends what went wrong with copies of environments in worker processes: `copy`, `seed`, `step`, `message`.
+
+        Raises:
+            UsageError: the disk is full, or the folder cannot be written any more.
+        """
+        with _writing(self.path / RESTARTS), (self.path / RESTARTS).open("a") as file:
+            file.writelines(json.dumps(dict(fault)) + "\n" for fault in faults)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the rows logged so far. A last row cut short by a kill is left out; any other is refused.
@@ -362,13 +392,17 @@ class Run:
     def discard(self) -> None:
         """Removes what `create_run` made here, for a start that was refused; folders that hold anything else stay."""
         self._events = None
+        self.release()
+        for checkpoint in checkpoints.checkpoint_folders(self.path):
+            checkpoints.remove_checkpoint(checkpoint)
         for path in (
             self.path / SETTINGS, self.path / MANIFEST, *self.path.glob("events.out.tfevents.*"),
-            *self.path.glob(f"{CODE}/*"),
+            *self.path.glob(f"{CODE}/*"), self.path / METRICS,
         ):  # fmt: skip
             path.unlink(missing_ok=True)
-        if (self.path / CODE).is_dir():
-            (self.path / CODE).rmdir()
+        for folder in (self.path / CODE, self.path / "checkpoints"):
+            if folder.is_dir():
+                folder.rmdir()
         for folder in self._made:
             if any(folder.iterdir()):
                 return
@@ -379,6 +413,8 @@ class Run:
     def save_checkpoint(self, state: dict[str, Any], steps: int, *, finished: bool = False, keep: int = 3) -> Path:
         """Saves the agent's state as `checkpoints/step-<steps>` and removes all but the newest `keep`."""
         folder = self.path / "checkpoints" / f"step-{steps}"
+        if self._lock is not None:
+            self._lock.require()
         self._flush()  # a checkpoint never knows of more than the metrics on the disk
         manifest = Manifest.read(self.path)
         if (entry := self._hashed.entry()) is not None:
@@ -551,18 +587,28 @@ class _Events:
             file.write(data)
 
 
-def create_run(settings: RunSettings, path: str | Path | None = None, root: str | Path = DEFAULT_ROOT) -> Run:
+def create_run(
+    settings: RunSettings, path: str | Path | None = None, root: str | Path = DEFAULT_ROOT, hold: bool = False
+) -> Run:
     """Makes a run folder and writes its settings.
 
     Args:
         settings: what the run does.
         path: the folder; None makes a fresh one under `root`, named after world, agent and seed.
         root: where fresh folders go.
+        hold: whether this process keeps the run for itself (`Run.hold`).
 
     Raises:
         UsageError: the folder holds a run or other files already, or cannot be written.
     """
-    folder = Path(path) if path is not None else _fresh_folder(Path(root), settings)
+    while path is None:
+        fresh = _fresh_folder(Path(root), settings)
+        try:
+            return create_run(settings, fresh, root, hold)
+        except UsageError:
+            if not (fresh / SETTINGS).exists():  # else another process took the same name at the same time
+                raise
+    folder = Path(path)
     if (folder / SETTINGS).exists():
         raise UsageError(
             f"{folder} already holds a run", expected="a new folder", hint="--resume to go on with it, or another --out"
@@ -576,14 +622,21 @@ def create_run(settings: RunSettings, path: str | Path | None = None, root: str 
             *folder.glob(f".{MANIFEST}.writing-*"),
         ):  # of a process killed as it began
             leftover.unlink(missing_ok=True)
-        if any(folder.iterdir()):
+        if any(not file.name.lstrip(".").startswith(LOCK) for file in folder.iterdir()):
             raise UsageError(f"{folder} is not empty", expected="a new or empty folder", hint="another --out")
+        run.hold()  # two processes may have found it empty
+        if (folder / SETTINGS).exists():
+            run.release()
+            raise UsageError(f"{folder} was just taken by another process", hint="another --out")
         manifest = Manifest(folder, signed=True)
         with manifest.replacing(SETTINGS):
             write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
         if settings.code:
             run._copy_code(manifest)
+        if not hold:
+            run.release()
     except OSError as error:
+        run.release()
         raise UsageError(
             f"cannot write the run folder {folder}: {error.strerror or error}",
             expected="a folder that can be written",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import os
 import signal
 import sys
 import threading
@@ -17,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX
 from inscape.agents.renamed_settings import current_settings
+from inscape.envs.tasks.contract import EnvironmentFault
 from inscape.envs.tasks.resolve import task_from_json
-from inscape.errors import UsageError
+from inscape.errors import UsageError, exits_as_errors
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
     DEFAULT_ROOT,
@@ -42,6 +45,7 @@ from inscape.trust import code_record, file_record
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
     from inscape.envs.tasks.task import Task
+    from inscape.envs.tasks.workers import Workers
 
 EVALUATION_SEED = 1_000_000_000
 """Added to a run's seed for its evaluation episodes, so that they are none of its training episodes."""
@@ -76,6 +80,7 @@ def train(
     checkpoint_steps: int | None = None,
     on_yield: Callable[[Any, Mapping[str, float]], None] | None = None,
     accept_changes: bool = False,
+    workers: Workers | int | Literal["auto"] | None = None,
 ) -> Run:
     """Trains an agent in a task and returns the run folder that holds the result.
 
@@ -100,11 +105,14 @@ def train(
         checkpoint_steps: steps between checkpoints, besides those made by time.
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
         accept_changes: with `resume`, go on although a file of the agent or of the task was edited since.
+        workers: processes that the copies of a third-party environment are divided over, a number, `"auto"` or
+            `Workers` with the limits; None for what the task says (`Task.in_workers`). Results do not depend on it.
 
     Raises:
         UsageError: the agent does not learn or cannot be saved, or not among the players of this task; a number below
-            the least it can be; the folder cannot be used; or the settings of a resumed run changed, or its code
-            without `accept_changes`.
+            the least it can be; the folder cannot be used, or another process trains the run; or the settings of a
+            resumed run changed, or its code without `accept_changes`.
+        EnvironmentFault: a third-party environment went wrong; the run is kept, and can be resumed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
         SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
@@ -116,6 +124,8 @@ def train(
     ):  # fmt: skip
         if value is not None and not value >= least:
             raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
+    if workers is not None:
+        task = in_workers(task, workers)
     learned_in = learning_task(agent_spec, task)
     agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)
@@ -135,20 +145,38 @@ def train(
     loaded = wanted.agent_settings.get("load") if agent_spec.startswith(SB3_PREFIX) else None
     code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
     wanted = dataclasses.replace(wanted, code=code)
-    run = _run_to_resume(wanted, agent, out, root, accept_changes) if resume else create_run(wanted, out, root)
-    start = _restore(run, agent) if resume else 0
-    if start is None:
-        dismiss()
-        return run
-    loop = _Loop(run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield)
-    with (
-        Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
-        _polite_interrupt() as asked,
-    ):
-        loop.drive(bar, asked)
+    if resume:
+        run = _run_to_resume(wanted, agent, out, root, accept_changes)
+    else:
+        run = create_run(wanted, out, root, hold=True)
+    try:
+        start = _restore(run, agent) if resume else 0
+        if start is not None:
+            loop = _Loop(
+                run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield
+            )
+            with (
+                Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
+                _polite_interrupt() as asked,
+            ):
+                loop.drive(bar, asked)
+            run.trained_steps = loop.steps - start
+    finally:
+        run.release()
     dismiss()
-    run.trained_steps = loop.steps - start
     return run
+
+
+def in_workers(task: Task, workers: Workers | int | Literal["auto"]) -> Task:
+    """Returns the task with its copies in worker processes; with `"auto"`, as it is where that is not possible.
+
+    Raises:
+        UsageError: a number of processes for copies that cannot be divided over any (`Task.in_workers`).
+    """
+    if workers == "auto" and (why := task.no_workers()):
+        logging.getLogger("inscape").info("No worker processes for %s: %s.", task.name, why)
+        return task
+    return task.in_workers(workers)
 
 
 def learning_task(agent_spec: str, task: Task) -> Task:
@@ -253,31 +281,22 @@ class _Loop:
         self.started = self.saved_at = time.monotonic()
         self.checkpoint_cost = 0.0  # seconds the last one took
         self.note = ""
+        self.folder = os.getcwd()
+        self.restarts = 0  # entries of `Workers.faults` that the run has noted
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
-            for metrics in self._reports():
-                self.fresh = False
-                before, self.steps = self.steps, int(metrics["steps"])
-                self.run.log({**metrics, "seconds": time.monotonic() - self.started})
-                if self.on_yield is not None:
-                    self.on_yield(self.agent, metrics)
-                if self._crossed(before, self.run.settings.evaluate_every):
-                    self.evaluate()
-                if asked_to_stop.is_set():
-                    self.interrupt()
-                if self._checkpoint_due():
-                    self.checkpoint()
-                bar.update(self.steps, self.note)
-            self.checkpoint(finished=True)
-            self.run.close()
+            with exits_as_errors(f"{self.run.settings.agent} learned in {self.task.name}"):
+                self._drive(bar, asked_to_stop)
         except TrainingInterrupted:
             raise
         except KeyboardInterrupt:
             self._close_quietly()
             raise TrainingInterrupted(self._farewell(f"stopped at once; {self._kept()}"), self.run) from None
         except Exception as error:
-            if self.fresh:  # refused before anything was learned: there is nothing to go on with
+            # refused before anything was learned, there is nothing to go on with; an environment that went wrong has
+            # begun, and may be mended
+            if self.fresh and not isinstance(error, EnvironmentFault):
                 self._discard_quietly()
             else:
                 self._close_quietly()
@@ -288,6 +307,27 @@ class _Loop:
             self._close_quietly()
             raise
 
+    def _drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
+        self._first_checkpoint()
+        try:
+            for metrics in self._reports():
+                self.fresh = False
+                before, self.steps = self.steps, int(metrics["steps"])
+                self.run.log({**metrics, **self._restarts(), "seconds": time.monotonic() - self.started})
+                if self.on_yield is not None:
+                    self.on_yield(self.agent, metrics)
+                if self._crossed(before, self.run.settings.evaluate_every):
+                    self.evaluate()
+                if asked_to_stop.is_set():
+                    self.interrupt()
+                if self._checkpoint_due():
+                    self.checkpoint()
+                bar.update(self.steps, self.note)
+        finally:
+            self._restarts()
+        self.checkpoint(finished=True)
+        self.run.close()
+
     def _close_quietly(self) -> None:
         """Closes the run when something else went wrong already, which is what has to be reported."""
         with suppress(UsageError):
@@ -296,6 +336,26 @@ class _Loop:
     def _discard_quietly(self) -> None:
         with suppress(OSError):
             self.run.discard()
+
+    def _first_checkpoint(self) -> None:
+        """Saves the agent as it begins, in a third-party environment, which may end this process at any step."""
+        if self.fresh and self.task.world is None:
+            try:
+                state = self.agent.state_dict()
+            except Exception:  # whatever a custom agent raises that has no state before it learns: then there is none
+                return
+            self.run.save_checkpoint(state, self.steps)
+            self.saved_at = time.monotonic()
+
+    def _restarts(self) -> dict[str, float]:
+        """Notes in the run which copies in worker processes were made again; returns how often that was, if at all."""
+        workers = self.task.workers
+        if workers is None or not workers.faults:
+            return {}
+        new, self.restarts = workers.faults[self.restarts :], len(workers.faults)
+        if new:
+            self.run.log_restarts(dataclasses.asdict(fault) for fault in new)
+        return {"restarts": float(workers.restarts)}
 
     def _reports(self) -> Iterator[Mapping[str, float]]:
         """Yields what `learn` yields; reports as `UsageError` where a custom `learn` does otherwise."""
@@ -307,6 +367,7 @@ class _Loop:
                 hint='yield {"steps": steps_so_far} in it now and then, and at the end',
             )
         for metrics in reports:
+            self._stay()
             if not isinstance(metrics, Mapping) or "steps" not in metrics:
                 raise UsageError(
                     f"learn of {name} yielded {metrics!r}",
@@ -314,6 +375,19 @@ class _Loop:
                     hint=f"inscape check {name} WORLD",
                 )
             yield metrics
+
+    def _stay(self) -> None:
+        """Goes back to the folder that the run's path counts from, where an environment or agent has left it."""
+        try:
+            now = os.getcwd()
+        except FileNotFoundError:  # it was removed
+            now = ""
+        if now != self.folder:
+            os.chdir(self.folder)
+            logging.getLogger("inscape").warning(
+                "%s or %s changed the working folder to %s; it is changed back",
+                self.run.settings.agent, self.task.name, now or "one that is gone",
+            )  # fmt: skip
 
     def _crossed(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
@@ -333,6 +407,7 @@ class _Loop:
             for seat, result in enumerate(evaluate_players(cast, task, episodes, seed))
             if seat in own
         ]
+        self._stay()
         returns = np.concatenate([result.returns for _, result in found])
         low, high = found[0][1].ci if len(found) == 1 else bootstrap_interval(returns, np.random.default_rng(seed))
         lengths = np.concatenate([result.lengths for _, result in found])
@@ -410,6 +485,16 @@ def _run_to_resume(
             hint="--out FOLDER to name it, or leave out --resume to start",
         )
     run = open_run(folder, root)
+    run.hold()
+    try:
+        _require_same(run, wanted, agent, accept_changes)
+    except BaseException:
+        run.release()
+        raise
+    return run
+
+
+def _require_same(run: Run, wanted: RunSettings, agent: Any, accept_changes: bool) -> None:
     # a custom agent's class may inherit settings that were renamed; that of a built-in agent was asked already
     kind = type(getattr(agent, "settings", None))
     stored = dataclasses.replace(run.settings, agent_settings=current_settings(kind, run.settings.agent_settings))
@@ -427,7 +512,6 @@ def _run_to_resume(
                 hint="--accept-changes to go on with them as they are; or start a new run with another --out",
             )
         run.accept_code(wanted.code)
-    return run
 
 
 def _restore(run: Run, agent: Any) -> int | None:
@@ -456,7 +540,8 @@ def _load_state(run: Run, agent: Any, state: dict[str, Any]) -> None:
             hint="an older checkpoint: remove that one and resume",
         )  # fmt: skip
     try:
-        agent.load_state_dict(state)
+        with exits_as_errors(f"{run.settings.agent} was loaded from {run.path}"):
+            agent.load_state_dict(state)
     except UsageError:
         raise
     except Exception as error:  # whatever a custom agent raises too: what it was given is what is wrong
