@@ -35,6 +35,8 @@ _less_equal = np.less_equal
 FLOAT64 = np.dtype(np.float64)
 _PACKAGE = str(Path(__file__).parents[2]) + os.sep
 _LOG = logging.getLogger("inscape")
+LONGEST = 500
+"""Characters of an environment's error that are shown."""
 FEW_BYTES = 512
 """Bytes of an observation up to which a batch is joined from bytes."""
 
@@ -110,8 +112,11 @@ class Place:
         if isinstance(error, KeyboardInterrupt) and not _is_statement(error):
             raise error
         at = _line_of(error)
-        text = f"{type(error).__name__}: {error.found if isinstance(error, UsageError) else error}".rstrip(": ")
-        done = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {text}"
+        text = f"{type(error).__name__}: {_text_of(error)}".rstrip(": ")
+        if isinstance(error, SystemExit):
+            done = f"called sys.exit({error.code!r})"[:LONGEST]
+        else:
+            done = f"raised {text}"
         hint = f"look at {at}" if at else ""
         if isinstance(error, (ValueError, TypeError)) and "unpack" in str(error):
             hint = (
@@ -741,6 +746,15 @@ def _is_statement(error: BaseException) -> bool:
         at = at.tb_next
     code = at.tb_frame.f_code
     return code.co_code[at.tb_lasti] == _RAISE and not code.co_filename.startswith(_PACKAGE)
+
+
+def _text_of(error: BaseException) -> str:
+    """Returns what an error says, cut where it is long."""
+    try:
+        text = error.found if isinstance(error, UsageError) else str(error)
+    except Exception as again:  # whatever the __str__ of an error of theirs raises
+        text = f"(its text cannot be had: {type(again).__name__})"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def _line_of(error: BaseException) -> str:

@@ -151,7 +151,7 @@ class PettingZooTask(Task):
             return WorkerVectorEnv(
                 _Copies(replace(self, workers=None)), num_envs, self.workers, self.name,
                 (self.observation_space, self.action_space), autoreset, render_mode,
-                players=players if self.simultaneous else (), reward_shape=players,
+                players=players if self.simultaneous else (), reward_shape=players, masks_at_ends=True,
             )  # fmt: skip
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 

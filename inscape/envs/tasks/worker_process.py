@@ -69,6 +69,7 @@ class Plan:
         reward_shape: `()` or `(M,)`.
         count: copies in all workers.
         with_infos: whether the environment's own infos are handed over.
+        masks_at_ends: whether a copy whose episode is over has a mask, where it is reset in the next step.
         most_failures: times that a copy is made again in one step before that is given up.
     """
 
@@ -84,6 +85,7 @@ class Plan:
     count: int
     workers: int
     with_infos: bool
+    masks_at_ends: bool
     most_failures: int
 
 
@@ -232,7 +234,9 @@ class Worker:
                 continue
             if not same_step:
                 self._fresh[i] = True
-                self._row(i, observation, {key: value for key, value in info.items() if key != "action_mask"})
+                if not self.plan.masks_at_ends:
+                    info = {key: value for key, value in info.items() if key != "action_mask"}
+                self._row(i, observation, info)
                 continue
             self._final(i, observation)
             if self.plan.with_infos and info:

@@ -168,6 +168,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         reward_shape: of one copy's rewards, `()` or `(M,)`.
         prepare: called in each worker before anything is made.
         metadata: the environment's.
+        masks_at_ends: see `Plan`.
         with_infos: also hand over what each copy has in its infos, as `infos["infos"]` and `infos["final_infos"]`, a
             dictionary by copy.
 
@@ -189,6 +190,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         reward_shape: tuple[int, ...] = (),
         prepare: Callable[[], None] = Registered(),
         metadata: dict[str, Any] | None = None,
+        masks_at_ends: bool = False,
         with_infos: bool = False,
     ) -> None:
         self.num_envs, self.workers, self._name = num_envs, workers, name
@@ -210,7 +212,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         }
         plan = Plan(
             make, name, spaces, render_mode, self._same_step, layouts[0], layouts[1], offsets, reward_shape,
-            num_envs, count, with_infos, workers.max_restarts,
+            num_envs, count, with_infos, masks_at_ends, workers.max_restarts,
         )  # fmt: skip
         self._payload = pickle.dumps((pickled(prepare, name), pickled(plan, name)))
         self._shared = SharedMemory(sizes.total)
@@ -355,8 +357,6 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         base = self._lives[0].number
         for fault in extras.get("faults", []):
             self._record(fault)
-        if self.workers.restarts > self.workers.max_restarts:
-            self._give_up()
         if "error" in extras:
             raise extras["error"]
         for number, lives in extras.get("lives", {}).items():
@@ -395,8 +395,6 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         extras: dict[str, Any] | None = None
         while extras is None:
             self._record_end(process)
-            if self.workers.restarts > self.workers.max_restarts:
-                self._give_up()
             self._start(process)
             process.send(self._beginning(process, None if stepping else options, stepping and not self._same_step))
             extras = self._awaited(process)
@@ -451,7 +449,14 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         return f"in {method}, in copy {int(progress[child.COPY])} at step {int(progress[child.STEPS])} ({where})"
 
     def _record(self, fault: Fault, others: int = 0) -> None:
+        """Notes that a copy went wrong.
+
+        Raises:
+            EnvironmentFault: that was once too often.
+        """
         self.workers.faults.append(fault)
+        if self.workers.restarts > self.workers.max_restarts:
+            self._give_up()
         if not fault.shared:
             shared = f", and {others} more of its process" if others else ""
             _LOG.warning(

@@ -229,9 +229,7 @@ class LateFault(gym.Env[Any, Any]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(
-        self, what: str, when: str = "late", continuous: bool = False, render_mode: str | None = None
-    ) -> None:
+    def __init__(self, what: str, when: str = "late", continuous: bool = False, render_mode: str | None = None) -> None:
         self.fault = FAULTS.get(what) or Fault("process", HARMLESS[what], "")
         self.when, self.render_mode = when, render_mode
         self.observation_space = self.fault.space or BOX
