@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
+import threading
+import time
 from collections.abc import Sequence
 
 from inscape.errors import UsageError, closest, exits_as_errors, printable
@@ -43,8 +46,33 @@ EXAMPLES = """Examples:
   inscape train --help"""
 
 
+LAST_SECONDS = 5.0
+"""How long the process waits for threads that other people's code left running."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    code = _main(argv)
+    if argv is None:
+        _end_with(code)
+    return code
+
+
+def _end_with(code: int) -> None:
+    """Sees to it that the process ends: Python would wait for ever for threads that an environment left running."""
+
+    def end() -> None:
+        time.sleep(LAST_SECONDS)
+        left = [t.name for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+        print(f"inscape: threads are still running, and are ended: {printable(', '.join(left))}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    threading.Thread(target=end, name="inscape-end", daemon=True).start()
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # of any command, and of this one only: nothing that is stored can say it
     trusted, words = TRUST in words, [word for word in words if word != TRUST]
