@@ -84,7 +84,7 @@ AGENT_PLACES = ("module", "init", "act", "learn", "save")
 
 def written(path: Path, template: str, places: tuple[str, ...], exits: str = "", code: str = "7") -> int:
     """Writes a file that exits in one place; returns the line."""
-    names = {name: "pass" for name in places} | {exits: f"sys.exit({code})"} if exits else dict.fromkeys(places, "pass")
+    names = dict.fromkeys(places, "pass") | {exits: f"sys.exit({code})"} if exits else dict.fromkeys(places, "pass")
     text = template.format(**names)
     path.write_text(text)
     return next((n for n, line in enumerate(text.splitlines(), 1) if "sys.exit(" in line), 0)

@@ -517,7 +517,10 @@ class _Process:
         return self._running is not None
 
     def start(self) -> None:
-        """Starts it, in a session of its own: Ctrl-C does not reach it, and it is killed with all it has started."""
+        """Starts it, in a process group of its own: Ctrl-C does not reach it, and it is killed with all it has started.
+
+        Not in a session of its own: Linux shares time out among sessions, and messages between two would wait for it.
+        """
         self.kill()
         self.hung = False
         here, there = Pipe()
@@ -526,7 +529,7 @@ class _Process:
         code = f"import sys; sys.path[:] = {sys.path!r}; from {child.__name__} import main; main{handles}"
         try:
             self._running = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=handles, start_new_session=True
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=handles, process_group=0
             )
         finally:
             there.close()
@@ -582,7 +585,7 @@ class _Process:
         running, self._running = self._running, None
         if running is not None:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(running.pid, signal.SIGKILL)  # its session's, also where the process itself has ended
+                os.killpg(running.pid, signal.SIGKILL)  # all of its group, also where the process itself has ended
             running.wait()
         connection, self._connection = self._connection, None
         if connection is not None:

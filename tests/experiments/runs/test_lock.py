@@ -78,7 +78,7 @@ def test_a_run_is_free_after_an_error(error: type[BaseException], tmp_path: Path
     def fail(agent: Any, metrics: Mapping[str, float]) -> None:
         raise error("stop")
 
-    with pytest.raises(BaseException):  # noqa: B017, PT011 — whatever becomes of it
+    with pytest.raises(BaseException):  # noqa: B017 — whatever becomes of it
         trained(tmp_path / "run", on_yield=fail, checkpoint_steps=1)
     assert not (tmp_path / "run" / LOCK).exists()
     assert trained(tmp_path / "run", resume=True).finished
