@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow coverage-compiled lint bench bench-agents gallery clean wheel-check
+.PHONY: demo test test-slow test-faults coverage-compiled lint bench bench-agents gallery clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -15,6 +15,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"
+
+# 300 environments that go wrong late, with agents of every kind: docs/third_party.md
+test-faults: $(STAMP)
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/envs/tasks/test_late_faults.py
 
 # which kernels the tests of `make test` compile; a cache folder of its own, since what is loaded is not compiled
 coverage-compiled: $(STAMP)
