@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from inscape.envs.rendering.scene import Rect as Rect
     from inscape.envs.rendering.scene import Scene as Scene
     from inscape.envs.rendering.scene import Text as Text
+    from inscape.envs.tasks.contract import EnvironmentFault as EnvironmentFault
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
     from inscape.envs.tasks.resolve import task_from_json as task_from_json
-    from inscape.envs.tasks.contract import EnvironmentFault as EnvironmentFault
     from inscape.envs.tasks.task import Task as Task
     from inscape.envs.tasks.workers import Workers as Workers
     from inscape.envs.world import World as World

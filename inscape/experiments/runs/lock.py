@@ -23,7 +23,7 @@ from inscape.errors import UsageError, printable
 
 LOCK = "lock.json"
 TOUCH_SECONDS = 20.0
-STALE_SECONDS = 300.0
+STALE_SECONDS = 180.0
 _HELD: dict[Path, RunLock] = {}
 """Locks of this process, by folder."""
 
