@@ -35,7 +35,8 @@ class OpponentsTask(Task):
         """Returns the task.
 
         Raises:
-            UsageError: it has one player, actions that are not Discrete, or neither a law nor players of PettingZoo's.
+            UsageError: it has one player, actions that are not Discrete, or neither a law nor players of PettingZoo's;
+                or its copies are to be in worker processes.
         """
         if whole.players == 1:
             raise UsageError(
@@ -45,6 +46,12 @@ class OpponentsTask(Task):
             raise UsageError(
                 f"{whole.name} is neither an Inscape world nor a PettingZoo environment",
                 expected="what lets opponents move inside a step",
+            )
+        if whole.workers is not None and whole.workers.count != "auto":
+            raise UsageError(
+                f"{whole.name} in worker processes, against opponents",
+                expected="copies in this process: opponents, who are agents, move inside a step",
+                hint="leave out workers (--workers)",
             )
         if not isinstance(whole.action_space, gym.spaces.Discrete):
             raise UsageError(

@@ -65,8 +65,9 @@ class PlayersVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         rows: dict[str, Any] = {name: self._rows(info[name]) for name in ("action_mask", "final_obs") if name in info}
-        if "_final_obs" in info:
-            rows["_final_obs"] = np.repeat(info["_final_obs"], self.players)
+        for name in ("_final_obs", "_cut_off"):
+            if name in info:
+                rows[name] = np.repeat(info[name], self.players)
         return rows
 
     def state_dict(self) -> dict[str, Any] | None:

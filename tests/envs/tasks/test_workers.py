@@ -125,6 +125,25 @@ def test_copies_of_pettingzoo_are_the_same(name: str) -> None:
             assert same(alone, first_legal(task.in_workers(workers).vector_env(3, autoreset))), workers
 
 
+def test_players_as_rows_and_opponents(tmp_path: Path) -> None:
+    from inscape.envs.tasks.shared_policy import one_player
+
+    task = resolve_task("pettingzoo:pettingzoo.classic.rps_v2")
+    found = []
+    for whole in (task, task.in_workers(2)):
+        env = one_player(whole).vector_env(4)
+        out: list[Any] = [env.reset(seed=0)]
+        for t in range(20):
+            *rest, info = env.step(np.full(4, t % 3))
+            out.append((*rest, {key: value for key, value in info.items() if key != "final_obs"}))
+        found.append(out)
+        env.close()
+    assert same(*found)
+    with pytest.raises(UsageError, match="against opponents"):
+        train("self-play", task, 100, out=tmp_path / "run", workers=2)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("agent", ["ppo", "sb3:dqn"])
 def test_training_does_not_depend_on_the_number_of_workers(agent: str, tmp_path: Path) -> None:
     settings = {"num_envs": 4, "num_steps": 16, "hidden": (8,)} if agent == "ppo" else {"num_envs": 3}
