@@ -358,5 +358,10 @@ def _is(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    if isinstance(value, (np.number, np.bool_)):
+        value = value.item()
+    try:
+        text = " ".join(repr(value).split())
+    except Exception as error:  # whatever the __repr__ of an object of theirs raises
+        text = f"an object whose repr raises {type(error).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."

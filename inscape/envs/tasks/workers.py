@@ -333,6 +333,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         """Gives each process an order and returns what they bring beside what lies in the memory, by copy."""
         if not self._finalizer.alive:
             raise UsageError(f"the copies of {self._name} are closed", expected="copies in use", hint="make new ones")
+        if not self._began and orders[0][0] != "begin":
+            raise UsageError(f"{orders[0][0]} of {self._name} before reset", expected="reset first")
         for process, order in zip(self._processes, orders, strict=True):
             process.send(order)
         merged: dict[str, Any] = {}
