@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import warnings
@@ -172,7 +173,13 @@ def test_a_fault_is_named_with_copy_step_and_seed(task, fault, how):
 
 def test_ctrl_c_passes(task):
     with pytest.raises(KeyboardInterrupt):
-        through(task(reward=raises(KeyboardInterrupt())), "learners")
+        through(task(reward=lambda: signal.raise_signal(signal.SIGINT)), "learners")
+
+
+@HOW
+def test_a_keyboard_interrupt_that_nobody_pressed_is_named(how, task):
+    with pytest.raises(EnvironmentFault, match=r"raised KeyboardInterrupt in step, in copy \d at step 2"):
+        through(task(reward=raises(KeyboardInterrupt())), how)
 
 
 @HOW
