@@ -49,7 +49,7 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """`[S, A, K]` tables, `[S, A]` legal, `[S]` terminal, and the names the states and actions were given by."""
+    """`[S, A, K]` tables (rows of terminal states do not absorb yet), `[S, A]` legal, `[S]` terminal, and the names the states and actions were given by."""
 
     next_state: Array
     probability: Array
@@ -379,8 +379,6 @@ def _columns_sum_to_one(entries: Entries) -> bool:
 
 def _scatter(entries: Entries, legal: Array, terminal: Array, name: str) -> tuple[Array, Array, Array, Array]:
     """Returns `[S, A, K]` next_state, probability, reward and continuation, K the most outcomes of a row."""
-    from inscape.world_models.tabular.model import absorb
-
     states, actions = entries.states, entries.actions
     keep = (entries.probability > 0) & (legal.reshape(-1) & ~np.repeat(terminal, actions))[entries.row]
     row, column, probability = entries.row[keep], entries.column[keep], entries.probability[keep]
@@ -403,7 +401,7 @@ def _scatter(entries: Entries, legal: Array, terminal: Array, name: str) -> tupl
     table[forbidden, 0] = 1.0  # an action that cannot be taken stays, and is never looked at
     total = table.sum(axis=2, keepdims=True)
     table /= np.where(total > 0, total, 1.0)  # given in decimals or in single precision, rows sum to one roughly
-    return absorb(next_state, table, reward, continuation, terminal)
+    return next_state, table, reward, continuation
 
 
 def require_memory(size: int, what: str) -> None:

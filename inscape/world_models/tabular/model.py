@@ -215,10 +215,7 @@ class TabularModel:
                 raise UsageError(f"{len(given)} {what} names for {name}", expected=f"{count}")
             names[f"{what}_names"] = None if given is None else tuple(given)
         return TabularModel(
-            found.next_state,
-            found.probability,
-            found.reward,
-            found.continuation,
+            *absorb(found.next_state, found.probability, found.reward, found.continuation, found.terminal),
             found.legal,
             _initial(initial, found.terminal, name),
             found.terminal,
