@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.interface import Planner as Planner
     from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
+    from inscape.world_models.planning.policies import Hitting as Hitting
+    from inscape.world_models.planning.policies import ReturnDistribution as ReturnDistribution
+    from inscape.world_models.planning.policies import hitting as hitting
+    from inscape.world_models.planning.policies import occupancy as occupancy
+    from inscape.world_models.planning.policies import return_distribution as return_distribution
     from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
     from inscape.world_models.planning.solve import solve as solve
@@ -121,6 +126,13 @@ _HOMES = {
         "SoftFiniteHorizonSolution",
         "backward_induction",
         "soft_backward_induction",
+    ),
+    "planning.policies": (
+        "Hitting",
+        "ReturnDistribution",
+        "hitting",
+        "occupancy",
+        "return_distribution",
     ),
     "planning.policy_iteration": (
         "linear_programme",
