@@ -42,6 +42,16 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.finite_horizon import SoftFiniteHorizonSolution as SoftFiniteHorizonSolution
     from inscape.world_models.planning.finite_horizon import backward_induction as backward_induction
     from inscape.world_models.planning.finite_horizon import soft_backward_induction as soft_backward_induction
+    from inscape.world_models.planning.games.exact import GameValues as GameValues
+    from inscape.world_models.planning.games.exact import game_values as game_values
+    from inscape.world_models.planning.games.matrix import Equilibrium as Equilibrium
+    from inscape.world_models.planning.games.matrix import correlated_equilibrium as correlated_equilibrium
+    from inscape.world_models.planning.games.matrix import nash_equilibria as nash_equilibria
+    from inscape.world_models.planning.games.matrix import payoffs_of as payoffs_of
+    from inscape.world_models.planning.games.matrix import zero_sum_equilibrium as zero_sum_equilibrium
+    from inscape.world_models.planning.games.regret import GameSolution as GameSolution
+    from inscape.world_models.planning.games.regret import cfr as cfr
+    from inscape.world_models.planning.games.tree import GameTree as GameTree
     from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
@@ -127,6 +137,22 @@ _HOMES = {
         "backward_induction",
         "soft_backward_induction",
     ),
+    "planning.games.exact": (
+        "GameValues",
+        "game_values",
+    ),
+    "planning.games.matrix": (
+        "Equilibrium",
+        "correlated_equilibrium",
+        "nash_equilibria",
+        "payoffs_of",
+        "zero_sum_equilibrium",
+    ),
+    "planning.games.regret": (
+        "GameSolution",
+        "cfr",
+    ),
+    "planning.games.tree": ("GameTree",),
     "planning.policies": (
         "Hitting",
         "ReturnDistribution",
