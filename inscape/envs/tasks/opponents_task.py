@@ -70,6 +70,10 @@ class OpponentsTask(Task):
         """Names of the actions."""
         return self.whole.action_names
 
+    def no_workers(self) -> str:
+        """Returns why its copies cannot be divided over worker processes."""
+        return "opponents, who are agents, move inside a step"
+
     def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Refuses: opponents answer whole batches."""
         raise no_single_environment(self.whole)

@@ -155,10 +155,6 @@ class PettingZooTask(Task):
             )  # fmt: skip
         return (ParallelVectorEnv if self.simultaneous else TurnsVectorEnv)(self, num_envs, autoreset, render_mode)
 
-    def no_workers(self) -> str:
-        """Returns "": its copies can be divided over worker processes."""
-        return ""
-
 
 @dataclass(frozen=True)
 class _Copies:

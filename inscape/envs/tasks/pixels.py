@@ -300,6 +300,10 @@ class PixelTask(Task):
         """Names of the actions."""
         return self.whole.action_names
 
+    def no_workers(self) -> str:
+        """Returns why its copies cannot be divided over worker processes."""
+        return "a world is drawn for all copies at once"
+
     def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Returns one environment, its time limit included; what it renders is in colour and of any size."""
         return PixelEnv(self.whole.env(render_mode), self.pictures, self.frames)

@@ -103,6 +103,10 @@ class PlayersTask(Task):
         """Names of the actions."""
         return self.whole.action_names
 
+    def no_workers(self) -> str:
+        """Returns why its copies cannot be divided over worker processes."""
+        return "rows are players; divide the copies of the whole task"
+
     def env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Refuses: one player alone is no environment."""
         raise no_single_environment(self.whole)

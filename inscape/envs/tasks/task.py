@@ -156,7 +156,7 @@ class Task:
         """Returns why copies of this task cannot be divided over worker processes; "" where they can."""
         if self.world is not None:
             return "a world's law steps all copies in compiled code, faster than messages between processes"
-        return "" if type(self) is Task else f"its copies are stepped together ({type(self).__name__})"
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values; `task_from_json` makes the task again."""
