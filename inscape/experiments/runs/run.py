@@ -606,8 +606,9 @@ def create_run(
         try:
             return create_run(settings, fresh, root, hold)
         except UsageError:
-            if not (fresh / SETTINGS).exists():  # else another process took the same name at the same time
+            if not ((fresh / SETTINGS).exists() or (fresh / LOCK).exists()):
                 raise
+            # else another process took the same name at the same time
     folder = Path(path)
     if (folder / SETTINGS).exists():
         raise UsageError(
@@ -617,6 +618,9 @@ def create_run(
     run._made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        run.hold()  # two processes may find it empty
+        if (folder / SETTINGS).exists():
+            raise UsageError(f"{folder} was just taken by another process", hint="another --out")
         for leftover in (
             *folder.glob(f".{SETTINGS}.writing-*"),
             *folder.glob(f".{MANIFEST}.writing-*"),
@@ -624,10 +628,6 @@ def create_run(
             leftover.unlink(missing_ok=True)
         if any(not file.name.lstrip(".").startswith(LOCK) for file in folder.iterdir()):
             raise UsageError(f"{folder} is not empty", expected="a new or empty folder", hint="another --out")
-        run.hold()  # two processes may have found it empty
-        if (folder / SETTINGS).exists():
-            run.release()
-            raise UsageError(f"{folder} was just taken by another process", hint="another --out")
         manifest = Manifest(folder, signed=True)
         with manifest.replacing(SETTINGS):
             write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
@@ -635,6 +635,9 @@ def create_run(
             run._copy_code(manifest)
         if not hold:
             run.release()
+    except UsageError:
+        run.release()
+        raise
     except OSError as error:
         run.release()
         raise UsageError(
