@@ -153,7 +153,7 @@ class RunSettings:
 
         A file is the same by whatever path it is named.
         """
-        mine, others = _flat(self.to_json()), _flat(other.to_json())
+        mine, others = flat_settings(self.to_json()), flat_settings(other.to_json())
         names = differing(trust.absolute_names(self.to_json()), trust.absolute_names(other.to_json()))
         return [
             f"{name}: {_show(mine, name)} -> {_show(others, name)}"
@@ -191,13 +191,18 @@ def _cut(value: Any) -> str:
 
 def differing(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Returns the names of the settings that differ, sorted, those inside others as `outer.inner`."""
-    one, other = _flat(dict(mine)), _flat(dict(others))
+    one, other = flat_settings(dict(mine)), flat_settings(dict(others))
     return [name for name in sorted(set(one) | set(other)) if not _equal(one.get(name, ...), other.get(name, ...))]
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat_settings(value: Any, name: str = "") -> dict[str, Any]:
+    """Returns settings by name, those inside others as `outer.inner`."""
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v
+            for key, item in value.items()
+            for k, v in flat_settings(item, f"{name}.{key}" if name else key).items()
+        }
     return {name: list(value) if isinstance(value, tuple) else value}
 
 
