@@ -1,7 +1,7 @@
 """The manifest of a run folder: size and SHA-256 of its files, signed by who made the run.
 
 runs/<name>/manifest.json covers settings.json, evaluation.json, the recorded episodes, the copies of the code, and of
-metrics.jsonl what had been written at the last checkpoint (rows are appended at any time). It covers itself. The
+metrics.jsonl what had been written at the last checkpoint (later rows have sums in metrics.sums). It covers itself. The
 checkpoints have manifests of their own; TensorBoard's events carry a checksum for each record and are not read here.
 A run made before there were manifests has none: it opens unsigned, and unchecked.
 """

@@ -190,7 +190,7 @@ class _Mp4:
 
 
 def _whole_boxes(path: Path) -> int:
-    """Returns the bytes up to the end of an MP4's last whole fragment (its boxes `moof` and `mdat`; ISO/IEC 14496-12)."""
+    """Returns the bytes up to the end of an MP4's last whole fragment (boxes, ISO/IEC 14496-12)."""
     size, at, whole = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while at + 16 <= size:
