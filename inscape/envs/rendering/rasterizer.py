@@ -387,6 +387,23 @@ def render_caption(words: Sequence[str], width: int, height: int = 28, lines: in
     return _to_array(bar)
 
 
+def render_label(text: str, width: int, height: int, size: int) -> np.ndarray:
+    """Returns a text in the middle of a white strip, `[height, width, 3]` uint8, written smaller where it is too wide.
+
+    Args:
+        text: one line.
+        width, height: pixels of the strip.
+        size: pixels of the font.
+    """
+    pygame = load_pygame()
+    strip = pygame.Surface((width, height), 0, 32)
+    strip.fill("white")
+    while size > 6 and _glyphs(text, size, color_of("ink")).get_width() > width:
+        size -= 1
+    draw_text(strip, text, width / 2, height / 2, size, "ink", width, centred=True)
+    return _to_array(strip)
+
+
 def draw_text(
     surface: Any,
     text: str,

@@ -344,7 +344,11 @@ def _episode_sections(world: str, groups: Sequence[_Group], share: int) -> list[
                     run.path, run.settings.task["name"],
                 )  # fmt: skip
                 continue
-            task = task_from_json(run.settings.task, run.path)
+            try:
+                task = task_from_json(run.settings.task, run.path)
+            except UsageError as error:  # a package that is not installed here, say: the rest needs no world
+                logging.getLogger("inscape").warning("The episodes of %s are not drawn: %s", run.path, error)
+                continue
             whose = f"seed {run.settings.seed}: " if len(group.runs) > 1 else ""
             if task.world is not None:
                 episodes += _recorded(run, task.world, group, whose, by_run)

@@ -18,6 +18,7 @@ import io
 import json
 import math
 import os
+import re
 import struct
 import sys
 import time
@@ -145,7 +146,10 @@ class RunSettings:
                 hint="train again",
             )
         for name, entry in self.code.items():
-            if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "sha256")):
+            if not isinstance(entry, dict) or not all(
+                isinstance(value := entry.get(key), str) and re.fullmatch(pattern, value)
+                for key, pattern in (("path", r"[^\0]+"), ("sha256", "[0-9a-f]{64}"))
+            ):
                 raise UsageError(
                     f"run setting 'code' has {_cut(entry)} for {name!r}", expected="path and sha256", hint="train again"
                 )
