@@ -215,13 +215,13 @@ def _named(name: Any, text: str) -> Any:
 
 
 def _setting_text(key: str, value: Any) -> str:
+    name = key.replace("_", " ")
     if isinstance(value, bool) or value is None:
-        text = {True: "on", False: "off", None: "none"}[value]
-    elif isinstance(value, int | float):
-        text = number_text(value)
-    else:
-        text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"{key.replace('_', ' ')} {textwrap.shorten(text, LONGEST_VALUE, placeholder='…') or '…'}"
+        return f"{name} {'none' if value is None else 'on' if value else 'off'}"
+    if isinstance(value, int | float):
+        return f"{name} {number_text(value)}"
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"{name} {textwrap.shorten(text, LONGEST_VALUE, placeholder='…')}"
 
 
 def _runs_table(groups: Sequence[_Group]) -> TableSection:
