@@ -67,5 +67,5 @@ def column_decimals(values: Sequence[float]) -> int | None:
     sizes = [abs(v) for v in finite if v != 0]
     if not sizes or all(float(v).is_integer() for v in finite):
         return 0
-    wanted = max(0, 2 - math.floor(math.log10(max(sizes))))
+    wanted = max(0, DIGITS - 1 - math.floor(math.log10(max(sizes))))
     return wanted if wanted <= MOST_DECIMALS and round(min(sizes) * 10**wanted) >= 1 else None

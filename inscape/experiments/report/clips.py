@@ -44,7 +44,7 @@ def clip(run: Run, task: Task, agent: str, color: int, whose: str = "") -> list[
     seed = EVALUATION_SEED + run.settings.seed
     try:
         frames, last, whole = _frames(episode_tiles(task, load_agent(run)[0], seed, None))
-    except Exception as error:  # noqa: BLE001: whatever third-party code raises
+    except Exception as error:  # whatever third-party code raises
         logging.getLogger("inscape").warning("No clip of %s in %s: %s", run.path, task.name, error)
         return []
     gained = " and ".join(number_text(float(total)) for total in np.ravel(last.total))

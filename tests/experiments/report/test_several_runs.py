@@ -94,12 +94,12 @@ def test_an_interval_has_as_many_decimals_as_it_is_sure_of(values: tuple[float, 
 
 
 def test_a_column_of_like_numbers_shares_its_decimals() -> None:
-    assert column_decimals([2.972, 12.62, 31.1]) == 1
+    assert column_decimals([2.972, 12.62, 31.1]) == 2
     assert column_decimals([5000, 30720]) == 0
     assert column_decimals([0.001, 1000.0, 3.5]) is None
     assert column_decimals([]) == 0
     page = render_report([TableSection("T", ("a",), ((2.972,), (12.62,), (-31.1,), (None,)))])
-    assert re.findall(r'<td class="number">([^<]*)</td>', page) == ["3.0", "12.6", "−31.1", "–"]
+    assert re.findall(r'<td class="number">([^<]*)</td>', page) == ["2.97", "12.62", "−31.10", "–"]
 
 
 def test_ticks_share_their_decimals_and_differ() -> None:
