@@ -41,7 +41,7 @@ from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
 from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
-from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
+from inscape.experiments.runs.metrics import MetricColumns, as_number, check_prefix, read_columns, read_rows
 from inscape.experiments.runs.row_sums import SUMS, append_sum, begin_sums, check_sums
 from inscape.experiments.runs.statistics import Interval
 
@@ -321,12 +321,13 @@ class Run:
         manifest = Manifest.read(self.path)
         covered = manifest.files.pop(METRICS, None)
         if covered is not None:
-            _check_prefix(self.path / METRICS, covered)
+            check_prefix(self.path / METRICS, covered)
             manifest.write()  # killed before the next lines end, the file is not covered, and right
         self._hashed = _Prefix(self.path / METRICS)
         (self.path / SUMS).unlink(missing_ok=True)  # of rows that will be logged again
         with _writing(self.path / METRICS), replacing(self.path / METRICS) as file:
-            for rows, block in read_rows(self.path / METRICS):
+            # what follows the covered rows was logged after the last checkpoint, whatever steps it claims
+            for rows, block in read_rows(self.path / METRICS, end=None if covered is None else covered.size):
                 taken = [(as_number(row.get("steps")) or 0) <= steps for row in rows]
                 lines = compress(block.split(b"\n"), taken)  # a last line cut short has no row
                 file.writelines(line + b"\n" for line in lines)
@@ -518,11 +519,6 @@ class _Prefix:
         except FileNotFoundError:
             return None
         return Entry(self._bytes, self._hash.copy().hexdigest())
-
-
-def _check_prefix(path: Path, covered: Entry) -> None:
-    for _ in read_rows(path, covered):
-        """Read to its end, where the hash is compared."""
 
 
 def _load_covered(run: Path, paths: Sequence[Path], whole: bool) -> list[Trajectory]:

@@ -60,8 +60,9 @@ def make_runs(place: Path) -> None:
         assert main([*TRAIN.split(), "--out", "runs/whole"]) == 0
         with contextlib.suppress(Stopped):
             train(
-                "q-learning", resolve_task("FourGoals", {"map": "A.S/.#B"}), 600, out="runs/half", progress=False, checkpoint_steps=300,
-                settings={"report_every": 100, "gamma": 0.9}, evaluate_every=300, evaluate_episodes=2, on_yield=stop,
+                "q-learning", resolve_task("FourGoals", {"map": "A.S/.#B"}), 600, out="runs/half", progress=False,
+                checkpoint_steps=300, settings={"report_every": 100, "gamma": 0.9}, evaluate_every=300,
+                evaluate_episodes=2, on_yield=stop,
             )  # fmt: skip
         assert main(["watch", "runs/whole/episodes/final.npz", "--save", "runs/whole/final.gif", "--size", "64"]) == 0
 

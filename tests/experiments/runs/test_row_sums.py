@@ -69,9 +69,14 @@ def test_a_process_killed_between_row_and_sum_leaves_a_run_that_is_read(run: Run
     assert len(open_run(run.path).metrics()) == 5
 
 
-def test_resuming_forgets_rows_and_sums_after_the_checkpoint(run: Run) -> None:
+LATER = ("a digit of the last row", "the last row gone", "the last row cut", "rows swapped", "a row twice", "a key")
+
+
+@pytest.mark.parametrize("what", [*LATER, "a row that claims to be earlier", "no JSON"])
+def test_resuming_forgets_rows_and_sums_after_the_checkpoint(run: Run, what: str) -> None:
     path = run.path / "metrics.jsonl"
-    path.write_bytes(DAMAGES["a digit of the last row"](path.read_bytes()))
+    more = {"a row that claims to be earlier": b'{"steps": 1, "episode_return": 9}\n', "no JSON": b"what?\n"}
+    path.write_bytes(path.read_bytes() + more[what] if what in more else DAMAGES[what](path.read_bytes()))
     again = open_run(run.path)
     again.truncate_metrics(1)
     again.log({"steps": 2, "episode_return": 0.5})
