@@ -74,7 +74,7 @@ class TabularSettings:
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     seeds: int = 1
     """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
-    report_every: int = 50_000
+    report_every: int = 2_000
     """Environment steps, of each learner, between two reports of `learn`."""
 
     def __post_init__(self) -> None:

@@ -19,11 +19,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX
 from inscape.agents.renamed_settings import current_settings
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
+from inscape.experiments.runs.checkpoints import checkpoint_folders
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
     DEFAULT_ROOT,
@@ -256,6 +258,8 @@ class _Loop:
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
+            if self._begins_evaluated():
+                self.evaluate()
             for metrics in self._reports():
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
@@ -314,6 +318,17 @@ class _Loop:
                     hint=f"inscape check {name} WORLD",
                 )
             yield metrics
+
+    def _begins_evaluated(self) -> bool:
+        """Whether the learning curve begins at step 0, with what the agent does before it has learned anything.
+
+        Where nobody knows what that takes it does not: in third-party environments, with third-party agents, and
+        where episodes have no limit, which an untrained agent may need.
+        """
+        built_in = self.run.settings.agent in {entry.name for entry in BUILT_IN}
+        limited = self.task.world is not None and self.task.max_episode_steps is not None
+        begins = self.steps == 0 and not checkpoint_folders(self.run.path)
+        return begins and self.run.settings.evaluate_every > 0 and built_in and limited
 
     def _crossed(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
