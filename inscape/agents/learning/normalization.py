@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from inscape.world_models.networks.types import Array, State
 
 ROUNDING = 1e-6
 """A spread below this part of the largest magnitude is what single precision rounds by, and says nothing."""
+
+SAMPLE = 32
+"""Returns that are the same by chance are fewer than this."""
+
+
+def spread_is_rounding(values: Array) -> bool:
+    """Returns whether values differ by no more than single precision rounds by."""
+    return float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max())
 
 
 def standardised(values: Array) -> Array:
@@ -26,12 +35,24 @@ def standardised(values: Array) -> Array:
     return centred / (deviation + 1e-8)
 
 
+LEAST_DEVIATION = 0.1
+"""Returns so far are taken to deviate by at least this part of their mean: divided by less, rewards that are all but
+the same would all be clipped, and what tells them apart be lost."""
+
+
+def reward_scale(mean: Any, variance: Any, epsilon: float) -> Any:
+    """Returns the square of what rewards are divided by, from the moments of the returns so far; numbers or tensors."""
+    least = (LEAST_DEVIATION * mean) ** 2
+    return variance + (least - variance) * (least > variance) + epsilon
+
+
 class ReturnNormalizer:
     """Divides rewards by the running standard deviation of the discounted return so far.
 
     Each copy keeps R ← γ·R + r, reset to 0 after its episode's last step, whichever way it ended. Mean and
     variance run over the R of every copy and step; a reward is divided by the deviation they give at its own step,
-    that step included, and clipped. The mean is not taken off: the sign of rewards stays.
+    that step included and at least a tenth of the mean, and clipped. The mean is not taken off: the sign of rewards
+    stays.
 
     Args:
         count: B, copies.
@@ -43,7 +64,7 @@ class ReturnNormalizer:
         UsageError: gamma is not in [0, 1], or `clip` or `epsilon` is not positive.
 
     Source: Engstrom et al. (2020), "Implementation Matters in Deep RL", ICLR, §3, item 2; as Stable-Baselines3's
-    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it.
+    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it, the least deviation aside.
     """
 
     def __init__(self, count: int, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
@@ -79,7 +100,12 @@ class ReturnNormalizer:
         self.mean, self.variance, self.weight = merged_moments(
             self.mean, self.variance, self.weight, float(mean), float(variance), len(self.running)
         )
-        return math.sqrt(self.variance + self.epsilon)
+        return self.deviation
+
+    @property
+    def deviation(self) -> float:
+        """What rewards are divided by now; values learned from them, times this, are in the task's own units."""
+        return math.sqrt(reward_scale(self.mean, self.variance, self.epsilon))
 
     def restart(self) -> None:
         """Begins a new episode in every copy; what is known of their scale stays."""
@@ -108,3 +134,19 @@ class ReturnNormalizer:
             )
         self.running = np.array(state["running"], np.float64)
         self.mean, self.variance, self.weight = (float(state[name]) for name in ("mean", "variance", "weight"))
+
+
+def load_reward_scale(rewards: ReturnNormalizer | None, stored: State | None) -> None:
+    """Gives what normalises an agent's rewards, if anything does, what was stored of their scale.
+
+    Raises:
+        UsageError: nothing was: the weights were learned from rewards as they were.
+    """
+    if rewards is None:
+        return
+    if stored is None:
+        raise UsageError(
+            "a state learned from rewards as they were, for an agent that normalises them",
+            expected="the settings it was saved with", hint="normalize_rewards=False",
+        )  # fmt: skip
+    rewards.load_state_dict(stored)

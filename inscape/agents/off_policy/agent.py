@@ -208,13 +208,11 @@ class OffPolicyAgent(Agent):
         """Acts and updates until a report is due, and returns it."""
         s, copies = self.settings, self._copies
         assert copies is not None
-        over = 0
         parts: list[Mapping[str, Tensor | float]] = []
         with learning_threads(s.threads):
             while True:
                 before = self.steps
-                collected = self._collect(task, copies, steps)
-                over += sum(len(step.transition.ended) for step in collected)
+                self._collect(task, copies, steps)
                 if self.steps > s.learning_starts and len(self.memory):
                     count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
                     parts += self._update(count, before / steps)
@@ -222,7 +220,7 @@ class OffPolicyAgent(Agent):
                     break
         episodes = copies.episodes()
         if self._group is not None:
-            episodes = mean_of(self._group.gathered({"count": over, **episodes}))
+            episodes = mean_of(self._group.gathered({"count": copies.averaged, **episodes}))
         means = {name: _mean([part[name] for part in parts]) for name in (parts[0] if parts else ())}
         return {"steps": float(self.steps), **episodes, **means, "updates": float(len(parts))}
 

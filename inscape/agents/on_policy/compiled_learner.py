@@ -10,7 +10,8 @@ import numpy as np
 from inscape.agents.interface import Metrics
 from inscape.agents.kernels import policy_gradient
 from inscape.agents.learning.distributed import part_of
-from inscape.agents.learning.normalization import ReturnNormalizer
+from inscape.agents.learning.episode_log import EpisodeLog
+from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale
 from inscape.agents.on_policy.base import Algorithm, Schedule, explained_variance, first_weights, law_of
 from inscape.envs.law.streams import stream_key, stream_keys
 from inscape.envs.readers.copies import PackedCopies
@@ -98,6 +99,7 @@ class CompiledLearner:
         self._task, self._world = task, law_of(task)
         self._copies: PackedCopies | None = None
         self._running: Array = np.zeros((2, 0))  # of each row, return and length of the episode under way
+        self._log = EpisodeLog(s.num_envs)
         self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
         self._arrays: dict[str, Any] = {}
 
@@ -150,14 +152,15 @@ class CompiledLearner:
         time, count = s.num_steps, s.num_envs
         width = len(self.reader.places) or self.reader.width
         players, copies = world.players, task.num_copies(count) if isinstance(task, PlayersTask) else count
-        running = np.zeros((2, count))
+        running, log = np.zeros((2, count)), EpisodeLog(count)
         if self._pending is None:
             begun = PackedCopies.begin(world, copies, self.agent.seed)
         else:
             kept, begun = part_of(self._pending, 0, 1), PackedCopies.empty(world, copies)
             begun.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
             running[:] = kept["returns"], kept["lengths"]
-        self._copies, self._running = begun, running
+            log.load_state_dict(kept.get("episodes"))
+        self._copies, self._running, self._log = begun, running, log
         self._pending = None
         masked = world.law_function("legal") is not None
         shape = (time, count)
@@ -173,6 +176,7 @@ class CompiledLearner:
                 self.head.actions(time, count), np.zeros(shape), np.zeros(shape),
                 np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
             ),
+            "episodes": np.zeros((2, *shape)),
             "looking": (
                 obs, last, world.batch_first(obs).reshape(copies, *everyone, -1),
                 world.batch_first(last).reshape(1, *everyone, -1),
@@ -202,14 +206,13 @@ class CompiledLearner:
         assert copies is not None
         assert world is not None
         X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
-        totals = np.zeros(3)
         wrong, t, row = arrays["kernels"].collect(
             world.packed, copies.floats, copies.ints, arrays["looking"],
             (self.reader.places, self.reader.bounds, self.reader.scale, *self.reader.centre_and_deviation),
             (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std,
              self._layer),
             arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, self._running,
-            arrays["rows"], totals,
+            arrays["rows"], arrays["episodes"],
         )  # fmt: skip
         if wrong:
             copy, player = divmod(row, world.players)
@@ -233,9 +236,8 @@ class CompiledLearner:
         )
         returns = (arrays["advantages"] + table[:-1]).reshape(-1)
         metrics = {"explained_variance": explained_variance(table[:-1].reshape(-1), returns)}
-        if totals[0]:
-            metrics["episode_return"] = float(totals[1] / totals[0])
-            metrics["episode_length"] = float(totals[2] / totals[0])
+        self._log.add(terminated | truncated, *arrays["episodes"])
+        metrics |= self._log.report()
         rows = len(returns)
         return (
             X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(rows, *actions.shape[2:]),
@@ -328,6 +330,11 @@ class CompiledLearner:
         ]
         return divergence(self.agent.name, steps, loss, broken)
 
+    @property
+    def value_unit(self) -> float:
+        """What values are to be multiplied by to be in the task's own units."""
+        return 1.0 if self._rewards is None else self._rewards.deviation
+
     # ------------------------------------------------------------------------------------------- saving
 
     def _named(self, vector: Array, first: Array) -> dict[str, Array]:
@@ -397,6 +404,7 @@ class CompiledLearner:
             "action_mask": _rows(self._world.legal_actions(states), several) if masked else None,
             "returns": self._running[0].copy(),
             "lengths": self._running[1].astype(np.int64),
+            "episodes": self._log.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -413,8 +421,7 @@ class CompiledLearner:
             restore_rng(self._acting, state["acting"])
         if state["exploring"] is not None:
             self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
-        if self._rewards is not None:
-            self._rewards.load_state_dict(state["reward_scale"])
+        load_reward_scale(self._rewards, state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
 
 

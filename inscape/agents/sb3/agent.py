@@ -24,6 +24,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.batches import count_of, is_array_space
 from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.agents.learning.rounds import say_rounds
 from inscape.agents.sb3.env import LawVecEnv, from_zero, gymnasium_copies, to_environment
 from inscape.agents.sb3.global_rng import global_state, isolated_globals, seeded_globals
 from inscape.agents.sb3.models import (
@@ -191,6 +192,9 @@ class SB3Agent(Agent):
         model, threads = self.model, torch.get_num_threads()
         if model.num_timesteps >= steps:
             return
+        if isinstance(model, OnPolicyAlgorithm):
+            size = model.n_steps * model.n_envs
+            say_rounds(self.name, model.num_timesteps, steps, size, "--num-envs, --num-steps")
         torch.set_num_threads(self.settings.threads)
         try:
             with self._isolated():

@@ -18,7 +18,10 @@ from inscape.experiments.runs.evaluation import exact_value
 from inscape.world_models.networks.finite_checks import DivergenceError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 
-SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "memory": 16, "hidden": (8,)}
+SMALL = {
+    "num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "memory": 16, "hidden": (8,),
+    "normalize_rewards": False,
+}  # fmt: skip
 MEMORYLESS = (4 - 0.1) / 2
 """The best sum of rewards in the T-maze without memory: the turn is right half of the time, nothing else pays."""
 
