@@ -87,6 +87,13 @@ def is_agent_spec(spec: str) -> bool:
     return ":" in spec and callable(getattr(_load(spec), "act", None))
 
 
+def is_built_in(spec: str) -> bool:
+    """Returns whether an agent comes with this package, Stable-Baselines3's included."""
+    if spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
+        return True
+    return any(entry.name == spec for entry in BUILT_IN)
+
+
 def find_entry(spec: str) -> AgentEntry | None:
     """Returns the entry of an agent known by name; None for `file.py:Class` and `package.module:Class`.
 

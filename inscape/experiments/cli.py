@@ -92,8 +92,8 @@ def _code_of(words: list[str]) -> int:
 
 
 def _reader_left() -> int:
-    """Returns the code of a command whose reader (`| head`) closed the pipe: as shells count a death by SIGPIPE. What is
-    still to be written goes nowhere."""
+    """Returns the code of a command whose reader (`| head`) closed the pipe: as shells count a death by SIGPIPE. What
+    is still to be written goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError, ValueError):  # a stream without a file, as tests put in place
         os.dup2(nowhere, sys.stdout.fileno())

@@ -103,15 +103,15 @@ def weigh_actions(A, R, X, normalize, out):
         mean += advantage
         largest = max(largest, abs(advantage))
         low, high = min(low, total), max(high, total)
-    scale = max(abs(low), abs(high))
-    says_something = high - low > ROUNDING * scale or (not normalize and n < SAMPLE)
+    scale = ROUNDING * max(abs(low), abs(high), largest)
+    says_something = high - low > scale or (not normalize and n < SAMPLE)
     if normalize:
         mean /= n
         squares = 0.0
         for k in range(n):
             squares += (out[k] - mean) ** 2
         deviation = math.sqrt(squares / (n - 1))
-        says_something = says_something and deviation > ROUNDING * max(scale, largest)
+        says_something = says_something and deviation > scale
         for k in range(n):
             out[k] = (out[k] - mean) / (deviation + 1e-8)
     if not says_something:

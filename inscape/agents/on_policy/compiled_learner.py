@@ -39,7 +39,7 @@ PROBLEMS = (
     ("nothing is legal in {}", "a legal action in every state that does not end the episode"),
 )
 """What the collecting kernel reports by number, and what was expected."""
-BAD_OBSERVATION = 2
+BAD_REWARD, BAD_OBSERVATION = 1, 2
 BAD_POLICY = len(PROBLEMS)
 """What it reports where the policy itself gives numbers that are not finite."""
 PIECE = 512
@@ -217,7 +217,10 @@ class CompiledLearner:
         if wrong:
             copy, player = divmod(row, world.players)
             who = f"copy {copy}" if world.players == 1 else f"player {player} of copy {copy}"
-            self._explain(wrong, f"{who} at step {steps // s.num_envs + t} in {task.name}", steps)
+            where = f"{who} at step {steps // s.num_envs + t} in {task.name}"
+            if wrong == BAD_REWARD:  # the copy has not left the state it acted in
+                raise self._reward_error(where, copies, copy, t, row)
+            self._explain(wrong, where, steps)
         self._drawn += s.num_steps
         values = arrays["values"]
         critic = (
@@ -303,6 +306,19 @@ class CompiledLearner:
     def _kind(self) -> type[np.generic]:
         """What features are kept as: numbers, or the columns of ones."""
         return np.int64 if self._one_hot else np.float32
+
+    def _reward_error(self, where: str, copies: PackedCopies, copy: int, t: int, row: int) -> UsageError:
+        """Returns the error that names a reward that is not finite, with the state and the action it followed."""
+        world, rows = self._world, self._arrays["rows"]
+        assert world is not None
+        player = slice(copy * world.players, (copy + 1) * world.players)
+        taken = self._arrays["acting"][2][copy] if self.head.free else rows[3][t, player]
+        names = taken.tolist() if self.head.free else [world.action_names[int(action)] for action in taken]
+        return UsageError(
+            f"the reward of {where} is {rows[5][t, row]}, for action {names[0] if len(names) == 1 else names} in "
+            f"{world.unpack(copies.states, copy)}",
+            expected=PROBLEMS[BAD_REWARD][1], hint="fix `reward`: inscape check tells state and action",
+        )  # fmt: skip
 
     def _explain(self, wrong: int, where: str, steps: int) -> None:
         """Raises what kept the collecting kernel from going on: a fault of the world, or of the policy."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from inscape.agents.interface import Metrics
 from inscape.agents.learning.distributed import part_of
 from inscape.agents.learning.episode_log import EpisodeLog
-from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale, reward_scale
+from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale, squared_deviation
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule
 from inscape.agents.on_policy.torch_learner import (
     ActorCritic,
@@ -255,16 +255,15 @@ class CudaLearner(TorchPolicy):
         """Returns `[T, B]` rewards as `ReturnNormalizer` divides and counts them, without a word to the CPU."""
         t, s = self._t, self.settings
         running, over = t["scale_running"], t["terminated"] | t["truncated"]
-        mean, variance, weight = t["scale_moments"].unbind()
-        for step in range(s.num_steps):
+        for step in range(s.num_steps):  # `scaled` holds the returns so far, until they are counted
             running.mul_(s.gamma).add_(t["rewards"][step])
-            mean, variance, weight = merged_moments(
-                mean, variance, weight, running.mean(), running.var(correction=0), len(running)
-            )
-            deviation = reward_scale(mean, variance, known.epsilon).sqrt()
-            t["scaled"][step].copy_((t["rewards"][step] / deviation).clamp(-known.clip, known.clip))
+            t["scaled"][step].copy_(running)
             running.masked_fill_(over[step], 0.0)
+        found = t["scaled"].mean(), t["scaled"].var(correction=0), t["scaled"].numel()
+        mean, variance, weight = merged_moments(*t["scale_moments"].unbind(), *found)
         t["scale_moments"].copy_(torch.stack([mean, variance, weight]))
+        deviation = squared_deviation(mean, variance, known.epsilon).sqrt()
+        t["scaled"].copy_((t["rewards"] / deviation).clamp(-known.clip, known.clip))
         return t["scaled"]
 
     def _for_environment(self, actions: Tensor) -> Tensor:

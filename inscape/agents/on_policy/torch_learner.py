@@ -131,13 +131,14 @@ def weights_of_actions(advantages: Tensor, returns: Tensor, normalize: bool) -> 
         returns: `[N]` they were computed from.
         normalize: whether to shift and scale them. Nothing here waits for the device.
     """
-    scale = ROUNDING * returns.abs().max()
-    says_something = returns.max() - returns.min() > scale
     if not normalize and len(returns) < SAMPLE:
         return advantages
+    # returns are advantages and values added up: both sizes round
+    scale = ROUNDING * torch.maximum(returns.abs().max(), advantages.abs().max())
+    says_something = returns.max() - returns.min() > scale
     if normalize:
         deviation = advantages.std()
-        says_something &= deviation > ROUNDING * torch.maximum(scale / ROUNDING, advantages.abs().max())
+        says_something &= deviation > scale
         advantages = (advantages - advantages.mean()) / (deviation + 1e-8)
     return torch.where(says_something, advantages, torch.zeros_like(advantages))
 

@@ -113,7 +113,7 @@ def _list_runs() -> tuple[str, Table]:
         done = int(steps[np.isfinite(steps)].max(initial=0))
         progress = f"{done:,}" if done >= settings.steps else f"{done:,} of {settings.steps:,}"
         # of the evaluation at the end, as `train` printed it; before there is one, the curve's last point
-        last = f"{final[0].value:.4g}" if final is not None else f"{returns[-1]:.4g}" if len(returns) else ""
+        last = f"{final[0].estimate:.4g}" if final is not None else f"{returns[-1]:.4g}" if len(returns) else ""
         name = str(settings.task.get("name"))
         table.add_row(escape(str(run.path)), escape(settings.agent), escape(name), str(settings.seed), progress, last)
     if not table.rows:
