@@ -46,14 +46,14 @@ def paid():
 def test_the_moments_are_those_of_vecnormalize(paid):
     """A round is divided by what VecNormalize divides its last step by."""
     rewards, ended = paid
-    theirs = VecNormalize(Prescribed(rewards, ended), norm_obs=False, gamma=0.9, clip_reward=2.0)
+    theirs = VecNormalize(Prescribed(rewards, ended), norm_obs=False, gamma=0.9, clip_reward=1.0)
     theirs.reset()
     last = np.array([theirs.step(np.zeros(3))[1] for _ in rewards])[-1]
-    ours = ReturnNormalizer(3, 0.9, clip=2.0)
+    ours = ReturnNormalizer(3, 0.9, clip=1.0)
     found = ours(rewards, ended)
     assert np.isclose(ours.variance, theirs.ret_rms.var, rtol=1e-5)  # theirs begins with a variance of 1
-    assert np.abs(found).max() == 2.0  # some are clipped
-    assert np.allclose(found, (rewards / np.sqrt(theirs.ret_rms.var)).clip(-2, 2), rtol=1e-5)
+    assert np.abs(found).max() == 1.0  # some are clipped
+    assert np.allclose(found, (rewards / np.sqrt(theirs.ret_rms.var)).clip(-1, 1), rtol=1e-5)
     assert np.allclose(found[-1], last, rtol=1e-5)
 
 
