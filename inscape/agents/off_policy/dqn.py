@@ -99,7 +99,8 @@ class DQNSettings(OffPolicySettings):
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     threads: int = 1
     """CPU threads for torch, and in the compiled update for the target network's values of many rows at once; more than
-    one only pays for pictures and large networks, on a machine with nothing else to do."""
+    one only pays for pictures and large networks, on a machine with nothing else to do. How many decides on the last
+    bits of the weights; OMP_NUM_THREADS does not."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -43,7 +43,7 @@ from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.tensors import not_finite, to_arrays
+from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class SB3Agent(Agent):
         self._task = task
         _require_masks_where_needed(task, algorithm)
         _require_spaces(task, self.name)
-        with isolated_globals(None):
+        # weights are orthogonalised: on more threads in another order of sums
+        with isolated_globals(None), learning_threads(1):
             self.model, self._env = self._make(task)
             self._global_state = global_state()
         self._began = False
