@@ -13,6 +13,7 @@ from inscape.agents.learning.distributed import part_of
 from inscape.agents.learning.episode_log import EpisodeLog
 from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale
 from inscape.agents.on_policy.base import Algorithm, Schedule, explained_variance, first_weights, law_of
+from inscape.envs.compile.compile_time import announce
 from inscape.envs.law.streams import stream_key, stream_keys
 from inscape.envs.readers.copies import PackedCopies
 from inscape.envs.tasks.shared_policy import PlayersTask
@@ -194,6 +195,11 @@ class CompiledLearner:
                 stream_keys(_exploration_seed(self.agent.seed), count), self.head.scaling, self.head.taken(count)
             ),
         }  # fmt: skip
+        own = self._arrays["kernels"].collect
+        announce(world.name, {
+            ("collecting", "collect"): own, ("policy_gradient", "update"): policy_gradient.update,
+            ("stepping", "step"): None,
+        })  # fmt: skip
 
     def round(self, schedule: Schedule, steps: int) -> Metrics:
         with blas_threads(1):

@@ -28,6 +28,7 @@ from inscape.agents.learning.settings_checks import (
     require_shares,
     require_weights_if_any,
 )
+from inscape.envs.compile.compile_time import announce
 from inscape.envs.law.states import States
 from inscape.envs.law.streams import later_seed
 from inscape.envs.readers.copies import KEY, PackedCopies
@@ -244,6 +245,7 @@ class TabularAgent(Agent):
 
     def _compiled(self, world: World, steps: int, kernels: Any = None) -> Advance:
         kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
+        announce(world.name, {("tabular", "learn"): kernels.learn, ("stepping", "step"): None})
         if self._copies is None:
             self._copies = self._begin(world)
         else:
