@@ -23,10 +23,7 @@ OTHERS = {"ppo": "sb3:ppo", "a2c": "sb3:a2c", "dqn": "sb3:dqn", "sac": "sb3:sac"
 WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"Clinic × {scale:g}": (f"{HERE}:Clinic", {"scale": scale}) for scale in (1e-3, 1.0, 1e3)},
     **{f"Hover × {scale:g}": (f"{HERE}:Hover", {"scale": scale}) for scale in (1e-3, 1.0, 1e3)},
-    **{
-        name: (name, {})
-        for name in ("CliffWalking", "WindyGrid", "RiverSwim", "Garnet")
-    },
+    **{name: (name, {}) for name in ("CliffWalking", "WindyGrid", "RiverSwim", "Garnet")},
 }
 """Name in the table → what is learned in, and its settings."""
 MARGIN = 0.05
