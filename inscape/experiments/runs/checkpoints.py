@@ -320,7 +320,8 @@ def _decode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
             case "__scalar__":
                 return _decode(content, tensors)[()]
             case "__tensor__":
-                return _decode_tensor(*content, tensors)
+                stored, kind = content
+                return _decode_tensor(stored, kind, tensors)
             case "__complex__":
                 return complex(*map(float, content))
             case "__raw__":
