@@ -154,4 +154,7 @@ def load_reward_scale(rewards: ReturnNormalizer | None, stored: State | None) ->
             "a state learned from rewards as they were, for an agent that normalises them",
             expected="the settings it was saved with", hint="normalize_rewards=False",
         )  # fmt: skip
+    if np.shape(stored["running"]) != rewards.running.shape:
+        # of other copies: acting needs no returns so far, and learning on in other copies begins new ones or is refused
+        stored = {**stored, "running": np.zeros_like(rewards.running)}
     rewards.load_state_dict(stored)
