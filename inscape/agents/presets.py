@@ -90,13 +90,14 @@ _PPO_TEAM = {**_AS_PAID, "num_envs": 48, "num_steps": 64, "learning_rate": 1e-3,
 # Ten rewards before an estimate, a target network that follows slowly, larger batches and a rate that falls: with
 # Stable-Baselines3's settings the last network is often one that has just forgotten.
 _OUR_DQN_CARTPOLE = {
-    "num_envs": 8, "train_freq": 1, "gradient_steps": 4, "target_update_interval": 8, "tau": 0.02, "batch_size": 128,
+    **_AS_PAID, "num_envs": 8, "train_freq": 1, "gradient_steps": 4, "target_update_interval": 8, "tau": 0.02,
+    "batch_size": 128,
     "learning_rate": 2.3e-3, "anneal": "linear", "n_step": 10, "epsilon_fraction": 0.16, "epsilon_end": 0.04,
     "hidden": (64, 64),
 }  # fmt: skip
 # reward is rare: half of the training explores; a short horizon keeps the few values that spread from the goal apart
 _DQN_PIXEL_LAKE = {
-    "num_envs": 16, "buffer_size": 20_000, "batch_size": 32, "train_freq": 1, "gradient_steps": 2,
+    **_AS_PAID, "num_envs": 16, "buffer_size": 20_000, "batch_size": 32, "train_freq": 1, "gradient_steps": 2,
     "target_update_interval": 512, "anneal": "linear", "n_step": 3, "double": True, "gamma": 0.9,
     "epsilon_fraction": 0.6, "hidden": (64,),
 }  # fmt: skip

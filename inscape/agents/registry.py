@@ -263,6 +263,8 @@ def current_agent_settings(spec: str, values: Mapping[str, Any]) -> dict[str, An
     inherit from a built-in agent's, are brought up to date when the agent is made: opening a run must not run a
     user's code.
     """
+    if spec.removeprefix(INDEPENDENT_PREFIX) == "dqn" and values and "normalize_rewards" not in values:
+        values = {**values, "normalize_rewards": False}  # a run of before there was the setting
     if not may_be_old(values):
         return dict(values)
     try:
