@@ -9,6 +9,7 @@ import numpy as np
 from rich.markup import escape
 
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
@@ -36,6 +37,7 @@ def train_command(argv: Sequence[str]) -> int:
         given = _given_over(resumed.settings, resumed.trusted_settings(), default, words)
     else:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
+        require_agent_first("train", names)
         default = resolve_task(names[1]) if len(names) == 2 else None
         groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
         given = args.parse("train", TrainArguments, words, groups)
