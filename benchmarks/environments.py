@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
+import multiprocessing
 import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +27,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.results_file import ROOT, Notes, load_rows, save_row, table, versions_of  # noqa: E402
@@ -34,10 +35,11 @@ from benchmarks.results_file import ROOT, Notes, load_rows, save_row, table, ver
 PAGE, FILE = ROOT / "docs" / "environments.md", ROOT / "docs" / "environments.json"
 STEPS = 2_000
 EPISODES = 2
-ROW_SECONDS = 900
+ROW_SECONDS = 3600
 """After that long the process of a row is ended."""
 CELLS = ("random", "learner", "second", "sb3", "evaluate", "episode", "report")
-STREAM = "cell:"
+FORK = multiprocessing.get_context("fork")
+"""Libraries are imported once, here: what a fault of one environment leaves behind ends with its process."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ def returns(said: str) -> str:
     found = re.findall(r"mean return (-?[\d.,]+(?:e[+-]?\d+)?)", said)
     if found:
         return found[-1].rstrip(".,")
-    players = re.findall(r"^\S.*?\s{2,}(-?\d[\d.]*) +\[?", said, re.MULTILINE)
-    return " ".join(players)
+    # a table with a row for each player: name, agent, mean return, interval
+    return " ".join(re.findall(r"(-?\d[\d.]*(?:e[+-]?\d+)?) +-?\d[\d.]*(?:e[+-]?\d+)? to ", said))
 
 
 def agents_for(task: Any) -> tuple[str, str, str]:
@@ -150,13 +152,13 @@ def agents_for(task: Any) -> tuple[str, str, str]:
     return "ppo", "dqn" if isinstance(task.action_space, gym.spaces.Discrete) else "", "sb3:ppo"
 
 
-def try_environment(name: str, steps: int) -> None:
-    """Runs all commands on one environment; prints each cell as a line of JSON as soon as it is known."""
+def try_environment(name: str, steps: int, cells: TextIO) -> None:
+    """Runs all commands on one environment; writes each cell as a line of JSON as soon as it is known."""
     from inscape.envs import resolve_task
     from inscape.errors import UsageError
 
     def tell(cell: str, **found: Any) -> None:
-        print(STREAM + json.dumps({"cell": cell, **found}), file=sys.__stdout__, flush=True)
+        print(json.dumps({"cell": cell, **found}), file=cells, flush=True)
 
     try:
         task = resolve_task(name)
@@ -217,6 +219,15 @@ def shown(space: Any) -> str:
     return str(space) if len(str(space)) < 40 else type(space).__name__
 
 
+def in_folder(folder: Path, name: str, steps: int) -> None:
+    """Tries one environment in this process, in a folder; cells go to `cells.txt`, what libraries print elsewhere."""
+    os.chdir(folder)
+    for descriptor, file in ((1, "output.txt"), (2, "errors.txt")):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+    with open("cells.txt", "w") as cells:
+        try_environment(name, steps, cells)
+
+
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
@@ -225,23 +236,19 @@ def row_of(name: str, group: Group, steps: int, seconds: float) -> dict[str, Any
     row: dict[str, Any] = {"group": group.title, "versions": versions_of(group.packages)}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "agg"}
-        words = [sys.executable, str(Path(__file__).resolve()), "--one", name, "--steps", str(steps)]
-        with open(Path(folder) / "errors.txt", "w+") as errors:
-            process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
-            try:
-                said, _ = process.communicate(timeout=seconds)
-                ended = "" if process.returncode == 0 else f"the process ended with {process.returncode}"
-            except subprocess.TimeoutExpired:
-                process.kill()
-                said, _ = process.communicate()
-                ended = f"ended after {seconds:.0f} s"
-            errors.seek(0)
-            last = errors.read()[-1500:]
+        child = FORK.Process(target=in_folder, args=(Path(folder), name, steps))
+        child.start()
+        child.join(seconds)
+        ended = "" if child.exitcode == 0 else f"the process ended with {child.exitcode}"
+        if child.is_alive():
+            child.kill()
+            child.join()
+            ended = f"ended after {seconds:.0f} s"
+        said = (Path(folder) / "cells.txt").read_text()
+        last = (Path(folder) / "errors.txt").read_text()[-1500:]
     for line in said.splitlines():
-        if line.startswith(STREAM):
-            found = json.loads(line[len(STREAM) :])
-            row[found.pop("cell")] = found
+        found = json.loads(line)
+        row[found.pop("cell")] = found
     if ended:
         missing = next((cell for cell in ("made", *CELLS) if cell not in row), "report")
         row[missing] = {"status": "time" if "after" in ended else "fault", "reason": ended, "said": last, "seconds": 0.0}
@@ -311,16 +318,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", action="store_true", help="write the page from the rows there are")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seconds", type=float, default=ROW_SECONDS, help="for each environment")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
-    if given.one:
-        try_environment(given.one, given.steps)
-        return
     known = {name: group for group in groups() for name in group.names}
     unknown = set(given.only or ()) - set(known)
     if unknown:
         parser.error(f"not one of those tried: {', '.join(sorted(unknown))}")
     rows = load_rows(FILE)
+    for module in ("torch", "stable_baselines3", "sb3_contrib", "inscape.experiments.commands.train"):
+        importlib.import_module(module)
+    os.environ.update(SDL_VIDEODRIVER="dummy", MPLBACKEND="agg")
     wanted = given.only or [name for name in known if given.again or name not in rows]
     for name in [] if given.page else wanted:
         row = row_of(name, known[name], given.steps, given.seconds)
