@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.results_file import ROOT, Notes, load_rows, save_row, table, versions_of  # noqa: E402
+from benchmarks.results_file import ROOT, Notes, load_rows, save_row, table, versions_of
 
 PAGE, FILE = ROOT / "docs" / "environments.md", ROOT / "docs" / "environments.json"
 STEPS = 2_000
@@ -61,9 +61,10 @@ def gymnasium_ids(*modules: str) -> tuple[str, ...]:
     """Returns the ids that Gymnasium registers itself, of these of its modules."""
     import gymnasium as gym
 
-    # what a plug-in registers has another entry point; the two shims need an environment to wrap
     return tuple(
-        name for name, spec in gym.registry.items() if str(spec.entry_point).startswith(tuple(f"gymnasium.envs.{m}" for m in modules))
+        name
+        for name, spec in gym.registry.items()
+        if str(spec.entry_point).startswith(tuple(f"gymnasium.envs.{m}" for m in modules))
     )
 
 
@@ -71,6 +72,8 @@ MINIGRID = (
     "Empty-5x5", "Empty-Random-6x6", "DoorKey-5x5", "DoorKey-8x8", "FourRooms", "LavaGapS5", "SimpleCrossingS9N1",
     "MemoryS7", "KeyCorridorS3R1", "Dynamic-Obstacles-5x5",
 )  # fmt: skip
+HIGHWAY = ("highway-fast", "merge", "roundabout", "intersection", "parking", "racetrack", "lane-keeping")
+ROBOTICS = ("FetchReach-v4", "FetchPush-v4", "HandReach-v3", "PointMaze_UMaze-v3")
 MPE = (
     "simple_v3", "simple_spread_v3", "simple_adversary_v3", "simple_crypto_v3", "simple_push_v3", "simple_reference_v3",
     "simple_speaker_listener_v4", "simple_tag_v3", "simple_world_comm_v3",
@@ -91,14 +94,16 @@ def groups() -> list[Group]:
         Group("Gymnasium: functional, in JAX", ("gymnasium", "jax"), gymnasium_ids("phys2d", "tabular")),
         Group("MiniGrid", ("minigrid",), tuple(f"minigrid:MiniGrid-{name}-v0" for name in MINIGRID)),
         Group("Atari", ("ale-py",), tuple(f"ale_py:ALE/{name}-v5" for name in ("Pong", "Breakout", "SpaceInvaders"))),
-        Group("highway-env", ("highway-env",), tuple(f"highway_env:{name}" for name in (
-            "highway-fast-v0", "merge-v0", "roundabout-v0", "intersection-v0", "parking-v0", "racetrack-v0", "lane-keeping-v0",
-        ))),
-        Group("Gymnasium-Robotics: Dict observations", ("gymnasium-robotics", "mujoco"), tuple(
-            f"gymnasium_robotics:{name}" for name in ("FetchReach-v4", "FetchPush-v4", "PointMaze_UMaze-v3", "HandReach-v3")
-        )),
+        Group("highway-env", ("highway-env",), tuple(f"highway_env:{name}-v0" for name in HIGHWAY)),
+        Group(
+            "Gymnasium-Robotics: Dict observations", ("gymnasium-robotics", "mujoco"),
+            tuple(f"gymnasium_robotics:{name}" for name in ROBOTICS),
+        ),
         Group("MPE", ("mpe2",), tuple(f"pettingzoo:mpe2.{name}" for name in MPE)),
-        Group("PettingZoo: classic", ("pettingzoo", "rlcard", "open_spiel"), tuple(f"pettingzoo:pettingzoo.classic.{name}" for name in CLASSIC)),
+        Group(
+            "PettingZoo: classic", ("pettingzoo", "rlcard", "open_spiel"),
+            tuple(f"pettingzoo:pettingzoo.classic.{name}" for name in CLASSIC),
+        ),
     ]  # fmt: skip
 
 
@@ -121,7 +126,12 @@ def command(*words: str) -> dict[str, Any]:
         status, said = "fault", traceback.format_exc()
     if "Traceback (most recent call last)" in out.getvalue() + err.getvalue():
         status, said = "fault", out.getvalue() + err.getvalue()
-    return {"status": status, "said": said, "seconds": round(time.perf_counter() - began, 1), "line": "inscape " + " ".join(words)}
+    return {
+        "status": status,
+        "said": said,
+        "seconds": round(time.perf_counter() - began, 1),
+        "line": "inscape " + " ".join(words),
+    }
 
 
 def reason(said: str) -> str:
@@ -129,7 +139,7 @@ def reason(said: str) -> str:
     if "Traceback (most recent call last)" in said:
         return said.strip().splitlines()[-1]
     text = re.sub(r"\s+", " ", said[said.rfind("inscape: ") + len("inscape: ") :] if "inscape: " in said else said)
-    return text.strip()[:400]
+    return re.sub(r" at 0x[0-9a-f]+", "", text).strip()[:400]
 
 
 def returns(said: str) -> str:
@@ -179,7 +189,17 @@ def try_environment(name: str, steps: int, cells: TextIO) -> None:
         if not agent:
             continue
         out = cell
-        words = ["train", agent, name, "--steps", str(steps), "--evaluate-every", "0", "--final-episodes", str(EPISODES)]
+        words = [
+            "train",
+            agent,
+            name,
+            "--steps",
+            str(steps),
+            "--evaluate-every",
+            "0",
+            "--final-episodes",
+            str(EPISODES),
+        ]
         done = command(*words, "--out", out)
         tell(cell, agent=agent, **cell_of(done))
         runs += [out] if done["status"] == "ok" else []
@@ -199,7 +219,11 @@ def cell_of(done: dict[str, Any]) -> dict[str, Any]:
     kept = {"status": done["status"], "seconds": done["seconds"], "line": done["line"]}
     if done["status"] == "ok":
         return {**kept, "value": returns(done["said"])}
-    return {**kept, "reason": reason(done["said"]), **({"said": done["said"][-3000:]} if done["status"] == "fault" else {})}
+    return {
+        **kept,
+        "reason": reason(done["said"]),
+        **({"said": done["said"][-3000:]} if done["status"] == "fault" else {}),
+    }
 
 
 def shown(space: Any) -> str:
@@ -251,7 +275,12 @@ def row_of(name: str, group: Group, steps: int, seconds: float) -> dict[str, Any
         row[found.pop("cell")] = found
     if ended:
         missing = next((cell for cell in ("made", *CELLS) if cell not in row), "report")
-        row[missing] = {"status": "time" if "after" in ended else "fault", "reason": ended, "said": last, "seconds": 0.0}
+        row[missing] = {
+            "status": "time" if "after" in ended else "fault",
+            "reason": ended,
+            "said": last,
+            "seconds": 0.0,
+        }
     row["seconds"] = round(time.perf_counter() - began)
     return row
 
@@ -276,18 +305,30 @@ def page(rows: dict[str, Any]) -> str:
     lines = [
         "# Third-party environments",
         "",
-        "Written by `make environments`; do not edit. Each environment went through the commands a user would type: `inscape evaluate random`, "
-        f"`inscape train AGENT … --steps {STEPS}` with a built-in learner or two and with Stable-Baselines3's PPO, `inscape evaluate RUN`, "
-        "`inscape watch RUN --save episode.gif` and `inscape report`. A number is a mean return (of each player, where there are several): "
-        f"after {STEPS:,} steps it says that training ran, not how well the agent can learn.",
+        "Written by `make environments`; do not edit. Each environment went through the commands a user would type:",
+        f"`inscape evaluate random`, `inscape train AGENT … --steps {STEPS}` with one or two built-in learners and",
+        "with `sb3:ppo`, `inscape evaluate RUN`, `inscape watch RUN --save episode.gif` and `inscape report`. A",
+        "number is a mean return (of each player, where there are several): it says that training ran, not how well an",
+        f"agent can learn; {STEPS:,} steps are few.",
         "",
-        f"{len(rows)} environments, {len(cells)} commands: {counts['ok']} did what was asked, {counts['refused']} were refused with a reason "
-        f"(numbers in brackets, below the table), {counts['time']} were not finished in {ROW_SECONDS} s a row, {counts['fault']} ended in a "
-        "traceback.",
+        f"{len(rows)} environments, {len(cells)} commands: {counts['ok']} did what was asked, {counts['refused']} were",
+        f"refused with a reason (numbers in brackets, below each table), {counts['time']} were not finished in time, "
+        f"{counts['fault']} ended in a traceback.",
         "",
         f"Python {platform.python_version()}, " + ", ".join(f"{k} {v}" for k, v in own.items()) + ".",
     ]
-    header = ("environment", "observations; actions", "random", "learner", "another", "Stable-Baselines3", "evaluate", "episode", "report", "s")
+    header = (
+        "environment",
+        "observations; actions",
+        "random",
+        "learner",
+        "another",
+        "Stable-Baselines3",
+        "evaluate",
+        "episode",
+        "report",
+        "s",
+    )
     for group in groups():
         own_rows = {name: rows[name] for name in group.names if name in rows}
         if not own_rows:
@@ -304,7 +345,8 @@ def page(rows: dict[str, Any]) -> str:
             players = f"{made['players']} players; " if made["players"] > 1 else ""
             table_rows.append([
                 f"`{name}`", f"{players}{made['observation']}; {made['action']}",
-                *(text_of(row.get(cell), notes) for cell in CELLS[:5]), *(text_of(row.get(cell), notes, "yes") for cell in CELLS[5:]),
+                *(text_of(row.get(cell), notes) for cell in CELLS[:5]),
+                *(text_of(row.get(cell), notes, "yes") for cell in CELLS[5:]),
                 str(row["seconds"]),
             ])  # fmt: skip
         lines += [*table(header, table_rows), "", *notes.lines()]

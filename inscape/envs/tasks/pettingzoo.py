@@ -21,8 +21,8 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks import hangs
-from inscape.envs.tasks.boundary import Place
-from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract, EnvironmentFault
+from inscape.envs.tasks.boundary import Place, cannot_be_made
+from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import UsageError
@@ -72,10 +72,7 @@ class PettingZooTask(Task):
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
         except (Exception, SystemExit) as error:  # whatever the constructor raises
-            raise EnvironmentFault(
-                f"{self.name} cannot be made: it raised {type(error).__name__}: {error}",
-                expected="an environment that can be made",
-            ) from error
+            raise cannot_be_made(self.name, error) from error
 
     @cached_property
     def contract(self) -> Contract:
