@@ -67,8 +67,9 @@ class PettingZooTask(Task):
         """Returns one environment, Parallel if `simultaneous`, else AEC."""
         # not every environment takes a render_mode
         given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
+        maker, _ = self._maker
         try:
-            return self._maker[0](**given)
+            return maker(**given)
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
         except (Exception, SystemExit) as error:  # whatever the constructor raises
