@@ -97,13 +97,19 @@ def row_of(client: dict[str, Any], folder: Path, seconds: float, keep: bool) -> 
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         python = make_environment(client, folder)
-        names = sorted({re.split(r"[\[=<>!~]", words)[0] for words in client["requires"]} | {"gymnasium", "numpy", "torch"})
+        names = sorted(
+            {re.split(r"[\[=<>!~]", words)[0] for words in client["requires"]} | {"gymnasium", "numpy", "torch"}
+        )
         code = "import sys; from importlib.metadata import version; print(*(f'{n} {version(n)}' for n in sys.argv[1:]), sep=', ')"
-        versions = subprocess.run([str(python), "-c", code, *names], check=True, capture_output=True, text=True).stdout.strip()
+        versions = subprocess.run(
+            [str(python), "-c", code, *names], check=True, capture_output=True, text=True
+        ).stdout.strip()
         cells = {world or "all": try_case(python, client, world, seconds) for world in client["worlds"]}
     except subprocess.CalledProcessError as error:
         said = error.stdout or error.stderr or ""
-        cells = {"all": {"status": "failed", "line": said.strip().splitlines()[-1][:300], "said": said[-2000:], "seconds": 0}}
+        cells = {
+            "all": {"status": "failed", "line": said.strip().splitlines()[-1][:300], "said": said[-2000:], "seconds": 0}
+        }
         versions = ", ".join(client["requires"])
     finally:
         if not keep:

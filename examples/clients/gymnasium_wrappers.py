@@ -15,7 +15,11 @@ from gymnasium.wrappers import vector
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # windows that nobody sees
 FOLDER = tempfile.mkdtemp()
 ARRAYS = ("ArrayConversion", "JaxToNumpy", "JaxToTorch")  # for environments whose arrays are not NumPy's
-NEEDS = {"NumpyToTorch": "array_api_compat", "RecordVideo": "moviepy", "ResizeObservation": "cv2"}  # gymnasium[other,torch]
+NEEDS = {
+    "NumpyToTorch": "array_api_compat",
+    "RecordVideo": "moviepy",
+    "ResizeObservation": "cv2",
+}  # gymnasium[other,torch]
 OTHERS = ("AtariPreprocessing", "FilterObservation")  # for Atari's emulator; for Dict observations
 
 
@@ -29,13 +33,28 @@ PENDULUM |= {"DiscretizeAction": {"bins": 5}, "DiscretizeObservation": {"bins": 
 PENDULUM |= {"RescaleObservation": {"min_obs": np.float32(-1), "max_obs": np.float32(1)}}
 PICTURES = {"FlattenObservation": {}, "FrameStackObservation": {"stack_size": 4}, "GrayscaleObservation": {}}
 PICTURES |= {"ReshapeObservation": {"shape": (147,)}, "ResizeObservation": {"shape": (14, 14)}}
-DRAWN = {"AddRenderObservation": {}, "HumanRendering": {}, "RenderCollection": {}, "RecordVideo": {"video_folder": FOLDER}}
+DRAWN = {
+    "AddRenderObservation": {},
+    "HumanRendering": {},
+    "RenderCollection": {},
+    "RecordVideo": {"video_folder": FOLDER},
+}
 DRAWN |= {"AddWhiteNoise": {"probability_of_noise_per_pixel": 0.1}}
 DRAWN |= {"ObstructView": {"obstructed_pixels_ratio": 0.1, "obstruction_width": 10}}
-POLE = {"Autoreset": {}, "OrderEnforcing": {}, "PassiveEnvChecker": {}, "RecordEpisodeStatistics": {}, "NumpyToTorch": {}}
+POLE = {
+    "Autoreset": {},
+    "OrderEnforcing": {},
+    "PassiveEnvChecker": {},
+    "RecordEpisodeStatistics": {},
+    "NumpyToTorch": {},
+}
 POLE |= {"TimeAwareObservation": {}, "NormalizeObservation": {}, "NormalizeReward": {}, "DictInfoToList": {}}
 POLE |= {"ClipReward": {"min_reward": -1, "max_reward": 1}, "TransformReward": {"func": same}}
-POLE |= {"DelayObservation": {"delay": 1}, "DtypeObservation": {"dtype": np.float64}, "TimeLimit": {"max_episode_steps": 5}}
+POLE |= {
+    "DelayObservation": {"delay": 1},
+    "DtypeObservation": {"dtype": np.float64},
+    "TimeLimit": {"max_episode_steps": 5},
+}
 POLE |= {"MaxAndSkipObservation": {"skip": 2}, "RepeatAction": {"num_repeats": 2}}
 POLE |= {"StickyAction": {"repeat_action_probability": 0.25}}
 POLE |= {"TransformObservation": {"func": same, "observation_space": None}}

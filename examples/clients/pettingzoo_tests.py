@@ -4,7 +4,7 @@ usage: python pettingzoo_tests.py
 """
 
 import pettingzoo
-from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, parallel_seed_test, render_test, seed_test
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
 
 import inscape  # registers the worlds with pettingzoo.make
 

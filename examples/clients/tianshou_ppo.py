@@ -5,7 +5,6 @@ usage: python tianshou_ppo.py [WORLD]
 
 import sys
 
-
 from tianshou.highlevel.config import OnPolicyTrainingConfig
 from tianshou.highlevel.env import EnvFactoryRegistered, VectorEnvType
 from tianshou.highlevel.experiment import ExperimentConfig, PPOExperimentBuilder

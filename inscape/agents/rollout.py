@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 MAX_COPIES = 128
 LONGEST_EPISODE = 100_000
 """Steps after which an episode without a time limit is given up with an error: it may never end."""
-TEXT_LENGTH = 256
-"""Code points recorded of a text whose space knows no longest one."""
 
 
 @dataclass(frozen=True)
@@ -363,39 +361,23 @@ def _first_legal(idle: Array, mask: Array, space: gymnasium.Space[Any]) -> Array
 
 def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
     """Returns a copy of `[B, ...]` observations or actions, as episodes are recorded: of a space that is not one array
-    (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them. Texts of a third-party space that knows no
-    longest one (MiniGrid's missions) are their first `TEXT_LENGTH` code points, then zeros.
+    (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them.
 
     Raises:
         UsageError: the space has elements of no fixed size (Sequence, Graph).
     """
     if is_array_space(space):
         return np.array(batch)
-    rows = (rows_of(batch, row) for row in range(count_of(batch)))
-    return np.stack([_flat(row, space) for row in rows])
-
-
-def _flat(element: Any, space: gymnasium.Space[Any]) -> Array:
     import gymnasium
 
-    try:
-        flattenable = bool(space.is_np_flattenable)
-    except NotImplementedError:  # a third-party space, or a composite one that holds one
-        flattenable = False
-    if flattenable:
-        return np.asarray(gymnasium.spaces.flatten(space, element))
-    if isinstance(space, gymnasium.spaces.Dict):
-        return np.concatenate([_flat(element[key], part) for key, part in space.items()])
-    if isinstance(space, gymnasium.spaces.Tuple):
-        return np.concatenate([_flat(item, part) for item, part in zip(element, space.spaces, strict=True)])
-    if isinstance(element, str):
-        codes = np.array([ord(letter) for letter in element[:TEXT_LENGTH]], np.int64)
-        return np.pad(codes, (0, TEXT_LENGTH - len(codes)))
-    raise UsageError(
-        f"episodes with elements of {space} cannot be recorded",
-        expected="elements of one size: of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple",
-        hint="evaluate, which records nothing; or pad the environment's sequences to one length",
-    )
+    if not space.is_np_flattenable:
+        raise UsageError(
+            f"episodes with elements of {space} cannot be recorded",
+            expected="elements of one size: of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple",
+            hint="evaluate, which records nothing; or pad the environment's sequences to one length",
+        )
+    rows = (rows_of(batch, row) for row in range(count_of(batch)))
+    return np.stack([np.asarray(gymnasium.spaces.flatten(space, row)) for row in rows])
 
 
 def _require_counts(episodes: int, max_copies: int) -> None:

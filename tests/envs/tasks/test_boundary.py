@@ -241,19 +241,6 @@ def test_out_of_bounds_is_reported_once_and_kept(task, how):
     ]
 
 
-class Mission(spaces.Space):  # type: ignore[type-arg]
-    """Texts of any length, as MiniGrid's `MissionSpace`: it does not say whether it can be flattened."""
-
-    def __init__(self) -> None:
-        super().__init__(dtype=str)
-
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        return "go"
-
-    def contains(self, x: Any) -> bool:
-        return isinstance(x, str)
-
-
 @pytest.mark.parametrize(
     ("space", "good", "wrong"),
     [
@@ -274,10 +261,6 @@ class Mission(spaces.Space):  # type: ignore[type-arg]
         (spaces.Tuple((spaces.Discrete(2), BOX)), (1, GOOD), (1,)),
         (spaces.Tuple((spaces.Discrete(2), BOX)), (1, GOOD), (1, np.full(2, np.nan))),
         (spaces.Sequence(spaces.Discrete(2)), (1, 0, 1), (2,)),
-        (Mission(), "go to the door", 3),
-        (spaces.Dict(a=Mission(), b=spaces.Discrete(2)), {"a": "go", "b": 1}, {"a": 3, "b": 1}),
-        (spaces.Tuple((Mission(), BOX)), ("go", GOOD), ("go", np.full(2, np.nan))),
-        (spaces.Dict(a=spaces.Tuple((Mission(),))), {"a": ("x" * 1000,)}, {"a": ()}),
     ],
     ids=lambda value: str(value)[:30],
 )  # fmt: skip
