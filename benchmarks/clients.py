@@ -35,6 +35,13 @@ COLUMNS = {"CartPole": "CartPole", "Pendulum": "Pendulum", "DoorKey": "DoorKey",
 """Worlds with a column of their own; of all others, which are games, there is one."""
 
 
+PRINT_VERSIONS = """
+import sys
+from importlib.metadata import version
+print(", ".join(f"{name} {version(name)}" for name in sys.argv[1:]))
+"""
+
+
 def clients() -> list[dict[str, Any]]:
     """Returns what is tried."""
     tried: list[dict[str, Any]] = tomllib.loads((SNIPPETS / "clients.toml").read_text())["client"]
@@ -78,8 +85,7 @@ def try_case(python: Path, client: dict[str, Any], world: str, seconds: float) -
         words = [str(python), str(SNIPPETS / client["file"]), *([world] if world else [])]
         try:
             done = subprocess.run(
-                words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                timeout=seconds,
+                words, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds
             )  # fmt: skip
             ok, said = done.returncode == 0, done.stdout if done.returncode == 0 else done.stderr
         except subprocess.TimeoutExpired:
@@ -97,19 +103,14 @@ def row_of(client: dict[str, Any], folder: Path, seconds: float, keep: bool) -> 
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         python = make_environment(client, folder)
-        names = sorted(
-            {re.split(r"[\[=<>!~]", words)[0] for words in client["requires"]} | {"gymnasium", "numpy", "torch"}
-        )
-        code = "import sys; from importlib.metadata import version; print(*(f'{n} {version(n)}' for n in sys.argv[1:]), sep=', ')"
-        versions = subprocess.run(
-            [str(python), "-c", code, *names], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        named = {re.split(r"[\[=<>!~]", words)[0] for words in client["requires"]}
+        words = [str(python), "-c", PRINT_VERSIONS, *sorted(named | {"gymnasium", "numpy", "torch"})]
+        versions = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
         cells = {world or "all": try_case(python, client, world, seconds) for world in client["worlds"]}
     except subprocess.CalledProcessError as error:
         said = error.stdout or error.stderr or ""
-        cells = {
-            "all": {"status": "failed", "line": said.strip().splitlines()[-1][:300], "said": said[-2000:], "seconds": 0}
-        }
+        last = [*said.strip().splitlines(), f"{error.cmd[0]} ended with {error.returncode}"][-2 if said.strip() else -1]
+        cells = {"all": {"status": "failed", "line": last[:300], "said": said[-2000:], "seconds": 0}}
         versions = ", ".join(client["requires"])
     finally:
         if not keep:
@@ -149,11 +150,11 @@ def page(rows: dict[str, Any]) -> str:
     text = [
         "# Other people's libraries",
         "",
-        "Written by `make clients`; do not edit. A snippet for each library, run in an environment of its own",
-        "(`examples/clients`, with the versions of `examples/clients/clients.toml`): it trains for some 2,000 steps and",
-        "evaluates. A number is a mean return of five episodes: it says that training ran, not how well an agent can learn.",
-        "Scripts that import nothing of Inscape take a world by its id, `inscape:inscape/CartPole-v0`: Gymnasium imports what",
-        "stands before the colon.",
+        "Written by `make clients`; do not edit. A snippet for each library, run in an environment of its own: they are",
+        "in `examples/clients`, versions in `examples/clients/clients.toml`. Each trains for some 2,000 steps and",
+        "evaluates. A number is a mean return of five episodes: it says that training ran, not how well an agent can",
+        "learn. Scripts that import nothing of Inscape take a world by its id, `inscape:inscape/CartPole-v0`: Gymnasium",
+        "imports what stands before the colon.",
         "",
         *table(("library", *COLUMNS.values(), "a game, or all", "versions"), lines),
         "",

@@ -182,8 +182,12 @@ def try_environment(name: str, steps: int, cells: TextIO) -> None:
     except Exception:
         tell("made", status="fault", reason=reason(traceback.format_exc()), said=traceback.format_exc(), seconds=0.0)
         return
-    tell("made", status="ok", observation=shown(spaces[0]), action=shown(spaces[1]), players=task.players)
-    several = ["--episodes", str(EPISODES)]
+    endless = task.players == 1 and task.max_episode_steps is None and not name.startswith("pettingzoo:")
+    # an agent that has learned little may never end an episode
+    limit = ["--max-episode-steps", str(SHORT)] if endless else []
+    made = {"observation": shown(spaces[0]), "action": shown(spaces[1]), "players": task.players}
+    tell("made", status="ok", limit=SHORT if endless else None, **made)
+    several = ["--episodes", str(EPISODES), *limit]
     everyone = ",".join(["random"] * task.players)
     done = command("evaluate", everyone, name, *several)
     tell("random", agent="random", **cell_of(done))
@@ -207,9 +211,9 @@ def try_environment(name: str, steps: int, cells: TextIO) -> None:
         tell(cell, agent=agent, **cell_of(done))
         runs += [out] if done["status"] == "ok" else []
     if not runs:
-        done = command("evaluate", everyone, name, "--episodes", "1", "--save-episodes", "random.npz")
+        done = command("evaluate", everyone, name, "--episodes", "1", "--save-episodes", "random.npz", *limit)
         tell("evaluate", agent="random", **cell_of(done))
-        words = ["watch", "random", name, "--save", "episode.gif", "--size", "96"]
+        words = ["watch", "random", name, "--save", "episode.gif", "--size", "96", *limit]
         tell("episode", agent="random", **cell_of(command(*words)))
         return
     tell("evaluate", **cell_of(command("evaluate", runs[0], "--episodes", "1", "--save-episodes", "episodes.npz")))
@@ -346,6 +350,7 @@ def page(rows: dict[str, Any]) -> str:
                 table_rows.append([f"`{name}`", text_of(made, notes), *["–"] * 7, str(row["seconds"])])
                 continue
             players = f"{made['players']} players; " if made["players"] > 1 else ""
+            players += f"limited to {made['limit']} steps; " if made.get("limit") else ""
             table_rows.append([
                 f"`{name}`", f"{players}{made['observation']}; {made['action']}",
                 *(text_of(row.get(cell), notes) for cell in CELLS[:5]),

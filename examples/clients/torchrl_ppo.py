@@ -1,4 +1,4 @@
-"""TorchRL: `GymEnv` by the id, its collector and ClipPPOLoss; masks are read from the infos; a game is a PettingZoo one.
+"""TorchRL: `GymEnv` by the id, its collector and ClipPPOLoss; masks are read from the infos; a game by PettingZoo.
 
 usage: python torchrl_ppo.py [WORLD]
 """
