@@ -15,6 +15,12 @@ from tensordict import TensorDict
 WORLD = sys.argv[1] if len(sys.argv) > 1 else "CartPole"
 COPIES = 4
 
+
+def mask_of(infos):
+    """AgileRL subtracts masks, so they are numbers."""
+    return infos["action_mask"].astype(np.int8) if "action_mask" in infos else None
+
+
 torch.manual_seed(0)
 copies = gym.make_vec(
     f"inscape:inscape/{WORLD}-v0", COPIES, vectorization_mode="vector_entry_point", autoreset_mode="SameStep"
@@ -24,22 +30,16 @@ memory = ReplayBuffer(max_size=10_000)
 observations, infos = copies.reset(seed=0)
 for step in range(500):
     epsilon = max(0.1, 1 - step / 250)
-    actions = agent.get_action(observations, epsilon, action_mask=infos.get("action_mask"))
+    actions = agent.get_action(observations, epsilon, action_mask=mask_of(infos))
     following, rewards, terminated, truncated, next_infos = copies.step(np.asarray(actions))
     ended = terminated | truncated
     last = following.copy()
     if ended.any():  # the observation after the end is that of the next episode
         last[ended] = next_infos["final_obs"][ended]
-    rows = {
-        "obs": observations,
-        "action": actions,
-        "reward": rewards[:, None],
-        "next_obs": last,
-        "done": terminated[:, None],
-    }
-    memory.add(
-        TensorDict({k: torch.as_tensor(np.asarray(v, np.float32)) for k, v in rows.items()}, batch_size=[COPIES])
-    )
+    rows = {"obs": observations, "action": actions, "reward": rewards[:, None], "next_obs": last}
+    rows = {name: torch.as_tensor(np.asarray(row, np.float32)) for name, row in rows.items()}
+    rows["done"] = torch.as_tensor(terminated[:, None], dtype=torch.float32)
+    memory.add(TensorDict(rows, batch_size=[COPIES]))
     observations, infos = following, next_infos
     if len(memory) >= agent.batch_size and step % agent.learn_step == 0:
         agent.learn(memory.sample(agent.batch_size))
@@ -47,7 +47,7 @@ for step in range(500):
 returns, totals = [], np.zeros(COPIES)
 observations, infos = copies.reset(seed=100)
 while len(returns) < 5:
-    actions = agent.get_action(observations, 0.0, action_mask=infos.get("action_mask"))
+    actions = agent.get_action(observations, 0.0, action_mask=mask_of(infos))
     observations, rewards, terminated, truncated, infos = copies.step(np.asarray(actions))
     totals += rewards
     for copy in np.flatnonzero(terminated | truncated):
