@@ -195,21 +195,10 @@ def try_environment(name: str, steps: int, cells: TextIO) -> None:
     for cell, agent in zip(CELLS[1:4], agents_for(task), strict=True):
         if not agent:
             continue
-        out = cell
-        words = [
-            "train",
-            agent,
-            name,
-            "--steps",
-            str(steps),
-            "--evaluate-every",
-            "0",
-            "--final-episodes",
-            str(EPISODES),
-        ]
-        done = command(*words, "--out", out)
+        words = ["train", agent, name, "--steps", str(steps), "--evaluate-every", "0", "--out", cell]
+        done = command(*words, "--final-episodes", str(EPISODES), *limit)
         tell(cell, agent=agent, **cell_of(done))
-        runs += [out] if done["status"] == "ok" else []
+        runs += [cell] if done["status"] == "ok" else []
     if not runs:
         done = command("evaluate", everyone, name, "--episodes", "1", "--save-episodes", "random.npz", *limit)
         tell("evaluate", agent="random", **cell_of(done))
