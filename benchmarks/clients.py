@@ -94,7 +94,11 @@ def try_case(python: Path, client: dict[str, Any], world: str, seconds: float) -
     lines = [line for line in lines if line.startswith(f"{world}: ")] or lines  # some libraries print at exit
     cell = {"status": "ok" if ok else "failed", "seconds": round(time.perf_counter() - began)}
     cell["line"] = lines[-1].strip()[:300] if lines else ""
-    return cell if ok else {**cell, "said": said[-2000:]}
+    if ok:
+        return cell
+    # without the folders of this machine
+    cell["line"] = re.sub(r"\S*/(site-packages|lib/python[\d.]+)/", "", cell["line"])
+    return {**cell, "said": re.sub(r"\S*/(site-packages|lib/python[\d.]+)/", "", said[-2000:]).replace(f"{ROOT}/", "")}
 
 
 def row_of(client: dict[str, Any], folder: Path, seconds: float, keep: bool) -> dict[str, Any]:

@@ -37,6 +37,8 @@ STEPS = 2_000
 EPISODES = 2
 SHORT = 200
 """Steps of the longest episodes with which SAC is tried: it updates in every step."""
+ALWAYS = ("gymnasium", "stable-baselines3", "torch", "numpy")
+"""Packages whose versions every row names."""
 ROW_SECONDS = 3600
 """After that long the process of a row is ended."""
 CELLS = ("random", "learner", "second", "sb3", "evaluate", "episode", "report")
@@ -136,8 +138,14 @@ def command(*words: str) -> dict[str, Any]:
     }
 
 
+def without_folders(text: str) -> str:
+    """Returns the text without the folders of this machine, in which packages lie."""
+    return re.sub(r"\S*/site-packages/", "", text).replace(f"{ROOT}/", "")
+
+
 def reason(said: str) -> str:
     """Returns what was found and what was expected, of a refusal; of a fault its last line."""
+    said = without_folders(said)
     if "Traceback (most recent call last)" in said:
         return said.strip().splitlines()[-1]
     text = re.sub(r"\s+", " ", said[said.rfind("inscape: ") + len("inscape: ") :] if "inscape: " in said else said)
@@ -253,7 +261,8 @@ def in_folder(folder: Path, name: str, steps: int) -> None:
 
 def row_of(name: str, group: Group, steps: int, seconds: float) -> dict[str, Any]:
     """Returns the row of one environment: its cells by name."""
-    row: dict[str, Any] = {"group": group.title, "versions": versions_of(group.packages)}
+    versions = versions_of(dict.fromkeys((*group.packages, *ALWAYS)))
+    row: dict[str, Any] = {"group": group.title, "versions": {**versions, "python": platform.python_version()}}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         child = FORK.Process(target=in_folder, args=(Path(folder), name, steps))
@@ -297,7 +306,6 @@ def page(rows: dict[str, Any]) -> str:
     """Returns the page of these rows."""
     cells = [cell for row in rows.values() for cell in row.values() if isinstance(cell, dict) and "status" in cell]
     counts = {status: sum(cell["status"] == status for cell in cells) for status in ("ok", "refused", "time", "fault")}
-    own = versions_of(("gymnasium", "pettingzoo", "stable-baselines3", "torch", "numpy"))
     lines = [
         "# Third-party environments",
         "",
@@ -306,12 +314,11 @@ def page(rows: dict[str, Any]) -> str:
         "with `sb3:ppo`, `inscape evaluate RUN`, `inscape watch RUN --save episode.gif` and `inscape report`. A",
         "number is a mean return (of each player, where there are several): it says that training ran, not how well an",
         f"agent can learn; {STEPS:,} steps are few. `sac` was tried where episodes have at most {SHORT} steps.",
+        "What Gymnasium registers only to say what is missing (MuJoCo's v2 and v3, its shims) is left out.",
         "",
         f"{len(rows)} environments, {len(cells)} commands: {counts['ok']} did what was asked, {counts['refused']} were",
         f"refused with a reason (numbers in brackets, below each table), {counts['time']} were not finished in time, "
         f"{counts['fault']} ended in a traceback.",
-        "",
-        f"Python {platform.python_version()}, " + ", ".join(f"{k} {v}" for k, v in own.items()) + ".",
     ]
     header = (
         "environment",
@@ -328,6 +335,7 @@ def page(rows: dict[str, Any]) -> str:
     for group in groups():
         own_rows = {name: rows[name] for name in group.names if name in rows}
         if not own_rows:
+            lines += ["", f"## {group.title}", "", f"Not run yet: {', '.join(f'`{name}`' for name in group.names)}."]
             continue
         versions = next(iter(own_rows.values()))["versions"]
         notes = Notes()
@@ -347,6 +355,9 @@ def page(rows: dict[str, Any]) -> str:
                 str(row["seconds"]),
             ])  # fmt: skip
         lines += [*table(header, table_rows), "", *notes.lines()]
+        missing = [f"`{name}`" for name in group.names if name not in rows]
+        if missing:
+            lines += ["", f"Not run yet: {', '.join(missing)}."]
     return "\n".join(lines).rstrip() + "\n"
 
 
