@@ -142,7 +142,10 @@ def test_torch_tensors_come_back_as_they_were(tmp_path: Path) -> None:
     assert torch.equal(back["half"], half)
 
 
-@pytest.mark.parametrize("value", [object(), np.array([object()]), range(2), lambda: 0, np.zeros(2, dtype=[("a", "f8")])])
+NOT_STORED = [object(), np.array([object()]), range(2), lambda: 0, np.zeros(2, dtype=[("a", "f8")])]
+
+
+@pytest.mark.parametrize("value", NOT_STORED)
 def test_what_would_need_pickle_is_refused(tmp_path: Path, value: Any) -> None:
     with pytest.raises(TypeError, match=r"state\.deep\.1"):
         save_checkpoint(tmp_path / "c", {"deep": [0, value]})
