@@ -401,7 +401,7 @@ def test_reports_are_over_every_minibatch(corridor, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
-def test_worlds_in_which_nothing_is_legal_are_told(backend):
+def test_worlds_in_which_nothing_is_legal_raise(backend):
     task = resolve_task(f"{WORLDS}:Stuck")
     agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
     with pytest.raises(UsageError, match=r"legal"):

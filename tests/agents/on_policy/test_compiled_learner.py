@@ -339,7 +339,7 @@ def test_every_player_of_a_copy_is_a_row(name, settings, limit, normalised, comp
             assert_array_equal(truncated[t], happened.truncated)
             ended += len(happened.ended)
         taken = actions.reshape(steps, -1, task.whole.players)
-        assert (taken[:, :, 0] != taken[:, :, 1]).any()  # each player has chance of its own
+        assert (taken[:, :, 0] != taken[:, :, 1]).any()  # each player draws its own actions
         scaled = rewards_normalised(rewards, terminated | truncated) if normalised else rewards
         flags = terminated.T, truncated.T
         advantages = generalized_advantages(scaled.T, values.T, next_values.T, *flags, 0.99, 0.95).T
@@ -393,7 +393,7 @@ def test_resuming_with_players_is_exact(tmp_path):
         assert_array_equal(resumed.state_dict()["copies"]["env"][part], array)
 
 
-def test_auto_compiles_players_and_what_does_not_fit_is_told():
+def test_auto_compiles_players_and_what_does_not_fit_is_refused():
     task = players_task()
     spread = players_task("Spread", {})
     assert make(task, "auto").learner.backend == "compiled"
@@ -437,7 +437,7 @@ def test_resuming_is_exact(homing, tmp_path):
         assert_array_equal(resumed.state_dict()["reward_scale"][name], value)
 
 
-def test_a_policy_that_is_not_finite_is_told(homing):
+def test_a_policy_that_is_not_finite_raises(homing):
     """Before the world is given actions that are no numbers, and would be blamed."""
     for name in ("log_std", "actor.0.weight", "critic.2.bias"):
         agent = make(homing, **NORMALISED)
