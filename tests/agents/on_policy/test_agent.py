@@ -217,8 +217,14 @@ def test_a2c_gradient_step_equals_stable_baselines3():
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
-@pytest.mark.parametrize("backend", ["compiled", "torch"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        # quickly: tests/agents/learning/test_returns.py
+        pytest.param("compiled", marks=[pytest.mark.compiled(all=False), pytest.mark.slow]),
+        "torch",
+    ],
+)
 def test_time_limits_are_bootstrapped(forever, backend):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("a2c", forever, settings={
@@ -229,6 +235,7 @@ def test_time_limits_are_bootstrapped(forever, backend):
     assert_allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
+@pytest.mark.compiled(all=False)
 def test_a2c_solves_a_toy_with_masks(corridor):
     agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
     rows = list(agent.learn(corridor, 20_000))

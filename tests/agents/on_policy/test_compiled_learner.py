@@ -456,7 +456,7 @@ def test_states_that_do_not_fit_are_refused(homing):
         plain.policy_log_probs(PLACES)
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_ppo_solves_a_toy(homing):
     """Nearly as good as the best action, clip(1/2 − 4·x, −1, 3); to stand still costs 10/3."""
     agent = make(homing, num_envs=32, num_steps=32, learning_rate=1e-2, hidden=(16,), entropy_coef=0.0, **NORMALISED)

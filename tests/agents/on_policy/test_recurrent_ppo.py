@@ -207,7 +207,7 @@ class Buttons(gymnasium.Env):
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("recurrent-ppo", forever, settings={
@@ -241,7 +241,7 @@ def test_the_value_at_a_cut_is_of_the_last_observation_with_all_that_was_remembe
         assert collected.starts[:, copy].tolist() == [t == 10 for t in range(12)]
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("recurrent-ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "memory": 16,
@@ -254,7 +254,7 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_it_learns_what_needs_memory_and_plain_ppo_cannot():
     task = resolve_task("TMaze", {"length": 5})
     agent = make_agent("recurrent-ppo", task)

@@ -21,14 +21,14 @@ from inscape.world_models.planning.tree_search.settings import TreeSearchSetting
 from inscape.world_models.tabular.model import TabularModel
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_search_on_the_known_law_is_nearly_optimal():
     task = resolve_task("FrozenLake")
     exact = exact_value(make_agent("mcts", task, settings={"num_simulations": 2000}), task)
     assert exact.regret < 0.01
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_values_choose_better_than_visits():
     """Why they are the default; more worlds and seeds: benchmarks/search_choice.py."""
     task = resolve_task("FrozenLake")
@@ -41,7 +41,7 @@ def test_values_choose_better_than_visits():
     assert values < 0.2 * visits
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_search_on_a_learned_model_beats_random_by_far():
     task = resolve_task("FrozenLake")
     agent = make_agent("mcts", task, settings={"model": "tabular", "num_simulations": 500})
@@ -124,7 +124,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("value-iteration", rocks)
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_search_balances_the_pole():
     """Deterministic, continuous, no table: known law only."""
     task = resolve_task("CartPole")
@@ -132,7 +132,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)
     mcts, random = (make_agent(name, task) for name in ("mcts", "random"))

@@ -10,7 +10,7 @@ from inscape.envs.worlds.gridworld.door_key import CARRIED, CLOSED, LOCKED, OPEN
 from inscape.envs.worlds.gridworld.empty_room import EmptyRoom, EmptyRoomState
 
 pytest.importorskip("minigrid")
-STEPS = 20_000
+STEPS = 6_000
 CHANCES = (0.15, 0.15, 0.35, 0.1, 0.05, 0.15, 0.05)  # of the actions: more steps than turns
 
 

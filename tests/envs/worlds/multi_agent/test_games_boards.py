@@ -92,7 +92,7 @@ def positions_by_ply_of_tic_tac_toe() -> list[int]:
     return counts
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_connect_four_has_tromps_numbers_of_positions():
     """OEIS A212693 (J. Tromp): legal 7 × 6 positions after n plies."""
     world = make_world("ConnectFour")
@@ -190,7 +190,7 @@ def test_discs_fall_to_the_lowest_free_cell():
     assert np.array_equal(other, planes[:, :, ::-1])
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_search_as_first_player_never_loses_to_chance():
     world, rng, games = make_world("TicTacToe"), np.random.default_rng(0), 200
     search = UCT(num_simulations=300, gamma=1.0)
