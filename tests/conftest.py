@@ -12,12 +12,17 @@ Plain `pytest` does so for tests without a mark, too; they must pass either way.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+# The suite's two halves on two cores: threads of NumPy's BLAS would only wait for each other, at full speed. It reads
+# this when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
@@ -88,6 +93,18 @@ def _one_thread_per_process() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _installed_packages_are_read_once() -> Iterator[None]:
+    """Every `make_agent` and `make_world` reads the entry points of all installed packages, which takes some 20 ms."""
+    from inscape.agents import registry as agents
+    from inscape.envs import registry as worlds
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (agents, worlds):
+            patch.setattr(module, "entry_points", functools.cache(module.entry_points))
+        yield
 
 
 @pytest.fixture
