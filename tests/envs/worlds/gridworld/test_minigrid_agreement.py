@@ -88,7 +88,7 @@ def play(env_id, is_house, rng, steps):
 )
 def test_every_step_equals_minigrids(env_id, world):
     rng = np.random.default_rng(0)
-    played = play(env_id, isinstance(world, DoorKey), rng, 12_000 if world.size < 16 else 20_000)
+    played = play(env_id, isinstance(world, DoorKey), rng, 20_000 if "16x16" in env_id else 12_000)
     states, actions, following, images, rewards, terminated, truncated = played
     next_states, own_rewards, over = world.step(world.pack(states), np.array(actions), rng)
     assert np.array_equal(next_states.ints, world.pack(following).ints)
