@@ -21,14 +21,14 @@ from inscape.world_models.planning.tree_search.settings import TreeSearchSetting
 from inscape.world_models.tabular.model import TabularModel
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_search_on_the_known_law_is_nearly_optimal():
     task = resolve_task("FrozenLake")
     exact = exact_value(make_agent("mcts", task, settings={"num_simulations": 2000}), task)
     assert exact.regret < 0.01
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_values_choose_better_than_visits():
     """Why they are the default; more worlds and seeds: benchmarks/search_choice.py."""
     task = resolve_task("FrozenLake")
@@ -124,7 +124,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("value-iteration", rocks)
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_search_balances_the_pole():
     """Deterministic, continuous, no table: known law only."""
     task = resolve_task("CartPole")

@@ -190,7 +190,7 @@ def test_discs_fall_to_the_lowest_free_cell():
     assert np.array_equal(other, planes[:, :, ::-1])
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_search_as_first_player_never_loses_to_chance():
     world, rng, games = make_world("TicTacToe"), np.random.default_rng(0), 200
     search = UCT(num_simulations=300, gamma=1.0)

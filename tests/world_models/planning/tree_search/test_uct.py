@@ -45,7 +45,7 @@ def assert_same(first: Plan, second: Plan) -> None:
 # ------------------------------------------------------------------------------------------ against the exact optimum
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8"])
 def test_value_at_the_start_is_within_two_hundredths(name: str) -> None:
     world = resolve_task(name).world
@@ -175,7 +175,7 @@ def tactical_positions(count: int) -> list[Board]:
     return found
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_tic_tac_toe_is_played_perfectly() -> None:
     world, positions = TicTacToe(), tactical_positions(60)
     plans = UCT(5000, gamma=1.0).plan(world, world.pack(positions), np.random.default_rng(0))
