@@ -38,8 +38,17 @@ def test_every_reader_tells_the_same_story(name):
     resume_is_exact(world)
 
 
+# Worlds whose batches are compared, compiled, with Gymnasium's, with plain ones and with a search's exact values in
+# test_pendulum.py, test_team_spread.py and test_uct.py
+COMPILED_ELSEWHERE = {"Pendulum", "Spread", "TicTacToe"}
+QUICK = [name for name in NAMES if name not in COMPILED_ELSEWHERE]
+
+
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
+@pytest.mark.parametrize(
+    "name",
+    [*one_of_each_kind(QUICK), *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(COMPILED_ELSEWHERE))],
+)
 def test_plain_equals_compiled(name):
     """The law over batches, bit for bit."""
     world = resolve_task(name).world
