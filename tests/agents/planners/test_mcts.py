@@ -132,7 +132,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
-@pytest.mark.compiled(all=False)
+@pytest.mark.compiled
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)
     mcts, random = (make_agent(name, task) for name in ("mcts", "random"))
