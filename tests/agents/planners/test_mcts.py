@@ -132,6 +132,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
+@pytest.mark.slow  # quickly: tests/test_examples.py plans in it
 @pytest.mark.compiled
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)

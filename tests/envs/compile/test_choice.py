@@ -239,7 +239,7 @@ def test_an_environment_that_goes_on_compiled_gives_the_same_trajectory(monkeypa
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("autoreset", ["next-step", "same-step"])
+@pytest.mark.parametrize("autoreset", ["next-step", pytest.param("same-step", marks=pytest.mark.slow)])
 def test_few_copies_that_go_on_compiled_give_the_same(monkeypatch: pytest.MonkeyPatch, autoreset: Any) -> None:
     def play(copies: int) -> tuple[list[bytes], Any, Any]:
         env, rng, seen = Hill().vector_env(copies, autoreset, max_episode_steps=9), np.random.default_rng(0), []

@@ -39,8 +39,8 @@ def test_every_reader_tells_the_same_story(name):
 
 
 # Worlds whose batches are compared, compiled, with Gymnasium's, with plain ones and with a search's exact values in
-# test_pendulum.py, test_team_spread.py and test_uct.py
-COMPILED_ELSEWHERE = {"Pendulum", "Spread", "TicTacToe"}
+# test_cartpole.py, test_pendulum.py, test_team_spread.py, test_enumeration.py and test_uct.py
+COMPILED_ELSEWHERE = {"CartPole", "Pendulum", "Spread", NAMES[-1], "TicTacToe"}
 QUICK = [name for name in NAMES if name not in COMPILED_ELSEWHERE]
 
 
