@@ -119,7 +119,6 @@ def test_time_limits_are_bootstrapped(forever):
     assert np.allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
-@pytest.mark.compiled(all=False)
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "hidden": (16,),

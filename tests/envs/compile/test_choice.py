@@ -180,6 +180,7 @@ def readings(world: World, compiled: bool | None) -> list[Any]:
     return [np.ascontiguousarray(array).tobytes() for array in arrays] + [played.episodes]
 
 
+@pytest.mark.slow  # quickly: test_agreement.py, and the tests that follow
 @pytest.mark.compiled
 def test_plain_compiled_and_chosen_give_the_same_bits() -> None:
     world = Hill(length=30)
