@@ -111,7 +111,7 @@ class Place:
             self.breach(error)
         if isinstance(error, KeyboardInterrupt) and not _is_statement(error):
             raise error
-        at = _line_of(error)
+        at = _raised_in(error)
         text = f"{type(error).__name__}: {_text_of(error)}".rstrip(": ")
         if isinstance(error, SystemExit):
             done = f"called sys.exit({error.code!r})"[:LONGEST]
@@ -757,11 +757,24 @@ def _text_of(error: BaseException) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
-def _line_of(error: BaseException) -> str:
+def cannot_be_made(name: str, error: BaseException) -> EnvironmentFault:
+    """Returns the error for a constructor of `name` that raised `error` or exited."""
+    text = f"raised {type(error).__name__}: {_text_of(error)}".rstrip(": ")
+    if isinstance(error, SystemExit):
+        text = f"called sys.exit({error.code!r})"
+    at = _raised_in(error)
+    return EnvironmentFault(
+        f"{name} cannot be made: its constructor {text}",
+        expected="an environment that can be made",
+        hint=f"look at {at}" if at else "",
+    )
+
+
+def _raised_in(error: BaseException) -> str:
     """Returns file and line of the innermost code outside Gymnasium and NumPy that raised; "" if there is none."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     for frame in reversed(frames):
-        if frame.filename == __file__:
+        if os.path.dirname(frame.filename) == os.path.dirname(__file__):
             return ""
         if not any(part in frame.filename for part in ("/gymnasium/", "/numpy/", "\\gymnasium\\", "\\numpy\\")):
             return f"{frame.filename}:{frame.lineno} in {frame.name}"

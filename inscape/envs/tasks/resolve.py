@@ -95,6 +95,10 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
 
         game = PettingZooTask(name, None, given, None)
         _ = game.observation_space  # a missing package or a wrong setting is reported here
+        if game.players == 1:
+            from inscape.envs.tasks.pettingzoo_one_player import OnePlayerTask
+
+            return OnePlayerTask(name, None, given, None, game)
         return game
     if spec is None:
         worlds = [s.name for s in world_specs()]
