@@ -208,7 +208,7 @@ def test_an_environment_that_exits_as_it_is_made(
         "gym.register('QuitsAtOnce-v0', Quits)\n"
     )
     assert main(("train", "ppo", "env.py:QuitsAtOnce-v0")) == 2
-    assert "cannot be made: its constructor raised sys.exit(7)" in capsys.readouterr().err
+    assert "cannot be made: its constructor called sys.exit(7)" in capsys.readouterr().err
 
 
 THREAD = """
