@@ -237,7 +237,7 @@ def test_time_limits_are_bootstrapped(forever, backend):
 
 def test_a2c_solves_a_toy_with_masks(corridor):
     agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
-    rows = list(agent.learn(corridor, 20_000))
+    rows = list(agent.learn(corridor, 12_000))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
     assert "clip_fraction" not in rows[-1]
 

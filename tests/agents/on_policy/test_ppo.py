@@ -125,7 +125,7 @@ def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "hidden": (16,),
     })  # fmt: skip
-    rows = list(agent.learn(corridor, 256 * 25))
+    rows = list(agent.learn(corridor, 256 * 16))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
     assert rows[-1]["episode_length"] < 8
     mask = np.array([[True, False, False], [False, True, True]])

@@ -177,7 +177,7 @@ BROKEN: list[tuple[type[Good], str, str]] = [
     (LooksAtTheNeighbours, "rows independent", "row"),
     (ForgetsItsDice, "state round trip", "acts differently"),
     (LosesCount, "learns", "from 1000"),
-    (SavesItself, "state round trip", "cannot save state.me"),
+    (SavesItself, "state round trip", "holds what a checkpoint cannot: state.me"),
     (KeepsItself, "memory", "was not given"),
     (WritesInPlace, "memory", "changed the memory"),
     (BeginsOtherwise, "memory", "otherwise than act"),
