@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.data import pomdp_file
 from inscape.envs.rendering.scene import Rect, Scene, Shape, Text
 from inscape.envs.world import World
+from inscape.envs.worlds.pomdp import file_format
 from inscape.errors import UsageError
 
 
@@ -143,13 +143,13 @@ class DecisionFileWorld(World):
         return Scene(12, 2, tuple(shapes))
 
 
-def _content(path: Any) -> pomdp_file.DecisionFile:
+def _content(path: Any) -> file_format.DecisionFile:
     if not isinstance(path, str | Path) or not str(path):
         raise UsageError(f"path = {path!r}: no file", expected="path = FILE.pomdp or FILE.mdp")
-    return pomdp_file.read(path)
+    return file_format.read(path)
 
 
-def _tables(content: pomdp_file.DecisionFile) -> tuple[FileParams, FilePurpose]:
+def _tables(content: file_format.DecisionFile) -> tuple[FileParams, FilePurpose]:
     """Returns outcomes (s', o) of each state and action, as many as the row with most has."""
     actions, states, _ = content.transition.shape
     seen = content.observation

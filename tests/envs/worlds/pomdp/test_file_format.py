@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inscape import UsageError, resolve_task, solve
-from inscape.envs.data import pomdp_file
+from inscape.envs.worlds.pomdp import file_format
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld
 from inscape.experiments.cli import main
 from inscape.world_models import BeliefProblem, alpha_vectors
@@ -72,7 +72,7 @@ def test_the_tiger_file_is_the_built_in_world(tmp_path):
 
 def test_an_mdp_file(tmp_path):
     file = written(tmp_path, WALK, "walk.mdp")
-    content = pomdp_file.read(file)
+    content = file_format.read(file)
     assert content.transition[0].tolist() == [[0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
     assert content.reward[0, :2, 0].tolist() == [-1, -2]  # costs
     found = solve(file)
@@ -83,7 +83,7 @@ def test_an_mdp_file(tmp_path):
 
 def test_every_way_to_say_where_it_starts(tmp_path):
     def start(line):
-        return pomdp_file.read(written(tmp_path, WALK.replace("start: 0", line), "walk.mdp")).start.tolist()
+        return file_format.read(written(tmp_path, WALK.replace("start: 0", line), "walk.mdp")).start.tolist()
 
     assert start("start: 0.2 0.3 0.5") == pytest.approx([0.2, 0.3, 0.5])
     assert start("start: uniform") == pytest.approx([1 / 3] * 3)
@@ -96,7 +96,7 @@ def test_every_way_to_say_where_it_starts(tmp_path):
 def test_rewards_of_observations(tmp_path):
     lines = "R:listen : * : * : tiger-left -1\nR:listen : * : * : tiger-right 3"
     text = TIGER.replace("R:listen : * : * : * -1", lines)
-    content = pomdp_file.read(written(tmp_path, text))
+    content = file_format.read(written(tmp_path, text))
     assert content.reward.shape == (3, 2, 2, 2)
     assert content.reward[0, 0, 0].tolist() == [-1, 3]
     world = resolve_task(written(tmp_path, text)).world
@@ -106,9 +106,9 @@ def test_rewards_of_observations(tmp_path):
 def test_matrices_rows_and_entries_are_the_same(tmp_path):
     rows = TIGER.replace("T: listen\nidentity", "T: listen : tiger-left\n1 0\nT: listen : 1\n0 1")
     entries = TIGER.replace("T: listen\nidentity", "T: listen : 0 : 0 1.0 T: listen : tiger-right : 1 1.0")
-    expected = pomdp_file.read(written(tmp_path, TIGER))
+    expected = file_format.read(written(tmp_path, TIGER))
     for text in (rows, entries):
-        found = pomdp_file.read(written(tmp_path, text))
+        found = file_format.read(written(tmp_path, text))
         assert np.array_equal(found.transition, expected.transition)
         assert np.array_equal(found.reward, expected.reward)
 
@@ -140,7 +140,7 @@ def test_what_is_malformed_is_named_with_its_line(tmp_path, capsys, old, new, me
     text = TIGER.replace(old, new) if old != "-100\n" else TIGER.removesuffix("-100\n")
     file = written(tmp_path, text)
     with pytest.raises(UsageError, match="it.pomdp") as refused:
-        pomdp_file.read(file)
+        file_format.read(file)
     assert message in str(refused.value)
     assert main(["solve", file]) == 2
     assert "Traceback" not in capsys.readouterr().err
@@ -148,12 +148,12 @@ def test_what_is_malformed_is_named_with_its_line(tmp_path, capsys, old, new, me
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
-        pomdp_file.read(tmp_path / "none.pomdp")
+        file_format.read(tmp_path / "none.pomdp")
     with pytest.raises(UsageError, match="is empty"):
-        pomdp_file.read(written(tmp_path, "# nothing\n"))
+        file_format.read(written(tmp_path, "# nothing\n"))
     (tmp_path / "binary.pomdp").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(UsageError, match="is not text"):
-        pomdp_file.read(tmp_path / "binary.pomdp")
+        file_format.read(tmp_path / "binary.pomdp")
     with pytest.raises(UsageError, match="no file"):
         DecisionFileWorld()
 
