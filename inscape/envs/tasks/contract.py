@@ -298,7 +298,7 @@ def integer_range(space: gym.Space[Any]) -> tuple[Any, Any]:
 
 def require_computable(array: Array, what: str) -> None:
     """Raises `Breach` unless every number is finite and within single precision."""
-    wrong = ~(np.abs(array) <= MAX)
+    wrong = ~(np.abs(array) <= min(MAX, float(np.finfo(array.dtype).max)))
     if wrong.any():
         at = tuple(int(k) for k in np.argwhere(wrong)[0])
         where = f" at {list(at)}" if at else ""
