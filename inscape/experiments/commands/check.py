@@ -15,7 +15,7 @@ from inscape.experiments.commands.output import make_console, make_table, print_
 
 
 @dataclass(frozen=True)
-class CheckArguments:
+class CheckArguments(args.TaskArguments):
     """Checks a world, an environment or an agent against its contract.
 
     Examples:

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape import trust
+from inscape.envs.loading import find_again
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
@@ -641,6 +642,7 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
         raise UsageError(f"{folder / SETTINGS} holds a {type(document).__name__}", expected="a JSON object")
     settings = RunSettings.from_json(document)
     if manifest.signed or trust.is_trusting():  # only then may the file say where code lies
+        find_again(settings.code)
         settings = replace(
             settings,
             agent=trust.located(settings.agent, settings.code),
@@ -835,6 +837,7 @@ def _described(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     signed = trust.is_signed("episodes", said + b"\n" + code, signature.decode("ascii", "replace"))
     if code and (signed or trust.is_trusting()):
         record = json.loads(code)
+        find_again(record)
         plain = [{**values, "task": trust.located(values["task"], record)} for values in plain]
     if signed:
         trust.allow(_episode_code(plain))

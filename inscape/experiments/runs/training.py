@@ -23,6 +23,7 @@ from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX, is_built_in
 from inscape.agents.renamed_settings import current_settings
+from inscape.envs.tasks.arguments import files_in
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
@@ -138,6 +139,8 @@ def train(
     )
     loaded = wanted.agent_settings.get("load") if agent_spec.startswith(SB3_PREFIX) else None
     code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
+    for file in files_in(wanted.task):
+        code |= file_record(file)
     wanted = dataclasses.replace(wanted, code=code)
     run = _run_to_resume(wanted, agent, out, root, accept_changes) if resume else create_run(wanted, out, root)
     start = _restore(run, agent) if resume else 0

@@ -95,7 +95,7 @@ def network_over(
     last_gain: float,
     generator: torch.Generator,
 ) -> nn.Sequential:
-    """Returns a network from `[..., D]` features to `[..., outputs]`: `PartNetworks` where there is need, a perceptron."""
+    """Returns a network from `[..., D]` features to `[..., outputs]`: `PartNetworks` if needed, a perceptron."""
     if not learns_parts(encoder):
         return perceptron((encoder.width, *hidden, outputs), activation, last_gain, generator)
     parts = PartNetworks(encoder, generator)
