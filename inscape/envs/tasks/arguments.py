@@ -275,7 +275,7 @@ def _number(text: str) -> int | float:
 
 def _as(text: str, annotation: Any, default: Any = EMPTY) -> Any:
     """Returns a text as a value of an annotation; raises `_Unreadable` where it is none."""
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    origin, inner = _origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _as(text, inner[0], default)
     if origin in (typing.Union, types.UnionType):
@@ -286,7 +286,7 @@ def _as(text: str, annotation: Any, default: Any = EMPTY) -> Any:
                 return value
         raise _Unreadable("one of " + ", ".join(map(str, inner)))
     kind = origin or annotation
-    if kind is object or isinstance(kind, typing.TypeVar | str) or kind == Any:
+    if kind is object or isinstance(kind, typing.TypeVar | str) or str(kind) == "typing.Any":
         return _literal(text)
     if kind is type(None):
         if text in NOTHING:
@@ -330,10 +330,11 @@ def _of_class(text: str, kind: type, inner: tuple[Any, ...], annotation: Any) ->
 def _one_of(text: str, options: tuple[Any, ...], default: Any) -> Any:
     order = {type(None): 0, bool: 2, int: 3, float: 4, str: 9}
     failures = []
-    for option in sorted(options, key=lambda o: 1 if typing.get_origin(o) is Literal else order.get(o, 5)):
-        if option is bool and text.lower() not in ("true", "false"):
-            continue
-        if option is int and not text.lstrip("+-").replace("_", "").isdecimal():
+    for option in sorted(options, key=lambda o: 1 if _origin(o) is Literal else order.get(o, 5)):
+        alone = all(other in (option, type(None)) for other in options)
+        if option is bool and not alone and text.lower() not in ("true", "false"):
+            continue  # 1 and 0 are numbers where there may be numbers
+        if option is int and not alone and not text.lstrip("+-").replace("_", "").isdecimal():
             continue
         try:
             return _as(text, option, default)
@@ -360,5 +361,10 @@ def _items(text: str, inner: tuple[Any, ...] = ()) -> list[Any]:
     ]
 
 
+def _origin(annotation: Any) -> Any:
+    return typing.get_origin(annotation)
+
+
 def _name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    plain = inspect.isclass(annotation) and not typing.get_args(annotation)
+    return str(annotation.__name__ if plain else annotation)

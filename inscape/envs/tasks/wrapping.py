@@ -98,7 +98,12 @@ class WrappedTask(Task):
     def unchecked_env(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Returns one environment inside the wrappers."""
         inner = self.inner
-        env = inner.unchecked_env(render_mode) if type(inner) is Task else inner.env(render_mode)
+        if type(inner) is Task and inner.world is None:
+            env = inner.unchecked_env(render_mode)
+        else:
+            env = inner.env(render_mode)
+            if inner.max_episode_steps is not None:  # wrappers look for it where Gymnasium puts it
+                env = gym.wrappers.TimeLimit(env, inner.max_episode_steps)
         for wrapping in self.wrappers:
             env = wrapping(env, self.name)
         return env
