@@ -1,5 +1,5 @@
-"""Environments of others from the command line: classes in files and modules, `--env.X`, `--wrap`, `--max-episode-steps`;
-trained in one folder, opened from another."""
+"""Environments of others from the command line: classes in files and modules, `--env.X`, `--wrap`, time limits; trained
+in one folder, opened from another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 from inscape.envs import resolve_task
@@ -36,7 +37,8 @@ class Room(gym.Env):
         self.action_space = gym.spaces.Discrete(3)
 
     def look(self):
-        return {"at": np.full(2, min(self.n, 99), np.float32), "say": "go" if self.n % 2 else "stop", "left": self.n % 500}
+        at = np.full(2, min(self.n, 99), np.float32)
+        return {"at": at, "say": "go" if self.n % 2 else "stop", "left": self.n % 500}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -125,6 +127,7 @@ def folders(tmp_path, monkeypatch):
     path = [*sys.path]
     yield here, there
     sys.path[:] = path
+    gymnasium.registry.pop("Beside-v0", None)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("room_helper", "roomkit")]:
         del sys.modules[name]
 
@@ -136,7 +139,8 @@ def mean_of(text: str) -> float:
 @pytest.mark.parametrize(
     ("name", "options", "mean", "length"),
     [
-        ("room.py:Room", [], 60, 20), ("room.py:Room", ["--env.size", "5"], 100, 20),
+        ("room.py:Room", [], 60, 20),
+        ("room.py:Room", ["--env.size", "5"], 100, 20),
         ("room.py:Room", ["--env.size=5", "--env.walls", "1,2"], 100, 20),
         ("room.py:Room", ["--env.level-file", "bonus.txt"], 70, 20),
         ("room.py:Room", ["--max-episode-steps", "4"], 12, 4),
@@ -144,14 +148,20 @@ def mean_of(text: str) -> float:
         ("room.py:Room", ["--wrap", "room.py:Half:scale=0.1", "--max-episode-steps=5"], 1.5, 5),
         ("room.py:Room", ["--wrap", "room.py:Half", "--wrap", "gymnasium.wrappers:ClipReward:max_reward=1"], 20, 20),
         ("room.py:Room", ["--wrap", "gymnasium.wrappers:ClipReward:max_reward=1", "--wrap", "room.py:Half"], 10, 20),
-        ("room.py:OldRoom", [], 4, 4), ("room.py:OldRoom", ["--env.length", "2"], 2, 2),
-        ("room.py:make_room", [], 40, 20), ("room.py:make_room", ["--env.size", "4"], 80, 20),
-        ("room.py:Needs", ["--env.size", "1"], 20, 20), ("room.py:Beside-v0", [], 6, 6),
-        ("room.py:Beside-v0", ["--env.prize", "2"], 12, 6), ("roomkit.envs:Room", ["--env.size", "1"], 20, 20),
-        ("roomkit.envs:Beside-v0", ["--max-episode-steps", "3"], 3, 3), ("room_helper:Other", ["--max-episode-steps", "3"], 3, 3),
-        ("CartPole", ["--max-episode-steps", "3"], 3, 3), ("CartPole-v1", ["--max-episode-steps", "3"], 3, 3),
+        ("room.py:OldRoom", [], 4, 4),
+        ("room.py:OldRoom", ["--env.length", "2"], 2, 2),
+        ("room.py:make_room", [], 40, 20),
+        ("room.py:make_room", ["--env.size", "4"], 80, 20),
+        ("room.py:Needs", ["--env.size", "1"], 20, 20),
+        ("room.py:Beside-v0", [], 6, 6),
+        ("room.py:Beside-v0", ["--env.prize", "2"], 12, 6),
+        ("roomkit.envs:Room", ["--env.size", "1"], 20, 20),
+        ("roomkit.envs:Beside-v0", ["--max-episode-steps", "3"], 3, 3),
+        ("room_helper:Other", ["--max-episode-steps", "3"], 3, 3),
+        ("CartPole", ["--max-episode-steps", "3"], 3, 3),
+        ("CartPole-v1", ["--max-episode-steps", "3"], 3, 3),
     ],
-)  # fmt: skip
+)
 def test_environments_of_every_form_with_their_options(folders, capsys, name, options, mean, length):
     assert main(["evaluate", "random", name, *options, "--episodes", "2"]) == 0
     text = capsys.readouterr().out
@@ -162,23 +172,41 @@ def test_environments_of_every_form_with_their_options(folders, capsys, name, op
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("room.py:Room --env.siez 5", "did you mean 'size'"), ("room.py:Room --env.size five", "a number"),
-        ("room.py:Room --env.size", "without a value"), ("room.py:Needs", "--env.size VALUE"),
-        ("room.py:Half", "--wrap room.py:Half"), ("room.py:START", "inscape.World or of gymnasium.Env"),
-        ("room.py:Romo", "Room"), ("CartPole --env.length 2", "--world.length"), ("room.py:Room --wrap", "--wrap gymnasium"),
-        ("room.py:Room --wrap Half", "gymnasium.wrappers:NAME"), ("room.py:Room --wrap room.py:Room", "subclass of gymnasium.Wr"),
-        ("room.py:Room --wrap room.py:Half:scla=2", "did you mean 'scale'"), ("room.py:Room --max-episode-steps 0", "positive"),
-        ("room.py:Room --max-episode-steps many", "positive"), ("room.py:Room --max-episode-steps", "500"),
-        ("nowhere.envs:Room", "has no nowhere.py"), ("ALE/Pong-v5", "ale_py:ALE/Pong-v5"),
-        ("MiniGrid-Empty-9x9-v0", "minigrid:MiniGrid-Empty-9x9-v0"), ("FetchReach-v4", "gymnasium_robotics:FetchReach-v4"),
-        ("TicTacToe --wrap room.py:Half", "2 players"), ("FrozenLake-v1 --env.is_slipery no", "did you mean 'is_slippery'"),
+        ("room.py:Room --env.siez 5", "did you mean 'size'"),
+        ("room.py:Room --env.size five", "a number"),
+        ("room.py:Room --env.size", "without a value"),
+        ("room.py:Needs", "--env.size VALUE"),
+        ("room.py:Half", "--wrap room.py:Half"),
+        ("room.py:START", "inscape.World or of gymnasium.Env"),
+        ("room.py:Romo", "Room"),
+        ("CartPole --env.length 2", "--world.length"),
+        ("room.py:Room --wrap", "--wrap gymnasium"),
+        ("room.py:Room --wrap Half", "gymnasium.wrappers:NAME"),
+        ("room.py:Room --wrap room.py:Room", "subclass of gymnasium.Wr"),
+        ("room.py:Room --wrap room.py:Half:scla=2", "did you mean 'scale'"),
+        ("room.py:Room --max-episode-steps 0", "positive"),
+        ("room.py:Room --max-episode-steps many", "positive"),
+        ("room.py:Room --max-episode-steps", "500"),
+        ("nowhere.envs:Room", "has no nowhere.py"),
+        ("ALE/Pong-v5", "ale_py:ALE/Pong-v5"),
+        ("MiniGrid-Empty-9x9-v0", "minigrid:MiniGrid-Empty-9x9-v0"),
+        ("FetchReach-v4", "gymnasium_robotics:FetchReach-v4"),
+        ("TicTacToe --wrap room.py:Half", "2 players"),
+        ("FrozenLake-v1 --env.is_slipery no", "did you mean 'is_slippery'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_with_what_to_do(folders, capsys, line, said):
     assert main(["evaluate", "random", *line.split(), "--episodes", "1"]) == 2
     text = capsys.readouterr().err
     assert said in text
     assert "Traceback" not in text
+
+
+def in_a_new_process(*words: str) -> subprocess.CompletedProcess[str]:
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "INSCAPE_KERNELS": "plain", "PYTHONPATH": root}
+    line = [sys.executable, "-m", "inscape", *words]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
 
 
 def trained(agent: str, name: str, *options: str) -> Path:
@@ -199,13 +227,11 @@ def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(fold
     assert len(settings.task["wrappers"]) == 1
     capsys.readouterr()
     monkeypatch.chdir(there)
-    environment = {
-        **os.environ,
-        "INSCAPE_KERNELS": "plain",
-        "PYTHONPATH": os.pathsep.join(sys.path[:1] + [str(Path(__file__).parents[2])]),
-    }
+    one = "mean return 11, 95 % interval 11 to 11 (3 episodes of 8 steps)"
+    done = in_a_new_process("evaluate", str(run), "--episodes", "3")
+    assert one in done.stdout, done.stderr
     for line, said in (
-        (["evaluate", run, "--episodes", "3"], "mean return 11, 95 % interval 11 to 11 (3 episodes of 8 steps)"),
+        (["evaluate", run, "--episodes", "3"], one),
         (["evaluate", run, "--episodes", "3", "--max-episode-steps", "4"], "mean return 5.5,"),
         (["evaluate", run, "--episodes", "3", "--env.size", "1"], "mean return 3,"),
         (["evaluate", run, "--wrap", "gymnasium.wrappers:ClipReward:max_reward=1", "--episodes", "2"], "mean return 8,"),
@@ -213,10 +239,8 @@ def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(fold
         (["report", run, "--out", "report.html"], "report.html"),
         (["train", "--resume", run, "--steps", "64"], "finished already"),
     ):  # fmt: skip
-        command = [sys.executable, "-m", "inscape", *map(str, line)]
-        done = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert said in done.stdout, done.stdout
+        assert main([str(word) for word in line]) == 0
+        assert said in capsys.readouterr().out
     assert "scale" in (there / "report.html").read_text()
 
 
@@ -247,12 +271,10 @@ def test_somebody_else_s_run_with_a_wrapper_is_refused_until_trusted(folders, ca
     stored = json.loads((run / "settings.json").read_text())
     assert stored["task"]["wrappers"][0]["name"] == "room.py:Half"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other"))
-    environment = {**os.environ, "INSCAPE_KERNELS": "plain", "PYTHONPATH": str(Path(__file__).parents[2])}
-    line = [sys.executable, "-m", "inscape", "evaluate", str(run), "--episodes", "1"]
-    refused = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    refused = in_a_new_process("evaluate", str(run), "--episodes", "1")
     assert refused.returncode == 2
     assert "names code to run, 'room.py:Half'" in refused.stderr
-    trusted = subprocess.run([*line, "--trust"], env=environment, capture_output=True, text=True, check=False)
+    trusted = in_a_new_process("evaluate", str(run), "--episodes", "1", "--trust")
     assert trusted.returncode == 0, trusted.stderr
 
 
@@ -262,13 +284,18 @@ def test_somebody_else_s_run_with_a_wrapper_is_refused_until_trusted(folders, ca
         ("train ppo X --env.a 1", "train ppo X", TaskOptions({"a": "1"})),
         ("X --env.a=1 --seed 3", "X --seed 3", TaskOptions({"a": "1"})),
         ("X --env.a --seed 3", "X --seed 3", TaskOptions({"a": None})),
-        ("X --env.a -9.8", "X", TaskOptions({"a": "-9.8"})), ("X --env.a -1", "X", TaskOptions({"a": "-1"})),
-        ("X --env.a-b c", "X", TaskOptions({"a-b": "c"})), ("X --wrap m:W --wrap n:V", "X", TaskOptions({}, ("m:W", "n:V"))),
-        ("X --wrap=m:W:a=1", "X", TaskOptions({}, ("m:W:a=1",))), ("X --max-episode-steps 1e3", "X", TaskOptions({}, (), 1000)),
-        ("X --max_episode_steps -1", "X", TaskOptions({}, (), -1)), ("X --resume --env.a x", "X --resume", TaskOptions({"a": "x"})),
-        ("X --world.map S", "X --world.map S", NO_OPTIONS), ("X --env.a {\"b\":1}", "X", TaskOptions({"a": '{"b":1}'})),
+        ("X --env.a -9.8", "X", TaskOptions({"a": "-9.8"})),
+        ("X --env.a -1", "X", TaskOptions({"a": "-1"})),
+        ("X --env.a-b c", "X", TaskOptions({"a-b": "c"})),
+        ("X --wrap m:W --wrap n:V", "X", TaskOptions({}, ("m:W", "n:V"))),
+        ("X --wrap=m:W:a=1", "X", TaskOptions({}, ("m:W:a=1",))),
+        ("X --max-episode-steps 1e3", "X", TaskOptions({}, (), 1000)),
+        ("X --max_episode_steps -1", "X", TaskOptions({}, (), -1)),
+        ("X --resume --env.a x", "X --resume", TaskOptions({"a": "x"})),
+        ("X --world.map S", "X --world.map S", NO_OPTIONS),
+        ('X --env.a {"b":1}', "X", TaskOptions({"a": '{"b":1}'})),
     ],
-)  # fmt: skip
+)
 def test_options_of_the_task_are_taken_off_the_line(line, rest, options, monkeypatch):
     monkeypatch.setattr("inscape.experiments.arguments.parsing.is_world", lambda name: True)
     assert task_options(line.split()) == (rest.split(), options)

@@ -21,23 +21,59 @@ from inscape.envs.tasks.arguments import (
 )
 from inscape.errors import UsageError
 
+OPTIONAL = Optional[int]  # noqa: UP045: as others write it
+EITHER = Union[int, float]  # noqa: UP007
+
 
 @pytest.mark.parametrize(
     ("annotation", "text", "value"),
     [
-        (int, "8", 8), (int, "1e5", 100_000), (int, "-3", -3), (int, "1_000", 1000), (np.int64, "4", 4),
-        (float, "9.8", 9.8), (float, "-9.8", -9.8), (float, "3", 3.0), (float, "inf", np.inf), (np.float32, "0.5", 0.5),
-        (bool, "false", False), (bool, "True", True), (bool, "0", False), (bool, "yes", True), (np.bool_, "no", False),
-        (str, "8", "8"), (str, "true", "true"), (str, "", ""), (Path, "a/b.xml", "a/b.xml"),
-        (Optional[int], "None", None), (int | None, "7", 7), (str | None, "None", None), (str | None, "x", "x"),
-        (Union[int, float], "7", 7), (int | float, "7.5", 7.5), (bool | str, "easy", "easy"), (bool | str, "true", True),
-        (int | str, "8", 8), (int | str, "8x8", "8x8"), (Literal["hard", "easy"], "easy", "easy"), (Literal[1, 2], "2", 2),
-        (Literal["a"] | None, "none", None), (tuple[int, int], "3,4", (3, 4)), (tuple[int, int], "[3, 4]", (3, 4)),
-        (tuple[int, ...], "3,4,5", (3, 4, 5)), (tuple[float, float], "(0.5, 1)", (0.5, 1)), (list[str], "SF,FG", ["SF", "FG"]),
-        (list, '["a", 1]', ["a", 1]), (dict[str, Any], '{"lanes": 4}', {"lanes": 4}), (np.ndarray, "0,1.5", [0, 1.5]),
-        (Any, "8", 8), (Any, "word", "word"), (Any, "[1, null]", [1, None]), (object, "true", True),
+        (int, "8", 8),
+        (int, "1e5", 100_000),
+        (int, "-3", -3),
+        (int, "1_000", 1000),
+        (np.int64, "4", 4),
+        (float, "9.8", 9.8),
+        (float, "-9.8", -9.8),
+        (float, "3", 3.0),
+        (float, "inf", np.inf),
+        (np.float32, "0.5", 0.5),
+        (bool, "false", False),
+        (bool, "True", True),
+        (bool, "0", False),
+        (bool, "yes", True),
+        (np.bool_, "no", False),
+        (str, "8", "8"),
+        (str, "true", "true"),
+        (str, "", ""),
+        (Path, "a/b.xml", "a/b.xml"),
+        (OPTIONAL, "None", None),
+        (int | None, "7", 7),
+        (str | None, "None", None),
+        (str | None, "x", "x"),
+        (EITHER, "7", 7),
+        (int | float, "7.5", 7.5),
+        (bool | str, "easy", "easy"),
+        (bool | str, "true", True),
+        (int | str, "8", 8),
+        (int | str, "8x8", "8x8"),
+        (Literal["hard", "easy"], "easy", "easy"),
+        (Literal[1, 2], "2", 2),
+        (Literal["a"] | None, "none", None),
+        (tuple[int, int], "3,4", (3, 4)),
+        (tuple[int, int], "[3, 4]", (3, 4)),
+        (tuple[int, ...], "3,4,5", (3, 4, 5)),
+        (tuple[float, float], "(0.5, 1)", (0.5, 1)),
+        (list[str], "SF,FG", ["SF", "FG"]),
+        (list, '["a", 1]', ["a", 1]),
+        (dict[str, Any], '{"lanes": 4}', {"lanes": 4}),
+        (np.ndarray, "0,1.5", [0, 1.5]),
+        (Any, "8", 8),
+        (Any, "word", "word"),
+        (Any, "[1, null]", [1, None]),
+        (object, "true", True),
     ],
-)  # fmt: skip
+)
 def test_a_text_becomes_what_the_annotation_says(annotation, text, value):
     found = typed(text, Argument("x", annotation), "--env.x")
     assert found == value
@@ -47,11 +83,21 @@ def test_a_text_becomes_what_the_annotation_says(annotation, text, value):
 @pytest.mark.parametrize(
     ("default", "text", "value"),
     [
-        (True, "false", False), (False, "1", True), (8, "16", 16), (8, "9.8", 9.8), (0.5, "2", 2), ("4x4", "8", "8"),
-        ((1, 1), "2,3", (2, 3)), ([1], "[2]", [2]), ({"a": 1}, '{"a": 2}', {"a": 2}), (None, "None", None),
-        (None, "3", 3), (None, "word", "word"), (np.float64(1), "2.5", 2.5),
+        (True, "false", False),
+        (False, "1", True),
+        (8, "16", 16),
+        (8, "9.8", 9.8),
+        (0.5, "2", 2),
+        ("4x4", "8", "8"),
+        ((1, 1), "2,3", (2, 3)),
+        ([1], "[2]", [2]),
+        ({"a": 1}, '{"a": 2}', {"a": 2}),
+        (None, "None", None),
+        (None, "3", 3),
+        (None, "word", "word"),
+        (np.float64(1), "2.5", 2.5),
     ],
-)  # fmt: skip
+)
 def test_a_text_becomes_what_the_default_is(default, text, value):
     found = typed(text, Argument("x", default=default), "--env.x")
     assert found == value
@@ -61,11 +107,22 @@ def test_a_text_becomes_what_the_default_is(default, text, value):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("3", 3), ("3.5", 3.5), ("true", True), ("False", False), ("null", None), ("None", None), ('"3"', "3"),
-        ("[1, 2]", [1, 2]), ('{"a": [1]}', {"a": [1]}), ("__import__('os').system('x')", "__import__('os').system('x')"),
-        ("1 + 1", "1 + 1"), ("(1, 2)", "(1, 2)"), ("4x4", "4x4"), ("[" * 100_000, "[" * 100_000),
+        ("3", 3),
+        ("3.5", 3.5),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("None", None),
+        ('"3"', "3"),
+        ("[1, 2]", [1, 2]),
+        ('{"a": [1]}', {"a": [1]}),
+        ("__import__('os').system('x')", "__import__('os').system('x')"),
+        ("1 + 1", "1 + 1"),
+        ("(1, 2)", "(1, 2)"),
+        ("4x4", "4x4"),
+        ("[" * 100_000, "[" * 100_000),
     ],
-)  # fmt: skip
+)
 def test_a_text_of_an_unknown_argument_is_json_or_a_string_and_never_evaluated(text, value):
     found = typed(text, None, "--env.x")
     assert found == value
@@ -75,12 +132,20 @@ def test_a_text_of_an_unknown_argument_is_json_or_a_string_and_never_evaluated(t
 @pytest.mark.parametrize(
     ("annotation", "text", "said"),
     [
-        (int, "eight", "a number"), (int, "0.5", "whole number"), (float, "fast", "a number"), (bool, "maybe", "true or false"),
-        (Literal["hard", "easy"], "esay", "hard, easy"), (tuple[int, int], "3", "2 values"), (tuple[int, int], "a,b", "a number"),
-        (dict, "[1]", "JSON object"), (int | None, "x", "a number"), (gym.Space, "Box", "text can stand for"),
-        (type, "int", "text can stand for"), (int, "nan", "whole number"),
+        (int, "eight", "a number"),
+        (int, "0.5", "whole number"),
+        (float, "fast", "a number"),
+        (bool, "maybe", "true or false"),
+        (Literal["hard", "easy"], "esay", "hard, easy"),
+        (tuple[int, int], "3", "2 values"),
+        (tuple[int, int], "a,b", "a number"),
+        (dict, "[1]", "JSON object"),
+        (int | None, "x", "a number"),
+        (gym.Space, "Box", "text can stand for"),
+        (type, "int", "text can stand for"),
+        (int, "nan", "whole number"),
     ],
-)  # fmt: skip
+)
 def test_a_text_of_another_type_is_refused_with_what_was_expected(annotation, text, said):
     with pytest.raises(UsageError, match=said) as caught:
         typed(text, Argument("x", annotation, 1), "--env.x")
@@ -123,11 +188,16 @@ def made(size: Any, *, speed: float = 1.0) -> None:
 @pytest.mark.parametrize(
     ("creator", "names", "others", "required"),
     [
-        (Base, ["size"], True, []), (Closed, ["size", "see"], False, []), (Middle, ["agent", "size", "see"], False, []),
-        (Bottom, ["agent", "size", "see"], False, []), (made, ["size", "speed"], False, ["size"]),
-        (lambda **kwargs: None, [], True, []), (lambda: None, [], False, []), (object, [], False, []),
+        (Base, ["size"], True, []),
+        (Closed, ["size", "see"], False, []),
+        (Middle, ["agent", "size", "see"], False, []),
+        (Bottom, ["agent", "size", "see"], False, []),
+        (made, ["size", "speed"], False, ["size"]),
+        (lambda **kwargs: None, [], True, []),
+        (lambda: None, [], False, []),
+        (object, [], False, []),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_found_along_the_bases(creator, names, others, required):
     found = arguments_of(creator)
     assert [*found.known] == names
@@ -146,11 +216,21 @@ SIZE = Arguments({"size": Argument("size", int, 8), "at": Argument("at", default
 @pytest.mark.parametrize(
     "value",
     [
-        lambda x: x, object(), {1: 2}, {"a": {2, 3}}, [print], gym.spaces.Discrete(2), np.array([None]), b"bytes", 1j, int,
-        {"a": [{"b": gym.Env}]}, range(3),
+        lambda x: x,
+        object(),
+        {1: 2},
+        {"a": {2, 3}},
+        [print],
+        gym.spaces.Discrete(2),
+        np.array([None]),
+        b"bytes",
+        1j,
+        int,
+        {"a": [{"b": gym.Env}]},
+        range(3),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_json_cannot_hold_is_refused_when_it_is_given(value):
     with pytest.raises(UsageError, match="size.*\n.*a value that a run can store"):
         checked({"size": value}, SIZE, "X-v0", "--env.")

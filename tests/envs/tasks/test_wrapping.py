@@ -39,10 +39,16 @@ def twice(env: Any, scale: float = 2.0) -> Any:
     [
         (f"{G}:FlattenObservation", f"{G}:FlattenObservation", {}),
         (f"{G}:FrameStackObservation:stack_size=4", f"{G}:FrameStackObservation", {"stack_size": 4}),
-        (f"{G}:FrameStackObservation:stack_size=4,padding_type=zero", f"{G}:FrameStackObservation",
-         {"stack_size": 4, "padding_type": "zero"}),
-        (f"{G}:FrameStackObservation:stack_size=4:padding_type=zero", f"{G}:FrameStackObservation",
-         {"stack_size": 4, "padding_type": "zero"}),
+        (
+            f"{G}:FrameStackObservation:stack_size=4,padding_type=zero",
+            f"{G}:FrameStackObservation",
+            {"stack_size": 4, "padding_type": "zero"},
+        ),
+        (
+            f"{G}:FrameStackObservation:stack_size=4:padding_type=zero",
+            f"{G}:FrameStackObservation",
+            {"stack_size": 4, "padding_type": "zero"},
+        ),
         (f"{G}:ClipReward:min_reward=-1,max_reward=1", f"{G}:ClipReward", {"min_reward": -1.0, "max_reward": 1.0}),
         (f"{G}:ResizeObservation:shape=84,84", f"{G}:ResizeObservation", {"shape": (84, 84)}),
         (f"{G}:ResizeObservation:shape=[84, 84]", f"{G}:ResizeObservation", {"shape": (84, 84)}),
@@ -54,7 +60,7 @@ def twice(env: Any, scale: float = 2.0) -> Any:
         (f"{__name__}:Scaled:scale=3", f"{__name__}:Scaled", {"scale": 3.0}),
         (f"{__name__}:twice", f"{__name__}:twice", {}),
     ],
-)  # fmt: skip
+)
 def test_texts_are_read_by_the_wrapper_s_signature(text, name, settings):
     found = as_wrapping(text)
     assert (found.name, dict(found.settings)) == (name, settings)
@@ -68,19 +74,30 @@ def test_texts_are_read_by_the_wrapper_s_signature(text, name, settings):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("FrameStackObservation", f"{G}:FrameStackObservation"), ("FrameStack:num_stack=4", "did you mean 'FrameStackObs"),
-        (f"{G}:FrameStack", "did you mean 'FrameStackObservation'"), (f"{G}:FrameStackObservation", "needs .*stack_size"),
+        ("FrameStackObservation", f"{G}:FrameStackObservation"),
+        ("FrameStack:num_stack=4", "did you mean 'FrameStackObs"),
+        (f"{G}:FrameStack", "did you mean 'FrameStackObservation'"),
+        (f"{G}:FrameStackObservation", "needs .*stack_size"),
         (f"{G}:FrameStackObservation:stacksize=4", "did you mean 'stack_size'"),
         (f"{G}:FrameStackObservation:stack_size=four", "a number"),
-        (f"{G}:FrameStackObservation:stack_size=4,stack_size=5", "twice"), ("os:system", "subclass of gymnasium.Wrapper"),
-        ("gymnasium.spaces:Box", "subclass of gymnasium.Wrapper"), ("gymnasium.wrappers.vector:RescaleAction", f"{G}:RescaleA"),
-        (f"{G}:TransformReward:func=abs", "text can stand for"), ("no.such.module:Wrapper", "no module 'no'"),
-        ("missing.py:Wrapper", "no file"), ("", "gymnasium.wrappers:NAME"), ("=", "gymnasium.wrappers:NAME"),
-        ("gymnasium:Env", "subclass of gymnasium.Wrapper"), (gym.spaces.Box, "subclass of gymnasium.Wrapper"),
-        ((Scaled, {"scale": lambda x: x}), "a run can store"), ((Scaled, 3), "dictionary"), (lambda env: env, "found again"),
-        (3, "a class"), ({"name": f"{G}:FlattenObservation", "settings": 3}, "dictionary"),
+        (f"{G}:FrameStackObservation:stack_size=4,stack_size=5", "twice"),
+        ("os:system", "subclass of gymnasium.Wrapper"),
+        ("gymnasium.spaces:Box", "subclass of gymnasium.Wrapper"),
+        ("gymnasium.wrappers.vector:RescaleAction", f"{G}:RescaleA"),
+        (f"{G}:TransformReward:func=abs", "text can stand for"),
+        ("no.such.module:Wrapper", "no module 'no'"),
+        ("missing.py:Wrapper", "no file"),
+        ("", "gymnasium.wrappers:NAME"),
+        ("=", "gymnasium.wrappers:NAME"),
+        ("gymnasium:Env", "subclass of gymnasium.Wrapper"),
+        (gym.spaces.Box, "subclass of gymnasium.Wrapper"),
+        ((Scaled, {"scale": lambda x: x}), "a run can store"),
+        ((Scaled, 3), "dictionary"),
+        (lambda env: env, "found again"),
+        (3, "a class"),
+        ({"name": f"{G}:FlattenObservation", "settings": 3}, "dictionary"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_wrapper_is_refused_with_what_to_do(given, said):
     with pytest.raises(UsageError, match=said):
         resolve_task("CartPole-v1", wrappers=[given])
@@ -96,9 +113,14 @@ def test_a_class_inside_a_function_is_refused_because_a_run_could_not_find_it():
 
 @pytest.mark.parametrize(
     "given",
-    [gym.wrappers.FlattenObservation, (gym.wrappers.FlattenObservation, {}), (f"{G}:FlattenObservation", {}),
-     {"name": f"{G}:FlattenObservation", "settings": {}}, Wrapping(f"{G}:FlattenObservation", {})],
-)  # fmt: skip
+    [
+        gym.wrappers.FlattenObservation,
+        (gym.wrappers.FlattenObservation, {}),
+        (f"{G}:FlattenObservation", {}),
+        {"name": f"{G}:FlattenObservation", "settings": {}},
+        Wrapping(f"{G}:FlattenObservation", {}),
+    ],
+)
 def test_classes_are_found_by_their_names(given):
     assert as_wrapping(given) == Wrapping(f"{G}:FlattenObservation", {})
     assert as_wrapping((Scaled, {"scale": 2})).name == f"{__name__}:Scaled"
