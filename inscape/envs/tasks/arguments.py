@@ -61,15 +61,12 @@ class Arguments:
     Attributes:
         known: its arguments by name.
         takes_others: whether it takes others too (`**kwargs` that it hands to nobody known).
+        required: names of those that must be given; what a base needs, the class itself may give it.
     """
 
     known: Mapping[str, Argument]
     takes_others: bool
-
-    @property
-    def required(self) -> list[str]:
-        """Names of the arguments that must be given."""
-        return [name for name, argument in self.known.items() if argument.default is EMPTY]
+    required: tuple[str, ...] = ()
 
 
 def arguments_of(creator: Any, skip: int = 0) -> Arguments:
@@ -81,8 +78,10 @@ def arguments_of(creator: Any, skip: int = 0) -> Arguments:
     """
     if not inspect.isclass(creator):
         found, others = _signature(creator)
-        return Arguments(dict(list(found.items())[skip:]), others)
+        own = dict(list(found.items())[skip:])
+        return Arguments(own, others, _required(own))
     known: dict[str, Argument] = {}
+    required: tuple[str, ...] | None = None
     others, left = False, skip
     for base in creator.__mro__:
         if "__init__" not in vars(base) or base is object:
@@ -90,9 +89,14 @@ def arguments_of(creator: Any, skip: int = 0) -> Arguments:
         found, others = _signature(vars(base)["__init__"])
         for name, argument in list(found.items())[1 + left :]:
             known.setdefault(name, argument)
+        required = _required(known) if required is None else required
         if not others:
             break
-    return Arguments(known, others)
+    return Arguments(known, others, required or ())
+
+
+def _required(arguments: Mapping[str, Argument]) -> tuple[str, ...]:
+    return tuple(name for name, argument in arguments.items() if argument.default is EMPTY)
 
 
 def _signature(function: Callable[..., Any]) -> tuple[dict[str, Argument], bool]:

@@ -71,7 +71,9 @@ def environment_arguments(spec: gym.envs.registration.EnvSpec) -> Arguments | No
     known = dict(found.known)
     for key, value in spec.kwargs.items():
         known[key] = replace(known.get(key, Argument(key)), default=value)
-    return Arguments({key: value for key, value in known.items() if key not in OF_GYMNASIUM}, found.takes_others)
+    known = {key: value for key, value in known.items() if key not in OF_GYMNASIUM}
+    required = tuple(key for key in found.required if key in known and key not in spec.kwargs)
+    return Arguments(known, found.takes_others, required)
 
 
 def settings_from_text(name: str, texts: Mapping[str, str | None]) -> dict[str, Any]:

@@ -370,17 +370,18 @@ def _environment_group(name: str, values: Mapping[str, Any] | None) -> dict[str,
     if not known:
         return {}
     fields = []
+    assert found is not None
     for argument in known:
         said = f"Argument of {name}" + (f", {argument.annotation_name}." if argument.annotation_name else ".")
-        default = field(default=_shown(argument, values))
+        default = field(default=_shown(argument, argument.name in found.required, values))
         fields.append((argument.name, Annotated[str, arg(help=said, metavar="VALUE")], default))
     kind = dataclasses.make_dataclass("EnvironmentSettings", fields, frozen=True)
     return {"environment": (Annotated[kind, arg(name="env")], kind())}
 
 
-def _shown(argument: Any, values: Mapping[str, Any] | None) -> str:
+def _shown(argument: Any, required: bool, values: Mapping[str, Any] | None) -> str:
     value = (values or {}).get(argument.name, argument.default)
-    return "required" if value is inspect.Parameter.empty else str(value)[:60]
+    return ("required" if required else "") if value is inspect.Parameter.empty else str(value)[:60]
 
 
 def _readable(default: Any) -> bool:
