@@ -321,3 +321,63 @@ def test_ppo_learns_from_whichever_part_tells(by):
         assert evaluate(made, told, 10, seed=3).mean > 8
     finally:
         gym.registry.pop("Told-v0", None)
+
+
+class Mission(gym.Space[str]):
+    """Texts of a package's own space, as MiniGrid's: Gymnasium does not know how to flatten it."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=str)  # type: ignore[arg-type]
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        return ("go to the red ball", "pick up the key")[int(self.np_random.integers(2))]
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Dict(mission=Mission(), at=VECTOR), spaces.Tuple((Mission(), spaces.Discrete(3))), Mission(),
+     spaces.Dict(more=spaces.Dict(mission=Mission()), camera=PICTURE)],
+    ids=["dict", "tuple", "alone", "nested"],
+)  # fmt: skip
+def test_texts_of_spaces_that_a_package_has_made(task, space):
+    sensors = task(space)
+    made: Any = make_agent("ppo", sensors, settings=ON_POLICY)
+    _ = list(made.learn(sensors, 32))
+    recorded = rollout(made, sensors, 2, seed=3)[0]
+    assert recorded.observations.shape[0] == len(recorded) + 1
+    assert recorded.observations.shape[1] >= 512
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        (spaces.Dict(a=VECTOR, b=spaces.Dict(c=VECTOR)), "'b'"), (spaces.Dict(a=VECTOR, t=spaces.Text(3)), "'t'"),
+        (spaces.Dict(a=VECTOR, image=spaces.Box(0, 255, (7, 7, 3), np.uint8)), "'image'"),
+        (spaces.Dict(a=VECTOR, grey=spaces.Box(0, 255, (84, 84), np.uint8)), "'grey'"),
+        (spaces.Dict(a=VECTOR, stack=spaces.Box(0, 255, (4, 40, 40, 3), np.uint8)), "'stack'"),
+        (spaces.Dict(a=VECTOR, u=spaces.Tuple((VECTOR,))), "'u'"), (COMPOSITE["tuple"], "Tuple"),
+        (COMPOSITE["text alone"], "Text"), (spaces.Dict(action_mask=spaces.MultiBinary(3)), "mask alone"),
+        (spaces.Sequence(VECTOR), "Sequence"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("agent", ["sb3:ppo", "sb3:dqn"])
+def test_what_sb3_does_not_take_is_named_with_a_way_out(task, agent, space, named):
+    with pytest.raises(UsageError, match=named) as caught:
+        make_agent(agent, task(space))
+    assert "mask alone" in named or "--wrap" in str(caught.value) or "take it as it is" in str(caught.value)
+
+
+@pytest.mark.parametrize("agent", ["sb3:ppo", "sb3:dqn", "sb3:maskable-ppo"])
+def test_sb3_reads_dictionaries_without_their_masks(task, agent):
+    pytest.importorskip("sb3_contrib" if "maskable" in agent else "stable_baselines3")
+    space = spaces.Dict(at=VECTOR, kind=spaces.Discrete(3, start=1), action_mask=spaces.MultiBinary(3))
+    sensors = task(space, n=3)
+    small = {"num_envs": 1, "num_steps": 8} if "ppo" in agent else {"num_envs": 1, "learning_starts": 8}
+    made: Any = make_agent(agent, sensors, settings=small)
+    assert set(made.model.observation_space.spaces) == {"at", "kind"}
+    assert "MultiInput" in type(made.model.policy).__name__ or "MultiInput" in str(made.model.policy_class)
+    _ = list(made.learn(sensors, 16))
+    assert made.act(seen_in(space, 3), np.ones((3, 3), bool)).shape == (3,)

@@ -89,6 +89,7 @@ class Needs(Room):
 
 gym.register("Beside-v0", "room_helper:Other", max_episode_steps=6)
 """
+CLIP = "gymnasium.wrappers:ClipReward"
 HELPER = """
 import gymnasium as gym
 
@@ -234,7 +235,7 @@ def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(fold
         (["evaluate", run, "--episodes", "3"], one),
         (["evaluate", run, "--episodes", "3", "--max-episode-steps", "4"], "mean return 5.5,"),
         (["evaluate", run, "--episodes", "3", "--env.size", "1"], "mean return 3,"),
-        (["evaluate", run, "--wrap", "gymnasium.wrappers:ClipReward:max_reward=1", "--episodes", "2"], "mean return 8,"),
+        (["evaluate", run, "--wrap", f"{CLIP}:max_reward=1", "--episodes", "2"], "mean return 8,"),
         (["watch", run, "--save", "one.gif"], "Episode in"),
         (["report", run, "--out", "report.html"], "report.html"),
         (["train", "--resume", run, "--steps", "64"], "finished already"),

@@ -100,9 +100,9 @@ class ObservationPacking:
         self.observed = space
         self.parts: list[Part] = []
         self.size = 0
-        flattens, column = space.is_np_flattenable, 0
+        self._flattens, column = flattens(space), 0
         for path, part in _leaves(space, ()):
-            columns = slice(column, column + (gymnasium.spaces.flatdim(part) if flattens else 0))
+            columns = slice(column, column + (gymnasium.spaces.flatdim(part) if self._flattens else 0))
             column = columns.stop
             if len(path) and path[0] in MASK_KEYS and isinstance(space, gymnasium.spaces.Dict):
                 continue
@@ -149,7 +149,7 @@ class ObservationPacking:
         if batch.dtype == np.uint8 and batch.ndim == 2 and batch.shape[1] == self.size:
             return batch
         space = self.observed
-        if batch.ndim == 2 and space.is_np_flattenable and batch.shape[1] == gymnasium.spaces.flatdim(space):
+        if batch.ndim == 2 and self._flattens and batch.shape[1] == gymnasium.spaces.flatdim(space):
             return self._rows([_from_flat(batch[:, part.columns], part.given) for part in self.parts])
         raise UsageError(
             f"observations of shape {batch.shape}, {batch.dtype}", expected=f"a batch of observations of {space}"
@@ -183,7 +183,20 @@ def stored_space(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
 
 def is_text(space: gymnasium.Space[Any]) -> bool:
     """Returns whether the elements of a space are strings: `Text`, and spaces of packages like MiniGrid's missions."""
-    return isinstance(space, gymnasium.spaces.Text) or getattr(space, "dtype", None) is str
+    kind = getattr(space, "dtype", None)
+    return isinstance(space, gymnasium.spaces.Text) or (isinstance(kind, np.dtype) and kind.kind == "U")
+
+
+def flattens(space: gymnasium.Space[Any]) -> bool:
+    """Returns whether `gymnasium.spaces.flatten` takes elements of a space: not of one that a package has made."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return all(flattens(part) for part in space.spaces.values())
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return all(flattens(part) for part in space.spaces)
+    try:
+        return bool(space.is_np_flattenable)
+    except NotImplementedError:
+        return False
 
 
 @lru_cache(1 << 12)
