@@ -25,7 +25,7 @@ MAX = float(np.finfo(np.float32).max)
 """The largest number in single precision, in which networks and replay memories compute."""
 MASK_KEYS = ("action_mask", "action_masks")
 """Names under which masks are found: in `info`, as a key of a Dict observation, as a method or an attribute."""
-FEW = 24
+FEW = 12
 """Numbers of an observation up to which Python compares them faster than NumPy does."""
 
 _reported: set[tuple[str, str]] = set()
