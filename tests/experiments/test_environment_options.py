@@ -5,18 +5,27 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
 
+from inscape.agents import make_agent
+from inscape.agents.rollout import rollout
 from inscape.envs import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments import open_run
+from inscape.experiments import open_run, train
+from inscape.experiments.arguments import parsing
+from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.arguments.parsing import NO_OPTIONS, TaskOptions, task_options
+from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
+from inscape.experiments.runs.run import save_trajectories
+from inscape.experiments.runs.training import settings_as_json
 
 ROOM = """
 import gymnasium as gym
@@ -307,5 +316,39 @@ def test_in_python_the_same(folders):
     env = task.env()
     env.reset(seed=0)
     assert env.step(0)[1] == 2.0
+    given = resolve_task("room.py:Room", {"walls": (print,)})
     with pytest.raises(UsageError, match="a run can store"):
-        resolve_task("room.py:Room", {"size": lambda: 3})
+        train("random", given, 100, out="runs/none")
+    with pytest.raises(UsageError, match="a run can store"):
+        save_trajectories("none.npz", rollout(make_agent("random", given), given, 1, seed=0))
+    assert not Path("runs/none").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--env.size", "5"],
+        ["--env.walls", "1,2", "--env.speed", "0.5"],
+        ["--env.level-file", "bonus.txt"],
+        ["--max-episode-steps", "7"],
+        ["--wrap", "room.py:Half"],
+        ["--wrap", "room.py:Half:scale=0.25", "--wrap", f"{CLIP}:max_reward=1"],
+        ["--env.size", "2", "--max-episode-steps", "-1", "--wrap", "room.py:Half"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_of_a_report_says_the_same(folders, options):
+    run = open_run(trained("ppo", "room.py:Room", *options))
+    line = train_line(run)
+    assert line.startswith("inscape train ppo")
+    words = shlex.split(line)[2:]
+    given, taken = parsed_train(words)
+    assert settings_as_json(taken.to_json()) == run.settings.task
+    assert given.steps == 64
+
+
+def parsed_train(words: list[str]) -> Any:
+    default = parsing.named_task(words[1], parsing.task_options(words)[1])
+    given = parsing.parse("train", TrainArguments, words, parsing.settings_groups(TrainArguments, words[0], default))
+    return given, parsing.task_given(given, default)

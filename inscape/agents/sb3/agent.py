@@ -44,12 +44,8 @@ from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.finite_checks import divergence
-<<<<<<< HEAD
-from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
-=======
 from inscape.world_models.networks.packing import flattens, is_text
-from inscape.world_models.networks.tensors import not_finite, to_arrays
->>>>>>> fe487be (Custom text spaces are recorded and learned from; sb3 refuses parts that its filters cannot read, and observes no masks)
+from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:

@@ -117,6 +117,12 @@ def _signature(function: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
     return found, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+def require_storable(settings: Any, what: str) -> None:
+    """Raises `UsageError` unless a run can store the settings of a task: JSON holds them."""
+    for name, value in settings.items() if isinstance(settings, Mapping) else ():
+        _storable(value, str(name), what)
+
+
 def checked(given: Mapping[str, Any], arguments: Arguments, what: str, prefix: str) -> dict[str, Any]:
     """Returns values as a constructor is given them: a list that was stored in place of a tuple becomes one again.
 
@@ -127,7 +133,7 @@ def checked(given: Mapping[str, Any], arguments: Arguments, what: str, prefix: s
         prefix: of the names in messages: `"--env."`.
 
     Raises:
-        UsageError: a name that is not among the arguments, one that is missing, a value that JSON cannot hold.
+        UsageError: a name that is not among the arguments, or one that is missing.
     """
     for name in given:
         if name not in arguments.known and not arguments.takes_others:
@@ -143,20 +149,20 @@ def checked(given: Mapping[str, Any], arguments: Arguments, what: str, prefix: s
             expected=f"a value for {', '.join(missing)}",
             hint=f"{prefix}{missing[0]}{' VALUE' if prefix.startswith('-') else '=VALUE'}",
         )
-    return {name: _as_given(_storable(value, name, what), arguments.known.get(name)) for name, value in given.items()}
+    return {name: _as_given(value, arguments.known.get(name)) for name, value in given.items()}
 
 
 def _as_given(value: Any, argument: Argument | None) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if argument is None or not isinstance(value, list):
         return value
     origin = typing.get_origin(argument.annotation) or argument.annotation
     return tuple(value) if isinstance(argument.default, tuple) or origin is tuple else value
 
 
-def _storable(value: Any, name: str, what: str) -> Any:
-    """Returns a value; raises unless JSON holds it, once arrays, tuples and NumPy's numbers are lists and numbers."""
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
+def _storable(value: Any, name: str, what: str) -> None:
+    """Raises unless JSON holds a value, once arrays, tuples and NumPy's numbers are lists and numbers."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -172,7 +178,6 @@ def _storable(value: Any, name: str, what: str) -> Any:
                 expected="a value that a run can store: numbers, text, true and false, lists and dictionaries of them",
                 hint="a class of yours in a file, which gives it to its base: file.py:Class",
             )
-    return value
 
 
 def with_absolute_files(given: Mapping[str, Any]) -> dict[str, Any]:

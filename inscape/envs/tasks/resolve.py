@@ -81,8 +81,8 @@ def resolve_task(
 
     Args:
         name: of the world or environment.
-        settings: of the world, or arguments of the environment's constructor; what JSON can hold, so that a run can
-            store them. Names of files that exist become absolute.
+        settings: of the world, or arguments of the environment's constructor. A run stores them, and refuses what JSON
+            cannot hold. Names of files that exist become absolute.
         wrappers: of Gymnasium, or custom ones, the innermost first: texts `MODULE:NAME[:ARGUMENT=VALUE,…]`, classes, or
             (class, settings). They are stored with a run, and put on again wherever it is opened.
         max_episode_steps: the time limit in place of the usual one; −1 for none.

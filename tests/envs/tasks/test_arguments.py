@@ -16,6 +16,7 @@ from inscape.envs.tasks.arguments import (
     arguments_of,
     checked,
     files_in,
+    require_storable,
     typed,
     with_absolute_files,
 )
@@ -246,13 +247,14 @@ SIZE = Arguments({"size": Argument("size", int, 8), "at": Argument("at", default
     ],
     ids=str,
 )
-def test_what_json_cannot_hold_is_refused_when_it_is_given(value):
+def test_what_json_cannot_hold_is_refused(value):
     with pytest.raises(UsageError, match="size.*\n.*a value that a run can store"):
-        checked({"size": value}, SIZE, "X-v0", "--env.")
+        require_storable({"size": value}, "X-v0")
 
 
 def test_what_json_can_hold_is_taken_and_tuples_come_back_as_tuples():
     given = {"size": np.int64(3), "at": [2, 2]}
+    require_storable({**given, "more": (np.zeros(3), {"a": [None, True, "x", 1.5]})}, "X-v0")
     assert checked(given, SIZE, "X-v0", "--env.") == {"size": 3, "at": (2, 2)}
     assert checked({"size": np.zeros(2)}, SIZE, "X-v0", "--env.")["size"].shape == (2,)
     assert checked({"size": Path("a.xml")}, SIZE, "X-v0", "--env.") == {"size": "a.xml"}
