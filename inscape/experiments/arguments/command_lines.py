@@ -58,8 +58,9 @@ def train_line(run: Run) -> str:
 
 def _settings_words(s: RunSettings) -> list[str]:
     """Returns the options of an agent's and of a world's settings that differ from what they are by default."""
-    words = _task_words(s.task)
-    task = args.named_task(str(s.task["name"]), args.task_options(words)[1])
+    of_task = _task_words(s.task)
+    task = args.named_task(str(s.task["name"]), args.task_options(of_task)[1])
+    words: list[str] = []
     groups = args.settings_groups(TrainArguments, s.agent, task)
     if "settings" in groups:
         default = groups["settings"][1]
@@ -68,7 +69,7 @@ def _settings_words(s: RunSettings) -> list[str]:
         words += [
             w for name, value in s.agent_settings.items() if name in changed for w in _option(prefix + name, value)
         ]
-    return words
+    return words + of_task
 
 
 def _task_words(task: Mapping[str, Any]) -> list[str]:
