@@ -184,6 +184,12 @@ def gymnasium_spec(name: str, what: str = "world") -> gym.envs.registration.EnvS
     return gym.registry.get(bare)
 
 
+def is_environment(made: Any) -> bool:
+    """Returns whether it is a class of environments: Gymnasium's, or with the methods `reset` and `step`."""
+    methods = all(callable(getattr(made, method, None)) for method in ("reset", "step"))
+    return isinstance(made, type) and (issubclass(made, gym.Env) or (methods and not hasattr(made, "act")))
+
+
 def _spec_of(name: str, made: Any) -> gym.envs.registration.EnvSpec:
     """Returns what Gymnasium makes an environment by, from a class of environments or a function that makes one.
 
@@ -197,9 +203,7 @@ def _spec_of(name: str, made: Any) -> gym.envs.registration.EnvSpec:
         refused = "give the class of one copy; inscape makes as many as it needs"
     elif isinstance(made, type) and issubclass(made, pettingzoo.AECEnv | pettingzoo.ParallelEnv):
         refused = "pettingzoo:package.module, whose env() or parallel_env() makes it"
-    environment = isinstance(made, type) and (
-        issubclass(made, gym.Env) or all(callable(getattr(made, method, None)) for method in ("reset", "step"))
-    )
+    environment = is_environment(made)
     if refused or not (environment or inspect.isfunction(made)):
         raise UsageError(
             f"{name} is {made!r}",

@@ -311,6 +311,16 @@ def test_options_of_the_task_are_taken_off_the_line(line, rest, options, monkeyp
     assert task_options(line.split()) == (rest.split(), options)
 
 
+@pytest.mark.parametrize(
+    "line", ["room.py:Room", "room.py:Room --env.size 4", f"CartPole-v1 --wrap {CLIP}:max_reward=0.5"]
+)
+def test_environments_are_checked_with_their_options(folders, capsys, line):
+    assert main(["check", *line.split()]) == 0
+    assert "all passed" in capsys.readouterr().out
+    assert main(["check", "room.py:Room", "--env.siez", "4"]) == 2
+    assert "did you mean 'size'" in capsys.readouterr().err
+
+
 def test_in_python_the_same(folders):
     task = resolve_task("room.py:Room", {"size": 4}, wrappers=["room.py:Half"], max_episode_steps=3)
     env = task.env()
