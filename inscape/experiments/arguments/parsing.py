@@ -339,10 +339,15 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
 
 
 def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the world's settings that differ from their defaults, as `resolve_task` takes them; with those in `base`,
-    unless they were given again."""
+    """Returns the world's settings that differ from their defaults, or the environment's that were given, as
+    `resolve_task` takes them; with those in `base`, unless they were given again."""
     group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
+        env = options_of(arguments).env
+        if env and getattr(arguments, "task", ""):
+            from inscape.envs.tasks.environments import settings_from_text
+
+            settings |= settings_from_text(arguments.task, env)
         return settings
     for f in dataclasses.fields(group):
         value, before = getattr(group, f.name), settings.get(f.name, f.default)
