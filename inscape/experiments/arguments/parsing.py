@@ -343,11 +343,11 @@ def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None
     `resolve_task` takes them; with those in `base`, unless they were given again."""
     group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
-        env = options_of(arguments).env
-        if env and getattr(arguments, "task", ""):
+        texts, name = options_of(arguments).env, str(getattr(arguments, "task", ""))
+        if texts and name:
             from inscape.envs.tasks.environments import settings_from_text
 
-            settings |= settings_from_text(arguments.task, env)
+            settings |= settings_from_text(name, texts)
         return settings
     for f in dataclasses.fields(group):
         value, before = getattr(group, f.name), settings.get(f.name, f.default)
