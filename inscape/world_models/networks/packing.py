@@ -113,7 +113,11 @@ class ObservationPacking:
                 self.parts.append(Part(_name(path), path, own, text, self.size, size, part, columns))
                 self.size += size
         if not self.parts:
-            raise UsageError(f"observations {space} hold nothing to observe", expected="a part beside the action mask")
+            raise UsageError(
+                f"observations {space} hold nothing to observe",
+                expected="a part beside the action mask",
+                hint="gymnasium.wrappers.FlattenObservation, or FilterObservation with other keys",
+            )
         self.space = gymnasium.spaces.Box(0, 255, (self.size,), np.uint8)
 
     def __call__(self, batch: Any) -> Array:
