@@ -117,7 +117,7 @@ def _signature(function: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
     return found, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def require_storable(settings: Any, what: str) -> None:
+def require_json(settings: Any, what: str) -> None:
     """Raises `UsageError` unless a run can store the settings of a task: JSON holds them."""
     for name, value in settings.items() if isinstance(settings, Mapping) else ():
         _storable(value, str(name), what)

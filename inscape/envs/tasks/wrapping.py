@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from inscape.envs.loading import load_class, load_file, load_module
-from inscape.envs.tasks.arguments import arguments_of, checked, require_storable, typed, with_absolute_files
+from inscape.envs.tasks.arguments import arguments_of, checked, require_json, typed, with_absolute_files
 from inscape.envs.tasks.task import Task, _json_value
 from inscape.errors import UsageError, closest
 
@@ -158,7 +158,7 @@ def as_wrapping(given: GivenWrapper) -> Wrapping:
     arguments = arguments_of(load_wrapper(name), skip=1)
     if texts is not None:
         settings = {key: typed(text, arguments.known.get(key), f"{name}:{key}=") for key, text in texts.items()}
-    require_storable(settings, name)
+    require_json(settings, name)
     return Wrapping(name, checked(with_absolute_files(settings), arguments, name, f"{name}:"))
 
 

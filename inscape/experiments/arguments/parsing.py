@@ -230,6 +230,8 @@ def named_task(name: str, options: TaskOptions, settings: Mapping[str, Any] | No
     from inscape.envs.tasks.resolve import resolve_task
 
     own = {**(settings or {}), **settings_from_text(name, options.env)}
+    if not options.wrappers and options.max_episode_steps is None:
+        return resolve_task(name, own)
     return resolve_task(name, own, wrappers=options.wrappers, max_episode_steps=options.max_episode_steps)
 
 
@@ -343,7 +345,7 @@ def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None
     `resolve_task` takes them; with those in `base`, unless they were given again."""
     group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
-        texts, name = options_of(arguments).env, str(getattr(arguments, "task", ""))
+        texts, name = task_options_of(arguments).env, str(getattr(arguments, "task", ""))
         if texts and name:
             from inscape.envs.tasks.environments import settings_from_text
 

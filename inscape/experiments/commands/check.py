@@ -51,7 +51,7 @@ def check_command(argv: Sequence[str]) -> int:
         return _show_law(given.target, kind, settings)
     report = check(
         given.target,
-        task=args.named_task(world, args.options_of(given), settings) if world else None,
+        task=args.named_task(world, args.task_options_of(given), settings) if world else None,
         settings=settings if kind == "world" else None,
     )
     console = make_console()

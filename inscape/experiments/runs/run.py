@@ -38,7 +38,7 @@ import numpy as np
 
 from inscape import trust
 from inscape.envs.loading import find_again
-from inscape.envs.tasks.arguments import require_storable
+from inscape.envs.tasks.arguments import require_json
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
@@ -758,7 +758,7 @@ def save_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> P
             arrays[f"{index}/states.ints"] = trajectory.states.ints
         plain.append({name: _plain(getattr(trajectory, name)) for name in _PLAIN})
     for values in plain:
-        require_storable((values["task"] or {}).get("settings"), str((values["task"] or {}).get("name")))
+        require_json((values["task"] or {}).get("settings"), str((values["task"] or {}).get("name")))
     said = json.dumps(plain).encode()
     arrays["json"] = np.frombuffer(said, dtype=np.uint8)
     code = json.dumps(trust.code_record(_episode_code(plain))).encode()

@@ -23,7 +23,7 @@ from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX, is_built_in
 from inscape.agents.renamed_settings import current_settings
-from inscape.envs.tasks.arguments import files_in, require_storable
+from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
@@ -120,7 +120,7 @@ def train(
         if value is not None and not value >= least:
             raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
     if task.world is None:
-        require_storable(task.to_json()["settings"], task.name)
+        require_json(task.to_json()["settings"], task.name)
     learned_in = learning_task(agent_spec, task)
     agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)

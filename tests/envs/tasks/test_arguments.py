@@ -16,7 +16,7 @@ from inscape.envs.tasks.arguments import (
     arguments_of,
     checked,
     files_in,
-    require_storable,
+    require_json,
     typed,
     with_absolute_files,
 )
@@ -249,12 +249,12 @@ SIZE = Arguments({"size": Argument("size", int, 8), "at": Argument("at", default
 )
 def test_what_json_cannot_hold_is_refused(value):
     with pytest.raises(UsageError, match="size.*\n.*a value that a run can store"):
-        require_storable({"size": value}, "X-v0")
+        require_json({"size": value}, "X-v0")
 
 
 def test_what_json_can_hold_is_taken_and_tuples_come_back_as_tuples():
     given = {"size": np.int64(3), "at": [2, 2]}
-    require_storable({**given, "more": (np.zeros(3), {"a": [None, True, "x", 1.5]})}, "X-v0")
+    require_json({**given, "more": (np.zeros(3), {"a": [None, True, "x", 1.5]})}, "X-v0")
     assert checked(given, SIZE, "X-v0", "--env.") == {"size": 3, "at": (2, 2)}
     assert checked({"size": np.zeros(2)}, SIZE, "X-v0", "--env.")["size"].shape == (2,)
     assert checked({"size": Path("a.xml")}, SIZE, "X-v0", "--env.") == {"size": "a.xml"}
