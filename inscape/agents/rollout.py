@@ -25,6 +25,7 @@ from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.tasks.contract import mask_sizes
 from inscape.errors import UsageError, exits_as_errors
+from inscape.world_models.networks.packing import flattens, is_text, tokens
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
@@ -370,7 +371,8 @@ def _first_legal(idle: Array, mask: Array, space: gymnasium.Space[Any]) -> Array
 
 def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
     """Returns a copy of `[B, ...]` observations or actions, as episodes are recorded: of a space that is not one array
-    (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them.
+    (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them; with texts that it does not take as hashed
+    words (`packing.tokens`).
 
     Raises:
         UsageError: the space has elements of no fixed size (Sequence, Graph).
@@ -379,7 +381,9 @@ def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
         return np.array(batch)
     import gymnasium
 
-    if not space.is_np_flattenable:
+    if not flattens(space):
+        if (columns := _flat_columns(batch, space)) is not None:
+            return np.concatenate(columns, axis=1)
         raise UsageError(
             f"episodes with elements of {space} cannot be recorded",
             expected="elements of one size: of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple",
@@ -387,6 +391,29 @@ def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
         )
     rows = (rows_of(batch, row) for row in range(count_of(batch)))
     return np.stack([np.asarray(gymnasium.spaces.flatten(space, row)) for row in rows])
+
+
+def _flat_columns(batch: Any, space: gymnasium.Space[Any]) -> list[Array] | None:
+    """Returns `[B, d]` for each part of a batch, in order; None where a part has no fixed size."""
+    import gymnasium
+
+    if isinstance(space, gymnasium.spaces.Dict):
+        parts = [(batch[key], part) for key, part in space.spaces.items()]
+    elif isinstance(space, gymnasium.spaces.Tuple):
+        parts = [(batch[k], part) for k, part in enumerate(space.spaces)]
+    elif flattens(space):
+        return [np.stack([np.asarray(gymnasium.spaces.flatten(space, row)) for row in batch])]
+    elif is_text(space):
+        return [np.stack([np.frombuffer(tokens(str(text)), np.uint8) for text in batch])]
+    else:
+        return None
+    columns: list[Array] = []
+    for values, part in parts:
+        found = _flat_columns(values, part)
+        if found is None:
+            return None
+        columns += found
+    return columns
 
 
 def _require_counts(episodes: int, max_copies: int) -> None:

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +40,53 @@ def load_class(entry: str, what: str) -> Any:
 
 
 def load_module(source: str, what: str) -> ModuleType:
+    """Returns a module by its name: an installed one, or one in the present folder.
+
+    Raises:
+        UsageError: there is none, or it fails to import (its own error is shown).
+    """
+    top = source.partition(".")[0]
+    here = Path.cwd()
+    if importlib.util.find_spec(top) is None and ((here / f"{top}.py").is_file() or (here / top).is_dir()):
+        sys.path.append(str(here))  # which `python -m` has on the path, and the command `inscape` has not
+        importlib.invalidate_caches()
     try:
         with exits_as_errors(f"{source} was imported"):
             return importlib.import_module(source)
     except ModuleNotFoundError as error:
+        beside = f"; {here} has no {top}.py and no folder {top}" if error.name == top else ""
         raise UsageError(
-            f"no module {error.name!r} for the {what} {source!r}", expected="file.py:Class or package.module:Class"
+            f"no module {error.name!r} for the {what} {source!r}{beside}",
+            expected="file.py:Class or package.module:Class",
         ) from error
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a user's module raises is for the user to read
+        file = getattr(importlib.util.find_spec(top), "origin", None)
+        line = line_of(error, file) if file else None
+        raise UsageError(
+            f"{f'{file}:{line}' if line else source} failed to import: {type(error).__name__}: {error}",
+            hint=f"python -c 'import {source}'",
+        ) from error
+
+
+def find_again(record: Mapping[str, Mapping[str, str]]) -> None:
+    """Puts the folders on the path in which modules lay when a record of code was made, where they are not found.
+
+    Args:
+        record: as `inscape.trust.code_record` made it, from a file that may say where code lies.
+    """
+    for name, entry in record.items():
+        source, path = name.rpartition(":")[0], Path(entry.get("path", ""))
+        if not source or source.endswith(".py") or not all(part.isidentifier() for part in source.split(".")):
+            continue
+        top = source.partition(".")[0]
+        if top in sys.modules or importlib.util.find_spec(top) is not None or not path.is_file():
+            continue
+        inside = path.parent if path.name == "__init__.py" else path
+        if len(inside.parents) >= source.count(".") + 1:
+            sys.path.append(str(inside.parents[source.count(".")]))
+            importlib.invalidate_caches()
 
 
 def load_file(path: str, what: str) -> ModuleType:

@@ -13,6 +13,7 @@ import pettingzoo
 
 from inscape.envs.catalogue import FAMILIES, RENDERING, WorldSpec
 from inscape.envs.loading import load_class, load_file, load_module
+from inscape.envs.plain_classes import adopted
 from inscape.errors import UsageError, closest, exits_as_errors
 
 if TYPE_CHECKING:
@@ -184,9 +185,41 @@ def gymnasium_spec(name: str, what: str = "world") -> gym.envs.registration.EnvS
     return gym.registry.get(bare)
 
 
+def is_environment(made: Any) -> bool:
+    """Returns whether it is a class of environments: Gymnasium's, or with the methods `reset` and `step`."""
+    methods = all(callable(getattr(made, method, None)) for method in ("reset", "step"))
+    return isinstance(made, type) and (issubclass(made, gym.Env) or (methods and not hasattr(made, "act")))
+
+
+def _spec_of(name: str, made: Any) -> gym.envs.registration.EnvSpec:
+    """Returns what Gymnasium makes an environment by, from a class of environments or a function that makes one.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    refused = ""
+    if isinstance(made, type) and issubclass(made, gym.Wrapper):
+        refused = f"a wrapper goes around an environment: --wrap {name}"
+    elif isinstance(made, type) and issubclass(made, gym.vector.VectorEnv):
+        refused = "give the class of one copy; inscape makes as many as it needs"
+    elif isinstance(made, type) and issubclass(made, pettingzoo.AECEnv | pettingzoo.ParallelEnv):
+        refused = "pettingzoo:package.module, whose env() or parallel_env() makes it"
+    environment = is_environment(made)
+    if refused or not (environment or inspect.isfunction(made)):
+        raise UsageError(
+            f"{name} is {made!r}",
+            expected="a subclass of inscape.World or of gymnasium.Env, a function that makes an environment, or an id "
+            "that importing registers",
+            hint=refused,
+        )
+    entry = made if not environment or issubclass(made, gym.Env) else adopted(made)
+    return gym.envs.registration.EnvSpec(id=re.sub(r"\W", "", made.__name__) or "Environment", entry_point=entry)
+
+
 def load_spec(name: str) -> WorldSpec | gym.envs.registration.EnvSpec | None:
     """Returns what a name stands for: a built-in world or one in a file (`CartPole`, `inscape/CartPole-v0`,
-    `file.py:Class`), or a Gymnasium environment; None if neither knows it. A file or module in the name is imported.
+    `file.py:Class`), or a Gymnasium environment, by its id or its class (`file.py:Class`, `package.module:Class`);
+    None if neither knows it. A file or module in the name is imported.
 
     Raises:
         UsageError: the file or module is missing, does not import, or has no such world and registers no such id.
@@ -201,14 +234,7 @@ def load_spec(name: str) -> WorldSpec | gym.envs.registration.EnvSpec | None:
         from inscape.envs.world import World
 
         if not (isinstance(cls, type) and issubclass(cls, World)):
-            is_environment = isinstance(cls, type) and issubclass(cls, gym.Env)
-            raise UsageError(
-                f"{name} is {cls!r}",
-                expected="a subclass of inscape.World, or the id of a Gymnasium environment that importing registers",
-                hint="gymnasium.register it, and give its id after the colon: package.module:Id-v0"
-                if is_environment
-                else "",
-            )
+            return _spec_of(name, cls)
         return WorldSpec(cls.__name__, name, (inspect.getdoc(cls) or "").split("\n")[0])
     bare = name.removeprefix("inscape:").removeprefix("inscape/")
     known = {spec.name: spec for spec in world_specs()}

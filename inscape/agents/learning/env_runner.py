@@ -9,6 +9,7 @@ copies.episodes()                                                    # means ove
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -39,6 +40,7 @@ class EnvRunner:
         first: number of the first copy; other processes have the ones before.
         steps: steps each copy has taken already, where a run is resumed.
         state: `state_dict()` of an earlier life, or None.
+        packing: packs observations of several parts into one array; None leaves them as the environment gives them.
 
     Raises:
         UsageError: a first observation is not finite, or `state` is of other copies.
@@ -50,15 +52,23 @@ class EnvRunner:
     """
 
     def __init__(
-        self, task: Task, count: int, seed: int, *, first: int = 0, steps: int = 0, state: State | None = None
+        self,
+        task: Task,
+        count: int,
+        seed: int,
+        *,
+        first: int = 0,
+        steps: int = 0,
+        state: State | None = None,
+        packing: Callable[[Any], Array] | None = None,
     ) -> None:
         self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
         self.count, self.steps = count, steps
-        self._name = task.name
+        self._name, self._packing = task.name, packing
         # with `steps`, because a resumed run of an ordinary environment begins new episodes
         options = {"first_copy": first} if first else None
         observation, info = self.env.reset(seed=later_seed(seed, steps), options=options)
-        self.observation: Array = observation
+        self.observation: Array = self._packed(observation)
         self._require_finite_start()
         self.action_mask: Array | None = info.get("action_mask")
         self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
@@ -78,7 +88,8 @@ class EnvRunner:
         Raises:
             UsageError: a reward or an observation is not finite (naming copy and step), or an action is illegal.
         """
-        observation, reward, terminated, truncated, info = self.env.step(actions)
+        observed, reward, terminated, truncated, info = self.env.step(actions)
+        observation = self._packed(observed)
         require_finite(reward[None], "the reward", self.steps, self._name)
         _require_finite(observation, "the observation", self.steps, self._name)
         self.steps += 1
@@ -95,11 +106,15 @@ class EnvRunner:
             self._log.skip(1)
         last = rows_of(observation, slice(0))
         if len(ended):
-            last = rows_of(info["final_obs"], ended)
+            last = self._packed(rows_of(info["final_obs"], ended))
             _require_finite(last, "the last observation", self.steps - 1, self._name, ended)
             self._returns[ended], self._lengths[ended] = 0.0, 0
         self.observation, self.action_mask = observation, info.get("action_mask")
         return Transition(reward, terminated, truncated, ended, last, observation)
+
+    def _packed(self, observation: Any) -> Array:
+        packed: Array = observation if self._packing is None else self._packing(observation)
+        return packed
 
     def _require_finite_start(self) -> None:
         _require_finite(self.observation, "the first observation", self.steps, self._name)
@@ -110,7 +125,8 @@ class EnvRunner:
         Raises:
             UsageError: an observation is not finite.
         """
-        self.observation, info = self.env.reset()
+        observation, info = self.env.reset()
+        self.observation = self._packed(observation)
         self._require_finite_start()
         self.action_mask = info.get("action_mask")
         self._returns[:], self._lengths[:] = 0.0, 0

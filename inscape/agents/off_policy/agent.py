@@ -30,6 +30,9 @@ from inscape.agents.learning.settings_checks import require_counts, require_upda
 from inscape.envs.data.transition import Transition
 from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.networks.device import resolve_device
+from inscape.world_models.networks.encoder import ObservationEncoder
+from inscape.world_models.networks.packing import ObservationPacking
+from inscape.world_models.networks.part_networks import learns_parts
 from inscape.world_models.networks.replay import ReplayMemory
 from inscape.world_models.networks.tensors import learning_threads
 from inscape.world_models.networks.types import Array, State
@@ -90,7 +93,7 @@ class Step(NamedTuple):
 class OffPolicyAgent(Agent):
     """An agent that acts for `train_freq` steps in every copy, remembers them, and takes gradient steps on memories.
 
-    An algorithm's constructor calls `_prepare` first and sets `memory`.
+    An algorithm's constructor calls `_prepare` first and sets `memory` and `_packing`.
 
     Attributes:
         steps: environment steps so far, of all copies.
@@ -99,6 +102,8 @@ class OffPolicyAgent(Agent):
 
     settings: OffPolicySettings
     memory: ReplayMemory
+    _packing: ObservationPacking | None
+    """How observations of several parts are packed, as the memory holds them."""
 
     def _prepare(self, seed: int, device: str, settings: OffPolicySettings) -> None:
         self.settings, self.seed, self.steps = settings, seed, 0
@@ -117,14 +122,15 @@ class OffPolicyAgent(Agent):
         self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
 
-    def _compiles(self, backend: str, pictures: bool = False) -> bool:
+    def _compiles(self, backend: str, encoder: ObservationEncoder) -> bool:
         """Returns whether compiled code computes the updates.
 
         Raises:
             UsageError: `backend` demands it where only torch can.
         """
         obstacles = {
-            "pictures": pictures,
+            "pictures": encoder.packing is None and learns_parts(encoder),
+            "observations of several parts": encoder.packing is not None,
             f"numbers on {self.device}": self.device.type != "cpu",
             "several processes": self._group is not None,
         }
@@ -207,7 +213,9 @@ class OffPolicyAgent(Agent):
 
     def _begin(self, task: Task, copies: State | None) -> None:
         first, taken = self._own.start, self.steps // self.settings.num_envs
-        self._copies = EnvRunner(task, self._own.stop - first, self.seed, first=first, steps=taken, state=copies)
+        self._copies = EnvRunner(
+            task, self._own.stop - first, self.seed, first=first, steps=taken, state=copies, packing=self._packing
+        )
         if self._rewards is not None and (copies is None or copies["env"] is None):
             self._rewards.restart()
         self._pending = None

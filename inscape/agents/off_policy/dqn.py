@@ -40,6 +40,8 @@ from inscape.world_models.networks.encoder import ObservationEncoder
 from inscape.world_models.networks.features import FeatureReader, picture_layout
 from inscape.world_models.networks.finite_checks import divergence
 from inscape.world_models.networks.modules import PictureRows, as_one_vector, perceptron, pixel_network
+from inscape.world_models.networks.packing import stored_space
+from inscape.world_models.networks.part_networks import learns_parts, network_over
 from inscape.world_models.networks.replay import ReplayBatch, ReplayMemory
 from inscape.world_models.networks.tensors import load_module, to_arrays
 from inscape.world_models.networks.types import Array, State
@@ -172,7 +174,8 @@ def dqn_loss(
 
 
 class QNetwork(nn.Module):
-    """Action values: a perceptron over encoded observations, or the classic filters over uint8 pictures.
+    """Action values: a perceptron over encoded observations, or the classic filters over uint8 pictures; over
+    observations of several parts, what is learned of each (`part_networks.PartNetworks`), then a perceptron.
 
     Args:
         observation_space: pictures are `Box`es of uint8 at least 20 pixels high and wide (`features.picture_layout`).
@@ -196,10 +199,15 @@ class QNetwork(nn.Module):
         self.encoder = ObservationEncoder(observation_space)
         self.dueling = settings.dueling
         self.picture = picture_layout(observation_space)
+        parts = self.encoder.packing is not None and learns_parts(self.encoder)
         self.body: nn.Sequential
+        self.sizes: tuple[int, ...]
         usual = (64, 64) if self.picture is None else (256,)
         hidden = usual if settings.hidden is None else settings.hidden
-        if self.picture is None:
+        if parts:
+            self.sizes = ()
+            self.body = network_over(self.encoder, hidden, outputs, settings.activation, 1.0, generator)
+        elif self.picture is None:
             self.sizes = (self.encoder.width, *hidden, outputs)
             self.body = perceptron(self.sizes, settings.activation, 1.0, generator)
         else:
@@ -270,10 +278,12 @@ class DQN(OffPolicyAgent):
         self.optimizer.state[whole] = {
             "step": self._adam_steps, "exp_avg": self._moments[0], "exp_avg_sq": self._moments[1],
         }  # fmt: skip
-        compiles = self._compiles(s.backend, pictures=self.network.picture is not None)
+        self._packing = self.network.encoder.packing
+        compiles = self._compiles(s.backend, self.network.encoder)
         self._compiled = _CompiledUpdate(self, task.observation_space) if compiles else None
         self.memory = ReplayMemory(
-            s.buffer_size, s.num_envs, task.observation_space, gymnasium.spaces.Discrete(actions), n_step=s.n_step,
+            s.buffer_size, s.num_envs, stored_space(task.observation_space), gymnasium.spaces.Discrete(actions),
+            n_step=s.n_step,
             gamma=s.gamma, priority=s.priority_alpha if s.prioritized else None, seed=seed,
             stack=task.frames if isinstance(task, PixelTask) else 1,
         )  # fmt: skip

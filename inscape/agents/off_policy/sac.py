@@ -33,10 +33,12 @@ from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader, refuse_pictures
+from inscape.world_models.networks.features import FeatureReader
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.modules import as_one_vector, linear, perceptron
+from inscape.world_models.networks.modules import as_one_vector, linear
 from inscape.world_models.networks.numpy_distributions import UNBOUNDED
+from inscape.world_models.networks.packing import stored_space
+from inscape.world_models.networks.part_networks import PartNetworks, learns_parts, network_over
 from inscape.world_models.networks.replay import ReplayBatch, ReplayMemory
 from inscape.world_models.networks.tensors import (
     load_module,
@@ -157,11 +159,17 @@ def entropy_coef_loss(log_entropy_coef: Tensor, log_probs: Tensor, target_entrop
 
 
 class TwinCritic(nn.Module):
-    """Two critics Q_i(s, a) computed as one: every layer is a batch of two matrices."""
+    """Two critics Q_i(s, a) computed as one: every layer is a batch of two matrices.
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...], generator: torch.Generator) -> None:
+    They share what is learned of pictures among the observations, and of numbers of many choices.
+    """
+
+    def __init__(
+        self, encoder: ObservationEncoder, actions: int, hidden: tuple[int, ...], generator: torch.Generator
+    ) -> None:
         super().__init__()
-        sizes = (inputs, *hidden, 1)
+        self.parts = PartNetworks(encoder, generator) if learns_parts(encoder) else None
+        sizes = ((encoder.width if self.parts is None else self.parts.width) + actions, *hidden, 1)
         self.depth = len(sizes) - 1
         for k, (before, after) in enumerate(pairwise(sizes)):
             gain = 1.0 if k == self.depth - 1 else math.sqrt(2)
@@ -171,7 +179,7 @@ class TwinCritic(nn.Module):
 
     def forward(self, features: Tensor, actions: Tensor) -> Tensor:
         """Returns `[2, N]` Q_i(s, a) from `[N, F]` features and `[N, D]` actions in [−1, 1]."""
-        rows = torch.cat([features, actions], dim=-1)
+        rows = torch.cat([features if self.parts is None else self.parts(features), actions], dim=-1)
         values = rows.expand(2, *rows.shape)
         for k in range(self.depth):
             values = torch.baddbmm(getattr(self, f"bias_{k}"), values, getattr(self, f"weight_{k}"))
@@ -185,13 +193,12 @@ class SACNetworks(nn.Module):
 
     def __init__(self, task: Task, settings: SACSettings, generator: torch.Generator) -> None:
         super().__init__()
-        refuse_pictures(task.observation_space, "sac")
         self.encoder = ObservationEncoder(task.observation_space, settings.normalize_observations)
-        width, size = self.encoder.width, int(np.prod(task.action_space.shape or ()))
+        size = int(np.prod(task.action_space.shape or ()))
         # nearly the same wide Gaussian everywhere at first: mean 0, deviation 1
-        self.actor = perceptron((width, *settings.hidden, 2 * size), "relu", 0.01, generator)
-        self.critic = TwinCritic(width + size, settings.hidden, generator)
-        self.target_critic = TwinCritic(width + size, settings.hidden, generator)
+        self.actor = network_over(self.encoder, settings.hidden, 2 * size, "relu", 0.01, generator)
+        self.critic = TwinCritic(self.encoder, size, settings.hidden, generator)
+        self.target_critic = TwinCritic(self.encoder, size, settings.hidden, generator)
         self.target_critic.load_state_dict(self.critic.state_dict())
         self.target_critic.requires_grad_(False)
         coefficient = settings.initial_entropy_coef
@@ -284,14 +291,18 @@ class SAC(OffPolicyAgent):
         # stored as the policy sees them
         actions = gymnasium.spaces.Box(-1.0, 1.0, (self._size,), np.float32)
         self.memory = ReplayMemory(
-            s.buffer_size, s.num_envs, task.observation_space, actions, n_step=s.n_step, gamma=s.gamma, seed=seed
-        )
+            s.buffer_size, s.num_envs, stored_space(task.observation_space), actions, n_step=s.n_step, gamma=s.gamma,
+            seed=seed,
+        )  # fmt: skip
+        self._packing = self.network.encoder.packing
         # `act` uses a separate random generator, so evaluation does not affect training
         self._acting = torch.Generator(self.device).manual_seed(seed * 2 + 1)
         self._exploring = torch.Generator(self.device).manual_seed(seed * 2)
         self._held = np.zeros((s.num_envs, self._size), np.float32)
         # measured on one core: 5 times torch's speed at 64 × 64, 1.6 at 256 × 256, 1.3 at 512 × 512; never slower
-        self._compiled = _CompiledUpdate(self, task.observation_space) if self._compiles(s.backend) else None
+        self._compiled = (
+            _CompiledUpdate(self, task.observation_space) if self._compiles(s.backend, self.network.encoder) else None
+        )
 
     # ------------------------------------------------------------------------------------------- acting
 

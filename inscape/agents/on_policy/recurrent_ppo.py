@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from inscape.agents.batches import count_of
 from inscape.agents.learning.settings_checks import require_counts
 from inscape.agents.on_policy.agent import OnPolicyAgent
 from inscape.agents.on_policy.base import LossTerms, Schedule
@@ -32,8 +33,8 @@ from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.distributions import GaussianActions, MultiCategoricalActions
-from inscape.world_models.networks.features import refuse_pictures
 from inscape.world_models.networks.modules import ACTIVATIONS, linear
+from inscape.world_models.networks.part_networks import PartNetworks, learns_parts
 from inscape.world_models.networks.policy import PolicyNetwork
 from inscape.world_models.networks.tensors import to_arrays
 from inscape.world_models.networks.types import Array, State
@@ -82,14 +83,16 @@ class RecurrentActorCritic(PolicyNetwork):
 
     Attributes:
         recalled: width of what is seen of the last action, 0 where it is not.
+        parts: what is learned of pictures among the observations, and of numbers of many choices; None without any.
     """
 
     def __init__(self, task: Task, settings: RecurrentPPOSettings, generator: torch.Generator) -> None:
-        refuse_pictures(task.observation_space, "recurrent-ppo")
         super().__init__(task, settings.normalize_observations)
         self.recalled = self.scores if settings.previous_action else 0
         self.sees_reward = settings.previous_reward
-        width = self.encoder.width + self.recalled + int(settings.previous_reward)
+        self.parts = PartNetworks(self.encoder, generator) if learns_parts(self.encoder) else None
+        observed = self.encoder.width if self.parts is None else self.parts.width
+        width = observed + self.recalled + int(settings.previous_reward)
         layers: list[nn.Module] = []
         for hidden in settings.hidden:
             layers += [linear(width, hidden, math.sqrt(2), generator), ACTIVATIONS[settings.activation]()]
@@ -119,6 +122,9 @@ class RecurrentActorCritic(PolicyNetwork):
 
     def remember(self, inputs: Tensor, first: Tensor, starts: Tensor) -> Tensor:
         """Returns `[T, B, memory]` from inputs `[T, B, D]`, the memory before `[B, memory]`, and episode starts."""
+        if self.parts is not None:
+            observed, others = inputs[..., : self.encoder.width], inputs[..., self.encoder.width :]
+            inputs = torch.cat([self.parts(observed), others], dim=-1)
         remembered: Tensor = self.gru(self.layers(inputs), first, starts)
         return remembered
 
@@ -184,7 +190,7 @@ class RecurrentLearner(TorchLearner):
             memory: `[B, memory + recalled]`.
             reward: `[B]`.
         """
-        count, width = len(observation), self.settings.memory
+        count, width = count_of(observation), self.settings.memory
         known = torch.as_tensor(self.initial_memory(count) if memory is None else memory, device=self.device)
         earned = torch.as_tensor(np.zeros(count) if reward is None else reward, device=self.device)
         network = self.network

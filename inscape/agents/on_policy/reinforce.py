@@ -35,8 +35,7 @@ from inscape.agents.on_policy.base import explained_variance
 from inscape.agents.on_policy.torch_learner import whole_masks
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
-from inscape.world_models.networks.features import refuse_pictures
-from inscape.world_models.networks.modules import perceptron
+from inscape.world_models.networks.part_networks import network_over
 from inscape.world_models.networks.policy import PolicyNetwork, TorchPolicy
 from inscape.world_models.networks.tensors import (
     learning_threads,
@@ -94,11 +93,10 @@ class PolicyAndBaseline(PolicyNetwork):
     """A policy network and, where the baseline is learned, a value network over the same encoded observations."""
 
     def __init__(self, task: Task, settings: ReinforceSettings, generator: torch.Generator) -> None:
-        refuse_pictures(task.observation_space, "reinforce")
         super().__init__(task, settings.normalize_observations)
-        hidden, learned = (self.encoder.width, *settings.hidden), settings.baseline == "value"
-        self.policy = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
-        self.baseline = perceptron((*hidden, 1), settings.activation, 0.0, generator) if learned else None
+        hidden, activation, learned = settings.hidden, settings.activation, settings.baseline == "value"
+        self.policy = network_over(self.encoder, hidden, self.scores, activation, 0.01, generator)
+        self.baseline = network_over(self.encoder, hidden, 1, activation, 0.0, generator) if learned else None
 
     def outputs(self, features: Tensor, action_mask: Tensor | None) -> Tensor:
         return self.completed(self.policy(features), action_mask)
@@ -222,7 +220,10 @@ class Reinforce(PolicyAgent):
         """
         if self._copies is None:
             count = self.settings.num_envs
-            self._copies = EnvRunner(task, count, self.seed, steps=self.steps // count, state=self._pending)
+            packing = self.network.encoder.packing
+            self._copies = EnvRunner(
+                task, count, self.seed, steps=self.steps // count, state=self._pending, packing=packing
+            )
             self._pending = None
         self._task = learning_task(self, self._task, task)
         while self.steps < steps:

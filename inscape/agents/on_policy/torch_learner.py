@@ -19,6 +19,7 @@ from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule, explained_variance, first_weights
 from inscape.world_models.networks.features import picture_layout
 from inscape.world_models.networks.modules import PictureRows, perceptron, pixel_network
+from inscape.world_models.networks.part_networks import learns_parts, network_over
 from inscape.world_models.networks.policy import PolicyNetwork, TorchPolicy
 from inscape.world_models.networks.tensors import learning_threads, load_module, step_if_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
@@ -30,14 +31,20 @@ if TYPE_CHECKING:
 class ActorCritic(PolicyNetwork):
     """Policy and value networks over encoded observations, sharing nothing but the encoder (which is not learned).
 
-    Both are perceptrons; over pictures (`features.picture_layout`) the classic filters, then layers of widths `hidden`.
+    Both are perceptrons; over pictures (`features.picture_layout`) the classic filters, then layers of widths `hidden`;
+    over observations of several parts, what is learned of each (`part_networks.PartNetworks`), then such layers.
     """
 
     def __init__(self, task: Task, settings: Any, seed: int) -> None:
         super().__init__(task, settings.normalize_observations)
         generator = torch.Generator().manual_seed(seed)
         picture = picture_layout(task.observation_space)
-        if picture is None:
+        if self.encoder.packing is not None and learns_parts(self.encoder):
+            self.actor, self.critic = (
+                network_over(self.encoder, settings.hidden, size, settings.activation, gain, generator)
+                for size, gain in ((self.scores, 0.01), (1, 1.0))
+            )
+        elif picture is None:
             hidden = (self.encoder.width, *settings.hidden)
             self.actor = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
             self.critic = perceptron((*hidden, 1), settings.activation, 0.0, generator)
@@ -208,7 +215,10 @@ class TorchLearner(TorchPolicy):
         s, state = self.settings, self._pending
         state = None if state is None else part_of(state, number, processes)
         own = s.num_envs // processes
-        self._copies = EnvRunner(task, own, self.agent.seed, first=number * own, steps=steps // s.num_envs, state=state)
+        self._copies = EnvRunner(
+            task, own, self.agent.seed, first=number * own, steps=steps // s.num_envs, state=state,
+            packing=self.network.encoder.packing,
+        )  # fmt: skip
         self._pending = None
         if state is not None and state["env"] is None:
             self._begin_episodes()

@@ -39,10 +39,12 @@ from inscape.agents.sb3.models import load_zip as load_zip
 from inscape.agents.sb3.policy import SB3Policy as SB3Policy
 from inscape.agents.sb3.policy import as_sb3_policy as as_sb3_policy
 from inscape.agents.sb3.settings import SB3Settings, constructor_arguments
+from inscape.envs.tasks.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.finite_checks import divergence
+from inscape.world_models.networks.packing import flattens, is_text
 from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
 
@@ -388,13 +390,17 @@ def _require_masks_where_needed(task: Task, algorithm: str) -> None:
 def _require_spaces(task: Task, name: str) -> None:
     """Raises for spaces that Stable-Baselines3 does not take, before it raises somewhere inside."""
     spaces, observed, actions = gymnasium.spaces, task.observation_space, task.action_space
-    parts = list(observed.spaces.values()) if isinstance(observed, spaces.Dict) else [observed]
-    for what, space in [("observes", part) for part in parts] + [("takes the actions", actions)]:
+    parts: list[tuple[str, Any]] = [("observes", observed)]
+    if isinstance(observed, spaces.Dict):
+        parts = [(f"observes {key!r},", part) for key, part in observed.spaces.items() if key not in MASK_KEYS]
+        if not parts:
+            raise UsageError(f"{task.name} observes an action mask alone", expected="a part beside it")
+    for what, space in [*parts, ("takes the actions", actions)]:
         if not is_array_space(space):
             raise UsageError(
                 f"{task.name} {what} {space}, which {name} does not take",
                 expected="Box, Discrete, MultiDiscrete, MultiBinary; observations also a Dict of them, not nested",
-                hint="gymnasium.wrappers.FlattenObservation around the environment",
+                hint=_way_out(what, observed),
             )
     if len(actions.shape or ()) > 1 and not isinstance(actions, spaces.Box):
         raise UsageError(
@@ -402,6 +408,18 @@ def _require_spaces(task: Task, name: str) -> None:
             expected="MultiDiscrete and MultiBinary actions of one dimension",
             hint="ppo takes those of several dimensions",
         )
+
+
+def _way_out(what: str, observed: gymnasium.Space[Any]) -> str:
+    """Returns what to do about a space that Stable-Baselines3 does not take."""
+    if not what.startswith("observes"):
+        return "a wrapper that gives the environment actions of another space: --wrap file.py:MyWrapper"
+    texts = isinstance(observed, gymnasium.spaces.Dict) and any(map(is_text, observed.spaces.values()))
+    if texts or not flattens(observed):
+        keys = [key for key, part in observed.spaces.items() if is_array_space(part)] if texts else []  # type: ignore[attr-defined]
+        only = f"--wrap gymnasium.wrappers:FilterObservation:filter_keys={','.join(keys)}; " if keys else ""
+        return f"{only}ppo, a2c and dqn of inscape take it as it is"
+    return "--wrap gymnasium.wrappers:FlattenObservation; ppo, a2c and dqn of inscape take it as it is"
 
 
 def _soften(greedy: Array, epsilon: float, action_mask: Array | None) -> Array:

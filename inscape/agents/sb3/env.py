@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from inscape.agents.batches import rows_of
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.boundary import CheckedEnv
+from inscape.envs.tasks.contract import MASK_KEYS
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array
 
@@ -70,10 +71,14 @@ class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def space_from_zero(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
-    """Returns the space with the same numbers of values, counted from 0; the very space where they are already."""
+    """Returns the space with the same numbers of values, counted from 0; the very space where they are already.
+
+    Action masks among observations are left out: they are obeyed where they can be, and not observed.
+    """
     if isinstance(space, gymnasium.spaces.Dict):
-        parts = {key: space_from_zero(part) for key, part in space.items()}
-        return space if all(parts[key] is part for key, part in space.items()) else gymnasium.spaces.Dict(parts)
+        parts = {key: space_from_zero(part) for key, part in space.items() if key not in MASK_KEYS}
+        same = len(parts) == len(space.spaces) and all(parts[key] is part for key, part in space.items())
+        return space if same else gymnasium.spaces.Dict(parts)
     if isinstance(space, gymnasium.spaces.Discrete) and space.start:
         return gymnasium.spaces.Discrete(int(space.n))
     if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.start.any():
@@ -84,7 +89,7 @@ def space_from_zero(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
 def from_zero(observation: Any, space: gymnasium.Space[Any]) -> Any:
     """Returns one observation, or a batch, as `space_from_zero(space)` has it."""
     if isinstance(space, gymnasium.spaces.Dict):
-        return {key: from_zero(observation[key], part) for key, part in space.items()}
+        return {key: from_zero(observation[key], part) for key, part in space.items() if key not in MASK_KEYS}
     start = _start(space)
     return observation if start is None else observation - start
 

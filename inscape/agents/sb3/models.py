@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from inscape.agents.catalogue import SB3_ALGORITHMS
 from inscape.agents.registry import find_entry
 from inscape.agents.sb3.settings import RECURRENT
+from inscape.envs.tasks.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.trust import is_trusting
 from inscape.world_models.networks.features import picture_layout
@@ -50,7 +51,23 @@ def usual_policy(algorithm: str, task: Task) -> str:
                 expected="uint8 from 0 to 255, [height, width, channels] or [channels, height, width], 36 or wider",
                 hint="gymnasium.wrappers.ReshapeObservation; ppo takes every layout",
             )
+    if kind == "MultiInput":
+        _require_pictures_among_parts(task)
     return f"{kind}LstmPolicy" if algorithm == RECURRENT else f"{kind}Policy"
+
+
+def _require_pictures_among_parts(task: Task) -> None:
+    """Raises for a part that Stable-Baselines3 would put through filters too large for it, or flatten as numbers."""
+    for key, part in task.observation_space.spaces.items():  # type: ignore[attr-defined]
+        filtered = bool(is_image_space(part, check_channels=False))
+        if key not in MASK_KEYS and (filtered or picture_layout(part) is not None) and not _takes_as_image(part):
+            raise UsageError(
+                f"{task.name} observes {key!r}, {part.shape} of {part.dtype}, of which Stable-Baselines3 makes nothing",
+                expected="pictures of uint8 from 0 to 255, [height, width, channels] or [channels, height, width], 36 "
+                "or wider",
+                hint="--wrap gymnasium.wrappers:FlattenObservation, or a wrapper that gives it another dtype or shape; "
+                "ppo takes it as it is",
+            )
 
 
 def _takes_as_image(space: gymnasium.Space[Any]) -> bool:

@@ -27,11 +27,11 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.tasks import hangs
 from inscape.envs.tasks.batches import ARRAY_SPACES, batch_of
-from inscape.envs.tasks.contract import FEW, MASK_KEYS, MAX, Breach, Contract, EnvironmentFault, integer_range
+from inscape.envs.tasks.bounds import numbers_check
+from inscape.envs.tasks.contract import MASK_KEYS, MAX, Breach, Contract, EnvironmentFault
 from inscape.errors import UsageError
 
 Array = np.ndarray
-_less_equal = np.less_equal
 FLOAT64 = np.dtype(np.float64)
 _PACKAGE = str(Path(__file__).parents[2]) + os.sep
 _LOG = logging.getLogger("inscape")
@@ -158,6 +158,10 @@ class _Copy(Place):
         self._require_spaces()
         if type(begun) is tuple and len(begun) == 2 and type(begun[1]) is dict:
             return begun
+        return self.begun(begun)
+
+    def begun(self, begun: Any) -> tuple[Any, dict[str, Any]]:
+        """Returns observation and info from whatever `reset` returned."""
         if isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], Mapping):
             return begun[0], dict(begun[1])
         if (
@@ -279,7 +283,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._direct = self.env.step
         self._array_type, self._dtype, self._shape = _array_of(self.contract.observation_space)
         self._reported = False
-        self._inside, self._numbers = _numbers_check(self.contract, ())
+        self._inside, self._numbers = numbers_check(self.contract, ())
         self._actions = _numbered_actions(self.contract.action_space)
         self._elsewhere = self.copy.tells_elsewhere
         hangs.watch()
@@ -355,7 +359,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
             self.copy.breach(breach)
         if not self._reported and self.contract.out_of_bounds_reported():
             self._reported = True
-            self._inside, self._numbers = _numbers_check(self.contract, ())
+            self._inside, self._numbers = numbers_check(self.contract, ())
         return conformed
 
     def _rewarded(self, reward: Any) -> float:
@@ -425,11 +429,12 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         self.render_mode = envs[0].render_mode
         self.single_observation_space, self.single_action_space = spaces
         self._array_type, self._dtype, self._shape = _array_of(spaces[0])
-        self._numbers = _numbers_check(self.contract, (count,))[1]
-        self._inside = _numbers_check(self.contract, ())[0]
+        self._numbers = numbers_check(self.contract, (count,))[1]
+        self._inside = numbers_check(self.contract, ())[0]
         # of few numbers, bytes are joined: much faster than rows of an array filled one by one
         self._few = self._array_type is not None and np.prod(self._shape) * self._dtype.itemsize <= FEW_BYTES
         self._elsewhere = any(copy.tells_elsewhere for copy in self.copies)
+        self._row = None if self._array_type is None else np.dtype((self._dtype, self._shape))
         self._bind()
         self._fresh = [False] * count
         hangs.watch()
@@ -488,7 +493,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         steps = self._steps
         for i, action in enumerate(contract.actions(actions, count)):
             if fresh[i]:
-                observation, mask = self._begin_again(i)
+                observation, mask = self._first(i)
                 rows[i] = observation.tobytes() if few else observation
                 if mask is not None:
                     masks[i] = mask
@@ -510,7 +515,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
                     terminated[i], truncated[i] = over, cut
                     if same_step:
                         finals[i] = self._taken(i, observation)
-                        observation, mask = self._begin_again(i)
+                        observation, mask = self._first(i)
                         if mask is not None:
                             masks[i] = mask
                     rows[i] = observation.tobytes() if few else observation
@@ -523,7 +528,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
                     masks[i] = self.copies[i].legal(mask, False)
         gained = self._rewards(rewards)
         if few:
-            batch = np.frombuffer(bytearray(b"".join(rows)), dtype).reshape(count, *shape)
+            batch = np.frombuffer(bytearray(b"".join(rows)), self._row)
         else:
             batch = rows if array_type is not None else batch_of(self.single_observation_space, rows)
         if self._numbers is not None and self._numbers.suspicious(batch):
@@ -535,11 +540,28 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
             infos["_final_obs"] = terminated | truncated
         return batch, gained, terminated, truncated, infos
 
-    def _begin_again(self, i: int) -> tuple[Any, Array | None]:
+    def _first(self, i: int) -> tuple[Any, Array | None]:
+        """Starts another episode in a copy; returns its first observation, whose numbers the batch's check looks at,
+        and the mask."""
         copy = self.copies[i]
-        begun = self._begin(copy)
-        self._steps[i] = copy.env.step
-        return begun
+        try:
+            begun: Any = copy.env.reset(seed=None, options=None)
+        except (Exception, SystemExit) as error:
+            copy.raised(error, "reset")
+        if type(begun) is not tuple or len(begun) != 2 or type(begun[1]) is not dict:
+            begun = copy.begun(begun)
+            self._steps[i] = copy.env.step
+        observation, info = begun
+        if (
+            type(observation) is not self._array_type
+            or observation.dtype is not self._dtype
+            or observation.shape != self._shape
+        ):
+            observation = self._conformed(i, observation)
+        if not (info or self._elsewhere):
+            return observation, None
+        mask = self._mask(i, info, observation)
+        return observation, None if mask is None else copy.legal(mask, False)
 
     def _final_batch(self, finals: dict[int, Any]) -> Any:
         """Returns `[B, ...]` last observations; rows of copies that go on hold anything."""
@@ -589,8 +611,8 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         """Names the number that is none, or reports, once, the one that is out of bounds."""
         for i in range(self.num_envs):
             self._conformed(i, batch[i])
-        self._numbers = _numbers_check(self.contract, (self.num_envs,))[1]
-        self._inside = _numbers_check(self.contract, ())[0]
+        self._numbers = numbers_check(self.contract, (self.num_envs,))[1]
+        self._inside = numbers_check(self.contract, ())[0]
 
     def _conformed(self, i: int, observation: Any) -> Any:
         try:
@@ -618,66 +640,6 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         """Closes every copy."""
         for copy in self.copies:
             copy.close()
-
-
-class _Numbers:
-    """Numbers of an observation, or of a batch, against their bounds and the limits of single precision.
-
-    Args:
-        low, high: bounds, in the shape and dtype of what is checked.
-    """
-
-    def __init__(self, low: Array, high: Array) -> None:
-        self._low, self._high = low, high
-        self._within = np.empty(low.shape, np.bool_)
-
-    def suspicious(self, array: Array) -> bool:
-        """Returns whether a number is out of bounds or not a number (NaN compares as False)."""
-        within = self._within
-        # bytes are searched many times as fast as `all` works where numbers are few
-        return (
-            b"\0" in _less_equal(array, self._high, within).tobytes()
-            or b"\0" in _less_equal(self._low, array, within).tobytes()
-        )
-
-
-def _numbers_check(contract: Contract, batch: tuple[int, ...]) -> tuple[Callable[..., bool] | None, _Numbers | None]:
-    """Returns how the numbers of observations are checked: a function of the few numbers of one, or a `_Numbers`.
-
-    Args:
-        contract: the environment's.
-        batch: `(B,)`, or () for one observation.
-    """
-    space = contract.observation_space
-    if isinstance(space, (gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)):
-        first, beyond = integer_range(space)
-        low, high = (np.broadcast_to(bound, space.shape) for bound in (first, np.asarray(beyond) - 1))
-    elif isinstance(space, gym.spaces.Box):
-        limits: Any = np.finfo(space.dtype) if space.dtype.kind == "f" else np.iinfo(space.dtype)
-        low, high = space.low, space.high
-        if contract.out_of_bounds_reported():
-            low, high = np.full_like(low, limits.min), np.full_like(high, limits.max)
-        if space.dtype.kind == "f":
-            low, high = np.clip(low, -MAX, MAX), np.clip(high, -MAX, MAX)
-        elif (low <= limits.min).all() and (high >= limits.max).all():
-            return None, None
-    else:
-        return None, None
-    if space.dtype.kind == "f" and not batch and len(space.shape) == 1 and 0 < space.shape[0] <= FEW:
-        return _inside(low.tolist(), high.tolist()), None
-    shape = (*batch, *space.shape)
-    return None, _Numbers(*(np.array(np.broadcast_to(bound, shape), space.dtype) for bound in (low, high)))
-
-
-def _inside(lows: list[float], highs: list[float]) -> Callable[..., bool]:
-    """Returns a function of n numbers that says whether each is within its bounds; NaN is not.
-
-    Compiled from text with the bounds in it: a loop over bounds takes four times as long.
-    """
-    names = [f"x{k}" for k in range(len(lows))]
-    tests = [f"{low!r} <= {name} <= {high!r}" for name, low, high in zip(names, lows, highs, strict=True)]
-    function: Callable[..., bool] = eval(f"lambda {', '.join(names)}: {' and '.join(tests)}", {"__builtins__": {}})
-    return function
 
 
 def _array_of(space: gym.Space[Any]) -> tuple[Any, Any, tuple[int, ...]]:

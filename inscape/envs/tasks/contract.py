@@ -25,7 +25,7 @@ MAX = float(np.finfo(np.float32).max)
 """The largest number in single precision, in which networks and replay memories compute."""
 MASK_KEYS = ("action_mask", "action_masks")
 """Names under which masks are found: in `info`, as a key of a Dict observation, as a method or an attribute."""
-FEW = 24
+FEW = 12
 """Numbers of an observation up to which Python compares them faster than NumPy does."""
 
 _reported: set[tuple[str, str]] = set()
@@ -298,7 +298,7 @@ def integer_range(space: gym.Space[Any]) -> tuple[Any, Any]:
 
 def require_computable(array: Array, what: str) -> None:
     """Raises `Breach` unless every number is finite and within single precision."""
-    wrong = ~(np.abs(array) <= MAX)
+    wrong = ~(np.abs(array) <= min(MAX, float(np.finfo(array.dtype).max)))
     if wrong.any():
         at = tuple(int(k) for k in np.argwhere(wrong)[0])
         where = f" at {list(at)}" if at else ""

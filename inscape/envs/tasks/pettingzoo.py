@@ -65,6 +65,11 @@ class PettingZooTask(Task):
             hint="pettingzoo:pettingzoo.classic.rps_v2",
         )
 
+    @property
+    def maker(self) -> Callable[..., Any]:
+        """What makes an environment."""
+        return self._maker[0]
+
     def make(self, render_mode: str | None = None) -> Any:
         """Returns one environment, Parallel if `simultaneous`, else AEC."""
         # not every environment takes a render_mode

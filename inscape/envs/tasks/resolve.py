@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,15 @@ from inscape import trust
 from inscape.envs.catalogue import WorldSpec
 from inscape.envs.loading import load_class
 from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
+from inscape.envs.tasks.arguments import with_absolute_files
+from inscape.envs.tasks.environments import environment_settings, module_of
 from inscape.envs.tasks.task import Task
+from inscape.envs.tasks.wrapping import as_wrapping, wrapped_task
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.wrapping import GivenWrapper
     from inscape.envs.world import World
 
 
@@ -59,19 +64,50 @@ def _argument_docs(text: str) -> dict[str, str]:
     return docs
 
 
-def resolve_task(name: str | World | type[World], settings: Mapping[str, Any] | None = None) -> Task:
-    """Returns the task a user means by `name`: a built-in world, `file.py:Class`, a Gymnasium id, a PettingZoo
-    environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures (`pixels:WORLD`).
+def resolve_task(
+    name: str | World | type[World],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    wrappers: Iterable[GivenWrapper] = (),
+    max_episode_steps: int | None = None,
+) -> Task:
+    """Returns the task a user means by `name`: a built-in world, `file.py:Class`, `package.module:Class`, a Gymnasium
+    id, a PettingZoo environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures
+    (`pixels:WORLD`). A world in hand, or its class, is taken too.
 
-    A world in hand, or its class, is taken too.
+        resolve_task("ALE/Pong-v5", {"frameskip": 1}, max_episode_steps=10_000,
+                     wrappers=["gymnasium.wrappers:AtariPreprocessing",
+                               "gymnasium.wrappers:FrameStackObservation:stack_size=4"])
+
+    Args:
+        name: of the world or environment.
+        settings: of the world, or arguments of the environment's constructor. A run stores them, and refuses what JSON
+            cannot hold. Names of files that exist become absolute.
+        wrappers: of Gymnasium, or custom ones, the innermost first: texts `MODULE:NAME[:ARGUMENT=VALUE,…]`, classes, or
+            (class, settings). They are stored with a run, and put on again wherever it is opened.
+        max_episode_steps: the time limit in place of the usual one; −1 for none.
 
     Raises:
-        UsageError: unknown name, setting or value; or what is neither a name nor a world.
+        UsageError: unknown name, setting, wrapper or value; or what is neither a name nor a world.
     """
+    wrappings = [as_wrapping(given) for given in wrappers]
+    trust.allow(trust.code_names([wrapping.to_json() for wrapping in wrappings]))
     if not isinstance(name, str):
-        return _task_of_world(name, dict(settings or {}))
-    trust.allow(trust.task_code_names({"name": name, "settings": settings or {}}))
-    return _resolve(name, settings or {})
+        task = _task_of_world(name, dict(settings or {}))
+        return wrapped_task(_limited(task, max_episode_steps), wrappings)
+    given = with_absolute_files(settings or {})
+    if max_episode_steps is not None:
+        given["max_episode_steps"] = max_episode_steps
+    trust.allow(trust.task_code_names({"name": name, "settings": given}))
+    return wrapped_task(_resolve(name, given), wrappings)
+
+
+def _limited(task: Task, steps: int | None) -> Task:
+    """Returns the task of a world in hand with another time limit."""
+    if steps is None or task.world is None:
+        return task
+    limit = _time_limit({"max_episode_steps": steps}, None)
+    return replace(task, settings={**task.settings, "max_episode_steps": steps}, max_episode_steps=limit)
 
 
 def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
@@ -87,12 +123,23 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
         return Task(path, decisions, given, decisions.max_episode_steps)
     spec = load_spec(name)
     if isinstance(spec, WorldSpec):
-        world = world_of(spec, given)
         full = name if ":" in name else spec.name
-        return Task(full, world, given, world.max_episode_steps)
+        if "max_episode_steps" not in given or _is_setting(spec, "max_episode_steps"):
+            world = world_of(spec, given)
+            return Task(full, world, given, world.max_episode_steps)
+        limit = _time_limit(given, None)
+        world = world_of(spec, {key: value for key, value in given.items() if key != "max_episode_steps"})
+        world.max_episode_steps = limit
+        return Task(full, world, given, limit)
     if name.startswith(PETTINGZOO_PREFIX):
         from inscape.envs.tasks.pettingzoo import PettingZooTask
 
+        if "max_episode_steps" in given:
+            raise UsageError(
+                f"max_episode_steps for {name}",
+                expected="the arguments of the PettingZoo environment, most of which have a limit of their own",
+                hint="--env.max_cycles 500",
+            )
         game = PettingZooTask(name, None, given, None)
         _ = game.observation_space  # a missing package or a wrong setting is reported here
         if game.players == 1:
@@ -105,11 +152,15 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
         raise UsageError(
             f"no world named {name!r}",
             expected="a built-in world, a Gymnasium id, or file.py:Class",
-            hint=closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
+            hint=module_of(name) or closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
         )
-    task = Task(name, None, given, _time_limit(given, spec.max_episode_steps))
+    task = Task(name, None, environment_settings(name, spec, given), _time_limit(given, spec.max_episode_steps))
     _ = task.observation_space  # a missing package or a wrong setting is reported here
     return task
+
+
+def _is_setting(spec: WorldSpec, name: str) -> bool:
+    return name in load_class(spec.entry, "world").setting_parameters()
 
 
 def _time_limit(settings: Mapping[str, Any], usual: int | None) -> int | None:
@@ -161,6 +212,9 @@ def _task_of_world(given: Any, settings: Mapping[str, Any]) -> Task:
     return Task(given.name, given, own, given.max_episode_steps)
 
 
+WRAPPER_KEYS = {"name", "settings"}
+
+
 def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task") -> Task:
     """Returns the task that `Task.to_json` described.
 
@@ -173,11 +227,15 @@ def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task"
             (`inscape.trust`); or what `resolve_task` raises.
     """
     settings = data.get("settings", {}) if isinstance(data, Mapping) else None
-    if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str):
+    wrappers = data.get("wrappers", []) if isinstance(data, Mapping) else None
+    whole = isinstance(wrappers, list) and all(
+        isinstance(w, Mapping) and {"name", "settings"} == set(w) for w in wrappers
+    )
+    if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str) or not whole:
         raise UsageError(f"{source} describes no task: {str(data)[:80]}", expected='{"name": "WORLD", "settings": {…}}')
     trust.require_trust(trust.task_code_names(data), source)
     try:
-        return _resolve(data["name"], settings)
+        return wrapped_task(_resolve(data["name"], settings), wrappers or [])
     except UsageError:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # of a value of another type

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.registry import gymnasium_spec
+from inscape.envs.registry import gymnasium_spec, load_spec
 from inscape.envs.tasks.boundary import CheckedEnv, cannot_be_made, checked_batch
 from inscape.envs.tasks.workers import Registered, Workers, WorkerVectorEnv, as_workers
 from inscape.errors import UsageError
@@ -106,7 +106,7 @@ class Task:
         given = {"disable_env_checker": True, **self.settings}
         if render_mode is not None:
             given["render_mode"] = render_mode
-        made: gym.Env[Any, Any] = _made(lambda: gym.make(_gymnasium_id(self.name), **given), self.name)
+        made: gym.Env[Any, Any] = _made(lambda: gym.make(_gymnasium_spec(self.name), **given), self.name)
         return made
 
     def vector_env(self, num_envs: int, autoreset: Autoreset = "same-step") -> gym.vector.VectorEnv[Any, Any, Any]:
@@ -172,10 +172,11 @@ class _CheckedCopies:
         return CheckedEnv(self.task.unchecked_env(render_mode), self.task.name, number)
 
 
-def _gymnasium_id(name: str) -> str:
-    spec = gymnasium_spec(name)
-    assert spec is not None, name
-    return spec.id
+def _gymnasium_spec(name: str) -> Any:
+    """Returns the id of a registered environment, and else what makes one of a class."""
+    spec = load_spec(name)
+    assert isinstance(spec, gym.envs.registration.EnvSpec), name
+    return spec.id if gym.registry.get(spec.id) is spec else spec
 
 
 def _made(make: Callable[[], Made], name: str) -> Made:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inscape import trust
-from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.tasks.wrapping import as_wrapping
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
@@ -57,8 +58,10 @@ def train_line(run: Run) -> str:
 
 def _settings_words(s: RunSettings) -> list[str]:
     """Returns the options of an agent's and of a world's settings that differ from what they are by default."""
-    groups = args.settings_groups(TrainArguments, s.agent, resolve_task(str(s.task["name"])))
+    of_task = _task_words(s.task)
+    task = args.named_task(str(s.task["name"]), args.task_options(of_task)[1])
     words: list[str] = []
+    groups = args.settings_groups(TrainArguments, s.agent, task)
     if "settings" in groups:
         default = groups["settings"][1]
         prefix = "agent." if args.needs_prefix(TrainArguments, default) else ""
@@ -66,7 +69,24 @@ def _settings_words(s: RunSettings) -> list[str]:
         words += [
             w for name, value in s.agent_settings.items() if name in changed for w in _option(prefix + name, value)
         ]
-    return words + [word for name, value in s.task["settings"].items() for word in _option(f"world.{name}", value)]
+    return words + of_task
+
+
+def _task_words(task: Mapping[str, Any]) -> list[str]:
+    """Returns the options of a stored task: the world's settings or the environment's, time limit and wrappers."""
+    world = args.is_world(str(task["name"]))
+    words: list[str] = []
+    for name, value in task["settings"].items():
+        if name == "max_episode_steps":
+            words += ["--max-episode-steps", str(value)]
+        elif world:
+            words += _option(f"world.{name}", value)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            words.append(f"--env.{name.replace('_', '-')}={text}")
+    for wrapper in task.get("wrappers", []):
+        words += ["--wrap", str(as_wrapping(wrapper))]
+    return words
 
 
 def _option(name: str, value: Any) -> list[str]:
@@ -83,7 +103,8 @@ def _option(name: str, value: Any) -> list[str]:
 
 def _read_back(words: Sequence[str], s: RunSettings) -> bool:
     """Returns whether `inscape train` understands these words as the settings of the run."""
-    groups = args.settings_groups(TrainArguments, s.agent, resolve_task(str(s.task["name"])))
+    default = args.named_task(str(s.task["name"]), args.task_options(words)[1])
+    groups = args.settings_groups(TrainArguments, s.agent, default)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             given = args.parse("train", TrainArguments, words, groups)
@@ -91,9 +112,8 @@ def _read_back(words: Sequence[str], s: RunSettings) -> bool:
         return False
     understood = settings_as_json(getattr(given, "settings", None))
     own = {name: understood[name] for name in s.agent_settings if name in understood}  # older runs have fewer
-    return not differing(own, s.agent_settings) and not differing(
-        args.changed_world_settings(given), s.task["settings"]
-    )
+    task = settings_as_json(args.task_given(given, default).to_json())
+    return not differing(own, s.agent_settings) and not differing(task, s.task)
 
 
 def _python(s: RunSettings, out: str, final_episodes: int) -> str:

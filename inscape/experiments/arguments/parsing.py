@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
+import keyword
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from tyro.conf import arg
+from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from inscape.errors import UsageError
@@ -86,6 +89,9 @@ def parse(
         UsageError: a seed or a count is negative.
     """
     whole = kind
+    options = NO_OPTIONS
+    if issubclass(kind, TaskArguments):
+        argv, options = task_options(argv)
     settings = extra["settings"][1] if extra and "settings" in extra else None
     prefix = "" if settings is None or not needs_prefix(kind, settings) else "agent."
     if settings is not None:
@@ -100,12 +106,151 @@ def parse(
     given: Any = tyro.cli(
         whole, args=list(argv), prog=f"inscape {command}", description=text, registry=_WORDS, **more_options
     )
+    if options != NO_OPTIONS:
+        given = dataclasses.replace(
+            given,
+            wrap=options.wrappers,
+            max_episode_steps=options.max_episode_steps,
+            env_given=tuple(options.env.items()),
+        )
     for name in ("seed", "evaluate_every", "final_episodes"):
         value = getattr(given, name, None)
         if value is not None and value < 0:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} {value}", expected="a whole number of at least 0", hint=f"{option} 0")
     return given
+
+
+# ---------------------------------------------------------------------------------------------- options of the task
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskArguments:
+    """What every command takes that names a world or an environment."""
+
+    wrap: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODULE:NAME[:ARGUMENT=VALUE,…]")] = ()
+    """A wrapper around the environment, as gymnasium.wrappers:FrameStackObservation:stack_size=4 or mine.py:MyWrapper;
+    to be repeated, the innermost first."""
+
+    max_episode_steps: Annotated[int | None, arg(metavar="N")] = None
+    """Time limit in place of the usual one; -1 for none."""
+
+    env_given: Suppress[Fixed[tuple[tuple[str, str | None], ...]]] = ()
+    """The environment's own arguments, as they were typed."""
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """The options of a line that change a task, not read yet.
+
+    Attributes:
+        env: texts of `--env.NAME VALUE` by name; None where there was no value.
+        wrappers: of `--wrap`, in order.
+        max_episode_steps: of `--max-episode-steps`; None where it was not given.
+    """
+
+    env: Mapping[str, str | None]
+    wrappers: tuple[str, ...] = ()
+    max_episode_steps: int | None = None
+
+
+NO_OPTIONS = TaskOptions({})
+
+
+def task_options(argv: Sequence[str]) -> tuple[list[str], TaskOptions]:
+    """Returns a line without the options that change a task, and those: tasks are made of them before the line is
+    parsed, because what other options there are depends on the task's spaces.
+
+    Raises:
+        UsageError: an option without its value, or a time limit that is none.
+    """
+    words, env, wrappers = list(argv), dict[str, str | None](), list[str]()
+    others: list[str] = []
+    limit: int | None = None
+    foreign = any(word.startswith("--world.") for word in words) and _names_environment(words)
+    while words:
+        word = words.pop(0)
+        option, equals, attached = word.partition("=")
+        plain = option.replace("_", "-")
+        if plain.startswith("--world.") and foreign:
+            option, plain = (text.replace("--world.", "--env.", 1) for text in (option, plain))
+        if not (plain in ("--wrap", "--max-episode-steps") or (plain.startswith("--env.") and len(option) > 6)):
+            others.append(word)
+            continue
+        value = attached if equals else words[0] if words and not _is_option(words[0]) else None
+        if not equals and value is not None:
+            words.pop(0)
+        if plain.startswith("--env."):
+            env[option[6:]] = value
+        elif value is None:
+            raise UsageError(f"{option} without a value", expected="a value", hint=f"{option} {EXAMPLES[plain]}")
+        elif plain == "--wrap":
+            wrappers.append(value)
+        else:
+            limit = _steps_of(value)
+    return others, TaskOptions(env, tuple(wrappers), limit)
+
+
+def _names_environment(words: Sequence[str]) -> bool:
+    """Returns whether a line names an environment rather than a world, whose settings were once `--world.…` too."""
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    return bool(names) and not is_world(names[-1])
+
+
+EXAMPLES = {"--wrap": "gymnasium.wrappers:FrameStackObservation:stack_size=4", "--max-episode-steps": "500"}
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("--") or re.fullmatch(r"-[A-Za-z]", word) is not None
+
+
+def _steps_of(text: str) -> int:
+    try:
+        steps = whole_number(text)
+    except ValueError:
+        steps = 0
+    if steps < 1 and steps != -1:
+        raise UsageError(
+            f"--max-episode-steps {text}", expected="a positive number of steps, or -1 for no limit",
+            hint="--max-episode-steps 500",
+        )  # fmt: skip
+    return steps
+
+
+def task_options_of(arguments: Any) -> TaskOptions:
+    """Returns the options that change a task from the arguments of a command."""
+    if not isinstance(arguments, TaskArguments):
+        return NO_OPTIONS
+    return TaskOptions(dict(arguments.env_given), arguments.wrap, arguments.max_episode_steps)
+
+
+def named_task(name: str, options: TaskOptions, settings: Mapping[str, Any] | None = None) -> Task:
+    """Returns the task of a name with the options of a line, and a world's settings."""
+    from inscape.envs.tasks.environments import settings_from_text
+    from inscape.envs.tasks.resolve import resolve_task
+
+    own = {**(settings or {}), **settings_from_text(name, options.env)}
+    if not options.wrappers and options.max_episode_steps is None:
+        return resolve_task(name, own)
+    return resolve_task(name, own, wrappers=options.wrappers, max_episode_steps=options.max_episode_steps)
+
+
+def changed_task(task: Task, options: TaskOptions) -> Task:
+    """Returns a task, the one a run was trained in, with the options of a line: its wrappers come around the task's."""
+    from inscape.envs.tasks.environments import settings_from_text
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.envs.tasks.wrapping import WrappedTask
+
+    if options == NO_OPTIONS:
+        return task
+    inner = task.inner if isinstance(task, WrappedTask) else task
+    wrappers = task.wrappers if isinstance(task, WrappedTask) else ()
+    return resolve_task(
+        inner.name,
+        {**inner.settings, **settings_from_text(inner.name, options.env)},
+        wrappers=[*wrappers, *options.wrappers],
+        max_episode_steps=options.max_episode_steps,
+    )
 
 
 def leading_names(argv: Sequence[str], count: int, usage: str) -> list[str]:
@@ -139,15 +284,13 @@ def settings_groups(
 
 def task_given(arguments: Any, default: Task | None) -> Task:
     """Returns the task a line means: `default`, that its options were read for, unless they change its settings."""
-    from inscape.envs.tasks.resolve import resolve_task
-
     if default is None:
-        return resolve_task(arguments.task, changed_world_settings(arguments))
+        return named_task(arguments.task, task_options_of(arguments), changed_world_settings(arguments))
     settings = changed_world_settings(arguments, default.settings)
     unchanged = settings.keys() == default.settings.keys() and all(
         settings[name] is value for name, value in default.settings.items()
     )
-    return default if unchanged else resolve_task(arguments.task, settings)
+    return default if unchanged else named_task(arguments.task, task_options_of(arguments), settings)
 
 
 def in_workers(task: Task, arguments: Any) -> Task:
@@ -197,7 +340,11 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
 
     `values` replace the world's defaults.
     """
-    known = {key: entry for key, entry in _world_settings(name).items() if _readable(entry[1])}
+    if not is_world(name):
+        return _environment_group(name, values)
+    from inscape.envs.tasks.resolve import world_settings
+
+    known = {key: entry for key, entry in world_settings(name).items() if _readable(entry[1])}
     if not known:
         return {}
     fields = [
@@ -210,10 +357,15 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
 
 
 def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the world's settings that differ from their defaults, as `resolve_task` takes them; with those in `base`,
-    unless they were given again."""
+    """Returns the world's settings that differ from their defaults, or the environment's that were given, as
+    `resolve_task` takes them; with those in `base`, unless they were given again."""
     group, settings = getattr(arguments, "world_settings", None), dict(base or {})
     if group is None:
+        texts, name = task_options_of(arguments).env, str(getattr(arguments, "task", ""))
+        if texts and name:
+            from inscape.envs.tasks.environments import settings_from_text
+
+            settings |= settings_from_text(name, texts)
         return settings
     for f in dataclasses.fields(group):
         value, before = getattr(group, f.name), settings.get(f.name, f.default)
@@ -222,32 +374,37 @@ def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None
     return settings
 
 
-def _world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
-    import gymnasium
-
+def is_world(name: str) -> bool:
+    """Returns whether a name is that of a world, or of a world seen as pictures: their settings are `--world.…`."""
     from inscape.envs import registry
     from inscape.envs.catalogue import WorldSpec
-    from inscape.envs.tasks.resolve import world_settings
 
-    spec = registry.load_spec(name)
-    if isinstance(spec, WorldSpec) or name.startswith(registry.PIXELS_PREFIX):
-        return world_settings(name)
-    if spec is None or spec.entry_point is None:
+    return name.startswith(registry.PIXELS_PREFIX) or isinstance(registry.load_spec(name), WorldSpec)
+
+
+def _environment_group(name: str, values: Mapping[str, Any] | None) -> dict[str, tuple[Any, Any]]:
+    """Returns the group `--env.…` of an environment's arguments: for the help, since `task_options` has read them."""
+    from inscape.envs.registry import load_spec
+    from inscape.envs.tasks.environments import environment_arguments
+
+    spec: Any = load_spec(name)
+    found = None if spec is None else environment_arguments(spec)
+    known = [] if found is None else [a for a in found.known.values() if not keyword.iskeyword(a.name)]
+    if not known:
         return {}
-    entry: Any = spec.entry_point
-    try:
-        creator = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    except (
-        ImportError,
-        gymnasium.error.Error,
-    ):  # a package is missing: making the environment reports it in Gymnasium's words
-        return {}
-    parameters = inspect.signature(creator).parameters.values()
-    return {
-        p.name: (inspect.Parameter.empty, spec.kwargs.get(p.name, p.default), f"Argument of {name}.")
-        for p in parameters
-        if p.name not in ("render_mode", "self") and p.default is not p.empty
-    }
+    fields = []
+    assert found is not None
+    for argument in known:
+        said = f"Argument of {name}" + (f", {argument.annotation_name}." if argument.annotation_name else ".")
+        default = field(default=_shown(argument, argument.name in found.required, values))
+        fields.append((argument.name, Annotated[str, arg(help=said, metavar="VALUE")], default))
+    kind = dataclasses.make_dataclass("EnvironmentSettings", fields, frozen=True)
+    return {"environment": (Annotated[kind, arg(name="env")], kind())}
+
+
+def _shown(argument: Any, required: bool, values: Mapping[str, Any] | None) -> str:
+    value = (values or {}).get(argument.name, argument.default)
+    return ("required" if required else "") if value is inspect.Parameter.empty else str(value)[:60]
 
 
 def _readable(default: Any) -> bool:

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from inscape.experiments.arguments.parsing import TaskArguments
+
 Device = Literal["auto", "cpu", "cuda"]
 Steps = Annotated[int | None, arg(metavar="N")]
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(TaskArguments):
     """Trains an agent in a world; AGENT and WORLD come first, their settings after them.
 
     AGENT is a name (inscape list agents), file.py:Class or package.module:Class.

@@ -22,7 +22,8 @@ def check(target: str, *, task: Task | None = None, settings: Any = None, trust:
 
     Args:
         target: WORLD, any Gymnasium id, AGENT, or `file.py:Class` of a world or an agent.
-        task: for agents, what to act in; None tries a few worlds until the agent accepts one.
+        task: for agents, what to act in; None tries a few worlds until the agent accepts one. For worlds, what is
+            checked, made of `target` with wrappers, say.
         settings: settings of the world or the agent.
         trust: allow agents whose files are code (SB3 zips).
 
@@ -35,7 +36,7 @@ def check(target: str, *, task: Task | None = None, settings: Any = None, trust:
 
     kind = classify(target)
     if kind == "world":
-        found = resolve.resolve_task(target, settings or {})
+        found = resolve.resolve_task(target, settings or {}) if task is None else task
         if found.world is not None:
             return world_checks.check_world(found.world)
         if found.players > 1:
@@ -83,5 +84,5 @@ def is_world(target: str) -> bool:
         if registry.gymnasium_spec(target, "world or agent") is not None:
             return True
         found = loading.load_class(target, "world or agent")
-        return isinstance(found, type) and issubclass(found, World)
+        return isinstance(found, type) and (issubclass(found, World) or registry.is_environment(found))
     return registry.load_spec(target) is not None

@@ -15,7 +15,7 @@ from inscape.experiments.commands.output import make_console, make_table, print_
 
 
 @dataclass(frozen=True)
-class CheckArguments:
+class CheckArguments(args.TaskArguments):
     """Checks a world, an environment or an agent against its contract.
 
     Examples:
@@ -38,7 +38,6 @@ class CheckArguments:
 
 def check_command(argv: Sequence[str]) -> int:
     """Prints a table of checks; exit code 2 if one fails."""
-    from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.checks.check import check, classify
 
     names = args.leading_names(argv, 2, "inscape check WORLD | inscape check AGENT [WORLD] [options]")
@@ -52,7 +51,7 @@ def check_command(argv: Sequence[str]) -> int:
         return _show_law(given.target, kind, settings)
     report = check(
         given.target,
-        task=resolve_task(given.task, settings) if given.task else None,
+        task=args.named_task(world, args.task_options_of(given), settings) if world else None,
         settings=settings if kind == "world" else None,
     )
     console = make_console()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvaluateArguments:
+class EvaluateArguments(args.TaskArguments):
     """Plays episodes; prints the mean return, its 95 % interval, and where the law allows exact value and regret.
 
     Several players: an agent for each, with commas, or one for all; prints how each of them did.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ObserveArguments:
+class ObserveArguments(args.TaskArguments):
     """Watches episodes and prints, step by step, what an observer believes the agent wants.
 
     Examples:
@@ -89,7 +89,7 @@ def _episodes_and_task(given: Any, world: Task | None) -> tuple[list[Trajectory]
     recorded: list[Trajectory] = []
     if names_episodes(source) or (Path(source).is_dir() and find_run(source) is None):
         recorded = load_trajectories(source)
-    elif (run := find_run(source)) is not None and not given.task:
+    elif (run := find_run(source)) is not None and not given.task and args.task_options_of(given) == args.NO_OPTIONS:
         recorded = open_run(run).episodes()
     if recorded:
         if not recorded[0].task:

@@ -14,7 +14,7 @@ from inscape.experiments.commands.output import make_console, returns_of
 
 
 @dataclass(frozen=True)
-class PlayArguments:
+class PlayArguments(args.TaskArguments):
     """Opens a window to play in; what happens is recorded as any agent's episodes are.
 
     The window lists the keys. R begins again, P pauses, Space takes a single step, Esc or Q leaves and keeps what was
@@ -57,10 +57,9 @@ def play_command(argv: Sequence[str]) -> int:
     names = args.leading_names(argv, 1, "inscape play WORLD [options]")
     given = args.parse("play", PlayArguments, argv, args.world_settings_group(names[0]) if names else None)
     from inscape.envs.rendering.rasterizer import require_display
-    from inscape.envs.tasks.resolve import resolve_task
 
     require_display("inscape play")
-    task = resolve_task(given.task, args.changed_world_settings(given))
+    task = args.named_task(given.task, args.task_options_of(given), args.changed_world_settings(given))
     from inscape.experiments.viewing.play import play
 
     played = play(

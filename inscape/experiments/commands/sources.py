@@ -19,7 +19,7 @@ def parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[A
     """Parses `COMMAND RUN|AGENT[,AGENT…] [WORLD]`; returns also whether the world has several players, and the world as
     it is without the line's settings (None where the line names none): it is resolved once."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT[,AGENT…] [WORLD] [options]")
-    task = _world_named(command, names)
+    task = _world_named(command, argv, names)
     together = task is not None and task.players > 1
     if together and "," in names[0]:  # whose settings would be meant is not said
         return args.parse(command, kind, argv, args.world_settings_group(names[1])), True, task
@@ -34,25 +34,23 @@ def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> tuple[
     """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named; returns
     also the world, as `parse_cast_command` does."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
-    task = _world_named(command, names)
+    task = _world_named(command, argv, names)
     return _parse_with_settings(command, kind, argv, names, task), task
 
 
-def _world_named(command: str, names: Sequence[str]) -> Task | None:
+def _world_named(command: str, argv: Sequence[str], names: Sequence[str]) -> Task | None:
     """Returns the world that the first words of a line name after an agent or a run.
 
     Raises:
         UsageError: there is no such world, or what stands before it is no agent and no run.
     """
-    from inscape.envs.tasks.resolve import resolve_task
-
     if names and names[0].endswith(".zip"):
         raise _zip_is_no_agent(names[0])
     if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
         open_run(names[0])  # what is not an agent can only be a run, and this one does not exist
     if names and _is_agent(names[0]):
         require_agent_first(command, names)
-    return resolve_task(names[1]) if len(names) == 2 else None
+    return args.named_task(names[1], args.task_options(argv)[1]) if len(names) == 2 else None
 
 
 def _parse_with_settings(command: str, kind: type, argv: Sequence[str], names: Sequence[str], task: Task | None) -> Any:
@@ -82,7 +80,11 @@ def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[
 
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
-        return (agent, _same_spaces(task, given, world)) if given.task else (agent, task)
+        if given.task:
+            return agent, _same_spaces(task, given, world)
+        changed = args.changed_task(task, args.task_options_of(given))
+        require_same_spaces(task, changed)
+        return agent, changed
     if Path(source).is_dir():
         open_run(source)  # raises the error that there is none
     if not given.task:

@@ -26,19 +26,21 @@ def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
     from inscape.agents.learning.distributed import process_number
     from inscape.envs.registry import PIXELS_PREFIX
-    from inscape.envs.tasks.resolve import resolve_task, task_from_json
+    from inscape.envs.tasks.resolve import task_from_json
     from inscape.experiments.runs.training import train
 
     words, resumed = _run_to_resume(argv)
     default: Task | None
     if resumed is not None and (not words or words[0].startswith("-")):
         resumed.require_trust()
-        default = task_from_json(resumed.settings.task, resumed.path)
+        default = args.changed_task(
+            task_from_json(resumed.settings.task, resumed.path), args.task_options(words)[1]
+        )  # what differs from the run's is named, and refused, as other settings are
         given = _given_over(resumed.settings, resumed.trusted_settings(), default, words)
     else:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
         require_agent_first("train", names)
-        default = resolve_task(names[1]) if len(names) == 2 else None
+        default = args.named_task(names[1], args.task_options(words)[1]) if len(names) == 2 else None
         groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
         given = args.parse("train", TrainArguments, words, groups)
     from inscape.agents.registry import SB3_PREFIX, default_steps

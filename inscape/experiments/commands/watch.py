@@ -16,7 +16,7 @@ from inscape.experiments.runs.run import load_trajectories, names_episodes
 
 
 @dataclass(frozen=True)
-class WatchArguments:
+class WatchArguments(args.TaskArguments):
     """Shows agents at work, or recorded episodes: a window, a GIF or MP4 file, or a folder of pictures.
 
     Examples:

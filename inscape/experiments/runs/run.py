@@ -39,6 +39,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape import trust
+from inscape.envs.loading import find_again
+from inscape.envs.tasks.arguments import require_json
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
@@ -697,6 +699,7 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
         raise UsageError(f"{folder / SETTINGS} holds a {type(document).__name__}", expected="a JSON object")
     settings = RunSettings.from_json(document)
     if manifest.signed or trust.is_trusting():  # only then may the file say where code lies
+        find_again(settings.code)
         settings = replace(
             settings,
             agent=trust.located(settings.agent, settings.code),
@@ -810,6 +813,8 @@ def save_trajectories(path: str | Path, trajectories: Iterable[Trajectory]) -> P
             arrays[f"{index}/states.floats"] = trajectory.states.floats
             arrays[f"{index}/states.ints"] = trajectory.states.ints
         plain.append({name: _plain(getattr(trajectory, name)) for name in _PLAIN})
+    for values in plain:
+        require_json((values["task"] or {}).get("settings"), str((values["task"] or {}).get("name")))
     said = json.dumps(plain).encode()
     arrays["json"] = np.frombuffer(said, dtype=np.uint8)
     code = json.dumps(trust.code_record(_episode_code(plain))).encode()
@@ -891,6 +896,7 @@ def _described(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     signed = trust.is_signed("episodes", said + b"\n" + code, signature.decode("ascii", "replace"))
     if code and (signed or trust.is_trusting()):
         record = json.loads(code)
+        find_again(record)
         plain = [{**values, "task": trust.located(values["task"], record)} for values in plain]
     if signed:
         trust.allow(_episode_code(plain))

@@ -25,6 +25,7 @@ from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX, is_built_in
 from inscape.agents.renamed_settings import current_settings
+from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.contract import EnvironmentFault
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError, exits_as_errors
@@ -126,6 +127,8 @@ def train(
     ):  # fmt: skip
         if value is not None and not value >= least:
             raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
+    if task.world is None:
+        require_json(task.to_json()["settings"], task.name)
     if workers is not None:
         task = in_workers(task, workers)
     learned_in = learning_task(agent_spec, task)
@@ -148,6 +151,8 @@ def train(
     )
     loaded = wanted.agent_settings.get("load") if agent_spec.startswith(SB3_PREFIX) else None
     code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
+    for file in files_in(wanted.task):
+        code |= file_record(file)
     wanted = dataclasses.replace(wanted, code=code)
     if resume:
         run = _run_to_resume(wanted, agent, out, root, accept_changes)

@@ -51,14 +51,6 @@ def picture_layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, int, int], t
     return (int(np.prod([shape[k] for k in others])), height, width), shape, (*others, at, at + 1)
 
 
-def refuse_pictures(space: gymnasium.Space[Any], agent: str) -> None:
-    """Raises `UsageError` for pictures, for an agent without filters: it would read them as unrelated numbers."""
-    if picture_layout(space) is not None:
-        raise UsageError(
-            f"{agent} on pictures {space.shape}", expected="numbers: it has no filters", hint="ppo, a2c, dqn"
-        )
-
-
 class FeatureReader:
     """Turns `[B, ...]` observations into `[B, width]` float32 features.
 

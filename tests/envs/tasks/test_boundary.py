@@ -524,10 +524,6 @@ def test_masks_are_found_wherever_they_are(task, place, agent):
         "ppo": {"num_envs": 2, "num_steps": 8},
         "random": {},
     }
-    if place == "observation" and agent in ("dqn", "ppo"):
-        with pytest.raises(UsageError, match="observations"):
-            make_agent(agent, masked)
-        return
     made = make_agent(agent, masked, settings=small[agent] or None)
     if agent != "random":
         list(made.learn(masked, 32))  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""Whether the numbers of an observation, or of a batch, are within the bounds of their space and single precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from inscape.envs.tasks.contract import FEW, MAX, Contract, integer_range
+
+Array = np.ndarray
+_less_equal = np.less_equal
+
+
+class Numbers:
+    """Numbers of an observation, or of a batch, against their bounds and the limits of single precision.
+
+    Args:
+        low, high: bounds, in the shape and dtype of what is checked.
+    """
+
+    def __init__(self, low: Array, high: Array) -> None:
+        self._low, self._high = low, high
+        self._within = np.empty((2, *low.shape), np.bool_)
+        self._below, self._above = self._within
+
+    def suspicious(self, array: Array) -> bool:
+        """Returns whether a number is out of bounds or not a number (NaN compares as False)."""
+        _less_equal(array, self._high, self._below)
+        _less_equal(self._low, array, self._above)
+        # bytes are searched many times as fast as `all` works where numbers are few
+        return b"\0" in self._within.tobytes()
+
+
+def numbers_check(contract: Contract, batch: tuple[int, ...]) -> tuple[Callable[..., bool] | None, Numbers | None]:
+    """Returns how the numbers of observations are checked: a function of the few numbers of one, or a `Numbers`.
+
+    Args:
+        contract: the environment's.
+        batch: `(B,)`, or () for one observation.
+    """
+    space = contract.observation_space
+    if isinstance(space, (gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)):
+        first, beyond = integer_range(space)
+        low, high = (np.broadcast_to(bound, space.shape) for bound in (first, np.asarray(beyond) - 1))
+    elif isinstance(space, gym.spaces.Box):
+        limits: Any = np.finfo(space.dtype) if space.dtype.kind == "f" else np.iinfo(space.dtype)
+        low, high = space.low, space.high
+        if contract.out_of_bounds_reported():
+            low, high = np.full_like(low, limits.min), np.full_like(high, limits.max)
+        if space.dtype.kind == "f":
+            low, high = np.clip(low, -MAX, MAX), np.clip(high, -MAX, MAX)
+        elif (low <= limits.min).all() and (high >= limits.max).all():
+            return None, None
+    else:
+        return None, None
+    if space.dtype.kind == "f" and not batch and len(space.shape) == 1 and 0 < space.shape[0] <= FEW:
+        return inside(low.tolist(), high.tolist()), None
+    shape = (*batch, *space.shape)
+    # in C order: of broadcast bounds NumPy would keep theirs, and comparing takes four times as long
+    return None, Numbers(*(np.array(np.broadcast_to(bound, shape), space.dtype, order="C") for bound in (low, high)))
+
+
+def inside(lows: list[float], highs: list[float]) -> Callable[..., bool]:
+    """Returns a function of n numbers that says whether each is within its bounds; NaN is not.
+
+    Comparisons are written out for four numbers at a time, which takes two thirds of the time of a loop.
+    """
+    bounds: Any = [bound for pair in zip(lows[:4], highs[:4], strict=True) for bound in pair]
+    if len(lows) == 1:
+        a, b = bounds
+        return lambda w: a <= w <= b
+    if len(lows) == 2:
+        a, b, c, d = bounds
+        return lambda w, x: a <= w <= b and c <= x <= d
+    if len(lows) == 3:
+        a, b, c, d, e, f = bounds
+        return lambda w, x, y: a <= w <= b and c <= x <= d and e <= y <= f
+    a, b, c, d, e, f, g, h = bounds
+    if len(lows) == 4:
+        return lambda w, x, y, z: a <= w <= b and c <= x <= d and e <= y <= f and g <= z <= h
+    others = inside(lows[4:], highs[4:])
+    return lambda w, x, y, z, *more: a <= w <= b and c <= x <= d and e <= y <= f and g <= z <= h and others(*more)
