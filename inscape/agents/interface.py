@@ -7,12 +7,17 @@ without it simply lacks the method: nothing here raises `NotImplementedError` la
 from __future__ import annotations
 
 import copyreg
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard
 
+import gymnasium
+import numpy as np
 from numpy.typing import NDArray
 
+from inscape.agents.batches import batch_of, is_one, rows_of
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,11 +50,23 @@ class Agent(ABC):
 
     name: str = "agent"
     _made_with: tuple[tuple[Any, ...], dict[str, Any]]  # the constructor's arguments
+    _observes: gymnasium.Space[Any] | None = None  # the space of one observation, where it is known
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         agent = super().__new__(cls)
         agent._made_with = args, kwargs
+        for given in (*args, *kwargs.values()):  # the task it is made for
+            if isinstance(space := getattr(given, "observation_space", None), gymnasium.Space):
+                agent._observes = space
+                break
         return agent
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Lets the methods of every agent that take a batch of observations take one observation too."""
+        super().__init_subclass__(**kwargs)
+        for name in _OF_OBSERVATIONS:
+            if isinstance(method := cls.__dict__.get(name), FunctionType):
+                setattr(cls, name, _one_or_many(method))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies. An agent whose state can be stored is made again and given it: compiled code, and arrays
@@ -64,12 +81,35 @@ class Agent(ABC):
         """Returns one action per observation.
 
         Args:
-            observation: `[B, ...]`, one row per environment copy.
-            action_mask: `[B, A]` bool, True where legal; None means that every action is.
+            observation: `[B, ...]`, one row per environment copy. One observation without the batch axis is taken as
+                one where the agent knows its space (it was made for a task), and its action returned without the axis.
+            action_mask: `[B, A]` bool, True where legal; None means that every action is. `[A]` for one observation.
 
         Returns:
             `[B]` int64 for `Discrete`, `[B, D]` int64 for `MultiDiscrete`, `[B, ...]` float for `Box` action spaces.
         """
+
+
+_OF_OBSERVATIONS = ("act", "action_log_probs", "policy_log_probs", "action_values", "state_values")
+"""Methods whose first argument is a batch of observations, and that return a row for each."""
+
+
+def _one_or_many(method: FunctionType) -> Any:
+    """Returns a method of batches that takes one observation too; what else it is given then is of one too."""
+
+    @functools.wraps(method)
+    def of_one_or_many(self: Agent, observation: Any, *args: Any, **named: Any) -> Any:
+        if self._observes is None or not is_one(observation, self._observes):
+            return method(self, observation, *args, **named)
+        rows = method(
+            self,
+            batch_of(self._observes, [observation]),
+            *(None if value is None else np.asarray(value)[None] for value in args),
+            **{name: None if value is None else np.asarray(value)[None] for name, value in named.items()},
+        )
+        return rows_of(rows, 0)
+
+    return of_one_or_many
 
 
 class Learner(Agent):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.adapters import as_agent
+from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.batches import count_of, is_array_space, objects, rows_of
 from inscape.agents.interface import Agent
 from inscape.agents.vector_actor import VectorActor, check_actions
@@ -163,7 +163,7 @@ def seated(agent: Any, task: Task) -> list[Agent]:
             f"{len(given)} agents for the {players} players of {task.name}",
             expected=f"{players} agents, or one that acts for all" if players > 1 else "one agent",
         )
-    return [for_player(one, player) for player, one in enumerate(given)]
+    return [for_task(for_player(one, player), task) for player, one in enumerate(given)]
 
 
 def for_player(agent: Any, player: int) -> Agent:

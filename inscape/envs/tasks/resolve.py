@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import pettingzoo
 
 from inscape import trust
 from inscape.envs.catalogue import WorldSpec
 from inscape.envs.loading import load_class
 from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
+from inscape.envs.tasks.in_hand import IN_HAND, task_in_hand
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
+
+    Given = (
+        Task
+        | World
+        | type[World]
+        | gym.Env[Any, Any]
+        | type[gym.Env[Any, Any]]
+        | gym.vector.VectorEnv[Any, Any, Any]
+        | gym.envs.registration.EnvSpec
+        | pettingzoo.AECEnv
+        | pettingzoo.ParallelEnv
+        | ModuleType
+        | Callable[..., Any]
+        | str
+    )
+    """What stands for a task: a name, or something in hand."""
 
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
@@ -58,17 +77,18 @@ def _argument_docs(text: str) -> dict[str, str]:
     return docs
 
 
-def resolve_task(name: str | World | type[World], settings: Mapping[str, Any] | None = None) -> Task:
+def resolve_task(name: Given, settings: Mapping[str, Any] | None = None) -> Task:
     """Returns the task a user means by `name`: a built-in world, `file.py:Class`, a Gymnasium id, a PettingZoo
     environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures (`pixels:WORLD`).
 
-    A world in hand, or its class, is taken too.
+    A world or an environment in hand, its class, or a function that makes one is taken too
+    (`inscape.envs.tasks.in_hand`).
 
     Raises:
-        UsageError: unknown name, setting or value; or what is neither a name nor a world.
+        UsageError: unknown name, setting or value; or what is neither a name nor something to act in.
     """
     if not isinstance(name, str):
-        return _task_of_world(name, dict(settings or {}))
+        return task_in_hand(name, settings)
     trust.allow(trust.task_code_names({"name": name, "settings": settings or {}}))
     return _resolve(name, settings or {})
 
@@ -117,39 +137,13 @@ def _time_limit(settings: Mapping[str, Any], usual: int | None) -> int | None:
     return None if given == -1 else given
 
 
-def as_task(given: Task | World | type[World] | str) -> Task:
-    """Returns a task from whatever stands for one: a task, a name, a world or its class.
+def as_task(given: Given) -> Task:
+    """Returns a task from whatever stands for one: a task, a name, or something in hand (`resolve_task`).
 
     Raises:
         UsageError: it is none of these, or a name that nothing has.
     """
     return given if isinstance(given, Task) else resolve_task(given)
-
-
-def _task_of_world(given: Any, settings: Mapping[str, Any]) -> Task:
-    """Returns the task of a world in hand, or of a class of worlds.
-
-    Raises:
-        UsageError: it is neither; or settings for a world that is made already.
-    """
-    from inscape.envs.world import World
-
-    if isinstance(given, type) and issubclass(given, World):
-        given, settings = given(**settings), {}
-    if not isinstance(given, World):
-        shown = f"the class {given.__name__}" if isinstance(given, type) else f"an object of {type(given).__name__}"
-        raise UsageError(
-            f"{shown} as a world",
-            expected="a world, its class, or a name: a built-in world, a Gymnasium id, file.py:Class",
-            hint='gymnasium.register("Mine-v0", Mine), then resolve_task("Mine-v0")',
-        )
-    if settings:
-        raise UsageError(
-            f"the settings {dict(settings)} for a world made already", hint="give its class, or make it with them"
-        )
-    known = given.setting_parameters()
-    own = {k: v for k, v in given.settings.items() if k not in known or v is not known[k].default}
-    return Task(given.name, given, own, given.max_episode_steps)
 
 
 def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task") -> Task:
@@ -166,6 +160,13 @@ def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task"
     settings = data.get("settings", {}) if isinstance(data, Mapping) else None
     if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str):
         raise UsageError(f"{source} describes no task: {str(data)[:80]}", expected='{"name": "WORLD", "settings": {…}}')
+    if data.get(IN_HAND):
+        raise UsageError(
+            f"{source} was played in {data['name']}, an object that a notebook or a script had in hand: it has no name "
+            "by which it could be made again",
+            expected="that world, or its class, given beside the run",
+            hint=f'evaluate(run, {data["name"]}) in Python',
+        )
     trust.require_trust(trust.task_code_names(data), source)
     try:
         return _resolve(data["name"], settings)

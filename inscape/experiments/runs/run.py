@@ -35,15 +35,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape import trust
+from inscape.agents.in_hand import IN_HAND
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
+from inscape.experiments.runs.html import run_html
+from inscape.experiments.runs.loading import agent_of
 from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
 from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
 from inscape.experiments.runs.statistics import Interval
 
 if TYPE_CHECKING:
+    from inscape.agents.interface import Agent
     from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
 
 SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
 CODE = "code"
@@ -224,28 +229,74 @@ def installed_versions() -> dict[str, str]:
 
 
 class Run:
-    """One run folder. Made by `create_run`, found by `open_run`.
+    """A trained agent and how it was trained: a run folder, or one in memory (`UnsavedRun`).
+
+    `train` and `open_run` return one. In a notebook it shows itself: agent, world, learning curve, folder.
 
     Attributes:
-        path: the folder.
+        folder: the folder; None of a run in memory.
         settings: its `RunSettings`.
         trained_steps: steps the call to `train` that returned this run took; 0 when the run had come to its end before.
     """
 
-    def __init__(self, path: Path, settings: RunSettings) -> None:
-        self.path, self.settings = path, settings
+    def __init__(self, path: Path | None, settings: RunSettings) -> None:
+        self.folder, self.settings = path, settings
         self.trained_steps = 0
         self._made: list[Path] = []
         self._events: _Events | None = None
-        self._hashed = _Prefix(path / METRICS)
+        self._hashed = _Prefix(Path() if path is None else path / METRICS)
+        self._held: tuple[Agent, Task] | None = None
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        place = "in memory" if self.folder is None else repr(str(self.folder))
+        return f"Run({self.settings.agent} in {self.settings.task.get('name')}, {self.settings.steps:,} steps, {place})"
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises:
+            UsageError: the run is in memory.
+        """
+        if self.folder is None:
+            raise UsageError(
+                f"{self!r} has no folder", expected="a run that was given one: train(…, out=FOLDER)", hint="run.save(FOLDER)"
+            )
+        return self.folder
 
     @property
     def name(self) -> str:
         """Name of the folder."""
         return self.path.name
+
+    def _usual_name(self) -> str:
+        return run_name(self.settings)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent, as training or the last checkpoint left it; the same object each time.
+
+        Raises:
+            UsageError: see `load_agent`.
+        """
+        return self._live()[0]
+
+    @property
+    def task(self) -> Task:
+        """What it was trained in."""
+        return self._live()[1]
+
+    def hold(self, agent: Agent, task: Task) -> None:
+        """Makes these the run's `agent` and `task`."""
+        self._held = agent, task
+
+    def _live(self) -> tuple[Agent, Task]:
+        if self._held is None:
+            self._held = agent_of(self)
+        return self._held
 
     @property
     def signed(self) -> bool:
@@ -644,7 +695,8 @@ def run_folders(root: str | Path = DEFAULT_ROOT) -> list[Path]:
 
 def run_name(settings: RunSettings) -> str:
     """Returns the name a fresh run gets: `<world>-<agent>-seed<seed>`, fit for a file name."""
-    text = f"{settings.task.get('name', 'task')}-{settings.agent}-seed{settings.seed}"
+    agent = settings.agent.removesuffix(IN_HAND)
+    text = f"{settings.task.get('name', 'task')}-{agent}-seed{settings.seed}"
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text.replace(".py:", "-"))
 
 
