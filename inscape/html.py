@@ -101,7 +101,8 @@ def curve(x: Sequence[float], y: Sequence[float], width: int = 260, height: int 
     left, wide = min(across), (max(across) - min(across)) or 1.0
     low, tall = min(up), (max(up) - min(up)) or 1.0
     drawn = " ".join(
-        f"{4 + (width - 8) * (a - left) / wide:.1f},{height - 4 - (height - 8) * (b - low) / tall:.1f}" for a, b in points
+        f"{4 + (width - 8) * (a - left) / wide:.1f},{height - 4 - (height - 8) * (b - low) / tall:.1f}"
+        for a, b in points
     )
     label = f"from {number(up[0])} to {number(up[-1])}"
     return (

@@ -78,7 +78,7 @@ class AdaptedAgent(Agent):
     def _fits(self, actions: Any, count: int) -> bool:
         """Returns whether there is an action for each of `count` observations, as far as shapes show."""
         if self._acts_in is not None and is_array_space(self._acts_in):
-            return np.shape(actions) == (count, *(self._acts_in.shape or ()))
+            return bool(np.shape(actions) == (count, *(self._acts_in.shape or ())))
         if isinstance(actions, (dict, tuple)):
             return count_of(actions) == count
         return np.ndim(actions) >= 1 and len(actions) == count

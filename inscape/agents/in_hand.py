@@ -31,7 +31,7 @@ def name_of(given: Any) -> str:
             return own
         if callable(given) and not callable(getattr(given, "act", None)) and hasattr(given, "__name__"):
             return str(given.__name__).strip("<>") + IN_HAND  # a function
-    if (known := known_name(cls)) is not None and (isinstance(given, type) or isinstance(given, Agent)):
+    if (known := known_name(cls)) is not None and isinstance(given, (type, Agent)):
         return known
     reference = reference_of(cls)
     if reference is None or (not isinstance(given, type) and not _needs_nothing(cls)):
@@ -56,8 +56,8 @@ def require_in_a_name(stored: str, source: object) -> None:
     if stored.endswith(IN_HAND):
         bare = stored.removesuffix(IN_HAND)
         raise UsageError(
-            f"{source} is of {bare}, an agent that a notebook or a script had in hand: it has no name by which it could "
-            "be made again",
+            f"{source} is of {bare}, an agent that a notebook or a script had in hand: it has no name by which it can be "
+            "made again",
             expected="its class given beside the run",
             hint=f"load_agent(run, agent={bare}) in Python",
         )

@@ -248,7 +248,7 @@ def make_agent(
 def _in_hand(agent: Any, settings: Any) -> Agent:
     if settings:
         raise UsageError(
-            f"settings {dict(settings) if isinstance(settings, Mapping) else settings} for an agent that is made already",
+            f"settings {settings} for an agent that is made already",
             expected="its class, which is made with them",
             hint=f"{type(agent).__name__}",
         )

@@ -194,12 +194,14 @@ class World(BatchedLaw):
         return [words(self.params, self.purpose, tuple(row) if isinstance(row, list) else row) for row in rows]
 
     def states_of(self, observations: np.ndarray) -> States:
-        """Returns the states that `[B, ...]` observations determine.
+        """Returns the states that `[B, ...]` observations, or one of them, determine.
 
         Raises:
             PartialObservationError: several states look the same, or no inverse is known.
         """
         observations = np.asarray(observations)
+        if observations.ndim == len(self.observation_space.shape or ()):
+            observations = observations[None]
         inverse = self.law_function("state_of")
         if inverse is not None:
             return self.pack([inverse(self.params, _plain(row)) for row in observations])

@@ -79,7 +79,7 @@ def is_array_space(space: gym.Space[Any]) -> bool:
 def is_one(observation: Any, space: gym.Space[Any]) -> bool:
     """Returns whether it is one element of a space, and not a batch of them: by its axes, or by its type."""
     if isinstance(space, gym.spaces.Dict):
-        key = next(iter(space.spaces), None)
+        key = next(iter(space.spaces), "")
         return isinstance(observation, Mapping) and key in observation and is_one(observation[key], space[key])
     if isinstance(space, gym.spaces.Tuple):
         parts = isinstance(observation, (tuple, list)) and len(observation) == len(space.spaces)

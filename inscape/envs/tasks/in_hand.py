@@ -125,7 +125,9 @@ def _changed(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
     """Returns the settings that are not as usual; an array, which may be long, unless it is the very one."""
     changed = {}
     for name, value in settings.items():
-        same = name in usual and (value is usual[name] or (type(value) is type(usual[name]) and _equal(value, usual[name])))
+        same = name in usual and (
+            value is usual[name] or (type(value) is type(usual[name]) and _equal(value, usual[name]))
+        )
         if not same:
             changed[name] = value
     return changed
@@ -187,7 +189,7 @@ class _GameInHand(PettingZooTask):
     stored_as: str | None = field(default=None, kw_only=True)
 
     @property
-    def _maker(self) -> tuple[Callable[..., Any], bool]:  # type: ignore[override]
+    def _maker(self) -> tuple[Callable[..., Any], bool]:
         return self.maker, self.at_once
 
     def to_json(self) -> dict[str, Any]:
@@ -317,9 +319,9 @@ class _Copier:
 
     def __call__(self, render_mode: str | None = None) -> Any:
         shows = getattr(self.env, "render_mode", None)
-        if shows == "human" or (render_mode is not None and shows != render_mode):
-            if (made := self._from_spec(render_mode)) is not None:
-                return made
+        other = shows == "human" or (render_mode is not None and shows != render_mode)
+        if other and (made := self._from_spec(render_mode)) is not None:
+            return made
         try:
             made = copy.deepcopy(self.env)
         except Exception as error:  # pickling of C objects raises whatever it likes
@@ -357,7 +359,7 @@ def _of_module(module: ModuleType, settings: dict[str, Any]) -> Task:
 def _of_maker(make: Callable[..., Any], name: str, settings: dict[str, Any]) -> Task:
     """Returns the task of what a function makes; it makes one to see what that is."""
     made = _made(make, settings, None, name)
-    if isinstance(made, str) or (isinstance(made, type) or callable(made)) and not hasattr(made, "reset"):
+    if isinstance(made, str) or ((isinstance(made, type) or callable(made)) and not hasattr(made, "reset")):
         raise _nothing_to_act_in(f"{name}, which made {made!r}"[:120], made)
     if isinstance(made, (World, Task)):
         return task_in_hand(made)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium as gym
-import pettingzoo
+import pettingzoo  # noqa: F401  named in an annotation
 
 from inscape import trust
 from inscape.envs.catalogue import WorldSpec
@@ -21,23 +21,15 @@ from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
     from inscape.envs.world import World
 
-    Given = (
-        Task
-        | World
-        | type[World]
-        | gym.Env[Any, Any]
-        | type[gym.Env[Any, Any]]
-        | gym.vector.VectorEnv[Any, Any, Any]
-        | gym.envs.registration.EnvSpec
-        | pettingzoo.AECEnv
-        | pettingzoo.ParallelEnv
-        | ModuleType
-        | Callable[..., Any]
-        | str
-    )
-    """What stands for a task: a name, or something in hand."""
+Given: TypeAlias = (
+    "Task | World | type[World] | gym.Env[Any, Any] | type[gym.Env[Any, Any]] | gym.vector.VectorEnv[Any, Any, Any] | "
+    "EnvSpec | pettingzoo.AECEnv | pettingzoo.ParallelEnv | ModuleType | Callable[..., Any] | str"
+)
+"""What stands for a task: a name, or something in hand."""
 
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
@@ -165,7 +157,7 @@ def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task"
             f"{source} was played in {data['name']}, an object that a notebook or a script had in hand: it has no name "
             "by which it could be made again",
             expected="that world, or its class, given beside the run",
-            hint=f'evaluate(run, {data["name"]}) in Python',
+            hint=f"evaluate(run, {data['name']}) in Python",
         )
     trust.require_trust(trust.task_code_names(data), source)
     try:

@@ -102,19 +102,8 @@ def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
 def _same_spaces(trained: Task, given: Any) -> Task:
     """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
     from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.verbs.given import require_same_spaces
 
     task = resolve_task(given.task, args.changed_world_settings(given))
     require_same_spaces(trained, task)
     return task
-
-
-def require_same_spaces(trained: Task, task: Task) -> None:
-    """Raises UsageError unless what was learned in one task can act in the other."""
-    for name in ("observation_space", "action_space"):
-        if getattr(task, name) != getattr(trained, name):
-            raise UsageError(
-                f"{task.name} has the {name.replace('_', ' ')} {getattr(task, name)}; the run's agent was trained in "
-                f"{trained.name}, with {getattr(trained, name)}",
-                expected="a world with the same spaces",
-                hint="the world it was trained in",
-            )

@@ -41,7 +41,11 @@ def run_html(run: ShownRun) -> str:
         column = columns[key]
         if len(column.rows):
             parts += [html.curve(list(columns["steps"].at(column.rows)), list(column.values))]
-            parts += [html.line(f"{key.replace('/', ' ').replace('_', ' ')}: {html.number(float(column.values[-1]))} at the end")]
+            parts += [
+                html.line(
+                    f"{key.replace('/', ' ').replace('_', ' ')}: {html.number(float(column.values[-1]))} at the end"
+                )
+            ]
             break
     if evaluation is not None:
         interval, episodes = evaluation

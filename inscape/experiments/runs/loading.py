@@ -54,7 +54,7 @@ def agent_of(
     if agent is None:
         require_in_a_name(settings.agent, run.path)
         agent = settings.agent
-    made = build_agent(
+    made: Any = build_agent(
         agent,
         learning_task(agent, task),
         settings.seed if seed is None else seed,
@@ -63,7 +63,8 @@ def agent_of(
     )
     require_saving(made, settings.agent)
     load_state(run, made, latest[0])
-    return made, task
+    acting: Agent = made
+    return acting, task
 
 
 def learning_task(agent: Any, task: Task) -> Task:
@@ -79,10 +80,11 @@ def learning_task(agent: Any, task: Task) -> Task:
 
 
 def build_agent(agent: Any, task: Task, seed: int, settings: Any, device: str) -> Agent:
-    """Returns the agent that a name, a class or an agent in hand stands for; `settings` may be its settings dataclass, a dict of them, or None."""
+    """Returns the agent that is named or in hand; `settings` may be its settings dataclass, a dict of them, or None."""
     from inscape.agents.registry import make_agent
 
-    return make_agent(agent, task, seed=seed, settings=settings, device=device)
+    made: Agent = make_agent(agent, task, seed=seed, settings=settings, device=device)
+    return made
 
 
 def load_state(run: StoredRun, agent: Any, state: dict[str, Any]) -> None:

@@ -263,7 +263,9 @@ class Run:
         """
         if self.folder is None:
             raise UsageError(
-                f"{self!r} has no folder", expected="a run that was given one: train(…, out=FOLDER)", hint="run.save(FOLDER)"
+                f"{self!r} has no folder",
+                expected="a run that was given one: train(…, out=FOLDER)",
+                hint="run.save(FOLDER)",
             )
         return self.folder
 

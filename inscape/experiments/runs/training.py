@@ -100,8 +100,8 @@ def train(
     (`inscape.agents.learning.distributed`) and leave when it is done.
 
     Args:
-        agent: a name (`"ppo"`, `"sb3:dqn"`, `"file.py:Class"`), a class (of Inscape, of Stable-Baselines3, your own), or
-            an agent in hand, which goes on learning.
+        agent: a name (`"ppo"`, `"sb3:dqn"`, `"file.py:Class"`), a class (of Inscape, of Stable-Baselines3, your own),
+            or an agent in hand, which goes on learning.
         world: a name, or a task, a world or an environment, its class or a function that makes one; agents learn in
             copies of it.
         steps: environment steps in total, those before a resume included, those an agent in hand has learned before
@@ -126,8 +126,8 @@ def train(
 
     Raises:
         UsageError: there is no such agent or world; the agent does not learn or cannot be saved, or not among the
-            players of this world; an unknown setting (a `TypeError` too); a number below the least it can be; the folder
-            cannot be used; or the settings of a resumed run changed, or its code without `accept_changes`.
+            players of this world; an unknown setting (a `TypeError` too); a number below the least it can be; the
+            folder cannot be used; or the settings of a resumed run changed, or its code without `accept_changes`.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
         SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
@@ -196,9 +196,7 @@ def merged_settings(settings: Any, named: Mapping[str, Any]) -> Any:
     return build_settings(type(settings), named, base=settings)
 
 
-def _require_numbers(
-    steps: Any, every: Any, episodes: Any, checkpoint_steps: Any, checkpoint_seconds: Any
-) -> None:
+def _require_numbers(steps: Any, every: Any, episodes: Any, checkpoint_steps: Any, checkpoint_seconds: Any) -> None:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps <= 0:
         raise UsageError(f"{steps!r} training steps", expected="a positive whole number", hint="--steps 100000")
     for name, value, least in (

@@ -75,7 +75,9 @@ class UnsavedRun(Run):
         return run
 
     def log(self, metrics: dict[str, float]) -> None:
-        self._rows.append({key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()})
+        self._rows.append(
+            {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()}
+        )
 
     def metrics(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]
@@ -83,7 +85,11 @@ class UnsavedRun(Run):
     def metric_columns(self, keys: Iterable[str]) -> MetricColumns:
         columns = {}
         for key in keys:
-            numbers = [(row, number) for row, known in enumerate(self._rows) if (number := as_number(known.get(key))) is not None]
+            numbers = [
+                (row, number)
+                for row, known in enumerate(self._rows)
+                if (number := as_number(known.get(key))) is not None
+            ]
             rows = np.array([row for row, _ in numbers], np.int64)
             columns[key] = Column(rows, np.array([number for _, number in numbers], np.float64))
         return MetricColumns(len(self._rows), columns)

@@ -207,7 +207,8 @@ class TabularModel:
         return self.init(observations)
 
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
-        """Draws a successor per row (see `WorldModel.step`)."""
+        """Draws a successor per row (see `WorldModel.step`); one number is a batch of one."""
+        states, actions = np.atleast_1d(states), np.atleast_1d(actions)
         draw = rng.random(len(states))
         cumulative = np.cumsum(self.probability[states, actions], axis=1)
         cumulative /= cumulative[:, -1:]  # a draw of 0.999… must not fall off the end
