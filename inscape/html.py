@@ -41,7 +41,8 @@ def block(title: str, *parts: str, note: str = "") -> str:
     below = f'<div style="{_FAINT};font-size:90%">{text(note)}</div>' if note else ""
     return (
         '<div style="font-size:13px;line-height:1.45;color:inherit;max-width:100%;overflow-x:auto">'
-        f'<div style="font-weight:600">{text(title)}</div>{"".join(part for part in parts if part)}{below}</div>'
+        + (f'<div style="font-weight:600">{text(title)}</div>' if title else "")
+        + f"{''.join(part for part in parts if part)}{below}</div>"
     )
 
 

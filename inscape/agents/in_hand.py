@@ -56,8 +56,8 @@ def require_in_a_name(stored: str, source: object) -> None:
     if stored.endswith(IN_HAND):
         bare = stored.removesuffix(IN_HAND)
         raise UsageError(
-            f"{source} is of {bare}, an agent that a notebook or a script had in hand: it has no name by which it can be "
-            "made again",
+            f"{source} is of {bare}, an agent that a notebook or a script had in hand: it has no name by which it can "
+            "be made again",
             expected="its class given beside the run",
             hint=f"load_agent(run, agent={bare}) in Python",
         )

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium as gym
-import pettingzoo  # noqa: F401  named in an annotation
+import pettingzoo
 
 from inscape import trust
 from inscape.envs.catalogue import WorldSpec

@@ -17,6 +17,7 @@ from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.report.episodes import player_episode
+from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import MAX_CURVE_POINTS, binned
 from inscape.experiments.report.page import write_report
 from inscape.experiments.report.sections import (
@@ -59,14 +60,14 @@ class _LoggedRun:
     metrics: MetricColumns
 
 
-def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_episodes: int = 12) -> Path:
+def report_for_runs(run_folders: Sequence[Run | str | Path], out: str | Path, *, max_episodes: int = 12) -> ReportFile:
     """Writes a report about runs: a table, their learning curves, and a player of recorded episodes.
 
     Runs of the same agent with the same settings in the same task differ by their seed only, so they share a curve:
     the mean over runs with its 95 % bootstrap interval. A single run shows the interval it logged itself.
 
     Args:
-        run_folders: run folders, or their names under `runs/`.
+        run_folders: runs that have folders, run folders, or their names under `runs/`.
         out: the file or folder to write.
         max_episodes: most episodes in the player, spread evenly over the runs.
 
@@ -75,7 +76,7 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
     """
     if not run_folders:
         raise UsageError("no runs to report on", expected="one or more run folders", hint="inscape list runs")
-    runs = [open_run(folder) for folder in run_folders]
+    runs = [folder if isinstance(folder, Run) else open_run(folder) for folder in run_folders]
     groups = _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
     sections: list[Section] = [_runs_table(groups)]
     for key, label in CURVES.items():
@@ -88,8 +89,12 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
         title=", ".join(names),
         summary=f"{_counted(len(runs), 'run')} of {_counted(len(groups), 'agent')}.",
         commands=[train_line(run) for run in runs]
-        + [f"inscape report {' '.join(str(folder) for folder in run_folders)}"],
+        + [f"inscape report {' '.join(str(_folder(given)) for given in run_folders)}"],
     )
+
+
+def _folder(given: Run | str | Path) -> str | Path:
+    return given.path if isinstance(given, Run) else given
 
 
 def _counted(count: int, noun: str) -> str:

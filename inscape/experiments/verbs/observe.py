@@ -42,6 +42,7 @@ class Posterior:
         actions: the T actions' names.
         trajectory: the episode.
         world: the world's name.
+        num_actions: A, how many actions it has.
     """
 
     probabilities: np.ndarray
@@ -51,6 +52,7 @@ class Posterior:
     actions: tuple[str, ...]
     trajectory: Trajectory
     world: str
+    num_actions: int
 
     def __len__(self) -> int:
         """The number of steps, T."""
@@ -95,13 +97,8 @@ class Posterior:
             html.table(("goal", "before", "after"), rows, ("before", "after"), best=0),
             note=f"{len(self)} steps, return {html.number(total)}; actions predicted at "
             f"{html.number(float(self.bits.mean()) if len(self) else math.nan, 3)} bits each, a uniform guess "
-            f"{html.number(math.log2(max(1, self._choices)), 3)}; most probable mind: {name_of(self.most_probable)}",
+            f"{html.number(math.log2(self.num_actions), 3)}; most probable mind: {name_of(self.most_probable)}",
         )
-
-    @property
-    def _choices(self) -> int:
-        masks = self.trajectory.action_masks
-        return int(masks.shape[1]) if masks is not None else len(set(self.actions)) or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,4 +329,5 @@ def posterior_of(observer: ExactObserver, trajectory: Trajectory, task: Task) ->
         tuple(names[int(action)] for action in trajectory.actions),
         trajectory,
         task.name,
+        len(names),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import spaces
 
+from inscape import html
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load, require
 
@@ -247,6 +248,23 @@ class TabularModel:
     def tabular(self) -> TabularModel:
         return self
 
+    def __repr__(self) -> str:
+        states, actions, outcomes = self.next_state.shape
+        return f"TabularModel({_short(self.name)}, {states:,} states, {actions} actions, {outcomes} outcomes)"
+
+    def _repr_html_(self) -> str:
+        states, actions, outcomes = self.next_state.shape
+        possible = self.probability[~self.terminal] > 0
+        each = float(possible.sum(axis=-1).mean()) if possible.size else 0.0
+        rows: list[list[object]] = [
+            ["states", f"{states:,}, {int(self.terminal.sum()):,} of them terminal"],
+            ["actions", f"{actions}, legal in {float(self.legal.mean()):.0%} of states and actions"],
+            ["outcomes", f"up to {outcomes}, {html.number(each, 3)} on average"],
+            ["starts", f"{int((np.asarray(self.initial) > 0).sum()):,}"],
+            ["rewards", f"{html.number(float(self.reward.min()))} to {html.number(float(self.reward.max()))}"],
+        ]
+        return html.block(_short(self.name), html.table(("", ""), rows))
+
     def keys(self, states: np.ndarray) -> list[bytes]:
         """Returns one hashable key per state."""
         return [int(state).to_bytes(8, "little") for state in states]
@@ -273,6 +291,10 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else name[:77] + "…"
 
 
 def check_rows(states: Any, observations: Any) -> None:
