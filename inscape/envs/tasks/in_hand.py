@@ -343,7 +343,9 @@ class _Copier:
         wrappers = getattr(spec, "additional_wrappers", ())
         if spec is None or any(wrapper.kwargs is None for wrapper in wrappers):
             return None
-        return gym.make(spec, render_mode=render_mode, disable_env_checker=True)
+        shown = render_mode is not None or "render_mode" in spec.kwargs  # not every environment takes it
+        given = {"render_mode": render_mode} if shown else {}
+        return gym.make(spec, disable_env_checker=True, **given)
 
 
 def _of_module(module: ModuleType, settings: dict[str, Any]) -> Task:
