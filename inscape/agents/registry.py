@@ -31,7 +31,7 @@ from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UsageError, closest
+from inscape.errors import UnknownSettingError, UsageError, closest
 from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def _made_of_class(cls: type, task: Task, seed: int, device: str, settings: Any)
 
 
 def _no_settings(settings: Mapping[str, Any], owner: str) -> UsageError:
-    return UsageError(
-        f"settings {dict(settings)} for {owner}, which has none", expected="a dataclass `Settings` in the agent's class"
+    return UnknownSettingError(
+        owner, next(iter(settings)), expected="no settings: there is no dataclass `Settings` in the agent's class"
     )
 
 

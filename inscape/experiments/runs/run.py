@@ -254,6 +254,15 @@ class Run:
     def _repr_html_(self) -> str:
         return run_html(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a run is; a folder's agent is loaded, and its files are opened, again."""
+        opened = {"_events": None, "_hashed": None, "_made": []}
+        return vars(self) | opened | ({} if self.folder is None else {"_held": None})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hashed = _Prefix(Path() if self.folder is None else self.folder / METRICS)
+
     @property
     def path(self) -> Path:
         """The folder.
@@ -290,6 +299,11 @@ class Run:
     def task(self) -> Task:
         """What it was trained in."""
         return self._live()[1]
+
+    @property
+    def held(self) -> tuple[Agent, Task] | None:
+        """Agent and task, where the run was trained in this process, or they were asked for already."""
+        return self._held
 
     def hold(self, agent: Agent, task: Task) -> None:
         """Makes these the run's `agent` and `task`."""

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from inscape.agents.catalogue import AgentEntry
-from inscape.agents.in_hand import known_name, name_of
+from inscape.agents.in_hand import IN_HAND, known_name, name_of
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
 from inscape.agents.registry import SB3_PREFIX, default_steps
 from inscape.agents.renamed_settings import current_settings
@@ -263,8 +263,11 @@ def load_agent(
             name, and are not given.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    if run.folder is None:
-        return run.agent, run.task
+    held = run.held
+    if held is not None:  # it was trained in this process: what has no name is there
+        if run.folder is None or (agent is None and run.settings.agent.endswith(IN_HAND)):
+            return held[0], held[1] if world is None else as_task(world)
+        world = held[1] if world is None else world
     return agent_of(run, seed, agent, world)
 
 
