@@ -344,7 +344,7 @@ class _Copier:
         if spec is None or any(wrapper.kwargs is None for wrapper in wrappers):
             return None
         shown = render_mode is not None or "render_mode" in spec.kwargs  # not every environment takes it
-        given = {"render_mode": render_mode} if shown else {}
+        given: dict[str, Any] = {"render_mode": render_mode} if shown else {}
         return gym.make(spec, disable_env_checker=True, **given)
 
 

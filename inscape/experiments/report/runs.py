@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from inscape import trust
+from inscape.envs.tasks.in_hand import IN_HAND
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
@@ -223,7 +224,13 @@ def _player_sections(runs: Sequence[Run], max_episodes: int) -> list[Section]:
                 run.path, run.settings.task["name"],
             )  # fmt: skip
             continue
-        task = task_from_json(run.settings.task, run.path)
+        if run.settings.task.get(IN_HAND) and run.held is None:
+            logging.getLogger("inscape").warning(
+                "The episodes of %s are not drawn: %s was in hand where it was trained, and is not here.",
+                run.path, run.settings.task["name"],
+            )  # fmt: skip
+            continue
+        task = task_from_json(run.settings.task, run.path) if run.held is None else run.held[1]
         if task.world is None:
             continue
         recorded = [(one, one.states) for one in run.episodes() if one.states is not None]

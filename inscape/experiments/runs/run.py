@@ -256,7 +256,7 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what a run is; a folder's agent is loaded, and its files are opened, again."""
-        opened = {"_events": None, "_hashed": None, "_made": []}
+        opened: dict[str, Any] = {"_events": None, "_hashed": None, "_made": []}
         return vars(self) | opened | ({} if self.folder is None else {"_held": None})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
