@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
     from inscape.experiments.verbs.observe import observe as observe
     from inscape.experiments.verbs.plan import plan as plan
+    from inscape.world_models.planning.solve import solve as solve
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "experiments.verbs.evaluate": ("evaluate",),
     "experiments.verbs.plan": ("plan",),
     "experiments.verbs.observe": ("observe",),
+    "world_models.planning.solve": ("solve",),
     # errors a user can cause
     "errors": (
         "MissingLawError",

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "mean return with its interval; exact value and regret where the law allows",
     "watch": "see agents act, or recorded episodes: a window, a GIF, an MP4",
     "play": "play yourself, at the keyboard, alone or with others; recorded",
+    "solve": "exact values and optimal actions of a world, with a certificate",
     "plan": "search from a world's start; action values beside the exact optimum",
     "observe": "what an observer believes an agent wants, step by step",
     "report": "one HTML file on some runs",
@@ -36,6 +37,7 @@ TRUST_HELP = (
 
 EXAMPLES = """Examples:
   inscape train q-learning FrozenLake8x8
+  inscape solve FrozenLake8x8
   inscape plan FrozenLake8x8 --simulations 50000
   inscape evaluate mcts FrozenLake8x8 --episodes 20
   inscape watch mcts FrozenLake8x8

@@ -38,11 +38,18 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
     from inscape.world_models.planning.dynamic_programming import soft_value_iteration as soft_value_iteration
     from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
+    from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution as FiniteHorizonSolution
+    from inscape.world_models.planning.finite_horizon import SoftFiniteHorizonSolution as SoftFiniteHorizonSolution
+    from inscape.world_models.planning.finite_horizon import backward_induction as backward_induction
+    from inscape.world_models.planning.finite_horizon import soft_backward_induction as soft_backward_induction
     from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
     from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
+    from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
+    from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
+    from inscape.world_models.planning.solve import solve as solve
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
@@ -109,6 +116,17 @@ _HOMES = {
         "soft_value_iteration",
         "value_iteration",
     ),
+    "planning.finite_horizon": (
+        "FiniteHorizonSolution",
+        "SoftFiniteHorizonSolution",
+        "backward_induction",
+        "soft_backward_induction",
+    ),
+    "planning.policy_iteration": (
+        "linear_programme",
+        "policy_iteration",
+    ),
+    "planning.solve": ("solve",),
     "planning.tree_search.uct": ("UCT",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

@@ -161,7 +161,7 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("train agents.py:Timeless FrozenLake", "yielded .*steps"),
         ("train agents.py:Forgetful FrozenLake", "no state_dict .*would be lost"),
         ("plan worlds.py:Unpriced", "the reward nan"),
-        ("evaluate random worlds.py:Unpriced", "reward of worlds.py:Unpriced is nan"),
+        ("evaluate random worlds.py:Unpriced", "Unpriced gave the reward nan"),
         ("train q-learning worlds.py:Boundless --steps 100", r"\[3\] has no row in the table of 3"),
         ("train q-learning FrozenLake --seed -1", "--seed -1"),
         ("train q-learning FrozenLake --final-episodes -1", "--final-episodes -1"),
