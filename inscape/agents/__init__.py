@@ -10,6 +10,8 @@ from inscape.lazy import lazy_names
 if TYPE_CHECKING:
     from inscape.agents.adapters import as_agent as as_agent
     from inscape.agents.interface import Agent as Agent
+    from inscape.agents.interface import AnyAgent as AnyAgent
+    from inscape.agents.interface import Learner as Learner
     from inscape.agents.interface import LearningAgent as LearningAgent
     from inscape.agents.interface import RememberingAgent as RememberingAgent
     from inscape.agents.interface import ResumableAgent as ResumableAgent
@@ -74,6 +76,8 @@ _HOMES = {
     # what an agent is
     "interface": (
         "Agent",
+        "AnyAgent",
+        "Learner",
         "LearningAgent",
         "RememberingAgent",
         "ResumableAgent",

@@ -112,7 +112,18 @@ def _one_or_many(method: FunctionType) -> Any:
     return of_one_or_many
 
 
-class Learner(Agent):
+class AnyAgent(Agent):
+    """What `make_agent` returns, for type checkers: an agent, and whatever abilities its class has beyond `act`.
+
+    Which it has is known when it is made, and not when types are checked: `can_learn`, `can_score`, … ask.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class Learner(AnyAgent):
     """What a built-in agent that learns has, for type checkers: `LearningAgent` and `ResumableAgent` at once.
 
     `make_agent` returns one for the name of a built-in learner; of another agent, ask `can_learn`.

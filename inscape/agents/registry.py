@@ -26,7 +26,7 @@ import numpy as np
 from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
 from inscape.agents.in_hand import known_name
-from inscape.agents.interface import Agent, Learner
+from inscape.agents.interface import Agent, AnyAgent, Learner
 from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
@@ -196,7 +196,7 @@ def make_agent(
     seed: int = 0,
     device: str = "cpu",
     settings: Any = None,
-) -> Agent: ...
+) -> AnyAgent: ...
 
 
 def make_agent(

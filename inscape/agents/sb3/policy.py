@@ -28,7 +28,7 @@ class SB3Policy:
 
     def predict(
         self,
-        observation: Array,
+        observation: Any,
         state: Any = None,
         episode_start: Array | None = None,
         deterministic: bool = False,
