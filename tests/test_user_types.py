@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 import inscape
 from inscape import MissingLawError, Task, UsageError, World, evaluate, load_agent, observe, plan, rollout, solve, train
-from inscape.agents import PPO, Agent, Evaluation, Learner, PPOSettings, make_agent
+from inscape.agents import PPO, Agent, AnyAgent, Evaluation, Learner, PPOSettings, make_agent
 from inscape.experiments import Posterior, Posteriors, Run, open_run, report_for_runs
 from inscape.theory_of_mind import Observer, PlanningMind
 from inscape.world_models import UCT, KnownModel, Plan, Plans, TabularModel
@@ -63,7 +63,9 @@ def training() -> None:
     for metrics in agent.learn(inscape.resolve_task(env), 100):
         print(metrics["steps"] + 1)
     other = make_agent(Mine(), env)
-    assert_type(other, Agent)
+    assert_type(other, AnyAgent)
+    acting: Agent = other
+    print(acting.name, other.settings)
     loaded, task = load_agent("runs/a")
     assert_type(task, Task)
     print(open_run("runs/a").name, report_for_runs([run], "report.html").suffix)

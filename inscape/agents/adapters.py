@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from inscape.agents.batches import count_of, is_array_space, objects, rows_of
+from inscape.agents.batches import alike, count_of, is_array_space, objects, rows_of
 from inscape.agents.interface import Agent, can_remember
 from inscape.errors import UsageError
 from inscape.world_models.interface import as_numpy
@@ -249,7 +249,19 @@ def as_agent(obj: Any, name: str | None = None) -> Agent:
 
 
 def for_task(agent: Agent, task: Task) -> Agent:
-    """Returns the agent, which now knows what observations and actions it is asked about: those of a task."""
+    """Returns the agent, which now knows what observations and actions it is asked about: those of a task.
+
+    Raises:
+        UsageError: it was made for observations of another kind or shape.
+    """
+    observes = getattr(agent.wrapped, "observation_space", None) if isinstance(agent, AdaptedAgent) else agent._observes
+    if isinstance(observes, gymnasium.Space) and not alike(observes, task.observation_space):
+        raise UsageError(
+            f"{agent.name}, made for observations {observes}, in {task.name}, whose observations are "
+            f"{task.observation_space}",
+            expected="a world with the same spaces",
+            hint="a new agent: make_agent(name, world)",
+        )
     if agent._observes is None or isinstance(agent, AdaptedAgent):
         agent._observes = task.observation_space
     if isinstance(agent, AdaptedAgent):

@@ -1,5 +1,6 @@
 """Batches of observations and actions of any space: rows, stacks, counts."""
 
+from inscape.envs.tasks.batches import alike as alike
 from inscape.envs.tasks.batches import batch_of as batch_of
 from inscape.envs.tasks.batches import copied as copied
 from inscape.envs.tasks.batches import count_of as count_of

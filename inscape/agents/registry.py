@@ -31,7 +31,7 @@ from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UnknownSettingError, UsageError, closest
+from inscape.errors import UnknownSettingError, UsageError, closest, whole_number
 from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
@@ -222,11 +222,10 @@ def make_agent(
             for more than `task`, `seed`, `device` and `settings`; an unknown setting; a seed below 0 or too large.
     """
     task = as_task(task)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < SEEDS:
-        raise UsageError(f"seed {seed!r}", expected=f"an integer from 0 to {SEEDS - 1:,}")
+    seed = whole_number("seed", seed, most=SEEDS - 1)
     if not isinstance(spec, str):
         if not isinstance(spec, type):
-            return for_task(_in_hand(spec, settings), task)
+            return for_task(_in_hand(spec, task, settings), task)
         if (known := known_name(spec)) is None:
             return for_task(_made_of_class(spec, task, seed, device, settings), task)
         spec = known
@@ -245,13 +244,17 @@ def make_agent(
     return for_task(agent, task)
 
 
-def _in_hand(agent: Any, settings: Any) -> Agent:
+def _in_hand(agent: Any, task: Task, settings: Any) -> Agent:
     if settings:
         raise UsageError(
             f"settings {settings} for an agent that is made already",
             expected="its class, which is made with them",
             hint=f"{type(agent).__name__}",
         )
+    if isinstance(getattr(agent, "policy", None), np.ndarray) and not callable(getattr(agent, "act", None)):
+        from inscape.agents.planners.solved import SolvedAgent
+
+        return SolvedAgent(agent, task)
     return as_agent(agent)
 
 

@@ -76,13 +76,16 @@ class BatchedLaw(Law):
         return States(*self.layouts()[0].pack(list(states)))
 
     def as_states(self, given: Any) -> States:
-        """Returns packed states of what stands for some: packed ones, one `State`, or a list of them.
+        """Returns packed states of what stands for some: packed ones, one `State` (or a dictionary of its fields), or a
+        list of them.
 
         Raises:
             UsageError: it is none of these, or a state of another world.
         """
         if type(given) is States:
             return given
+        if isinstance(given, Mapping) and set(given) == set(self.State._fields):  # type: ignore[attr-defined]
+            given = self.State(**given)
         rows = [given] if hasattr(given, "_fields") else list(given) if isinstance(given, (list, tuple)) else None
         fields = self.State._fields  # type: ignore[attr-defined]
         if not rows or any(getattr(row, "_fields", None) != fields for row in rows):

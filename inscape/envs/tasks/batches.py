@@ -90,3 +90,14 @@ def is_one(observation: Any, space: gym.Space[Any]) -> bool:
     if isinstance(space, gym.spaces.Text):
         return isinstance(observation, str)
     return not isinstance(observation, np.ndarray) or observation.dtype != object
+
+
+def alike(one: gym.Space[Any], other: gym.Space[Any]) -> bool:
+    """Returns whether arrays of one space could be of the other, whatever their bounds; spaces of parts always are."""
+    if not (isinstance(one, ARRAY_SPACES) and isinstance(other, ARRAY_SPACES)):
+        return True
+    sizes: list[Any] = [getattr(space, "nvec", getattr(space, "n", None)) for space in (one, other)]
+    if isinstance(one, gym.spaces.Box) or isinstance(other, gym.spaces.Box):
+        sizes = [None, None]
+    kinds = isinstance(one, gym.spaces.Discrete) == isinstance(other, gym.spaces.Discrete)
+    return kinds and one.shape == other.shape and bool(np.array_equal(sizes[0], sizes[1]))

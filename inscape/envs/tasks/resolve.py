@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import gymnasium as gym
-import pettingzoo
 
 from inscape import trust
 from inscape.envs.catalogue import WorldSpec
@@ -25,9 +24,17 @@ if TYPE_CHECKING:
 
     from inscape.envs.world import World
 
+
+class Game(Protocol):
+    """A game of PettingZoo in hand, as type checkers know it."""
+
+    @property
+    def possible_agents(self) -> Any: ...
+
+
 Given: TypeAlias = (
     "Task | World | type[World] | gym.Env[Any, Any] | type[gym.Env[Any, Any]] | gym.vector.VectorEnv[Any, Any, Any] | "
-    "EnvSpec | pettingzoo.AECEnv | pettingzoo.ParallelEnv | ModuleType | Callable[..., Any] | str"
+    "EnvSpec | Game | ModuleType | Callable[..., Any] | str"
 )
 """What stands for a task: a name, or something in hand."""
 

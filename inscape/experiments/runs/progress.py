@@ -62,10 +62,8 @@ class Progress:
             self._update_bar(done, note)
         elif now - self.last_line >= LINE_EVERY:
             self.last_line = now
-            print(
-                f"{self.description}: {done:,} of {self.total:,}, {self._left(done, now)}{note and f', {note}'}",
-                file=sys.stderr,
-            )
+            said = ", ".join(part for part in (self._left(done, now), note) if part)
+            print(f"{self.description}: {done:,} of {self.total:,}, {said}", file=sys.stderr)
 
     def _left(self, done: int, now: float) -> str:
         if done - self.first < (self.total - self.first) / 100:  # what compiling took says nothing of the rest

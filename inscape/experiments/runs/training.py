@@ -29,7 +29,7 @@ from inscape.agents.registry import SB3_PREFIX, default_steps
 from inscape.agents.renamed_settings import current_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UnknownSettingError, UsageError
+from inscape.errors import UnknownSettingError, UsageError, whole_number
 from inscape.experiments.runs.loading import agent_of, build_agent, learning_task, load_state, require_saving
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
@@ -134,10 +134,13 @@ def train(
     task, spec = as_task(world), name_of(agent)
     _require_own_names(agent_settings)
     settings = merged_settings(settings, agent_settings)
-    steps = _steps_of(agent, task) if steps is None else steps
-    _require_numbers(steps, evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
-    learned_in = learning_task(agent, task)
-    given, agent = agent, build_agent(agent, learned_in, seed, settings, device)
+    hint = "--steps 100000"
+    steps = _steps_of(agent, task) if steps is None else whole_number("{} training steps", steps, 1, hint=hint)
+    seed = whole_number("seed", seed)
+    _require_numbers(evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
+    learned_in, given = learning_task(agent, task), agent
+    with _settings_of_the_world(agent_settings, task):
+        agent = build_agent(given, learned_in, seed, settings, device)
     unsaved = out is None and root is None and not resume
     _require_learning(agent, spec, unsaved)
     if process_count() > 1:
@@ -187,6 +190,22 @@ def _require_own_names(settings: Mapping[str, Any]) -> None:
             raise UnknownSettingError("train", name, expected="how many environment steps", hint=instead)
 
 
+@contextmanager
+def _settings_of_the_world(given: Mapping[str, Any], task: Task) -> Iterator[None]:
+    """Where an agent has no such setting, says so if the world has it."""
+    try:
+        yield
+    except UnknownSettingError as error:
+        known = {} if task.world is None else task.world.setting_parameters()
+        name = next((name for name in given if name in known and repr(name) in error.found), None)
+        if name is None:
+            raise
+        raise UnknownSettingError(
+            error.found, expected="a setting of the agent; this is one of the world",
+            hint=f"make_world({task.name!r}, {name}={given[name]!r})",
+        ) from error  # fmt: skip
+
+
 def merged_settings(settings: Any, named: Mapping[str, Any]) -> Any:
     """Returns settings, a dataclass, a mapping or None, with those given by name over them."""
     if not named:
@@ -196,9 +215,7 @@ def merged_settings(settings: Any, named: Mapping[str, Any]) -> Any:
     return build_settings(type(settings), named, base=settings)
 
 
-def _require_numbers(steps: Any, every: Any, episodes: Any, checkpoint_steps: Any, checkpoint_seconds: Any) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps <= 0:
-        raise UsageError(f"{steps!r} training steps", expected="a positive whole number", hint="--steps 100000")
+def _require_numbers(every: Any, episodes: Any, checkpoint_steps: Any, checkpoint_seconds: Any) -> None:
     for name, value, least in (
         ("evaluate_every", every, 0), ("evaluate_episodes", episodes, 1),
         ("checkpoint_steps", checkpoint_steps, 1), ("checkpoint_seconds", checkpoint_seconds, 0),

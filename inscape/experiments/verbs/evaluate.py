@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from inscape import html
 from inscape.agents.rollout import MAX_COPIES, Evaluation, evaluate_players, evaluation_of, rollout
 from inscape.envs.tasks.task import Task
-from inscape.errors import UsageError
+from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.run import save_trajectories
-from inscape.experiments.verbs.given import agents_and_task, require_count
+from inscape.experiments.verbs.given import agents_and_task
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
@@ -84,7 +84,7 @@ def evaluate(
     Raises:
         UsageError: see `agents_and_task` in `inscape.experiments.verbs.given`; and as `rollout`.
     """
-    require_count("episodes", episodes)
+    episodes, seed = whole_number("episodes =", episodes, 1), whole_number("seed", seed)
     agents, task = agents_and_task(agent, world, seed, device, settings)
     return evaluation_in(agents, task, episodes, seed, max_copies, gamma, save_episodes)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from inscape.agents.registry import make_agent
 from inscape.envs.tasks.in_hand import task_in_hand
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UnknownSettingError, UsageError
+from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.run import Run, find_run, open_run
 from inscape.experiments.runs.training import load_agent
 
@@ -48,7 +45,7 @@ def agents_and_task(
         UsageError: there is no such agent or world; no world is given, and it is no run; a run's agent was trained in
             a world of other spaces; not one agent for each player; or world and agent are interchanged.
     """
-    require_seed(seed)
+    seed = whole_number("seed", seed)
     if world is None:
         run = run_given(agent)
         if run is None:
@@ -72,6 +69,12 @@ def agents_and_task(
 
 def _agent(given: Any, task: Task, seed: int, device: str, settings: Any) -> Agent:
     run = run_given(given)
+    if isinstance(given, (str, Path)) and str(given).endswith(".zip"):
+        raise UsageError(
+            f"{given} is a zip",
+            expected="an agent, by name or in hand",
+            hint=f"a model of Stable-Baselines3: PPO.load({str(given)!r}), with the class it was saved by",
+        )
     if run is None:
         made: Agent = make_agent(given, task, seed=seed, device=device, settings=settings)
         return made
@@ -91,31 +94,6 @@ def require_same_spaces(trained: Task, task: Task) -> None:
                 expected="a world with the same spaces",
                 hint="the world it was trained in",
             )
-
-
-def require_seed(seed: Any) -> None:
-    """Raises UsageError unless it is a whole number from 0 on."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"seed {seed!r}", expected="a whole number, 0 or larger")
-
-
-def require_count(name: str, value: Any) -> None:
-    """Raises UsageError unless it is a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise UsageError(f"{name} = {value!r}", expected="a positive whole number")
-
-
-def refuse_keywords(verb: str, unknown: dict[str, Any], known: Sequence[str], others: dict[str, str]) -> None:
-    """Raises `UsageError`, a `TypeError` too, for a keyword that a verb does not have.
-
-    Args:
-        verb: its name.
-        unknown: what it was given beyond its own.
-        known: the names of its own.
-        others: what keywords of other libraries are called here.
-    """
-    for name in unknown:
-        raise UnknownSettingError(verb, name, expected=", ".join(known), hint=others.get(name, ""))
 
 
 def shown(given: Any) -> str:

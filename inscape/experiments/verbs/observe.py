@@ -14,9 +14,9 @@ from inscape import html
 from inscape.agents.rollout import rollout
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import as_task, task_from_json
-from inscape.errors import MissingLawError, UsageError
+from inscape.errors import MissingLawError, UsageError, whole_number
 from inscape.experiments.runs.run import Run, find_run, load_trajectories, names_episodes, open_run
-from inscape.experiments.verbs.given import agents_and_task, require_count, require_seed
+from inscape.experiments.verbs.given import agents_and_task
 from inscape.theory_of_mind.minds import minds_grid, name_of
 from inscape.theory_of_mind.observers.exact import ExactObserver
 
@@ -213,8 +213,7 @@ def observe(
         UsageError: no such agent, world or mind; the world names no goals and no minds are given.
         ImpossibleEvidenceError: no mind would have done what the agent did.
     """
-    require_count("episodes", episodes)
-    require_seed(seed)
+    episodes, seed = whole_number("episodes =", episodes, 1), whole_number("seed", seed)
     watched, task = episodes_of(agent, world, episodes, seed, device, settings)
     observer = observer_for(task, minds, goals, betas, backups, prior, gamma, minds_see)
     return Posteriors(tuple(posterior_of(observer, one, task) for one in watched[:episodes]), observer)
@@ -252,6 +251,12 @@ def _recorded(agent: Any, world: Any) -> tuple[list[Trajectory], str]:
         return [agent], "an episode"
     if isinstance(agent, (list, tuple)) and agent and all(isinstance(one, Trajectory) for one in agent):
         return list(agent), "a list of episodes"
+    if isinstance(agent, (list, tuple)):
+        raise UsageError(
+            f"a list of {type(agent[0]).__name__ if agent else 'nothing'} to observe",
+            expected="an agent, a run, or episodes: Trajectory objects, as rollout returns them",
+            hint="Observer(world, minds).update(state, action) takes in single steps",
+        )
     if isinstance(agent, Run):
         return (agent.episodes(), agent.name) if world is None else ([], "")
     if isinstance(agent, (str, Path)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -10,16 +11,25 @@ import numpy as np
 from inscape.envs.law.states import States
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.world import World
-from inscape.errors import MissingLawError, PartialObservationError, UnknownSettingError, UsageError, closest
+from inscape.errors import (
+    MissingLawError,
+    PartialObservationError,
+    UnknownSettingError,
+    UsageError,
+    closest,
+    whole_number,
+)
 from inscape.experiments.runs.evaluation import hides_state
-from inscape.experiments.verbs.given import require_count, require_seed, shown
+from inscape.experiments.verbs.given import shown
 from inscape.world_models.interface import require_model
 from inscape.world_models.known import KnownModel
+from inscape.world_models.planning.dynamic_programming import Solution
 from inscape.world_models.planning.interface import Plan, Planner, Plans
+from inscape.world_models.planning.solve import solve
 from inscape.world_models.planning.tree_search.uct import UCT
 
-PLANNERS = ("uct",)
-"""Planners known by name."""
+PLANNERS = ("uct", "mcts", "value-iteration")
+"""Planners known by name; the first two are one."""
 SIMULATIONS = 1000
 START, SEARCH = 0, 3
 """Which random stream of a seed draws the start state, and which the search."""
@@ -59,9 +69,11 @@ def plan(
 
     Args:
         world: a name, a world or its class, an environment of one; or a model: a `TabularModel`, a learned one.
-        state: one state: the world's `State`, or a number of a model's states; None for an initial state. Packed
-            `States`, or `[B]` numbers, are a batch, and `Plans` are returned.
-        planner: `"uct"`, a planner or its class: anything with `plan(model, states, rng)`.
+        state: one state: the world's `State`, a dictionary of its fields, an observation that determines it, or a
+            number of a model's states; None for an initial state. Packed `States`, a list, or `[B]` numbers are a
+            batch, and `Plans` are returned.
+        planner: `"uct"` (or `"mcts"`), `"value-iteration"` (exact), a planner or its class: anything with
+            `plan(model, states, rng)`.
         num_simulations: simulations of a planner that is made here; 1,000 by default.
         gamma: its discount; None for the world's.
         seed: of the search, and of the initial state where none is given. The same seed gives the same plan.
@@ -74,7 +86,7 @@ def plan(
         MissingLawError: an environment without a law.
         PartialObservationError: the world hides its state.
     """
-    require_seed(seed)
+    seed = whole_number("seed", seed)
     model = model_of(world)
     known = model.world if isinstance(model, KnownModel) else model if isinstance(model, World) else None
     if known is not None:
@@ -85,7 +97,7 @@ def plan(
         state = start_of(model, seed)
         one = True
     else:
-        one = not isinstance(state, States) and not (isinstance(state, (np.ndarray, list)) and np.ndim(state) >= 1)
+        state, one = _states(model, known, state)
     plans = made.plan(model, state, np.random.default_rng([seed, SEARCH]))
     if not isinstance(plans, Plans):
         raise UsageError(
@@ -93,6 +105,46 @@ def plan(
         )
     plans = with_names(plans, known.action_names if known is not None and not known.continuous else ())
     return plans[0] if one else plans
+
+
+def _states(model: Any, known: World | None, given: Any) -> tuple[Any, bool]:
+    """Returns the states that are given, as a planner takes them, and whether one was given by itself."""
+    if known is None:
+        return given, np.ndim(given) == 0
+    if isinstance(given, States):
+        return given, False
+    seen = np.asarray(given) if isinstance(given, (int, np.integer, np.ndarray)) else None
+    if seen is not None and seen.dtype.kind in "iufb":  # observations, as an environment gives them
+        axes = len(known.observation_space.shape or ())
+        if seen.ndim in (axes, axes + 1):
+            return known.states_of(seen), seen.ndim == axes
+    return known.as_states(given), not isinstance(given, (list, np.ndarray))
+
+
+@dataclass(frozen=True)
+class ValueIteration:
+    """The planner that looks up the exact solution: `plan(world, planner="value-iteration")`."""
+
+    gamma: float = 0.99
+    tolerance: float = 1e-8
+
+    def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Any = None) -> Plans:
+        """Returns a plan for each of B states; see `Planner.plan`.
+
+        Raises:
+            UsageError: the model has no tables, or a state is terminal.
+        """
+        world = model.world if isinstance(model, KnownModel) else model
+        solution = solve(world, self.gamma, tolerance=self.tolerance)
+        assert isinstance(solution, Solution)
+        if isinstance(world, World):
+            rows = np.asarray(world.dynamics().index_of(world.as_states(states)))
+            over = world.terminal_of(world.dynamics().states[rows])
+        else:
+            rows, over = np.atleast_1d(states), np.atleast_1d(world.tabular().terminal[states])
+        if over.any():
+            raise UsageError("a terminal state", expected="a state in which something can still be done")
+        return Plans(solution.policy[rows], solution.values[rows], solution.q_values[rows])
 
 
 def with_names(plans: Plans, names: tuple[str, ...]) -> Plans:
@@ -117,7 +169,8 @@ def model_of(given: Any) -> Any:
         raise MissingLawError(
             f"{task.name} has no law to plan with",
             expected="a world, or a model learned from its episodes",
-            hint="LearnedTabularModel.for_task(task).fit(episodes); or an agent that needs no model: train('ppo', …)",
+            hint="LearnedTabularModel.for_task(task).fit(episodes); TabularModel.from_arrays(env.unwrapped.P) where there"
+            " is one; or an agent that needs no model: train('ppo', …)",
         )
     return task.world
 
@@ -152,7 +205,7 @@ def planner_of(
         UsageError: no such planner, or an unknown setting; or settings for one that is made already.
     """
     if num_simulations is not None:
-        require_count("num_simulations", num_simulations)
+        num_simulations = whole_number("num_simulations =", num_simulations, 1)
     if isinstance(given, str):
         if given not in PLANNERS:
             raise UsageError(
@@ -160,7 +213,7 @@ def planner_of(
                 expected="uct, or a planner in hand: an object with plan(model, states, rng)",
                 hint=closest(given, PLANNERS),
             )
-        given = UCT
+        given = ValueIteration if given == "value-iteration" else UCT
     if isinstance(given, type):
         if not callable(getattr(given, "plan", None)):
             raise UsageError(

@@ -193,6 +193,13 @@ def test_a_world_in_hand_is_given_again_beside_its_run(tmp_path: Path) -> None:
     assert run.name == "own"
 
 
+def test_whole_numbers_of_any_kind_are_taken() -> None:
+    run = train("q-learning", Walk(), 2e2, seed=cast(Any, np.int64(3)), verbose=False, evaluate_every=0)
+    again = train("q-learning", Walk(), cast(Any, np.int32(200)), seed=3, verbose=False, evaluate_every=0)
+    np.testing.assert_array_equal(cast(Any, run.agent).q_values, cast(Any, again.agent).q_values)
+    assert len(evaluate("random", Walk(), cast(Any, np.int16(3)), cast(Any, np.int64(1))).returns) == 3
+
+
 def test_settings_by_name_are_those_of_the_agent() -> None:
     run = train("ppo", Walk(), 64, verbose=False, evaluate_every=0, settings={"hidden": (8,)}, num_envs=2, num_steps=16)
     assert run.settings.agent_settings["num_envs"] == 2
@@ -220,6 +227,10 @@ def test_settings_by_name_are_those_of_the_agent() -> None:
         (lambda: train("ppoo", Walk(), 100), "did you mean 'ppo'"),
         (lambda: train(Learner(), Walk(), 100, out="run"), "no state_dict"),
         (lambda: train("ppo", Walk(), 100, seed=-1), "seed -1"),
+        (lambda: train("ppo", Walk(), 100, goal=3), r"one of the world(.|\n)*make_world\('Walk', goal=3\)"),
+        (lambda: train("ppo", Walk(), 0.0), "0.0 training steps"),
+        (lambda: train("ppo", Walk(), True), "True training steps"),
+        (lambda: train("ppo", Walk(), "ten"), "'ten' training steps"),
         (lambda: train("ppo", Walk(), 100, evaluate_episodes=0), "evaluate_episodes = 0"),
     ],
 )
@@ -307,7 +318,7 @@ def test_evaluate_can_record(tmp_path: Path) -> None:
         (lambda: evaluate(Rightward()), "no world for an object of Rightward"),
         (lambda: evaluate(Walk(), Rightward()), "the agent first, then the world"),
         (lambda: evaluate("random", Walk(), 0), "episodes = 0"),
-        (lambda: evaluate("random", Walk(), 2.0), "episodes = 2.0"),
+        (lambda: evaluate("random", Walk(), cast(Any, 2.5)), "episodes = 2.5"),
         (lambda: evaluate("random", Walk(), True), "episodes = True"),
         (lambda: evaluate("random", Walk(), 3, seed="a"), "seed 'a'"),
         (lambda: evaluate(["random"], "TicTacToe"), "1 agents for the 2 players"),
@@ -315,6 +326,10 @@ def test_evaluate_can_record(tmp_path: Path) -> None:
         (lambda: evaluate(Path("gone"), Walk()), "no run at gone"),
         (lambda: evaluate("gone/run", Walk()), "no agent 'gone/run'"),
         (lambda: evaluate(None, Walk()), "no method act"),
+        (lambda: evaluate("model.zip", Walk()), r"is a zip(.|\n)*PPO.load\('model.zip'\)"),
+        (lambda: evaluate(inscape.make_agent("random", "CartPole"), Walk()), "in Walk, whose observations are"),
+        (lambda: evaluate(inscape.solve("FrozenLake"), Walk()), "the solution of that world"),
+        (lambda: evaluate(inscape.solve(Walk(), horizon=3), Walk()), "depends on the stage"),
     ],
 )
 def test_what_evaluate_cannot_do_is_named(call: Any, message: str) -> None:
@@ -333,6 +348,26 @@ def test_plan_takes_a_state(world: Any, state: Any) -> None:
     assert found.action_name == "right"
     assert found.action == 1
     assert found.value == found.action_values[1]
+
+
+@pytest.mark.parametrize("state", [4, np.int64(4), np.array(4), {"x": 4}], ids=["int", "numpy", "array", "dict"])
+def test_plan_takes_what_stands_for_a_state(state: Any) -> None:
+    found = plan(Walk(), state, num_simulations=50)
+    assert isinstance(found, Plan)
+    np.testing.assert_array_equal(found.action_values, plan(Walk(), Walk.State(4), num_simulations=50).action_values)
+
+
+def test_the_exact_planner_is_the_solution() -> None:
+    solution = cast(Any, inscape.solve(Walk(), tolerance=1e-8))
+    states = Walk().dynamics().states
+    row = [Walk().unpack(states, k).x for k in range(len(states))].index(4)
+    found = plan(Walk(), Walk.State(4), planner="value-iteration")
+    np.testing.assert_allclose(found.action_values, solution.q_values[row])
+    assert (found.action_name, found.value) == ("right", found.action_values[1])
+    with pytest.raises(UsageError, match="terminal"):
+        plan(Walk(), Walk.State(6), planner="value-iteration")
+    assert plan(TabularModel.from_world(Walk()), row, planner="value-iteration").action == 1
+    assert evaluate(solution, Walk(), 3).returns.tolist() == evaluate("value-iteration", Walk(), 3).returns.tolist()
 
 
 def test_plan_takes_a_batch_and_gives_plans() -> None:
@@ -384,7 +419,8 @@ def test_the_same_seed_gives_the_same_plan() -> None:
         (lambda: plan("Tiger"), PartialObservationError, "full_information=True"),
         (lambda: plan("RockPaperScissors"), UsageError, "act at once"),
         (lambda: plan(Walk(), Walk.State(6)), UsageError, "terminal"),
-        (lambda: plan(Walk(), 3), UsageError, r"Walk.State\(x\)"),
+        (lambda: plan(Walk(), "3"), UsageError, r"Walk.State\(x\)"),
+        (lambda: plan(Walk(), 8), UsageError, "not one Walk can give"),
         (lambda: plan(Walk(), (3,)), UsageError, r"Walk.State\(x\)"),
         (lambda: plan(Walk(), []), UsageError, "0 of them"),
         (lambda: plan(Walk(), planner="mctss"), UsageError, "no planner 'mctss'"),
@@ -469,6 +505,8 @@ def test_observe_takes_minds_goals_episodes_and_runs(tmp_path: Path) -> None:
         (lambda: observe("random", Walk(), prior=[1.0]), "1 prior probabilities for 2 goals"),
         (lambda: observe("random", Walk(), goals=["up"]), "up"),
         (lambda: observe("random", Walk(), minds=[3]), "3"),
+        (lambda: observe([1, 1, 0], Walk()), "a list of int to observe"),
+        (lambda: observe([], Walk()), "a list of nothing"),
         (
             lambda: observe("random", Walk(), minds=[PlanningMind("left end", 1.0, "hard")], goals=["left end"]),
             "minds and goals",
