@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import FunctionType
@@ -18,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.agents.batches import batch_of, is_one, rows_of
+from inscape.envs.tasks.resolve import as_task
+from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
-
-if TYPE_CHECKING:
-    from inscape.envs.tasks.task import Task
 
 Array = NDArray[Any]
 Metrics = dict[str, float]
@@ -64,6 +64,8 @@ class Agent(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Lets the methods of every agent that take a batch of observations take one observation too."""
         super().__init_subclass__(**kwargs)
+        if isinstance(made := cls.__dict__.get("__init__"), FunctionType):
+            setattr(cls, "__init__", _made_for_a_task(made))  # noqa: B010  a type checker refuses the assignment
         for name in _OF_OBSERVATIONS:
             if isinstance(method := cls.__dict__.get(name), FunctionType):
                 setattr(cls, name, _one_or_many(method))
@@ -92,6 +94,24 @@ class Agent(ABC):
 
 _OF_OBSERVATIONS = ("act", "action_log_probs", "policy_log_probs", "action_values", "state_values")
 """Methods whose first argument is a batch of observations, and that return a row for each."""
+
+
+def _made_for_a_task(init: FunctionType) -> Any:
+    """Returns a constructor whose first argument, if it is `task`, may be whatever stands for one (`as_task`)."""
+    names = list(inspect.signature(init).parameters)
+    if names[1:2] != ["task"]:
+        return init
+
+    @functools.wraps(init)
+    def made(self: Agent, *args: Any, **named: Any) -> None:
+        given = args[0] if args else named.get("task")
+        if given is not None and not isinstance(given, Task):
+            task = as_task(given)
+            args, named = (task, *args[1:]) if args else args, named if args else {**named, "task": task}
+            self._made_with, self._observes = (args, named), task.observation_space
+        init(self, *args, **named)
+
+    return made
 
 
 def _one_or_many(method: FunctionType) -> Any:

@@ -147,18 +147,19 @@ def settings_class(spec: str) -> type | None:
     return _own_settings_class(_load(entry.path if entry else spec))
 
 
-def default_steps(spec: str, task: Task) -> int:
+def default_steps(spec: str, task: Given) -> int:
     """Returns how many environment steps to train for when the user does not say."""
-    entry = find_entry(spec)
+    entry, task = find_entry(spec), as_task(task)
     preset = preset_for(spec, task.name)
     return preset.steps if preset else entry.steps if entry else AgentEntry.steps
 
 
-def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
+def default_settings(spec: str, task: Given) -> tuple[Any, Preset | None]:
     """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
 
     Where each of several players is a separate row, `num_envs` is the nearest multiple of their number.
     """
+    task = as_task(task)
     cls, preset = settings_class(spec), preset_for(spec, task.name)
     if cls is None:
         return None, None

@@ -18,11 +18,12 @@ from inscape.agents.batches import copied, rows_of
 from inscape.agents.interface import Metrics
 from inscape.envs.data.transition import Transition
 from inscape.envs.law.streams import later_seed
+from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
-    from inscape.envs.tasks.task import Task
+    from inscape.envs.tasks.resolve import Given
 
 
 class EnvRunner:
@@ -32,7 +33,7 @@ class EnvRunner:
     again.
 
     Args:
-        task: what to act in.
+        task: what to act in: a task, or what stands for one (`resolve_task`).
         count: B.
         seed: copy i uses the random stream (seed, first + i); for environments without a law see `streams.copy_seeds`.
         first: number of the first copy; other processes have the ones before.
@@ -49,8 +50,9 @@ class EnvRunner:
     """
 
     def __init__(
-        self, task: Task, count: int, seed: int, *, first: int = 0, steps: int = 0, state: State | None = None
+        self, task: Given, count: int, seed: int, *, first: int = 0, steps: int = 0, state: State | None = None
     ) -> None:
+        task = as_task(task)
         self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
         self.count, self.steps = count, steps
         self._name = task.name

@@ -15,10 +15,12 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.boundary import CheckedEnv
+from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
 
 
@@ -148,12 +150,13 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
     its time limit, termination wins.
 
     Args:
-        task: a task with a world.
+        task: a task with a world, or what stands for one (`resolve_task`).
         n_envs: number of copies.
         seed: copy i uses the random stream (seed, i).
     """
 
-    def __init__(self, task: Task, n_envs: int, seed: int) -> None:
+    def __init__(self, task: Given, n_envs: int, seed: int) -> None:
+        task = as_task(task)
         self.venv: Any = task.vector_env(n_envs, autoreset="same-step")
         self._seed, self.steps, self._name = seed, 0, task.name
         self._actions: Array = np.zeros(0)

@@ -169,8 +169,8 @@ def model_of(given: Any) -> Any:
         raise MissingLawError(
             f"{task.name} has no law to plan with",
             expected="a world, or a model learned from its episodes",
-            hint="LearnedTabularModel.for_task(task).fit(episodes); TabularModel.from_arrays(env.unwrapped.P) where there"
-            " is one; or an agent that needs no model: train('ppo', …)",
+            hint="LearnedTabularModel.for_task(task).fit(episodes); TabularModel.from_arrays(env.unwrapped.P) where it "
+            "has one; or an agent that needs no model: train('ppo', …)",
         )
     return task.world
 
