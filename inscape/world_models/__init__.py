@@ -42,11 +42,26 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.finite_horizon import SoftFiniteHorizonSolution as SoftFiniteHorizonSolution
     from inscape.world_models.planning.finite_horizon import backward_induction as backward_induction
     from inscape.world_models.planning.finite_horizon import soft_backward_induction as soft_backward_induction
+    from inscape.world_models.planning.games.exact import GameValues as GameValues
+    from inscape.world_models.planning.games.exact import game_values as game_values
+    from inscape.world_models.planning.games.matrix import Equilibrium as Equilibrium
+    from inscape.world_models.planning.games.matrix import correlated_equilibrium as correlated_equilibrium
+    from inscape.world_models.planning.games.matrix import nash_equilibria as nash_equilibria
+    from inscape.world_models.planning.games.matrix import payoffs_of as payoffs_of
+    from inscape.world_models.planning.games.matrix import zero_sum_equilibrium as zero_sum_equilibrium
+    from inscape.world_models.planning.games.regret import GameSolution as GameSolution
+    from inscape.world_models.planning.games.regret import cfr as cfr
+    from inscape.world_models.planning.games.tree import GameTree as GameTree
     from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
     from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
+    from inscape.world_models.planning.policies import Hitting as Hitting
+    from inscape.world_models.planning.policies import ReturnDistribution as ReturnDistribution
+    from inscape.world_models.planning.policies import hitting as hitting
+    from inscape.world_models.planning.policies import occupancy as occupancy
+    from inscape.world_models.planning.policies import return_distribution as return_distribution
     from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
     from inscape.world_models.planning.solve import solve as solve
@@ -121,6 +136,29 @@ _HOMES = {
         "SoftFiniteHorizonSolution",
         "backward_induction",
         "soft_backward_induction",
+    ),
+    "planning.games.exact": (
+        "GameValues",
+        "game_values",
+    ),
+    "planning.games.matrix": (
+        "Equilibrium",
+        "correlated_equilibrium",
+        "nash_equilibria",
+        "payoffs_of",
+        "zero_sum_equilibrium",
+    ),
+    "planning.games.regret": (
+        "GameSolution",
+        "cfr",
+    ),
+    "planning.games.tree": ("GameTree",),
+    "planning.policies": (
+        "Hitting",
+        "ReturnDistribution",
+        "hitting",
+        "occupancy",
+        "return_distribution",
     ),
     "planning.policy_iteration": (
         "linear_programme",

@@ -49,7 +49,7 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """`[S, A, K]` tables (terminal states do not absorb yet), `[S, A]` legal, `[S]` terminal, and names, where given."""
+    """`[S, A, K]` tables (terminal states do not absorb yet), `[S, A]` legal, `[S]` terminal, and names if given."""
 
     next_state: Array
     probability: Array
