@@ -275,7 +275,7 @@ def _require_one_argument(function: Any, name: str) -> None:
     except (ValueError, TypeError):
         return
     try:
-        signature.bind(np.zeros(1))
+        signature.bind(np.zeros(1), **({"action_mask": None} if "action_mask" in signature.parameters else {}))
     except TypeError as error:
         raise UsageError(
             f"{name}{signature} cannot be called with one observation batch ({error})",

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pettingzoo
 
 from inscape.envs.loading import load_class, reference_of
@@ -112,6 +113,8 @@ def _of_world(world: World) -> Task:
     cls = type(world)
     while (sized_from := vars(cls).get("_sized_from")) is not None:  # a variant: see `variant_of`
         cls = sized_from[0]
+    if not _as_its_settings_say(world):  # another purpose, or other dynamics, than a world of these settings has
+        return WorldInHand(world.name, world, _changed(world.settings, usual), world.max_episode_steps)
     for spec in world_specs():
         titled = spec.name == world.title or (spec.name == world.name and not spec.settings)
         if titled and load_class(spec.entry, "world") is cls:
@@ -119,6 +122,12 @@ def _of_world(world: World) -> Task:
             return Task(spec.name, world, own, world.max_episode_steps)
     own = _changed(world.settings, usual)
     return WorldInHand(world.name, world, own, world.max_episode_steps, stored_as=reference_of(cls))
+
+
+def _as_its_settings_say(world: World) -> bool:
+    """Returns whether a world made again of its settings has the same parameters and purpose."""
+    made = type(world)(**world.settings).packed
+    return all(np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in zip(world.packed, made))
 
 
 def _changed(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,7 +304,7 @@ def _of_environment(env: gym.Env[Any, Any]) -> Task:
         return dataclasses.replace(task, max_episode_steps=own if limit is None else limit)
     spec = env.spec
     if spec is None:
-        name = type(env.unwrapped).__name__
+        name = world.name if isinstance(world, World) else type(env.unwrapped).__name__
         return EnvironmentInHand(name, None, {}, limit, maker=_Copier(env, name))
     again = spec.id if standard and not spec.additional_wrappers and spec.id in gym.registry else None
     settings = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}

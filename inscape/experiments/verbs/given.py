@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ def agents_and_task(
     """Returns the agent of each player, and the task.
 
     Args:
-        agent: an agent, by name or in hand, or a run; several players: a list of them, or one for all.
+        agent: an agent, by name or in hand, or a run; several players: a list of them, a dictionary by the players'
+            names, or one for all.
         world: what to act in; None: what a run was trained in.
         seed: of the agents' own random generators; player k has `seed + k`. That of an agent in hand goes on.
         device: where tensors of agents that are made live.
@@ -56,6 +58,8 @@ def agents_and_task(
         return [made] * task.players, task
     _require_order(agent, world)
     task = as_task(world)
+    if isinstance(agent, Mapping) and set(agent) == set(task.player_names):
+        agent = [agent[name] for name in task.player_names]
     several = list(agent) if isinstance(agent, (list, tuple)) else None
     if several is not None and len(several) != task.players:
         raise UsageError(

@@ -242,3 +242,13 @@ def test_a_task_of_a_class_is_pickled() -> None:
     task = pickle.loads(pickle.dumps(task_in_hand(Corridor)))
     assert isinstance(task, EnvironmentInHand)
     assert evaluate(right, task, 2, seed=0).mean == 4
+
+
+def test_a_world_of_another_purpose_is_not_stored_as_its_settings() -> None:
+    world = make_world("FourGoals")
+    other = resolve_task(world.with_purpose("D"))
+    assert other.world is not None
+    assert other.world.purpose == world.goals["D"]
+    with pytest.raises(UsageError, match="no name by which it could be made again"):
+        task_from_json(other.to_json())
+    assert resolve_task(world.with_purpose("A")).to_json() == {"name": "FourGoals", "settings": {}}

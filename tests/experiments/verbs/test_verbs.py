@@ -300,6 +300,8 @@ def test_several_players_have_an_evaluation_each() -> None:
     assert found.mean == found.players[0].mean
     assert (found.players[0].returns + found.players[1].returns == 0).all()
     assert len(cast(PlayersEvaluation, evaluate("random", "TicTacToe", 3)).players) == 2
+    by_name = {"player_1": lambda o, action_mask: int(np.argmax(action_mask)), "player_0": "random"}
+    assert evaluate(by_name, "TicTacToe", 6).returns.tolist() == found.returns.tolist()
 
 
 def test_evaluate_can_record(tmp_path: Path) -> None:
