@@ -253,7 +253,7 @@ def _in_hand(agent: Any, task: Task, settings: Any) -> Agent:
             hint=f"{type(agent).__name__}",
         )
     if isinstance(getattr(agent, "policy", None), np.ndarray) and not callable(getattr(agent, "act", None)):
-        from inscape.agents.planners.solved import SolvedAgent
+        from inscape.agents.solved import SolvedAgent
 
         return SolvedAgent(agent, task)
     return as_agent(agent)

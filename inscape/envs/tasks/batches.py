@@ -78,6 +78,8 @@ def is_array_space(space: gym.Space[Any]) -> bool:
 
 def is_one(observation: Any, space: gym.Space[Any]) -> bool:
     """Returns whether it is one element of a space, and not a batch of them: by its axes, or by its type."""
+    if type(observation) is np.ndarray and isinstance(space, ARRAY_SPACES):  # first, for it is asked at every step
+        return observation.ndim == len(space._shape or ())
     if isinstance(space, gym.spaces.Dict):
         key = next(iter(space.spaces), "")
         return isinstance(observation, Mapping) and key in observation and is_one(observation[key], space[key])
