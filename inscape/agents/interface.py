@@ -105,7 +105,8 @@ def _made_for_a_task(init: FunctionType) -> Any:
     @functools.wraps(init)
     def made(self: Agent, *args: Any, **named: Any) -> None:
         given = args[0] if args else named.get("task")
-        if given is not None and not isinstance(given, Task):
+        like_one = all(hasattr(given, name) for name in ("world", "observation_space")) and not hasattr(given, "reset")
+        if given is not None and not isinstance(given, Task) and not like_one:
             task = as_task(given)
             args, named = (task, *args[1:]) if args else args, named if args else {**named, "task": task}
             self._made_with, self._observes = (args, named), task.observation_space
