@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow coverage-compiled lint bench bench-agents gallery clean wheel-check
+.PHONY: demo test test-slow coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -51,6 +51,19 @@ $(JAX)/.installed: benchmarks/peers/requirements.txt
 # docs/worlds.md and its pictures, from the catalogue
 gallery: $(STAMP)
 	$(BIN)/inscape list worlds --gallery docs/worlds.md
+
+# docs/clients.md: other people's libraries on our worlds, each in an environment of its own below build/clients
+clients: $(STAMP)
+	$(BIN)/python benchmarks/clients.py
+
+# docs/environments.md: other people's environments, through the command line
+environments: $(VENV)/.environments
+	$(BIN)/python benchmarks/environments.py
+
+$(VENV)/.environments: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[environments]'
+	$(BIN)/python -m pip check
+	touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inscape needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'

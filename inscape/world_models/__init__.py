@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
+    from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors as AlphaVectors
+    from inscape.world_models.planning.beliefs.alpha_vectors import alpha_vectors as alpha_vectors
+    from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound as fast_informed_bound
+    from inscape.world_models.planning.beliefs.alpha_vectors import qmdp as qmdp
+    from inscape.world_models.planning.beliefs.point_based import BeliefSolution as BeliefSolution
+    from inscape.world_models.planning.beliefs.point_based import point_based as point_based
+    from inscape.world_models.planning.beliefs.problem import BeliefProblem as BeliefProblem
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
@@ -120,6 +127,17 @@ _HOMES = {
         "Plans",
         "SearchTree",
     ),
+    "planning.beliefs.alpha_vectors": (
+        "AlphaVectors",
+        "alpha_vectors",
+        "fast_informed_bound",
+        "qmdp",
+    ),
+    "planning.beliefs.point_based": (
+        "BeliefSolution",
+        "point_based",
+    ),
+    "planning.beliefs.problem": ("BeliefProblem",),
     "planning.choice": (
         "boltzmann_log_probs",
         "boltzmann_value",

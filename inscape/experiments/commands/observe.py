@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from inscape.envs.tasks.resolve import resolve_task
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import parse_agent_command
@@ -68,11 +67,11 @@ def observe_command(argv: Sequence[str]) -> int:
     """Prints what an observer believes after each step of some episodes."""
     from inscape.experiments.verbs.observe import episodes_of, observer_for, posterior_of
 
-    given = parse_agent_command("observe", ObserveArguments, argv)
+    given, world = parse_agent_command("observe", ObserveArguments, argv)
     args.require_positive("episodes", given.episodes)
-    world = resolve_task(given.task, args.changed_world_settings(given)) if given.task else None
+    named = args.task_given(given, world) if given.task else None
     settings = getattr(given, "settings", None)
-    trajectories, task = episodes_of(given.source, world, given.episodes, given.seed, settings=settings)
+    trajectories, task = episodes_of(given.source, named, given.episodes, given.seed, settings=settings)
     goals = args.words_of(given.goals) or None
     prior = args.numbers_of("prior", given.prior) if given.prior else None
     minds = args.numbers_of("beta", given.beta), args.words_of(given.backup)

@@ -47,6 +47,8 @@ class SolveArguments:
       inscape solve FrozenLake --horizon 20
       inscape solve examples/elevator.py:Elevator --method policy-iteration
       inscape solve Taxi --save taxi.csv
+      inscape solve Tiger --horizon 10
+      inscape solve tiger.pomdp --seconds 60
     """
 
     task: Annotated[Positional[str], arg(metavar="WORLD")]
@@ -61,8 +63,14 @@ class SolveArguments:
     method: Literal["value-iteration", "policy-iteration", "linear-programme"] = "value-iteration"
     """How; all give the same values."""
 
-    tolerance: float = 1e-6
-    """The error bound to reach, in units of reward."""
+    tolerance: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """The error bound to reach, in units of reward; without it 1e-6, and 1e-3 where the state is hidden."""
+
+    full_information: bool = False
+    """Where the acting agent cannot determine the state, solve for one who sees it."""
+
+    seconds: float = 30.0
+    """Where the state is hidden: stops after this time; the bounds then say how far it got."""
 
     states: int = 20
     """States listed where there is no map; those an episode starts in come first."""
@@ -77,6 +85,7 @@ def solve_command(argv: Sequence[str]) -> int:
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.evaluation import hides_state
     from inscape.world_models.planning.dynamic_programming import Solution
+    from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution
     from inscape.world_models.planning.solve import solve
     from inscape.world_models.tabular.model import TabularModel
 
@@ -91,16 +100,20 @@ def solve_command(argv: Sequence[str]) -> int:
             hint=f"inscape plan {task.name} --model tabular learns a table from random steps",
         )
     world, console = task.world, make_console()
+    if given.horizon == 0:
+        raise UsageError("--horizon 0", expected="at least 1")
+    hidden = not world.continuous and hides_state(world)
+    if hidden and not given.full_information:
+        return _solve_beliefs(console, given, task)
     began, compiling = time.perf_counter(), compile_seconds()
     model = TabularModel.from_world(world)
     tabulated = time.perf_counter()
     gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
     solution = solve(model, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance)
+    assert isinstance(solution, Solution | FiniteHorizonSolution)
     compiling = compile_seconds() - compiling
     solved = time.perf_counter()
-    stages = given.horizon is not None
-    if stages and given.horizon == 0:
-        raise UsageError("--horizon 0", expected="at least 1")
+    stages = isinstance(solution, FiniteHorizonSolution)
     values = solution.values[0] if stages else solution.values
     q_values = solution.q_values[0] if stages else solution.q_values
     states = world.dynamics().states
@@ -119,7 +132,7 @@ def solve_command(argv: Sequence[str]) -> int:
         else f"Value of the start: [bold]{number(start)}[/bold]; no error bound is certified",
         soft_wrap=True,
     )
-    if not world.continuous and hides_state(world):
+    if hidden:
         console.print(
             f"Who acts in {escape(task.name)} sees only what is observed: these are the values of one who sees the "
             "state, and an upper bound on what can be had without.",
@@ -134,8 +147,61 @@ def solve_command(argv: Sequence[str]) -> int:
     if given.save is not None:
         _save(given.save, world, states, model, solution, stages)
         console.print(f"Saved in {escape(str(given.save))}", soft_wrap=True)
-    if not stages and not hides_state(world):
+    if not stages and not hidden:
         say_how_to_watch(console, "value-iteration", given.task)
+    return 0
+
+
+def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
+    """Solves a world that hides its state: values of beliefs, with both bounds."""
+    from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors
+    from inscape.world_models.planning.beliefs.point_based import BeliefSolution
+    from inscape.world_models.planning.solve import solve
+
+    if given.save is not None:
+        raise UsageError("--save for a world that hides its state", expected="--full-information, or no --save")
+    world = task.world
+    gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
+    began = time.perf_counter()
+    solution = solve(
+        world, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance, max_seconds=given.seconds
+    )
+    seconds = time.perf_counter() - began
+    assert isinstance(solution, AlphaVectors)
+    problem = solution.problem
+    console.print(
+        f"[bold]{escape(task.name)}: what is seen does not determine the state; values of beliefs over "
+        f"{problem.num_classes:,} classes of states, {problem.num_actions} actions, γ = {gamma:g}[/bold]",
+        soft_wrap=True,
+    )
+    table = make_table("first observation", "probability", "value", "best action", numbers=["probability", "value"])
+    for belief, probability in list(zip(problem.initial, problem.initial_probability, strict=True))[: given.states]:
+        allowed = problem.allowed(belief[None])[0][solution.actions]
+        scores = np.where(allowed, solution.vectors @ belief, -np.inf)
+        state = int(np.flatnonzero(problem.class_of == int(belief.argmax()))[0])
+        begins = (problem.model.tables.initial > 0) & np.isin(problem.class_of, np.flatnonzero(belief))
+        state = int(np.argmax(begins)) if begins.any() else state
+        seen = world.describe_seen(world.observe(world.dynamics().states[[state]]))
+        words = seen[0] if seen else world.observe(world.dynamics().states[[state]])[0].tolist()
+        best = str(world.choice_name(int(solution.actions[scores.argmax()])))
+        table.add_row(escape(str(words)), number(probability), number(scores.max()), escape(best))
+    console.print(table)
+    if isinstance(solution, BeliefSolution):
+        console.print(
+            f"Value of the start: from [bold]{number(solution.lower)}[/bold] to {number(solution.upper)}, a gap of "
+            f"{solution.gap:.2g}; {len(solution):,} vectors, {solution.trials:,} trials",
+            soft_wrap=True,
+        )
+        if solution.gap > (given.tolerance or 1e-3):
+            console.print(f"Stopped after {given.seconds:g} s: --seconds for a smaller gap.")
+    else:
+        console.print(
+            f"Value of the start: [bold]{number(solution.value)}[/bold], exact; {len(solution):,} vectors with "
+            f"{given.horizon} steps to go",
+            soft_wrap=True,
+        )
+    console.print(f"{_time(seconds)} to solve")
+    say_how_to_watch(console, "pbvi", given.task)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -134,9 +135,21 @@ def unsound(state: Any) -> str:
                 waiting.append((name, item, finite or key in ("optimizer", "tables")))
         elif isinstance(value, list | tuple):
             waiting += [(f"{where}.{number}", item, finite) for number, item in enumerate(value)]
-        elif finite and isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            return f"{int(np.sum(~np.isfinite(value)))} numbers in {where} that are not finite"
+        elif finite and (wrong := _not_finite(value)):
+            return f"{wrong} numbers in {where} that are not finite"
     return ""
+
+
+def _not_finite(value: Any) -> int:
+    """Returns how many numbers of a floating-point array or tensor are not finite; 0 for anything else."""
+    import numpy as np
+
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return int(np.sum(~np.isfinite(value)))
+    return 0
 
 
 def require_saving(agent: Any, spec: str) -> None:

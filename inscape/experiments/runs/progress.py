@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -62,8 +63,9 @@ class Progress:
             self._update_bar(done, note)
         elif now - self.last_line >= LINE_EVERY:
             self.last_line = now
-            said = ", ".join(part for part in (self._left(done, now), note) if part)
-            print(f"{self.description}: {done:,} of {self.total:,}, {said}", file=sys.stderr)
+            with suppress(BrokenPipeError):  # nobody reads it: that ends no training
+                said = ", ".join(part for part in (self._left(done, now), note) if part)
+                print(f"{self.description}: {done:,} of {self.total:,}, {said}", file=sys.stderr, flush=True)
 
     def _left(self, done: int, now: float) -> str:
         if done - self.first < (self.total - self.first) / 100:  # what compiling took says nothing of the rest

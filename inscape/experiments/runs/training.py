@@ -22,14 +22,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from inscape.agents.catalogue import AgentEntry
+from inscape.agents.catalogue import BUILT_IN, AgentEntry
 from inscape.agents.in_hand import IN_HAND, known_name, name_of
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
-from inscape.agents.registry import SB3_PREFIX, default_steps
+from inscape.agents.registry import SB3_PREFIX, default_steps, is_built_in
 from inscape.agents.renamed_settings import current_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
+from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
 from inscape.experiments.runs.loading import agent_of, build_agent, learning_task, load_state, require_saving
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
@@ -143,6 +144,8 @@ def train(
         agent = build_agent(given, learned_in, seed, settings, device)
     unsaved = out is None and root is None and not resume
     _require_learning(agent, spec, unsaved)
+    if not unsaved and not is_built_in(spec):  # built-in states can be stored, and may be large
+        require_storable(agent.state_dict(), spec)
     if process_count() > 1:
         _learn_along(agent, spec, learned_in)
     before = 0 if resume or isinstance(given, (str, type)) else steps_learned(given)
@@ -333,6 +336,8 @@ class _Loop:
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
+            if self._begins_evaluated():
+                self.evaluate()
             for metrics in self._reports():
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
@@ -393,6 +398,18 @@ class _Loop:
                 )
             yield metrics
 
+    def _begins_evaluated(self) -> bool:
+        """Whether the learning curve begins at step 0, with what the agent does before it has learned anything.
+
+        Where nobody knows what that takes it does not: in third-party environments, with third-party agents, and
+        where episodes have no limit, which an untrained agent may need.
+        """
+        built_in = self.run.settings.agent in {entry.name for entry in BUILT_IN}
+        limited = self.task.world is not None and self.task.max_episode_steps is not None
+        folder = self.run.folder
+        begins = self.steps == 0 and (folder is None or not checkpoint_folders(folder))
+        return begins and self.run.settings.evaluate_every > 0 and built_in and limited
+
     def _crossed(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
         evaluates where an uninterrupted one does."""
@@ -442,8 +459,12 @@ class _Loop:
             self.saved = self.steps
             self.run.reached(self.steps, finished)
             return
-        began = time.monotonic()
-        self.run.save_checkpoint(self.agent.state_dict(), self.steps, finished=finished)
+        began, state = time.monotonic(), self.agent.state_dict()
+        try:
+            self.run.save_checkpoint(state, self.steps, finished=finished)
+        except (TypeError, AttributeError) as error:  # what it has come to hold while it learned
+            require_storable(state, self.run.settings.agent)
+            raise error
         self.saved, self.saved_at = self.steps, time.monotonic()
         self.checkpoint_cost = self.saved_at - began
 

@@ -42,7 +42,7 @@ from tests.agents.exactness import assert_resuming_is_exact
 
 WORLDS = Path(__file__).parents[1] / "continuous_worlds.py"
 NORMALISED = {"normalize_observations": True, "normalize_rewards": True}
-SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8), "entropy_coef": 0.02}
+SMALL = {"num_envs": 4, "num_steps": 16, "hidden": (16, 8), "entropy_coef": 0.02, "normalize_rewards": False}
 RAGGED = {"payoffs": [[[1, 2, 3], [4, 5, 6]], [[6, 5, 4], [3, 2, 1]]], "rounds": 5}
 """Player 0 has two actions of three, so that there are masks, one for each player."""
 PLACES = np.array([[-0.9], [0.01], [0.4]], np.float32)

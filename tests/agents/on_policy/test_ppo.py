@@ -22,7 +22,9 @@ from inscape.world_models.networks.finite_checks import DivergenceError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 from tests.agents.theirs import assert_same_layers, trained_on_the_same
 
-SMALL = {"num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "hidden": (16,)}
+SMALL = {
+    "num_envs": 4, "num_steps": 16, "epochs": 2, "minibatches": 2, "hidden": (16,), "normalize_rewards": False,
+}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------- the loss

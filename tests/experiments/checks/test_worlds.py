@@ -796,3 +796,26 @@ def test_chi_square_deviation_of_the_impossible_and_of_the_certain() -> None:
     assert chi_square_deviation(np.array([100]), np.array([1.0])) == 0.0
     rare = chi_square_deviation(np.array([999, 1]), np.array([0.999, 0.001]))
     assert np.isfinite(rare)
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [("gren", "did you mean 'green'?"), ("#12", "one of the palette: paper"), ("Pink", "one of the palette: paper")],
+)
+def test_a_wrong_colour_names_the_palette_and_stops_no_other_check(colour, said):
+    from inscape.envs.rendering.scene import Circle, Scene
+    from inscape.envs.worlds.mdp.chain import Chain
+
+    class Painted(Chain):
+        @staticmethod
+        def draw(params, purpose, state):
+            return Scene(2, 2, (Circle(1, 1, 0.5, fill=colour),))
+
+    report = check_world(Painted(), readers="batches")
+    assert [failure.name for failure in report.failures] == ["scene"]
+    message = report.failures[0].message
+    assert f"the fill of Circle is an unknown colour {colour!r}" in message
+    assert said in message
+    found = {item.name: item for item in report.checks}
+    assert not [item for item in report.checks if item.message.startswith("not run")]
+    assert found["rows independent"].passed is True

@@ -53,10 +53,23 @@ def test_a_horizon_has_values_for_every_number_of_steps_to_go(capsys, tmp_path):
     assert float(rows[0]["value"]) == solve("FrozenLake", horizon=7).values[0, 0]
 
 
-def test_a_world_that_hides_its_state_is_solved_for_one_who_sees_it(capsys):
-    code, out, _ = printed(capsys, "Tiger")
+def test_a_world_that_hides_its_state_is_solved_for_beliefs(capsys):
+    code, out, _ = printed(capsys, "Tiger", "--tolerance", "0.5")
+    assert code == 0
+    assert "Value of the start: from 19." in out
+    assert "listen" in out
+    code, out, _ = printed(capsys, "Tiger", "--horizon", "2")
+    assert code == 0
+    assert "Value of the start: -2.000000, exact; 5 vectors with 2 steps to go" in out
+
+
+def test_or_for_one_who_sees_it(capsys):
+    code, out, _ = printed(capsys, "Tiger", "--full-information")
     assert code == 0
     assert "these are the values of one who sees the state" in out
+    code, _, err = printed(capsys, "Tiger", "--method", "linear-programme")
+    assert code == 2
+    assert "hides its state" in err
 
 
 @pytest.mark.parametrize(
