@@ -101,8 +101,19 @@ def try_case(python: Path, client: dict[str, Any], world: str, seconds: float) -
     return {**cell, "said": re.sub(r"\S*/(site-packages|lib/python[\d.]+)/", "", said[-2000:]).replace(f"{ROOT}/", "")}
 
 
-def row_of(client: dict[str, Any], folder: Path, seconds: float, keep: bool) -> dict[str, Any]:
-    """Returns the row of a client: versions, and a cell for each world."""
+def row_of(
+    client: dict[str, Any], folder: Path, seconds: float, keep: bool, worlds: Sequence[str], before: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the row of a client: versions, and a cell for each world.
+
+    Args:
+        client: what is tried.
+        folder: where its environment is made.
+        seconds: for each world.
+        keep: whether the environment stays.
+        worlds: those of the client's worlds that are tried; of all others the cells before are kept.
+        before: its row before.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -110,7 +121,9 @@ def row_of(client: dict[str, Any], folder: Path, seconds: float, keep: bool) -> 
         named = {re.split(r"[\[=<>!~]", words)[0] for words in client["requires"]}
         words = [str(python), "-c", PRINT_VERSIONS, *sorted(named | {"gymnasium", "numpy", "torch"})]
         versions = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-        cells = {world or "all": try_case(python, client, world, seconds) for world in client["worlds"]}
+        known = {world or "all" for world in client["worlds"]}
+        cells = {world: cell for world, cell in before.get("cells", {}).items() if world in known}
+        cells |= {world or "all": try_case(python, client, world, seconds) for world in worlds}
     except subprocess.CalledProcessError as error:
         said = error.stdout or error.stderr or ""
         last = [*said.strip().splitlines(), f"{error.cmd[0]} ended with {error.returncode}"][-2 if said.strip() else -1]
@@ -147,6 +160,7 @@ def page(rows: dict[str, Any]) -> str:
                 words.append(text_of(cells.pop(world), notes))
             else:
                 words.append(f"– {notes.mark(client['refused'][world])}" if world in client["refused"] else "–")
+                words[-1] = "not run" if world in client["worlds"] else words[-1]
         games = [f"{'' if world == 'all' else world + ' '}{text_of(cell, notes)}" for world, cell in cells.items()]
         if not games and "game" in client["refused"]:
             games = [f"– {notes.mark(client['refused']['game'])}"]
@@ -184,6 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these clients, whether they have a row or not")
     parser.add_argument("--again", action="store_true", help="all clients, whether they have a row or not")
+    parser.add_argument("--worlds", nargs="*", metavar="WORLD", help="only these worlds of each")
+    parser.add_argument("--first", action="store_true", help="only the first world of each")
     parser.add_argument("--page", action="store_true", help="write the page from the rows there are")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "clients", help="where environments are made")
     parser.add_argument("--keep", action="store_true", help="do not delete the environments")
@@ -196,7 +212,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = load_rows(FILE)
     wanted = given.only or [name for name in known if given.again or name not in rows]
     for name in [] if given.page else wanted:
-        row = row_of(known[name], given.folder.resolve() / re.sub(r"\W+", "_", name), given.seconds, given.keep)
+        folder = given.folder.resolve() / re.sub(r"\W+", "_", name)
+        worlds = [world for world in known[name]["worlds"] if not given.worlds or world in given.worlds]
+        worlds = worlds[:1] if given.first else worlds
+        row = row_of(known[name], folder, given.seconds, given.keep, worlds, rows.get(name, {}))
         rows = save_row(FILE, name, row)
         for world, cell in row["cells"].items():
             print(f"{name:30s} {world:10s} {cell['status']:7s} {cell['seconds']:4d} s  {cell['line']}", flush=True)

@@ -15,11 +15,8 @@ from gymnasium.wrappers import vector
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # windows that nobody sees
 FOLDER = tempfile.mkdtemp()
 ARRAYS = ("ArrayConversion", "JaxToNumpy", "JaxToTorch")  # for environments whose arrays are not NumPy's
-NEEDS = {
-    "NumpyToTorch": "array_api_compat",
-    "RecordVideo": "moviepy",
-    "ResizeObservation": "cv2",
-}  # gymnasium[other,torch]
+NEEDS = {"RecordVideo": "moviepy", "NumpyToTorch": "array_api_compat"}  # gymnasium[other,torch]
+NEEDS |= {"ResizeObservation": "cv2", "HumanRendering": "cv2"}
 OTHERS = ("AtariPreprocessing", "FilterObservation")  # for Atari's emulator; for Dict observations
 
 

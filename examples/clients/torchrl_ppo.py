@@ -5,11 +5,13 @@ usage: python torchrl_ppo.py [WORLD]
 
 import sys
 
+import gymnasium as gym
 import torch
 from tensordict.nn import TensorDictModule
 from tensordict.nn.distributions import NormalParamExtractor
 from torch import nn
 from torchrl.collectors import Collector
+from torchrl.data import Binary
 from torchrl.envs import (
     ActionMask,
     Compose,
@@ -17,6 +19,7 @@ from torchrl.envs import (
     DTypeCastTransform,
     FlattenObservation,
     GymEnv,
+    GymWrapper,
     PettingZooWrapper,
     RewardSum,
     TransformedEnv,
@@ -38,19 +41,22 @@ if inscape.make_world(WORLD).players > 1:  # TorchRL's random policy plays withi
     print(f"{WORLD}: 5 random games of {sum(lengths) / 5:.4g} steps")
     sys.exit()
 
-env = GymEnv(f"inscape/{WORLD}-v0", categorical_action_encoding=True, device="cpu")
-discrete, sees = env.action_spec.dtype == torch.int64, env.observation_spec["observation"]
-restricts = WORLD == "SkiResort"
+if isinstance(inscape.make_world(WORLD).observation_space, gym.spaces.Discrete):  # a number: as zeros and a one
+    one_hot = gym.wrappers.FlattenObservation(gym.make(f"inscape/{WORLD}-v0"))
+    env = GymWrapper(one_hot, categorical_action_encoding=True, device="cpu")
+else:
+    env = GymEnv(f"inscape/{WORLD}-v0", categorical_action_encoding=True, device="cpu")
+discrete = env.action_spec.dtype == torch.int64
+names = list(env.observation_spec.keys())
+key = "pixels" if "pixels" in names else "observation"  # what TorchRL calls a picture
+sees, restricts = env.observation_spec[key], WORLD == "SkiResort"
 if restricts:
-    env.set_info_dict_reader(
-        default_info_dict_reader(["action_mask"], spec={"action_mask": env.action_spec.to_mask_spec()})
-    )
-steps = [DoubleToFloat(), RewardSum()]
-if sees.dtype != torch.float32:
-    steps.insert(0, DTypeCastTransform(sees.dtype, torch.float32, in_keys=["observation"]))
+    mask = Binary(int(env.action_spec.space.n), dtype=torch.bool)
+    env.set_info_dict_reader(default_info_dict_reader(["action_mask"], spec={"action_mask": mask}))
+steps = [DTypeCastTransform(sees.dtype, torch.float32, in_keys=[key], out_keys=["observation"]), DoubleToFloat()]
 if len(sees.shape) > 1:
-    steps.append(FlattenObservation(-len(sees.shape), -1))
-env = TransformedEnv(env, Compose(*steps, *([ActionMask()] if restricts else [])))
+    steps.append(FlattenObservation(-len(sees.shape), -1, in_keys=["observation"]))
+env = TransformedEnv(env, Compose(*steps, RewardSum(), *([ActionMask()] if restricts else [])))
 env.set_seed(0)
 
 size = env.observation_spec["observation"].shape[-1]
