@@ -10,7 +10,6 @@ from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
     from inscape.agents.registry import make_agent as make_agent
-    from inscape.agents.rollout import evaluate as evaluate
     from inscape.agents.rollout import rollout as rollout
     from inscape.envs.registry import make_world as make_world
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from inscape.errors import UsageError as UsageError
     from inscape.experiments.runs.training import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.verbs.evaluate import evaluate as evaluate
+    from inscape.experiments.verbs.observe import observe as observe
+    from inscape.experiments.verbs.plan import plan as plan
     from inscape.world_models.planning.solve import solve as solve
 
 __version__ = "0.1.0"
@@ -33,17 +35,16 @@ _HOMES = {
     "envs.tasks.resolve": ("resolve_task",),
     # agents
     "agents.registry": ("make_agent",),
-    "agents.rollout": (
-        "evaluate",
-        "rollout",
-    ),
-    # planning
-    "world_models.planning.solve": ("solve",),
-    # runs
+    "agents.rollout": ("rollout",),
+    # the verbs
     "experiments.runs.training": (
         "load_agent",
         "train",
     ),
+    "experiments.verbs.evaluate": ("evaluate",),
+    "experiments.verbs.plan": ("plan",),
+    "experiments.verbs.observe": ("observe",),
+    "world_models.planning.solve": ("solve",),
     # errors a user can cause
     "errors": (
         "MissingLawError",

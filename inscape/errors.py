@@ -91,6 +91,32 @@ def exits_as_errors(doing: str) -> Iterator[None]:
         ) from leaving
 
 
+def whole_number(name: str, value: object, least: int = 0, most: int | None = None, hint: str = "") -> int:
+    """Returns a count or a seed as an `int`: NumPy's integers, and 1e5, are whole numbers too.
+
+    Args:
+        name: what messages call it, before the value, or around it where it has `{}`.
+        value: what was given.
+        least, most: its range.
+        hint: see `UsageError`.
+
+    Raises:
+        UsageError: it is none, or out of range.
+    """
+    number = getattr(value, "__index__", None)
+    if isinstance(value, float) and value.is_integer():
+        found = int(value)
+    elif isinstance(value, bool) or number is None:
+        found = least - 1
+    else:
+        found = int(number())
+    if found < least or (most is not None and found > most):
+        ends = f"from {least:,} to {most:,}" if most is not None else f"{least:,} or larger"
+        shown = name.format(repr(value)) if "{}" in name else f"{name} {value!r}"
+        raise UsageError(shown, expected=f"a whole number, {ends}", hint=hint)
+    return found
+
+
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 _CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 

@@ -10,6 +10,8 @@ from inscape.lazy import lazy_names
 if TYPE_CHECKING:
     from inscape.agents.adapters import as_agent as as_agent
     from inscape.agents.interface import Agent as Agent
+    from inscape.agents.interface import AnyAgent as AnyAgent
+    from inscape.agents.interface import Learner as Learner
     from inscape.agents.interface import LearningAgent as LearningAgent
     from inscape.agents.interface import RememberingAgent as RememberingAgent
     from inscape.agents.interface import ResumableAgent as ResumableAgent
@@ -22,16 +24,26 @@ if TYPE_CHECKING:
     from inscape.agents.learning.returns import n_step_returns as n_step_returns
     from inscape.agents.learning.returns import vtrace as vtrace
     from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
+    from inscape.agents.multi_agent.self_play import SelfPlay as SelfPlay
     from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
+    from inscape.agents.off_policy.dqn import DQN as DQN
     from inscape.agents.off_policy.dqn import DQNSettings as DQNSettings
+    from inscape.agents.off_policy.sac import SAC as SAC
     from inscape.agents.off_policy.sac import SACSettings as SACSettings
+    from inscape.agents.on_policy.a2c import A2C as A2C
     from inscape.agents.on_policy.a2c import A2CSettings as A2CSettings
+    from inscape.agents.on_policy.ppo import PPO as PPO
     from inscape.agents.on_policy.ppo import PPOSettings as PPOSettings
+    from inscape.agents.on_policy.recurrent_ppo import RecurrentPPO as RecurrentPPO
     from inscape.agents.on_policy.recurrent_ppo import RecurrentPPOSettings as RecurrentPPOSettings
+    from inscape.agents.on_policy.reinforce import Reinforce as Reinforce
     from inscape.agents.on_policy.reinforce import ReinforceSettings as ReinforceSettings
+    from inscape.agents.planners.mcts import MCTS as MCTS
     from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
+    from inscape.agents.planners.value_iteration import ValueIterationAgent as ValueIterationAgent
     from inscape.agents.planners.value_iteration import ValueIterationSettings as ValueIterationSettings
     from inscape.agents.presets import Preset as Preset
+    from inscape.agents.random_agent import RandomAgent as RandomAgent
     from inscape.agents.registry import agent_names as agent_names
     from inscape.agents.registry import default_settings as default_settings
     from inscape.agents.registry import default_steps as default_steps
@@ -42,13 +54,21 @@ if TYPE_CHECKING:
     from inscape.agents.sb3.env import LawVecEnv as LawVecEnv
     from inscape.agents.sb3.policy import as_sb3_policy as as_sb3_policy
     from inscape.agents.sb3.settings import SB3Settings as SB3Settings
+    from inscape.agents.tabular.double_q_learning import DoubleQLearning as DoubleQLearning
     from inscape.agents.tabular.double_q_learning import DoubleQLearningSettings as DoubleQLearningSettings
+    from inscape.agents.tabular.dyna_q import DynaQ as DynaQ
     from inscape.agents.tabular.dyna_q import DynaQSettings as DynaQSettings
+    from inscape.agents.tabular.monte_carlo import MonteCarlo as MonteCarlo
     from inscape.agents.tabular.monte_carlo import MonteCarloSettings as MonteCarloSettings
+    from inscape.agents.tabular.q_learning import QLearning as QLearning
     from inscape.agents.tabular.q_learning import QLearningSettings as QLearningSettings
+    from inscape.agents.tabular.sarsa import ExpectedSarsa as ExpectedSarsa
     from inscape.agents.tabular.sarsa import ExpectedSarsaSettings as ExpectedSarsaSettings
+    from inscape.agents.tabular.sarsa import NStepSarsa as NStepSarsa
     from inscape.agents.tabular.sarsa import NStepSarsaSettings as NStepSarsaSettings
+    from inscape.agents.tabular.sarsa import Sarsa as Sarsa
     from inscape.agents.tabular.sarsa import SarsaSettings as SarsaSettings
+    from inscape.agents.tabular.temporal_difference import TDLambda as TDLambda
     from inscape.agents.tabular.temporal_difference import TDLambdaSettings as TDLambdaSettings
     from inscape.agents.vector_actor import VectorActor as VectorActor
 
@@ -56,6 +76,8 @@ _HOMES = {
     # what an agent is
     "interface": (
         "Agent",
+        "AnyAgent",
+        "Learner",
         "LearningAgent",
         "RememberingAgent",
         "ResumableAgent",
@@ -70,6 +92,7 @@ _HOMES = {
         "make_agent",
     ),
     "presets": ("Preset",),
+    "random_agent": ("RandomAgent",),
     # letting it act
     "rollout": (  # the function rollout itself is inscape.rollout: here its name is the module's
         "Evaluation",
@@ -87,26 +110,71 @@ _HOMES = {
         "n_step_returns",
         "vtrace",
     ),
-    # settings of the built-in ones
-    "tabular.q_learning": ("QLearningSettings",),
-    "tabular.double_q_learning": ("DoubleQLearningSettings",),
+    # the built-in ones, with their settings
+    "tabular.q_learning": (
+        "QLearning",
+        "QLearningSettings",
+    ),
+    "tabular.double_q_learning": (
+        "DoubleQLearning",
+        "DoubleQLearningSettings",
+    ),
     "tabular.sarsa": (
+        "ExpectedSarsa",
         "ExpectedSarsaSettings",
+        "NStepSarsa",
         "NStepSarsaSettings",
+        "Sarsa",
         "SarsaSettings",
     ),
-    "tabular.monte_carlo": ("MonteCarloSettings",),
-    "tabular.temporal_difference": ("TDLambdaSettings",),
-    "tabular.dyna_q": ("DynaQSettings",),
-    "on_policy.reinforce": ("ReinforceSettings",),
-    "on_policy.a2c": ("A2CSettings",),
-    "on_policy.ppo": ("PPOSettings",),
-    "on_policy.recurrent_ppo": ("RecurrentPPOSettings",),
-    "off_policy.dqn": ("DQNSettings",),
-    "off_policy.sac": ("SACSettings",),
-    "multi_agent.self_play": ("SelfPlaySettings",),
-    "planners.mcts": ("MCTSSettings",),
-    "planners.value_iteration": ("ValueIterationSettings",),
+    "tabular.monte_carlo": (
+        "MonteCarlo",
+        "MonteCarloSettings",
+    ),
+    "tabular.temporal_difference": (
+        "TDLambda",
+        "TDLambdaSettings",
+    ),
+    "tabular.dyna_q": (
+        "DynaQ",
+        "DynaQSettings",
+    ),
+    "on_policy.reinforce": (
+        "Reinforce",
+        "ReinforceSettings",
+    ),
+    "on_policy.a2c": (
+        "A2C",
+        "A2CSettings",
+    ),
+    "on_policy.ppo": (
+        "PPO",
+        "PPOSettings",
+    ),
+    "on_policy.recurrent_ppo": (
+        "RecurrentPPO",
+        "RecurrentPPOSettings",
+    ),
+    "off_policy.dqn": (
+        "DQN",
+        "DQNSettings",
+    ),
+    "off_policy.sac": (
+        "SAC",
+        "SACSettings",
+    ),
+    "multi_agent.self_play": (
+        "SelfPlay",
+        "SelfPlaySettings",
+    ),
+    "planners.mcts": (
+        "MCTS",
+        "MCTSSettings",
+    ),
+    "planners.value_iteration": (
+        "ValueIterationAgent",
+        "ValueIterationSettings",
+    ),
     "llm.settings": ("LanguageModelSettings",),
     # Stable-Baselines3
     "sb3.settings": ("SB3Settings",),

@@ -7,16 +7,21 @@ without it simply lacks the method: nothing here raises `NotImplementedError` la
 from __future__ import annotations
 
 import copyreg
+import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard
 
+import gymnasium
+import numpy as np
 from numpy.typing import NDArray
 
+from inscape.agents.batches import batch_of, is_one, rows_of
+from inscape.envs.tasks.resolve import as_task
+from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
-
-if TYPE_CHECKING:
-    from inscape.envs.tasks.task import Task
 
 Array = NDArray[Any]
 Metrics = dict[str, float]
@@ -45,11 +50,25 @@ class Agent(ABC):
 
     name: str = "agent"
     _made_with: tuple[tuple[Any, ...], dict[str, Any]]  # the constructor's arguments
+    _observes: gymnasium.Space[Any] | None = None  # the space of one observation, where it is known
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         agent = super().__new__(cls)
         agent._made_with = args, kwargs
+        for given in (*args, *kwargs.values()):  # the task it is made for
+            if isinstance(space := getattr(given, "observation_space", None), gymnasium.Space):
+                agent._observes = space
+                break
         return agent
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Lets the methods of every agent that take a batch of observations take one observation too."""
+        super().__init_subclass__(**kwargs)
+        if isinstance(made := cls.__dict__.get("__init__"), FunctionType):
+            setattr(cls, "__init__", _made_for_a_task(made))  # noqa: B010  a type checker refuses the assignment
+        for name in _OF_OBSERVATIONS:
+            if isinstance(method := cls.__dict__.get(name), FunctionType):
+                setattr(cls, name, _one_or_many(method))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies. An agent whose state can be stored is made again and given it: compiled code, and arrays
@@ -64,15 +83,68 @@ class Agent(ABC):
         """Returns one action per observation.
 
         Args:
-            observation: `[B, ...]`, one row per environment copy.
-            action_mask: `[B, A]` bool, True where legal; None means that every action is.
+            observation: `[B, ...]`, one row per environment copy. One observation without the batch axis is taken as
+                one where the agent knows its space (it was made for a task), and its action returned without the axis.
+            action_mask: `[B, A]` bool, True where legal; None means that every action is. `[A]` for one observation.
 
         Returns:
             `[B]` int64 for `Discrete`, `[B, D]` int64 for `MultiDiscrete`, `[B, ...]` float for `Box` action spaces.
         """
 
 
-class Learner(Agent):
+_OF_OBSERVATIONS = ("act", "action_log_probs", "policy_log_probs", "action_values", "state_values")
+"""Methods whose first argument is a batch of observations, and that return a row for each."""
+
+
+def _made_for_a_task(init: FunctionType) -> Any:
+    """Returns a constructor whose first argument, if it is `task`, may be whatever stands for one (`as_task`)."""
+    names = list(inspect.signature(init).parameters)
+    if names[1:2] != ["task"]:
+        return init
+
+    @functools.wraps(init)
+    def made(self: Agent, *args: Any, **named: Any) -> None:
+        given = args[0] if args else named.get("task")
+        like_one = all(hasattr(given, name) for name in ("world", "observation_space")) and not hasattr(given, "reset")
+        if given is not None and not isinstance(given, Task) and not like_one:
+            task = as_task(given)
+            args, named = (task, *args[1:]) if args else args, named if args else {**named, "task": task}
+            self._made_with, self._observes = (args, named), task.observation_space
+        init(self, *args, **named)
+
+    return made
+
+
+def _one_or_many(method: FunctionType) -> Any:
+    """Returns a method of batches that takes one observation too; what else it is given then is of one too."""
+
+    @functools.wraps(method)
+    def of_one_or_many(self: Agent, observation: Any, *args: Any, **named: Any) -> Any:
+        if self._observes is None or not is_one(observation, self._observes):
+            return method(self, observation, *args, **named)
+        rows = method(
+            self,
+            batch_of(self._observes, [observation]),
+            *(None if value is None else np.asarray(value)[None] for value in args),
+            **{name: None if value is None else np.asarray(value)[None] for name, value in named.items()},
+        )
+        return rows_of(rows, 0)
+
+    return of_one_or_many
+
+
+class AnyAgent(Agent):
+    """What `make_agent` returns, for type checkers: an agent, and whatever abilities its class has beyond `act`.
+
+    Which it has is known when it is made, and not when types are checked: `can_learn`, `can_score`, … ask.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class Learner(AnyAgent):
     """What a built-in agent that learns has, for type checkers: `LearningAgent` and `ResumableAgent` at once.
 
     `make_agent` returns one for the name of a built-in learner; of another agent, ask `can_learn`.

@@ -21,19 +21,22 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, overload
 
-from inscape.agents.adapters import as_agent
+import numpy as np
+
+from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
-from inscape.agents.interface import Agent, Learner
+from inscape.agents.in_hand import known_name
+from inscape.agents.interface import Agent, AnyAgent, Learner
 from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UsageError, closest, exits_as_errors
+from inscape.errors import UnknownSettingError, UsageError, closest, exits_as_errors, whole_number
 from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
-    from inscape.envs.world import World
 
 SEEDS = 2**62
 """How many seeds there are: two streams are made of each, and torch takes 64 bits."""
@@ -127,8 +130,14 @@ def _class_hint(spec: str) -> str:
     return f"{spec}:YourClass, to say which class of the file" if spec.endswith(".py") else ""
 
 
-def learns_with_players(spec: str) -> bool:
-    """Returns whether an agent's `learn` takes a world of several players whole, and not one of its players' part."""
+def learns_with_players(spec: Any) -> bool:
+    """Returns whether an agent's `learn` takes a world of several players whole, and not one of its players' part.
+
+    Args:
+        spec: a name, a class, or an agent in hand.
+    """
+    if not isinstance(spec, str):
+        return bool(getattr(spec, "learns_with_players", False))
     entry = find_entry(spec)
     return bool(getattr(_load(entry.path if entry else spec), "learns_with_players", False))
 
@@ -145,18 +154,19 @@ def settings_class(spec: str) -> type | None:
     return _own_settings_class(_load(entry.path if entry else spec))
 
 
-def default_steps(spec: str, task: Task) -> int:
+def default_steps(spec: str, task: Given) -> int:
     """Returns how many environment steps to train for when the user does not say."""
-    entry = find_entry(spec)
+    entry, task = find_entry(spec), as_task(task)
     preset = preset_for(spec, task.name)
     return preset.steps if preset else entry.steps if entry else AgentEntry.steps
 
 
-def default_settings(spec: str, task: Task) -> tuple[Any, Preset | None]:
+def default_settings(spec: str, task: Given) -> tuple[Any, Preset | None]:
     """Returns the settings an agent gets in a task by default, and the preset they come from, to be printed.
 
     Where each of several players is a separate row, `num_envs` is the nearest multiple of their number.
     """
+    task = as_task(task)
     cls, preset = settings_class(spec), preset_for(spec, task.name)
     if cls is None:
         return None, None
@@ -179,8 +189,8 @@ def _rows_of_a_copy(spec: str, task: Task) -> int:
 
 @overload
 def make_agent(
-    spec: LearnerName,
-    task: Task | World | type[World] | str,
+    spec: LearnerName | type[Learner],
+    task: Given,
     seed: int = 0,
     device: str = "cpu",
     settings: Any = None,
@@ -189,17 +199,17 @@ def make_agent(
 
 @overload
 def make_agent(
-    spec: str,
-    task: Task | World | type[World] | str,
+    spec: Any,
+    task: Given,
     seed: int = 0,
     device: str = "cpu",
     settings: Any = None,
-) -> Agent: ...
+) -> AnyAgent: ...
 
 
 def make_agent(
-    spec: str,
-    task: Task | World | type[World] | str,
+    spec: Any,
+    task: Given,
     seed: int = 0,
     device: str = "cpu",
     settings: Any = None,
@@ -207,8 +217,9 @@ def make_agent(
     """Returns the agent that a spec names, ready to act in `task`.
 
     Args:
-        spec: a name from `agent_names()`, `file.py:Class` or `package.module:Class`.
-        task: what it is to act in: a task, or a name, a world or its class.
+        spec: a name from `agent_names()`, `file.py:Class` or `package.module:Class`; or a class, also of
+            Stable-Baselines3. An agent in hand is returned as it is (see `as_agent`).
+        task: what it is to act in: a name, or a task, a world, an environment, its class or what makes one.
         seed: seed of everything random in the agent.
         device: `"auto"`, `"cpu"` or `"cuda"`; agents without tensors ignore it.
         settings: a settings object, used as it is; or a mapping of some settings by name, over the preset of this
@@ -219,8 +230,13 @@ def make_agent(
             for more than `task`, `seed`, `device` and `settings`; an unknown setting; a seed below 0 or too large.
     """
     task = as_task(task)
-    if not 0 <= seed < SEEDS:
-        raise UsageError(f"seed {seed}", expected=f"an integer from 0 to {SEEDS - 1:,}")
+    seed = whole_number("seed", seed, most=SEEDS - 1)
+    if not isinstance(spec, str):
+        if not isinstance(spec, type):
+            return for_task(_in_hand(spec, task, settings), task)
+        if (known := known_name(spec)) is None:
+            return for_task(_made_of_class(spec, task, seed, device, settings), task)
+        spec = known
     allow(agent_code_names(spec, settings if isinstance(settings, Mapping) else {}))
     entry = find_entry(spec)
     cls = _load(entry.path if entry else spec)
@@ -235,7 +251,38 @@ def make_agent(
     agent = as_agent(made, None if entry is None else entry.name)
     if entry is not None:
         agent.name = entry.name
-    return agent
+    return for_task(agent, task)
+
+
+def _in_hand(agent: Any, task: Task, settings: Any) -> Agent:
+    if settings:
+        raise UsageError(
+            f"settings {settings} for an agent that is made already",
+            expected="its class, which is made with them",
+            hint=f"{type(agent).__name__}",
+        )
+    if isinstance(getattr(agent, "policy", None), np.ndarray) and not callable(getattr(agent, "act", None)):
+        from inscape.agents.solved import SolvedAgent
+
+        return SolvedAgent(agent, task)
+    return as_agent(agent)
+
+
+def _made_of_class(cls: type, task: Task, seed: int, device: str, settings: Any) -> Agent:
+    """Returns an agent of a custom class in hand."""
+    own = _own_settings_class(cls)
+    if settings is None or isinstance(settings, Mapping):
+        if own is None and settings:
+            raise _no_settings(dict(settings or {}), cls.__name__)
+        settings = None if own is None else build_settings(own, settings or {})
+    given = {"task": task, "seed": seed, "device": device, "settings": settings}
+    return as_agent(_construct(cls, cls.__name__, given))
+
+
+def _no_settings(settings: Mapping[str, Any], owner: str) -> UsageError:
+    return UnknownSettingError(
+        owner, next(iter(settings)), expected="no settings: there is no dataclass `Settings` in the agent's class"
+    )
 
 
 def _settings_for(spec: str, task: Task, settings: Any) -> Any:
@@ -244,10 +291,7 @@ def _settings_for(spec: str, task: Task, settings: Any) -> Any:
     default, _ = default_settings(spec, task)
     if default is None:
         if settings:
-            raise UsageError(
-                f"settings {dict(settings)} for {spec}, which has none",
-                expected="a dataclass `Settings` in the agent's class",
-            )
+            raise _no_settings(settings, spec)
         return None
     settings = settings or {}
     current = current_settings(type(default), settings)

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.agents.adapters import as_agent
+from inscape import html
+from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.batches import count_of, is_array_space, objects, rows_of
 from inscape.agents.interface import Agent
 from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.tasks.contract import mask_sizes
+from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError, exits_as_errors
 from inscape.world_models.networks.packing import flattens, is_text, tokens
 from inscape.world_models.networks.types import Array
@@ -31,6 +33,7 @@ from inscape.world_models.networks.types import Array
 if TYPE_CHECKING:
     import gymnasium
 
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
 
 MAX_COPIES = 128
@@ -47,12 +50,15 @@ class Evaluation:
         lengths: `[E]` steps.
         terminated: `[E]` bool: the task itself ended (otherwise the time limit did).
         ci: 95 % bootstrap interval of the mean return, (low, high).
+        agent, world: whose returns they are, and where; empty where that is not known.
     """
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     terminated: NDArray[np.bool_]
     ci: tuple[float, float]
+    agent: str = ""
+    world: str = ""
 
     @property
     def mean(self) -> float:
@@ -63,14 +69,30 @@ class Evaluation:
         low, high = self.ci
         return f"mean return {self.mean:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(self.returns)} episodes)"
 
+    def __repr__(self) -> str:
+        whose = f"{self.agent} in {self.world}: " if self.agent else ""
+        return f"{type(self).__name__}({whose}{self})"
 
-def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES) -> list[Trajectory]:
+    def _repr_html_(self) -> str:
+        low, high = (html.number(bound) for bound in self.ci)
+        whose = f"{self.agent} in {self.world}" if self.agent else "Evaluation"
+        mean = f"mean return {html.number(self.mean)}, 95 % interval {low} to {high}"
+        quarters = np.quantile(self.returns, [0, 0.25, 0.5, 0.75, 1])
+        columns = ("lowest", "lower quarter", "median", "upper quarter", "highest")
+        spread = html.table(columns, [[float(value) for value in quarters]], columns)
+        ended = f"{self.terminated.mean():.0%} ended by themselves"
+        note = f"{len(self.returns)} episodes of {html.number(float(self.lengths.mean()))} steps, {ended}"
+        return html.block(whose, html.line(mean), spread, note=note)
+
+
+def rollout(agent: Any, task: Given, episodes: int, seed: int, max_copies: int = MAX_COPIES) -> list[Trajectory]:
     """Returns `episodes` recorded episodes of `agent` in `task`, ordered by copy within each round of copies.
 
     Args:
-        agent: an `Agent`, or any object with `act`; in a world of several players a list of them, one for each, or one
-            that acts for all.
-        task: what to act in; with states recorded where it is a world with a law.
+        agent: an `Agent`, any object with `act`, or a name; in a world of several players a list of them, one for each,
+            or one that acts for all.
+        task: what to act in: a task, or what stands for one (`resolve_task`); with states recorded where it is a world
+            with a law.
         episodes: how many.
         seed: seed of the environments' random generators (the agent has its own).
         max_copies: episodes are played side by side in at most this many copies. Which episodes are seen depends on
@@ -81,7 +103,8 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
             episode that does not end in an environment without a time limit; or agents that are not as many as the
             players.
     """
-    seats = seated(agent, task)
+    task = as_task(task)
+    seats = seated(agent, task, seed)
     recorder = _Recorder(task.observation_space, task.action_space)
     with exits_as_errors(_acting(seats, task)):
         played = list(_play(seats, task, episodes, seed, max_copies, recorder))
@@ -90,13 +113,12 @@ def rollout(agent: Any, task: Task, episodes: int, seed: int, max_copies: int = 
 
 
 def evaluate(
-    agent: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES, gamma: float = 1.0
+    agent: Any, task: Given, episodes: int, seed: int, max_copies: int = MAX_COPIES, gamma: float = 1.0
 ) -> Evaluation:
     """Returns the returns of `episodes` episodes, those that `rollout` would record, in the same order.
 
     Args:
-        agent: an `Agent`, or any object with `act`.
-        task: what to act in.
+        agent, task: as in `rollout`.
         episodes: how many.
         seed: seed of the environments' random generators, and of the bootstrap.
         max_copies: as in `rollout`.
@@ -105,6 +127,7 @@ def evaluate(
     Raises:
         UsageError: as `rollout`; or the task has several players.
     """
+    task = as_task(task)
     found = evaluate_players(agent, task, episodes, seed, max_copies, gamma)
     if len(found) > 1:
         raise UsageError(
@@ -116,7 +139,7 @@ def evaluate(
 
 
 def evaluate_players(
-    agents: Any, task: Task, episodes: int, seed: int, max_copies: int = MAX_COPIES, gamma: float = 1.0
+    agents: Any, task: Given, episodes: int, seed: int, max_copies: int = MAX_COPIES, gamma: float = 1.0
 ) -> tuple[Evaluation, ...]:
     """Returns how each player did in the same `episodes` episodes, those that `rollout` would record.
 
@@ -127,7 +150,8 @@ def evaluate_players(
     Raises:
         UsageError: as `rollout`.
     """
-    seats = seated(agents, task)
+    task = as_task(task)
+    seats = seated(agents, task, seed)
     with exits_as_errors(_acting(seats, task)):
         played = list(_play(seats, task, episodes, seed, max_copies, None, gamma))
     played.sort(key=lambda e: (e.number, e.copy))
@@ -158,20 +182,32 @@ def _acting(seats: Sequence[Agent], task: Task) -> str:
     return f"{','.join(dict.fromkeys(one.name for one in seats))} acted in {task.name}"
 
 
-def seated(agent: Any, task: Task) -> list[Agent]:
-    """Returns the agent of each player, from one for each or one for all.
+def seated(agent: Any, task: Task, seed: int = 0) -> list[Agent]:
+    """Returns the agent of each player, from one for each or one for all; made, with `seed`, where it is a name.
 
     Raises:
         UsageError: there are more agents than players, or too few; or no agents at all.
     """
     players = task.players
-    given = list(agent) if isinstance(agent, (list, tuple)) else [agent] * players
+    made = _made(agent, task, seed)
+    given = made if isinstance(made, list) else [made] * players
     if len(given) != players:
         raise UsageError(
             f"{len(given)} agents for the {players} players of {task.name}",
             expected=f"{players} agents, or one that acts for all" if players > 1 else "one agent",
         )
-    return [for_player(one, player) for player, one in enumerate(given)]
+    return [for_task(for_player(one, player), task) for player, one in enumerate(given)]
+
+
+def _made(agent: Any, task: Task, seed: int) -> Any:
+    """Returns an agent, or several, with those made that are given by name."""
+    if isinstance(agent, (list, tuple)):
+        return [_made(one, task, seed + k) for k, one in enumerate(agent)]
+    if not isinstance(agent, str):
+        return agent
+    from inscape.agents.registry import make_agent
+
+    return make_agent(agent, task, seed=seed)
 
 
 def for_player(agent: Any, player: int) -> Agent:

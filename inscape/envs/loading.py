@@ -16,6 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from inscape.errors import UsageError, exits_as_errors
+from inscape.trust import allow
+
+_LOADED = "inscape_file_"
+"""Begins the names of modules that were loaded from a file."""
 
 
 def load_class(entry: str, what: str) -> Any:
@@ -37,6 +41,23 @@ def load_class(entry: str, what: str) -> Any:
             expected=f"one of {', '.join(public)}" if public else f"a class {attribute} in {source}",
         )
     return getattr(module, attribute)
+
+
+def reference_of(cls: type) -> str | None:
+    """Returns `package.module:Class` or `file.py:Class`, by which a class is found again; None if there is none.
+
+    A class of `__main__` has none: making an object of a stored name must not run a script again. The class being
+    there, its code has run: its name may be obeyed from now on (`inscape.trust`).
+    """
+    module = sys.modules.get(cls.__module__)
+    if module is None or cls.__module__ == "__main__" or "." in cls.__qualname__:
+        return None
+    if getattr(module, cls.__name__, None) is not cls:
+        return None
+    source = module.__file__ if cls.__module__.startswith(_LOADED) else cls.__module__
+    reference = f"{source}:{cls.__name__}"
+    allow([reference])
+    return reference
 
 
 def load_module(source: str, what: str) -> ModuleType:
@@ -156,7 +177,7 @@ def _modules_beside(folder: Path) -> Iterator[None]:
 
 def _module_name(file: Path) -> str:
     digest = hashlib.sha256(str(file.resolve()).encode() + file.read_bytes()).hexdigest()[:12]
-    return f"inscape_file_{file.stem}_{digest}"
+    return f"{_LOADED}{file.stem}_{digest}"
 
 
 # ---------------------------------------------------------------------------------------------- pickles

@@ -130,16 +130,18 @@ def parallel_env(
     return make_world(name, **settings).parallel_env(render_mode, "default" if max_cycles is None else max_cycles)
 
 
-def make_world(name: str, **settings: Any) -> World:
-    """Returns a world by name or by `file.py:Class` / `package.module:Class`.
+def make_world(name: str | type[World], **settings: Any) -> World:
+    """Returns a world by name or by `file.py:Class` / `package.module:Class`; of its class, too.
 
     Raises:
         UsageError: no such world, no such setting, or a value the world refuses.
     """
     if not isinstance(name, str):
-        raise UsageError(
-            f"make_world({name!r})", expected="a name, or file.py:Class", hint="call the class to make a world of it"
-        )
+        from inscape.envs.world import World
+
+        if isinstance(name, type) and issubclass(name, World):
+            return name(**settings)
+        raise UsageError(f"make_world({name!r})", expected="a name, file.py:Class, or a class of worlds")
     spec = load_spec(name)
     if not isinstance(spec, WorldSpec):
         raise UsageError(f"no world named {name!r}", hint=closest(name, [s.name for s in world_specs()]))

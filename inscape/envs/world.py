@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 import numpy as np
 
+from inscape import html
 from inscape.envs.law.law import Cache, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
@@ -155,6 +156,23 @@ class World(BatchedLaw):
         limit = self.max_episode_steps if max_episode_steps == "default" else max_episode_steps
         return WorldParallelEnv(self, render_mode=render_mode, max_episode_steps=limit)
 
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: a picture of a start, settings, state, actions."""
+        from inscape.envs.rendering.notebook import picture_of
+
+        picture, failed = picture_of(self)
+        fields = ", ".join(f"{name}: {_type_name(kind)}" for name, kind in self._state_fields())
+        actions = ", ".join(self.action_names) if not self.continuous else f"{self.action_space}"
+        rows: list[list[object]] = [["state", fields], ["actions", actions], ["observes", str(self.observation_space)]]
+        if self.players > 1:
+            rows.append(["players", ", ".join(self.agents)])
+        rows += [[name, _shortened(value)] for name, value in self.settings.items()]
+        return html.block(self.name, picture, html.table(("", ""), rows), note=failed)
+
+    def _state_fields(self) -> list[tuple[str, Any]]:
+        annotations = getattr(self.State, "__annotations__", {})
+        return [(name, annotations.get(name, "")) for name in self.State._fields]  # type: ignore[attr-defined]
+
     def random_play(
         self,
         num_envs: int,
@@ -194,12 +212,14 @@ class World(BatchedLaw):
         return [words(self.params, self.purpose, tuple(row) if isinstance(row, list) else row) for row in rows]
 
     def states_of(self, observations: np.ndarray) -> States:
-        """Returns the states that `[B, ...]` observations determine.
+        """Returns the states that `[B, ...]` observations, or one of them, determine.
 
         Raises:
             PartialObservationError: several states look the same, or no inverse is known.
         """
         observations = np.asarray(observations)
+        if observations.ndim == len(self.observation_space.shape or ()):
+            observations = observations[None]
         inverse = self.law_function("state_of")
         if inverse is not None:
             return self.pack([inverse(self.params, _plain(row)) for row in observations])
@@ -244,6 +264,16 @@ class World(BatchedLaw):
 def _without_state(cls: type[World], sized_by: dict[str, Any] | None) -> World:
     """Returns an instance of a class, or of its variant for these settings, to be given its state."""
     return object.__new__(cls) if sized_by is None else cls.__new__(cls, **sized_by)
+
+
+def _type_name(kind: Any) -> str:
+    kind = getattr(kind, "__forward_arg__", kind)  # what a named tuple makes of an annotation that is a string
+    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+
+
+def _shortened(value: Any) -> str:
+    shown = f"array {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "…"
 
 
 def _plain(row: Any) -> Any:

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.training import TrainingInterrupted as TrainingInterrupted
     from inscape.experiments.runs.training import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.verbs.evaluate import PlayersEvaluation as PlayersEvaluation
+    from inscape.experiments.verbs.evaluate import evaluate as evaluate
+    from inscape.experiments.verbs.observe import Posterior as Posterior
+    from inscape.experiments.verbs.observe import Posteriors as Posteriors
+    from inscape.experiments.verbs.observe import observe as observe
+    from inscape.experiments.verbs.plan import plan as plan
     from inscape.experiments.viewing.watch import watch as watch
 
 _HOMES = {
@@ -43,6 +49,17 @@ _HOMES = {
         "TrainingInterrupted",
         "load_agent",
         "train",
+    ),
+    # the other verbs
+    "verbs.evaluate": (
+        "PlayersEvaluation",
+        "evaluate",
+    ),
+    "verbs.plan": ("plan",),
+    "verbs.observe": (
+        "Posterior",
+        "Posteriors",
+        "observe",
     ),
     # run folders
     "runs.run": (

@@ -108,8 +108,10 @@ class KnownModel:
         Raises:
             MissingLawError: the law can only be sampled.
         """
+        states = self.world.as_states(states)
         probability, following = self.world.outcomes(states, actions, compiled=self.compiled)
         count, width = probability.shape
+        actions = np.asarray(actions).reshape((count, -1) if self.world.continuous else (count,))
         sources = np.repeat(np.arange(count), width)
         reward = self.world.reward_of(states[sources], np.asarray(actions)[sources], following, compiled=self.compiled)
         shape = (count, width) if self.num_players == 1 else (count, width, self.num_players)

@@ -20,11 +20,12 @@ from inscape.agents.interface import Metrics
 from inscape.agents.learning.episode_log import EpisodeLog
 from inscape.envs.data.transition import Transition
 from inscape.envs.law.streams import later_seed
+from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
-    from inscape.envs.tasks.task import Task
+    from inscape.envs.tasks.resolve import Given
 
 
 class EnvRunner:
@@ -34,7 +35,7 @@ class EnvRunner:
     again.
 
     Args:
-        task: what to act in.
+        task: what to act in: a task, or what stands for one (`resolve_task`).
         count: B.
         seed: copy i uses the random stream (seed, first + i); for environments without a law see `streams.copy_seeds`.
         first: number of the first copy; other processes have the ones before.
@@ -53,7 +54,7 @@ class EnvRunner:
 
     def __init__(
         self,
-        task: Task,
+        task: Given,
         count: int,
         seed: int,
         *,
@@ -62,6 +63,7 @@ class EnvRunner:
         state: State | None = None,
         packing: Callable[[Any], Array] | None = None,
     ) -> None:
+        task = as_task(task)
         self.env: gymnasium.vector.VectorEnv[Any, Any, Any] = task.vector_env(count, autoreset="same-step")
         self.count, self.steps = count, steps
         self._name, self._packing = task.name, packing

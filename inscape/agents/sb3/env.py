@@ -17,10 +17,12 @@ from inscape.agents.batches import rows_of
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.boundary import CheckedEnv
 from inscape.envs.tasks.contract import MASK_KEYS
+from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
     from inscape.envs.tasks.workers import Workers
 
@@ -157,12 +159,13 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
     its time limit, termination wins.
 
     Args:
-        task: a task with a world.
+        task: a task with a world, or what stands for one (`resolve_task`).
         n_envs: number of copies.
         seed: copy i uses the random stream (seed, i).
     """
 
-    def __init__(self, task: Task, n_envs: int, seed: int) -> None:
+    def __init__(self, task: Given, n_envs: int, seed: int) -> None:
+        task = as_task(task)
         self.venv: Any = task.vector_env(n_envs, autoreset="same-step")
         self._seed, self.steps, self._name = seed, 0, task.name
         self._actions: Array = np.zeros(0)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from inscape.agents.adapters import as_agent
+from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.interface import Agent, RememberingAgent, can_remember, can_score
+from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
 
 
@@ -28,7 +30,7 @@ class SB3Policy:
 
     def predict(
         self,
-        observation: Array,
+        observation: Any,
         state: Any = None,
         episode_start: Array | None = None,
         deterministic: bool = False,
@@ -71,7 +73,7 @@ class SB3Policy:
         return np.where(begins, fresh, state)
 
 
-def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
+def as_sb3_policy(agent: Any, task: Given) -> SB3Policy:
     """Returns an agent as the `evaluate_policy` of Stable-Baselines3 takes one.
 
         evaluate_policy(as_sb3_policy(agent, task), env, n_eval_episodes=100)
@@ -83,15 +85,16 @@ def as_sb3_policy(agent: Any, task: Task) -> SB3Policy:
 
     Args:
         agent: an `Agent`, or any object with `act`.
-        task: what it acts in.
+        task: what it acts in, or what stands for it.
 
     Raises:
         UsageError: `agent` has no `act`, or the task has several players.
     """
+    task = as_task(task)
     if task.world is not None and task.world.players > 1:
         raise UsageError(
             f"{task.name} has {task.world.players} players, and Stable-Baselines3 knows one",
             expected="a task of one player",
             hint="inscape.agents.rollout.evaluate_players",
         )
-    return SB3Policy(as_agent(agent), task)
+    return SB3Policy(for_task(as_agent(agent), task), task)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inscape import html
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
 
@@ -45,6 +46,19 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.actions)
 
+    def __repr__(self) -> str:
+        ended = "terminated" if self.terminated else "truncated" if self.truncated else "going on"
+        where = f"{self.agent or 'an agent'} in {self.task.get('name', 'a world')}"
+        return f"Trajectory({where}, {len(self)} steps, return {_shown(self.total_reward)}, {ended})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [step, _shown(self.observations[step]), _shown(self.actions[step]), _shown(self.rewards[step])]
+            for step in range(len(self))
+        ]
+        columns = ("step", "observation", "action", "reward")
+        return html.block(repr(self), html.table(columns, rows, ("step", "action", "reward")))
+
     def require_whole(self) -> None:
         """Raises UsageError unless the arrays are as long as each other says: what was read from a file may not be."""
         count = len(self.actions) if np.ndim(self.actions) else -1
@@ -70,3 +84,12 @@ class Trajectory:
         """Undiscounted return of the episode: a float; several players: `[M]`, one for each."""
         total = np.sum(self.rewards, axis=0, dtype=np.float64)
         return float(total) if total.ndim == 0 else np.asarray(total)
+
+
+def _shown(value: Any) -> str:
+    """Returns a few numbers as text; of more, the first ones."""
+    flat = np.ravel(np.asarray(value))
+    if flat.dtype.kind not in "fiub":
+        return str(value)[:60]
+    few = [html.number(float(one)) for one in flat[:6]]
+    return few[0] if np.ndim(value) == 0 else f"({', '.join(few)}{', …' if len(flat) > 6 else ''})"

@@ -75,6 +75,28 @@ class BatchedLaw(Law):
         """Returns `[B]` named-tuple states, packed."""
         return States(*self.layouts()[0].pack(list(states)))
 
+    def as_states(self, given: Any) -> States:
+        """Returns packed states of what stands for some: packed ones, one `State` (or a dictionary of its fields), or a
+        list of them.
+
+        Raises:
+            UsageError: it is none of these, or a state of another world.
+        """
+        if type(given) is States:
+            return given
+        if isinstance(given, Mapping) and set(given) == set(self.State._fields):  # type: ignore[attr-defined]
+            given = self.State(**given)
+        rows = [given] if hasattr(given, "_fields") else list(given) if isinstance(given, (list, tuple)) else None
+        fields = self.State._fields  # type: ignore[attr-defined]
+        if not rows or any(getattr(row, "_fields", None) != fields for row in rows):
+            shown = f"{len(given)} of them" if rows == [] else repr(given)[:80]
+            raise UsageError(
+                f"states of type {type(given).__name__} for {self.name}: {shown}",
+                expected=f"a {type(self).__name__}.State({', '.join(fields)}), a list of them, or packed States",
+                hint="world.pack([state, …]), or model.init(observations)",
+            )
+        return self.pack(rows)
+
     def unpack(self, states: States, index: int = 0) -> Any:
         """Returns state number `index` as the world's State."""
         return self.layouts()[0].unpack(states.floats, states.ints, index)
@@ -96,13 +118,18 @@ class BatchedLaw(Law):
     def step(
         self, states: States, actions: np.ndarray, rng: np.random.Generator, *, compiled: bool | None = None
     ) -> tuple[States, np.ndarray, np.ndarray]:
-        """Draws successors: `(next_states, reward [B] or [B, M], terminated [B])`. Terminal states absorb, reward 0."""
+        """Draws successors: `(next_states, reward [B] or [B, M], terminated [B])`. Terminal states absorb, reward 0.
+
+        Here and below, one `State` stands for a batch of one (`as_states`), and so does its action.
+        """
+        states = self.as_states(states)
         return self.step_with_keys(states, actions, streams.random_keys(rng, len(states)), compiled=compiled)
 
     def step_with_keys(
         self, states: States, actions: np.ndarray, keys: np.ndarray, *, compiled: bool | None = None
     ) -> tuple[States, np.ndarray, np.ndarray]:
         """As `step`, with the stream key of each row given: row i depends on row i's key alone."""
+        states = self.as_states(states)
         actions = self._action_array(actions, len(states))
         following = self.empty_states(len(states))
         rewards, ended = self._reward_array(len(states)), np.zeros(len(states), np.bool_)
@@ -120,6 +147,7 @@ class BatchedLaw(Law):
         Raises:
             MissingLawError: the law can only be sampled.
         """
+        states = self.as_states(states)
         self.require_enumerable("outcomes")
         actions = self._action_array(actions, len(states))
         width = self.count_outcomes(compiled=compiled)[0]
@@ -183,6 +211,7 @@ class BatchedLaw(Law):
         compiled: bool | None = None,
     ) -> np.ndarray:
         """Returns `[B]` (or `[B, M]`) rewards, under `purpose` if one is given."""
+        states, next_states = self.as_states(states), self.as_states(next_states)
         world = self if purpose is None else self.with_purpose(purpose)
         rewards = self._reward_array(len(states))
         world._call(
@@ -194,6 +223,7 @@ class BatchedLaw(Law):
 
     def terminal_of(self, states: States, purpose: Any = None, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B]` bool: is the state terminal, under `purpose` if one is given."""
+        states = self.as_states(states)
         world = self if purpose is None else self.with_purpose(purpose)
         ended = np.zeros(len(states), np.bool_)
         world._call("terminals", len(states), compiled, states.floats, states.ints, ended)
@@ -205,6 +235,7 @@ class BatchedLaw(Law):
         Several players: by `player`; None stands for the one who acts, and where all act at once for all of them,
         `[B, M, ...]`.
         """
+        states = self.as_states(states)
         if player is not None and not 0 <= player < self.players:
             raise UsageError(f"player {player} of {self.name}", expected=f"0 to {self.players - 1}")
         if player is None or self.players == 1:
@@ -217,6 +248,7 @@ class BatchedLaw(Law):
 
     def legal_actions(self, states: States, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B, A]` bool, True where the action is legal (`[B, M, A]` where all players act at once)."""
+        states = self.as_states(states)
         mask = self.mask_array(len(states))
         if self.law_function("legal") is not None:
             self._call("legals", mask.size, compiled, states.floats, states.ints, mask)
@@ -224,6 +256,7 @@ class BatchedLaw(Law):
 
     def mover_of(self, states: States, *, compiled: bool | None = None) -> np.ndarray:
         """Returns `[B]` int64: the player who acts (0 for a single player)."""
+        states = self.as_states(states)
         player = np.zeros(len(states), np.int64)
         if self.law_function("mover") is not None:
             self._call("movers", len(states), compiled, states.floats, states.ints, player)
@@ -235,6 +268,7 @@ class BatchedLaw(Law):
         Raises:
             UsageError: some state has no legal action.
         """
+        states = self.as_states(states)
         if self.continuous:
             return rng.uniform(self.action_low, self.action_high, (len(states), len(self.action_low)))
         legal = self.legal_actions(states)
@@ -292,6 +326,8 @@ class BatchedLaw(Law):
             shape: tuple[int, ...] = (count, len(self.action_low))
         else:
             shape = (count, self.players) if self.simultaneous else (count,)
+        if count == 1 and array.shape == shape[1:]:
+            array = array[None]  # of one state
         if array.shape != shape:
             raise UsageError(f"actions of shape {array.shape} for {self.name}", expected=f"shape {shape}")
         if self.continuous:
@@ -369,12 +405,12 @@ class BatchedLaw(Law):
 
     def describe_state(self, states: States, index: int = 0) -> str:
         """Returns state number `index` in words."""
-        return type(self).describe(self.params, self.purpose, self.unpack(states, index))
+        return type(self).describe(self.params, self.purpose, self.unpack(self.as_states(states), index))
 
     def scene(self, states: States, index: int = 0) -> Scene:
         """Returns state number `index` as a scene."""
-        return type(self).draw(self.params, self.purpose, self.unpack(states, index))
+        return type(self).draw(self.params, self.purpose, self.unpack(self.as_states(states), index))
 
     def place_of(self, states: States, index: int = 0) -> tuple[float, float] | None:
         """Returns where state number `index` is in its scene."""
-        return type(self).place(self.params, self.unpack(states, index))
+        return type(self).place(self.params, self.unpack(self.as_states(states), index))

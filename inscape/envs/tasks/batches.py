@@ -7,7 +7,7 @@ of objects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -74,3 +74,32 @@ def copied(batch: Any) -> Any:
 def is_array_space(space: gym.Space[Any]) -> bool:
     """Returns whether a batch of the space is one array of numbers."""
     return isinstance(space, ARRAY_SPACES)
+
+
+def is_one(observation: Any, space: gym.Space[Any]) -> bool:
+    """Returns whether it is one element of a space, and not a batch of them: by its axes, or by its type."""
+    if type(observation) is np.ndarray and isinstance(space, ARRAY_SPACES):  # first, for it is asked at every step
+        return observation.ndim == len(space._shape or ())
+    if isinstance(space, gym.spaces.Dict):
+        key = next(iter(space.spaces), "")
+        return isinstance(observation, Mapping) and key in observation and is_one(observation[key], space[key])
+    if isinstance(space, gym.spaces.Tuple):
+        parts = isinstance(observation, (tuple, list)) and len(observation) == len(space.spaces)
+        return bool(parts and len(observation) and is_one(observation[0], space.spaces[0]))
+    if isinstance(space, ARRAY_SPACES):
+        axes = observation.ndim if hasattr(observation, "ndim") else np.ndim(observation)
+        return bool(axes == len(space.shape or ()))
+    if isinstance(space, gym.spaces.Text):
+        return isinstance(observation, str)
+    return not isinstance(observation, np.ndarray) or observation.dtype != object
+
+
+def alike(one: gym.Space[Any], other: gym.Space[Any]) -> bool:
+    """Returns whether arrays of one space could be of the other, whatever their bounds; spaces of parts always are."""
+    if not (isinstance(one, ARRAY_SPACES) and isinstance(other, ARRAY_SPACES)):
+        return True
+    sizes: list[Any] = [getattr(space, "nvec", getattr(space, "n", None)) for space in (one, other)]
+    if isinstance(one, gym.spaces.Box) or isinstance(other, gym.spaces.Box):
+        sizes = [None, None]
+    kinds = isinstance(one, gym.spaces.Discrete) == isinstance(other, gym.spaces.Discrete)
+    return kinds and one.shape == other.shape and bool(np.array_equal(sizes[0], sizes[1]))

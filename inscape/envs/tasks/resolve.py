@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import gymnasium as gym
 
@@ -17,14 +18,31 @@ from inscape.envs.loading import load_class
 from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
 from inscape.envs.tasks.arguments import with_absolute_files
 from inscape.envs.tasks.environments import environment_settings, module_of
+from inscape.envs.tasks.in_hand import IN_HAND, task_in_hand
 from inscape.envs.tasks.task import Task
 from inscape.envs.tasks.wrapping import as_wrapping, wrapped_task
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
     from inscape.envs.tasks.wrapping import GivenWrapper
     from inscape.envs.world import World
+
+
+class Game(Protocol):
+    """A game of PettingZoo in hand, as type checkers know it."""
+
+    @property
+    def possible_agents(self) -> Any: ...
+
+
+Given: TypeAlias = (
+    "Task | World | type[World] | gym.Env[Any, Any] | type[gym.Env[Any, Any]] | gym.vector.VectorEnv[Any, Any, Any] | "
+    "EnvSpec | Game | ModuleType | Callable[..., Any] | str"
+)
+"""What stands for a task: a name, or something in hand."""
 
 
 def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
@@ -65,7 +83,7 @@ def _argument_docs(text: str) -> dict[str, str]:
 
 
 def resolve_task(
-    name: str | World | type[World],
+    name: Given,
     settings: Mapping[str, Any] | None = None,
     *,
     wrappers: Iterable[GivenWrapper] = (),
@@ -73,14 +91,17 @@ def resolve_task(
 ) -> Task:
     """Returns the task a user means by `name`: a built-in world, `file.py:Class`, `package.module:Class`, a Gymnasium
     id, a PettingZoo environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures
-    (`pixels:WORLD`). A world in hand, or its class, is taken too.
+    (`pixels:WORLD`).
+
+    A world or an environment in hand, its class, or a function that makes one is taken too
+    (`inscape.envs.tasks.in_hand`).
 
         resolve_task("ALE/Pong-v5", {"frameskip": 1}, max_episode_steps=10_000,
                      wrappers=["gymnasium.wrappers:AtariPreprocessing",
                                "gymnasium.wrappers:FrameStackObservation:stack_size=4"])
 
     Args:
-        name: of the world or environment.
+        name: of the world or environment, or it itself.
         settings: of the world, or arguments of the environment's constructor. A run stores them, and refuses what JSON
             cannot hold. Names of files that exist become absolute.
         wrappers: of Gymnasium, or custom ones, the innermost first: texts `MODULE:NAME[:ARGUMENT=VALUE,…]`, classes, or
@@ -88,12 +109,12 @@ def resolve_task(
         max_episode_steps: the time limit in place of the usual one; −1 for none.
 
     Raises:
-        UsageError: unknown name, setting, wrapper or value; or what is neither a name nor a world.
+        UsageError: unknown name, setting, wrapper or value; or what is neither a name nor something to act in.
     """
     wrappings = [as_wrapping(given) for given in wrappers]
     trust.allow(trust.code_names([wrapping.to_json() for wrapping in wrappings]))
     if not isinstance(name, str):
-        task = _task_of_world(name, dict(settings or {}))
+        task = task_in_hand(name, settings)
         return wrapped_task(_limited(task, max_episode_steps), wrappings)
     given = with_absolute_files(settings or {})
     if max_episode_steps is not None:
@@ -177,39 +198,13 @@ def _time_limit(settings: Mapping[str, Any], usual: int | None) -> int | None:
     return None if given == -1 else given
 
 
-def as_task(given: Task | World | type[World] | str) -> Task:
-    """Returns a task from whatever stands for one: a task, a name, a world or its class.
+def as_task(given: Given) -> Task:
+    """Returns a task from whatever stands for one: a task, a name, or something in hand (`resolve_task`).
 
     Raises:
         UsageError: it is none of these, or a name that nothing has.
     """
     return given if isinstance(given, Task) else resolve_task(given)
-
-
-def _task_of_world(given: Any, settings: Mapping[str, Any]) -> Task:
-    """Returns the task of a world in hand, or of a class of worlds.
-
-    Raises:
-        UsageError: it is neither; or settings for a world that is made already.
-    """
-    from inscape.envs.world import World
-
-    if isinstance(given, type) and issubclass(given, World):
-        given, settings = given(**settings), {}
-    if not isinstance(given, World):
-        shown = f"the class {given.__name__}" if isinstance(given, type) else f"an object of {type(given).__name__}"
-        raise UsageError(
-            f"{shown} as a world",
-            expected="a world, its class, or a name: a built-in world, a Gymnasium id, file.py:Class",
-            hint='gymnasium.register("Mine-v0", Mine), then resolve_task("Mine-v0")',
-        )
-    if settings:
-        raise UsageError(
-            f"the settings {dict(settings)} for a world made already", hint="give its class, or make it with them"
-        )
-    known = given.setting_parameters()
-    own = {k: v for k, v in given.settings.items() if k not in known or v is not known[k].default}
-    return Task(given.name, given, own, given.max_episode_steps)
 
 
 WRAPPER_KEYS = {"name", "settings"}
@@ -233,6 +228,13 @@ def task_from_json(data: Mapping[str, Any], source: str | Path = "a stored task"
     )
     if not isinstance(settings, Mapping) or not isinstance(data.get("name"), str) or not whole:
         raise UsageError(f"{source} describes no task: {str(data)[:80]}", expected='{"name": "WORLD", "settings": {…}}')
+    if data.get(IN_HAND):
+        raise UsageError(
+            f"{source} was played in {data['name']}, an object that a notebook or a script had in hand: it has no name "
+            "by which it could be made again",
+            expected="that world, or its class, given beside the run",
+            hint=f"evaluate(run, {data['name']}) in Python",
+        )
     trust.require_trust(trust.task_code_names(data), source)
     try:
         return wrapped_task(_resolve(data["name"], settings), wrappers or [])

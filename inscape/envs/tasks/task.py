@@ -159,7 +159,7 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values; `task_from_json` makes the task again."""
-        return {"name": self.name, "settings": {k: _json_value(v) for k, v in self.settings.items()}}
+        return {"name": self.name, "settings": {k: json_value(v) for k, v in self.settings.items()}}
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,12 @@ def _made(make: Callable[[], Made], name: str) -> Made:
         raise cannot_be_made(name, error) from error
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Returns a setting as a JSON value, where there is one."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, tuple):
-        return [_json_value(item) for item in value]
+        return [json_value(item) for item in value]
     return value

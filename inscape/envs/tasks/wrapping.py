@@ -20,7 +20,7 @@ import gymnasium as gym
 
 from inscape.envs.loading import load_class, load_file, load_module
 from inscape.envs.tasks.arguments import arguments_of, checked, require_json, typed, with_absolute_files
-from inscape.envs.tasks.task import Task, _json_value
+from inscape.envs.tasks.task import Task, json_value
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class Wrapping:
 
     def to_json(self) -> dict[str, Any]:
         """Returns name and settings as JSON values."""
-        return {"name": self.name, "settings": {key: _json_value(value) for key, value in self.settings.items()}}
+        return {"name": self.name, "settings": {key: json_value(value) for key, value in self.settings.items()}}
 
     def __str__(self) -> str:
         import json
 
-        words = [f"{key}={v if isinstance(v, str) else json.dumps(_json_value(v))}" for key, v in self.settings.items()]
+        words = [f"{key}={v if isinstance(v, str) else json.dumps(json_value(v))}" for key, v in self.settings.items()]
         return ":".join([self.name, *([",".join(words)] if words else [])])
 
 

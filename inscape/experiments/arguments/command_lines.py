@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inscape import trust
+from inscape.agents.in_hand import IN_HAND as AGENT_IN_HAND
+from inscape.envs.tasks.in_hand import IN_HAND
 from inscape.envs.tasks.wrapping import as_wrapping
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
@@ -33,6 +35,9 @@ def train_line(run: Run) -> str:
     from inscape.world_models.networks.device import has_cuda
 
     s = run.settings
+    if s.task.get(IN_HAND) or s.agent.endswith(AGENT_IN_HAND):
+        agent = s.agent.removesuffix(AGENT_IN_HAND)
+        return f"# in Python, with these in hand: train({agent}, {s.task['name']}, {s.steps}, seed={s.seed})"
     trusted = trust.is_allowed(s.code_names())  # else the line is written without making agent or world
     words = [s.agent, str(s.task.get("name", "")), "--steps", str(s.steps), "--seed", str(s.seed)]
     if s.device != ("cuda" if has_cuda() else "cpu"):

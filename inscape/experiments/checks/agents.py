@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from inscape.agents.adapters import as_agent
+from inscape.agents.adapters import AdaptedAgent, as_agent
 from inscape.agents.interface import can_learn, can_remember, can_resume, can_score
 from inscape.agents.rollout import for_player
 from inscape.agents.vector_actor import check_actions
@@ -118,7 +118,10 @@ class _Subject:
 
     def whole(self, seed: int = 0) -> Any:
         """Returns who learns and is saved; with several players it may act through one agent for each."""
-        return as_agent(self.make(seed), self.name)
+        agent = as_agent(self.make(seed), self.name)
+        if isinstance(agent, AdaptedAgent) and agent._batched is None:
+            agent._batched = True  # the contract, and not what a first call finds out
+        return agent
 
     def acting(self, whole: Any) -> Any:
         return for_player(whole, 0) if self.task.players > 1 else whole

@@ -12,29 +12,35 @@ from inscape.errors import UsageError
 from inscape.experiments.checks.report import Check, CheckReport
 
 if TYPE_CHECKING:
-    from inscape.envs.tasks.task import Task
+    from inscape.envs.tasks.resolve import Given
 
 __all__ = ["Check", "CheckReport", "check", "classify", "is_world"]
 
 
-def check(target: str, *, task: Task | None = None, settings: Any = None, trust: bool = False) -> CheckReport:
+def check(target: Any, *, task: Given | None = None, settings: Any = None, trust: bool = False) -> CheckReport:
     """Checks a world, a Gymnasium environment or an agent, whichever the name means.
 
     Args:
-        target: WORLD, any Gymnasium id, AGENT, or `file.py:Class` of a world or an agent.
-        task: for agents, what to act in; None tries a few worlds until the agent accepts one. For worlds, what is
-            checked, made of `target` with wrappers, say.
+        target: WORLD, any Gymnasium id, AGENT, or `file.py:Class` of a world or an agent; a world or an environment in
+            hand, its class; a class of agents that is found again by its name.
+        task: for agents, what to act in, or what stands for it; None tries a few worlds until the agent accepts one.
+            For worlds, what is checked, made of `target` with wrappers, say.
         settings: settings of the world or the agent.
         trust: allow agents whose files are code (SB3 zips).
 
     Raises:
         UsageError: the name means nothing that can be checked.
     """
+    from inscape.agents.in_hand import name_of, require_in_a_name
     from inscape.envs.tasks import resolve
     from inscape.experiments.checks import agents as agent_checks
     from inscape.experiments.checks import worlds as world_checks
 
-    kind = classify(target)
+    task = None if task is None else resolve.as_task(task)
+    if not isinstance(target, str) and isinstance(target, type) and callable(getattr(target, "act", None)):
+        target = name_of(target)
+        require_in_a_name(target, "the agent to check")
+    kind = "world" if not isinstance(target, str) else classify(target)
     if kind == "world":
         found = resolve.resolve_task(target, settings or {}) if task is None else task
         if found.world is not None:

@@ -15,7 +15,6 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
-from inscape.experiments.runs.run import save_trajectories
 
 if TYPE_CHECKING:
     from inscape.agents.rollout import Evaluation
@@ -66,7 +65,7 @@ class EvaluateArguments(args.TaskArguments):
 
 def evaluate_command(argv: Sequence[str]) -> int:
     """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
-    from inscape.agents.rollout import evaluate_players, evaluation_of, rollout
+    from inscape.experiments.verbs.evaluate import PlayersEvaluation, evaluation_in
 
     given, together, world = parse_cast_command("evaluate", EvaluateArguments, argv)
     args.require_positive("episodes", given.episodes)
@@ -75,16 +74,12 @@ def evaluate_command(argv: Sequence[str]) -> int:
     if task.players > 1 and not together:  # a run alone: its agent plays every part
         agents, together = [agents] * task.players, True
     console = make_console()
-    if given.save_episodes is None:
-        found = evaluate_players(agents, task, given.episodes, given.seed)
+    cast: list[Any] = list(agents) if together else [agents]
+    found = evaluation_in(cast, task, given.episodes, given.seed, save_episodes=given.save_episodes)
+    if isinstance(found, PlayersEvaluation):
+        print_players(console, agents, task, found.players)
     else:
-        recorded = rollout(agents, task, given.episodes, given.seed)
-        save_trajectories(given.save_episodes, recorded)
-        found = evaluation_of(recorded, given.seed)
-    if together:
-        print_players(console, agents, task, found)
-    else:
-        console.print(evaluation_line(given.agent, task, found[0]), soft_wrap=True)
+        console.print(evaluation_line(given.agent, task, found), soft_wrap=True)
     _print_exact(console, agents, task, given.exact_gamma)
     if given.save_episodes is not None:
         reader = "watch" if together else "observe"

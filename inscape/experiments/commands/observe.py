@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from inscape.envs.tasks.resolve import task_from_json
-from inscape.errors import MissingLawError, UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
-from inscape.experiments.runs.run import find_run, load_trajectories, names_episodes, open_run
+from inscape.experiments.runs.run import find_run, names_episodes
+from inscape.theory_of_mind.minds import name_of
 
 if TYPE_CHECKING:
-    from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
-    from inscape.theory_of_mind.observers.exact import ExactObserver
+    from inscape.experiments.verbs.observe import Posterior
 
 
 @dataclass(frozen=True)
@@ -68,53 +65,30 @@ class ObserveArguments(args.TaskArguments):
 
 def observe_command(argv: Sequence[str]) -> int:
     """Prints what an observer believes after each step of some episodes."""
+    from inscape.agents.rollout import rollout
+    from inscape.experiments.verbs.observe import episodes_of, observer_for, posterior_of
+
     given, world = parse_agent_command("observe", ObserveArguments, argv)
     args.require_positive("episodes", given.episodes)
-    trajectories, task = _episodes_and_task(given, world)
-    observer = _observer(given, task)
+    named = args.task_given(given, world) if given.task else None
+    settings = getattr(given, "settings", None)
+    if find_run(given.source) and not given.task and args.task_options_of(given) != args.NO_OPTIONS:
+        agent, task = agent_and_task(given.source, given, world)  # recorded episodes are of the world as it was
+        trajectories = rollout(agent, task, given.episodes, given.seed)
+    else:
+        trajectories, task = episodes_of(given.source, named, given.episodes, given.seed, settings=settings)
+    goals = args.words_of(given.goals) or None
+    prior = args.numbers_of("prior", given.prior) if given.prior else None
+    minds = args.numbers_of("beta", given.beta), args.words_of(given.backup)
+    observer = observer_for(task, None, goals, *minds, prior, given.gamma, given.minds_see)
     console = make_console()
     if given.minds_see:
         _say_what_minds_see(console, task)
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
-        _print_observation(console, observer, trajectory, task, number)
+        _print_posterior(console, posterior_of(observer, trajectory, task), task, number)
     if not names_episodes(given.source):
         say_how_to_watch(console, given.source, given.task)
     return 0
-
-
-def _episodes_and_task(given: Any, world: Task | None) -> tuple[list[Trajectory], Task]:
-    from inscape.agents.rollout import rollout
-
-    source = given.source
-    recorded: list[Trajectory] = []
-    if names_episodes(source) or (Path(source).is_dir() and find_run(source) is None):
-        recorded = load_trajectories(source)
-    elif (run := find_run(source)) is not None and not given.task and args.task_options_of(given) == args.NO_OPTIONS:
-        recorded = open_run(run).episodes()
-    if recorded:
-        if not recorded[0].task:
-            raise UsageError(
-                f"{source} does not say what its episodes were played in", expected="episodes inscape wrote"
-            )
-        task = task_from_json(recorded[0].task, source)
-        _require_one_observed(task)
-        for trajectory in recorded:
-            if task.world is not None and trajectory.states is not None:
-                task.world.require_states(trajectory.states, f"the states in {source}")
-        return recorded, task
-    if world is not None:
-        _require_one_observed(world)
-    agent, task = agent_and_task(source, given, world)
-    return rollout(agent, task, given.episodes, given.seed), task
-
-
-def _require_one_observed(task: Task) -> None:
-    if task.world is not None and task.world.players > 1:
-        raise MissingLawError(
-            f"{task.name} has {task.world.players} players, and the observer watches one",
-            expected="a world of one player",
-            hint="inscape observe AGENT FourGoals",
-        )
 
 
 def _say_what_minds_see(console: Console, task: Task) -> None:
@@ -125,61 +99,23 @@ def _say_what_minds_see(console: Console, task: Task) -> None:
         console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
 
 
-def _observer(given: Any, task: Task) -> ExactObserver:
-    from inscape.theory_of_mind.minds import minds_grid
-    from inscape.theory_of_mind.observers.exact import ExactObserver
-
-    if task.world is None:
-        raise MissingLawError(
-            f"{task.name} has no law to observe with",
-            expected="a built-in world, or a World in a file: the observer plans as the agent might",
-            hint="inscape observe AGENT FourGoals",
-        )
-    goals = args.words_of(given.goals) or list(task.world.goals)
-    if not goals:
-        raise UsageError(
-            f"{task.name} names no goals to choose between",
-            expected="a world with `purposes`",
-            hint="inscape observe AGENT FourGoals",
-        )
-    betas, backups = args.numbers_of("beta", given.beta), args.words_of(given.backup)
-    minds = minds_grid(goals, betas, backups, sees=given.minds_see)
-    prior = None
-    if given.prior:
-        shares = args.numbers_of("prior", given.prior)
-        if len(shares) != len(goals):
-            raise UsageError(f"{len(shares)} prior probabilities for {len(goals)} goals", expected="one for each goal")
-        each = len(minds) // len(goals)
-        prior = np.repeat(np.array(shares) / each, each)
-    return ExactObserver(task.world, minds, prior, given.gamma)
-
-
-def _print_observation(
-    console: Console, observer: ExactObserver, trajectory: Trajectory, task: Task, number: int
-) -> None:
-    from inscape.theory_of_mind.minds import name_of
-
-    numbered = observer.state_indices(trajectory)
-    posteriors = observer.posterior_over(numbered)
-    beliefs, bits = observer.marginal("goal", posteriors), observer.bits_per_action(numbered)
-    names = [str(goal) for goal in beliefs]
+def _print_posterior(console: Console, posterior: Posterior, task: Task, number: int) -> None:
+    names, bits, trajectory = list(posterior.goals), posterior.bits, posterior.trajectory
     columns = ("step", "action", "bits", *names)
     title = f"Episode {number}: {trajectory.agent} in {task.name}, return {returns_of(trajectory)}"
     table = make_table(*columns, numbers=("step", "bits", *names))
-    for step in range(len(trajectory) + 1):
-        held = [float(np.asarray(beliefs[goal])[step]) for goal in beliefs]
+    for step in range(len(posterior) + 1):
+        held = [float(posterior.goals[goal][step]) for goal in names]
         best = int(np.argmax(held))
         cells = [f"[bold]{p:.3f}[/bold]" if g == best else f"{p:.3f}" for g, p in enumerate(held)]
         if step == 0:
             table.add_row("", "[dim]before[/dim]", "", *cells)
         else:
-            action = escape(task.action_names[int(trajectory.actions[step - 1])])
-            table.add_row(str(step), action, f"{bits[step - 1]:.2f}", *cells)
+            table.add_row(str(step), escape(posterior.actions[step - 1]), f"{bits[step - 1]:.2f}", *cells)
     print_table(console, title, table)
-    log_evidence = -float(bits.sum()) * float(np.log(2))
-    most_probable = name_of(observer.minds[int(posteriors[-1].argmax())])
+    mind = escape(name_of(posterior.most_probable))
     console.print(
         f"Actions predicted at {bits.mean():.3f} bits each (a uniform guess: {np.log2(len(task.action_names)):.3f}); "
-        f"log evidence {log_evidence:.3f} nats; most probable mind: {escape(most_probable)}",
+        f"log evidence {posterior.log_evidence:.3f} nats; most probable mind: {mind}",
         soft_wrap=True,
     )

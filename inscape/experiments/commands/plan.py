@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
-from inscape.experiments.commands.sources import require_same_spaces
+from inscape.experiments.verbs.given import require_same_spaces
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -62,6 +62,8 @@ def plan_command(argv: Sequence[str]) -> int:
     from inscape.envs.compile.compile_time import compile_seconds
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.evaluation import hides_state
+    from inscape.experiments.verbs.plan import plan as plan_in
+    from inscape.world_models.planning.interface import Plans
     from inscape.world_models.planning.tree_search.uct import UCT
 
     names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
@@ -69,7 +71,7 @@ def plan_command(argv: Sequence[str]) -> int:
     task = resolve_task(given.task, args.changed_world_settings(given))
     gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
     planner = UCT(num_simulations=given.simulations, gamma=gamma)
-    start_rng, model_rng, warm_rng, search_rng = (np.random.default_rng([given.seed, k]) for k in range(4))
+    start_rng, model_rng, warm_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
     console = make_console()
     _require_one_at_a_time(given, task)
     hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
@@ -84,7 +86,8 @@ def plan_command(argv: Sequence[str]) -> int:
     state = start if given.model == "known" else model.init(observation)
     UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
     began, compiling = time.perf_counter(), compile_seconds()
-    plan = planner.plan(model, state, search_rng)[0]
+    plan = plan_in(model, state, planner, seed=given.seed, full_information=True)
+    plan = plan[0] if isinstance(plan, Plans) else plan
     compiling = compile_seconds() - compiling
     seconds = time.perf_counter() - began - compiling
     _print_plan(console, given, task, start, plan, gamma, hidden)

@@ -77,6 +77,7 @@ def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[
     """Returns the agent that RUN|AGENT|ZIP means, and the task to act in: `world`, unless the line changes it."""
     from inscape.agents.registry import make_agent
     from inscape.experiments.runs.training import load_agent
+    from inscape.experiments.verbs.given import require_same_spaces
 
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
@@ -105,18 +106,8 @@ def cast_and_task(sources: str, given: Any, world: Task | None = None) -> tuple[
 
 def _same_spaces(trained: Task, given: Any, world: Task | None) -> Task:
     """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
+    from inscape.experiments.verbs.given import require_same_spaces
+
     task = args.task_given(given, world)
     require_same_spaces(trained, task)
     return task
-
-
-def require_same_spaces(trained: Task, task: Task) -> None:
-    """Raises UsageError unless what was learned in one task can act in the other."""
-    for name in ("observation_space", "action_space"):
-        if getattr(task, name) != getattr(trained, name):
-            raise UsageError(
-                f"{task.name} has the {name.replace('_', ' ')} {getattr(task, name)}; the run's agent was trained in "
-                f"{trained.name}, with {getattr(trained, name)}",
-                expected="a world with the same spaces",
-                hint="the world it was trained in",
-            )

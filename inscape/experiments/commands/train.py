@@ -13,7 +13,7 @@ from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.run import Run, RunSettings, open_run
+from inscape.experiments.runs.run import DEFAULT_ROOT, Run, RunSettings, open_run
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -63,6 +63,7 @@ def train_command(argv: Sequence[str]) -> int:
         seed=given.seed,
         device=given.device,
         out=given.out,
+        root=DEFAULT_ROOT,
         resume=given.resume,
         accept_changes=given.accept_changes,
         settings=getattr(given, "settings", None),

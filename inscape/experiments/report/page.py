@@ -17,6 +17,7 @@ from typing import Any
 from inscape.envs.rendering.scene import DARK_PALETTE, PALETTE
 from inscape.errors import UsageError
 from inscape.experiments.numbers import column_decimals, interval_decimals, number_text
+from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import pack_curves, pack_player
 from inscape.experiments.report.sections import Cell, CurvesSection, Label, Section, TableSection, TextSection
 from inscape.experiments.runs.files import write_text
@@ -34,8 +35,8 @@ def write_report(
     summary: str = "",
     commands: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
-) -> Path:
-    """Writes one self-contained HTML file, whole or not at all, and returns its path.
+) -> ReportFile:
+    """Writes one self-contained HTML file, whole or not at all, and returns its path, which a notebook shows as it.
 
     Args:
         sections: what to show, in order.
@@ -61,7 +62,7 @@ def write_report(
             expected="a place that can be written",
             hint="another --out",
         ) from error
-    return path
+    return ReportFile(path)
 
 
 def render_report(

@@ -22,6 +22,7 @@ from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.numbers import number_text
 from inscape.experiments.report.clips import CLIP_FPS, clip
 from inscape.experiments.report.episodes import player_episode, returns_text
+from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import MAX_CURVE_POINTS, binned
 from inscape.experiments.report.page import write_report
 from inscape.experiments.report.sections import (
@@ -71,7 +72,7 @@ class _LoggedRun:
     metrics: MetricColumns
 
 
-def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_episodes: int = 24) -> Path:
+def report_for_runs(run_folders: Sequence[Run | str | Path], out: str | Path, *, max_episodes: int = 24) -> ReportFile:
     """Writes a report about runs: a table, and for each world learning curves and a player of recorded episodes.
 
     Runs of the same agent with the same settings in the same task differ by their seed only, so they share a curve:
@@ -80,7 +81,7 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
     short clip of the agent as it is now.
 
     Args:
-        run_folders: run folders, or their names under `runs/`.
+        run_folders: runs that have folders, run folders, or their names under `runs/`.
         out: the file or folder to write.
         max_episodes: most episodes in the players, spread evenly over agents (at least one of each).
 
@@ -89,14 +90,14 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
     """
     if not run_folders:
         raise UsageError("no runs to report on", expected="one or more run folders", hint="inscape list runs")
-    runs = [open_run(folder) for folder in run_folders]
+    runs = [folder if isinstance(folder, Run) else open_run(folder) for folder in run_folders]
     groups = _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
     sections: list[Section] = [_runs_table(groups)]
     for world in dict.fromkeys(group.world for group in groups):
         here = [group for group in groups if group.world == world]
         sections += _curve_sections(world, here)
         sections += _episode_sections(world, here, max(1, max_episodes // len(groups)))
-    report = ["inscape", "report", *map(str, run_folders), "--out", str(out)]
+    report = ["inscape", "report", *map(_folder, run_folders), "--out", str(out)]
     return write_report(
         sections,
         out,
@@ -104,6 +105,10 @@ def report_for_runs(run_folders: Sequence[str | Path], out: str | Path, *, max_e
         summary=_summary(groups),
         commands=[*map(train_line, runs), shlex.join(report)],
     )
+
+
+def _folder(given: Run | str | Path) -> str:
+    return str(given.path if isinstance(given, Run) else given)
 
 
 def _summary(groups: Sequence[_Group]) -> str:
@@ -345,7 +350,7 @@ def _episode_sections(world: str, groups: Sequence[_Group], share: int) -> list[
                 )  # fmt: skip
                 continue
             try:
-                task = task_from_json(run.settings.task, run.path)
+                task = task_from_json(run.settings.task, run.path) if run.held is None else run.held[1]
             except UsageError as error:  # a package that is not installed here, say: the rest needs no world
                 logging.getLogger("inscape").warning("The episodes of %s are not drawn: %s", run.path, error)
                 continue

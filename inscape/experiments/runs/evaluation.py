@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.agents.adapters import as_agent
 from inscape.agents.interface import can_remember, can_score
+from inscape.agents.registry import make_agent
 from inscape.agents.vector_actor import check_actions
+from inscape.envs.tasks.resolve import as_task
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
     from inscape.envs.world import World
 
@@ -56,12 +58,12 @@ class ExactEvaluation:
         return self.optimum - self.value
 
 
-def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEvaluation:
+def exact_value(agent: Any, task: Given, gamma: float | None = None) -> ExactEvaluation:
     """Returns the value of an agent's policy and its regret, both without sampling episodes.
 
     Args:
-        agent: an agent whose actions depend on the observation alone.
-        task: a world of one player that can be enumerated.
+        agent: an agent, by name or in hand, whose actions depend on the observation alone.
+        task: a world of one player that can be enumerated, or what stands for it (`resolve_task`).
         gamma: discount; None for the world's.
 
     Raises:
@@ -71,6 +73,7 @@ def exact_value(agent: Any, task: Task, gamma: float | None = None) -> ExactEval
     from inscape.world_models.planning.dynamic_programming import policy_evaluation, value_iteration
     from inscape.world_models.tabular.model import TabularModel
 
+    task = as_task(task)
     world = _enumerable(task)
     gamma = world.gamma if gamma is None else gamma
     policy, sampled = policy_table(agent, task)
@@ -139,7 +142,7 @@ def policy_table(agent: Any, task: Task, samples: int = SAMPLES) -> tuple[np.nda
         MissingLawError: the task has no law, or one that cannot be enumerated; or it has several players.
         UsageError: an action out of range or illegal; or the agent remembers, and so has no such table.
     """
-    agent, world = as_agent(agent), _enumerable(task)
+    agent, world = make_agent(agent, task), _enumerable(task)
     if can_remember(agent):
         raise UsageError(
             f"{agent.name} remembers: what it does in a state depends on how it came there",

@@ -39,11 +39,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape import trust
+from inscape.agents.in_hand import IN_HAND
 from inscape.envs.loading import find_again
 from inscape.envs.tasks.arguments import require_json
 from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
+from inscape.experiments.runs.html import run_html
+from inscape.experiments.runs.loading import agent_of
 from inscape.experiments.runs.lock import LOCK, RunLock
 from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
 from inscape.experiments.runs.metrics import MetricColumns, as_number, check_prefix, read_columns, read_rows
@@ -51,7 +54,9 @@ from inscape.experiments.runs.row_sums import SUMS, append_sum, begin_sums, chec
 from inscape.experiments.runs.statistics import Interval
 
 if TYPE_CHECKING:
+    from inscape.agents.interface import Agent
     from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.tasks.task import Task
 
 SETTINGS, METRICS, EPISODES, EVALUATION = "settings.json", "metrics.jsonl", "episodes", "evaluation.json"
 RESTARTS = "restarts.jsonl"
@@ -241,24 +246,55 @@ def installed_versions() -> dict[str, str]:
 
 
 class Run:
-    """One run folder. Made by `create_run`, found by `open_run`.
+    """A trained agent and how it was trained: a run folder, or one in memory (`UnsavedRun`).
+
+    `train` and `open_run` return one. In a notebook it shows itself: agent, world, learning curve, folder.
 
     Attributes:
-        path: the folder.
+        folder: the folder; None of a run in memory.
         settings: its `RunSettings`.
         trained_steps: steps the call to `train` that returned this run took; 0 when the run had come to its end before.
     """
 
-    def __init__(self, path: Path, settings: RunSettings) -> None:
-        self.path, self.settings = path, settings
+    def __init__(self, path: Path | None, settings: RunSettings) -> None:
+        self.folder, self.settings = path, settings
         self.trained_steps = 0
         self._lock: RunLock | None = None
         self._made: list[Path] = []
         self._events: _Events | None = None
-        self._hashed = _Prefix(path / METRICS)
+        self._hashed = _Prefix(Path() if path is None else path / METRICS)
+        self._held: tuple[Agent, Task] | None = None
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        place = "in memory" if self.folder is None else repr(str(self.folder))
+        return f"Run({self.settings.agent} in {self.settings.task.get('name')}, {self.settings.steps:,} steps, {place})"
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a run is; a folder's agent is loaded, and its files are opened, again."""
+        opened: dict[str, Any] = {"_events": None, "_hashed": None, "_made": []}
+        return vars(self) | opened | ({} if self.folder is None else {"_held": None})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hashed = _Prefix(Path() if self.folder is None else self.folder / METRICS)
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises:
+            UsageError: the run is in memory.
+        """
+        if self.folder is None:
+            raise UsageError(
+                f"{self!r} has no folder",
+                expected="a run that was given one: train(…, out=FOLDER)",
+                hint="run.save(FOLDER)",
+            )
+        return self.folder
 
     @property
     def name(self) -> str:
@@ -267,7 +303,7 @@ class Run:
 
     # which process writes --------------------------------------------------------------------------------------
 
-    def hold(self) -> None:
+    def lock(self) -> None:
         """Takes the run for this process alone, until `release`.
 
         Raises:
@@ -280,6 +316,39 @@ class Run:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+    # agent and task ----------------------------------------------------------------------------------------------
+
+    def _usual_name(self) -> str:
+        return run_name(self.settings)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent, as training or the last checkpoint left it; the same object each time.
+
+        Raises:
+            UsageError: see `load_agent`.
+        """
+        return self._live()[0]
+
+    @property
+    def task(self) -> Task:
+        """What it was trained in."""
+        return self._live()[1]
+
+    @property
+    def held(self) -> tuple[Agent, Task] | None:
+        """Agent and task, where the run was trained in this process, or they were asked for already."""
+        return self._held
+
+    def hold(self, agent: Agent, task: Task) -> None:
+        """Makes these the run's `agent` and `task`."""
+        self._held = agent, task
+
+    def _live(self) -> tuple[Agent, Task]:
+        if self._held is None:
+            self._held = agent_of(self)
+        return self._held
 
     @property
     def signed(self) -> bool:
@@ -610,7 +679,7 @@ class _Events:
 
 
 def create_run(
-    settings: RunSettings, path: str | Path | None = None, root: str | Path = DEFAULT_ROOT, hold: bool = False
+    settings: RunSettings, path: str | Path | None = None, root: str | Path = DEFAULT_ROOT, locked: bool = False
 ) -> Run:
     """Makes a run folder and writes its settings.
 
@@ -618,7 +687,7 @@ def create_run(
         settings: what the run does.
         path: the folder; None makes a fresh one under `root`, named after world, agent and seed.
         root: where fresh folders go.
-        hold: whether this process keeps the run for itself (`Run.hold`).
+        locked: whether this process keeps the run for itself (`Run.lock`).
 
     Raises:
         UsageError: the folder holds a run or other files already, or cannot be written.
@@ -626,7 +695,7 @@ def create_run(
     while path is None:
         fresh = _fresh_folder(Path(root), settings)
         try:
-            return create_run(settings, fresh, root, hold)
+            return create_run(settings, fresh, root, locked)
         except UsageError:
             if not ((fresh / SETTINGS).exists() or (fresh / LOCK).exists()):
                 raise
@@ -640,7 +709,7 @@ def create_run(
     run._made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        run.hold()  # two processes may find it empty
+        run.lock()  # two processes may find it empty
         if (folder / SETTINGS).exists():
             raise UsageError(f"{folder} was just taken by another process", hint="another --out")
         for leftover in (
@@ -655,7 +724,7 @@ def create_run(
             write_text(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
         if settings.code:
             run._copy_code(manifest)
-        if not hold:
+        if not locked:
             run.release()
     except UsageError:
         run.release()
@@ -732,7 +801,8 @@ def run_folders(root: str | Path = DEFAULT_ROOT) -> list[Path]:
 
 def run_name(settings: RunSettings) -> str:
     """Returns the name a fresh run gets: `<world>-<agent>-seed<seed>`, fit for a file name."""
-    text = f"{settings.task.get('name', 'task')}-{settings.agent}-seed{settings.seed}"
+    agent = settings.agent.removesuffix(IN_HAND)
+    text = f"{settings.task.get('name', 'task')}-{agent}-seed{settings.seed}"
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text.replace(".py:", "-"))
 
 

@@ -20,21 +20,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
-from inscape.agents.catalogue import BUILT_IN
+import numpy as np
+
+from inscape.agents.catalogue import BUILT_IN, AgentEntry
+from inscape.agents.in_hand import IN_HAND, known_name, name_of
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
-from inscape.agents.registry import SB3_PREFIX, is_built_in
+from inscape.agents.registry import SB3_PREFIX, default_steps, is_built_in
 from inscape.agents.renamed_settings import current_settings
+from inscape.agents.settings import build_settings
 from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.contract import EnvironmentFault
-from inscape.envs.tasks.resolve import task_from_json
-from inscape.errors import UsageError, exits_as_errors
+from inscape.envs.tasks.resolve import as_task
+from inscape.errors import UnknownSettingError, UsageError, exits_as_errors, whole_number
 from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
+from inscape.experiments.runs.loading import agent_of, build_agent, learning_task, load_state, require_saving
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
     DEFAULT_ROOT,
     NEVER_STORED,
-    SETTINGS,
     Run,
     RunSettings,
     create_run,
@@ -43,10 +48,12 @@ from inscape.experiments.runs.run import (
     open_run,
     run_name,
 )
+from inscape.experiments.runs.unsaved import UnsavedRun
 from inscape.trust import code_record, file_record
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
+    from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
     from inscape.envs.tasks.workers import Workers
 
@@ -66,16 +73,17 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    agent_spec: str,
-    task: Task,
-    steps: int,
+    agent: Any,
+    world: Given,
+    steps: int | None = None,
     *,
     seed: int = 0,
     device: str = "cpu",
     out: str | Path | None = None,
-    root: str | Path = DEFAULT_ROOT,
+    root: str | Path | None = None,
     resume: bool = False,
     settings: Any = None,
+    verbose: bool = True,
     progress: bool = True,
     evaluate_every: int | None = None,
     evaluate_episodes: int = 10,
@@ -84,23 +92,36 @@ def train(
     on_yield: Callable[[Any, Mapping[str, float]], None] | None = None,
     accept_changes: bool = False,
     workers: Workers | int | Literal["auto"] | None = None,
+    **agent_settings: Any,
 ) -> Run:
-    """Trains an agent in a task and returns the run folder that holds the result.
+    """Trains an agent in a world and returns the run: the trained agent, its metrics, and its folder if it has one.
+
+        run = train("ppo", "CartPole")
+        run = train(PPO, MyWorld(), steps=20_000, learning_rate=1e-3)
+        run = train(my_agent, gym.make("CartPole-v1"), steps=10_000, out="runs/mine")
+
+    Without `out` and `root` no file is written: the run is in memory, and `run.save(FOLDER)` writes it. The same seed
+    gives the same run.
 
     Under `torchrun` all processes call this alike. The first has the run folder and returns; the others learn along
     (`inscape.agents.learning.distributed`) and leave when it is done.
 
     Args:
-        agent_spec: what `make_agent` takes.
-        task: what to act in.
-        steps: environment steps in total, those before a resume included.
+        agent: a name (`"ppo"`, `"sb3:dqn"`, `"file.py:Class"`), a class (of Inscape, of Stable-Baselines3, your own),
+            or an agent in hand, which goes on learning.
+        world: a name, or a task, a world or an environment, its class or a function that makes one; agents learn in
+            copies of it.
+        steps: environment steps in total, those before a resume included, those an agent in hand has learned before
+            not; None for the preset of this agent in this world, or the agent's default.
         seed: seed of everything random.
         device: `"auto"`, `"cpu"` or `"cuda"`; what `"auto"` came to is recorded.
         out: the run folder; None makes one under `root`, or with `resume` finds the newest one of this name there.
-        root: where run folders without a name of their own go.
+        root: where run folders without a name of their own go; the command line has `runs`.
         resume: go on from the last checkpoint of a run with the same settings.
         settings: the agent's settings, a dataclass or a dict; None for its defaults.
-        progress: show a bar when training takes longer than two seconds.
+        verbose: show progress when training takes longer than two seconds: a bar, in a notebook too; a line now and
+            then where output is not a terminal.
+        progress: False shows no progress either.
         evaluate_every: steps between points of the learning curve; None for ten points, 0 for none.
         evaluate_episodes: episodes of each of those evaluations.
         checkpoint_seconds: time between checkpoints, at most; whatever the value, one is made at the end and on Ctrl-C,
@@ -110,62 +131,72 @@ def train(
         accept_changes: with `resume`, go on although a file of the agent or of the task was edited since.
         workers: processes that the copies of a third-party environment are divided over, a number, `"auto"` or
             `Workers` with the limits; None for what the task says (`Task.in_workers`). Results do not depend on it.
+        agent_settings: settings of the agent by name, over `settings`.
 
     Raises:
-        UsageError: the agent does not learn or cannot be saved, or not among the players of this task; a number below
-            the least it can be; the folder cannot be used, or another process trains the run; or the settings of a
-            resumed run changed, or its code without `accept_changes`.
+        UsageError: there is no such agent or world; the agent does not learn or cannot be saved, or not among the
+            players of this world; an unknown setting (a `TypeError` too); a number below the least it can be; the
+            folder cannot be used, or another process trains the run; or the settings of a resumed run changed, or its
+            code without `accept_changes`.
         EnvironmentFault: a third-party environment went wrong; the run is kept, and can be resumed.
         TrainingInterrupted: Ctrl-C; a checkpoint was left.
         SystemExit: under torchrun, in the processes that only learn along, when the first is done.
     """
-    if steps <= 0:
-        raise UsageError(f"{steps} training steps", expected="a positive number", hint="--steps 100000")
-    for name, value, least in (
-        ("evaluate_every", evaluate_every, 0), ("evaluate_episodes", evaluate_episodes, 1),
-        ("checkpoint_steps", checkpoint_steps, 1), ("checkpoint_seconds", checkpoint_seconds, 0),
-    ):  # fmt: skip
-        if value is not None and not value >= least:
-            raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
-    if task.world is None:
+    task, spec = as_task(world), name_of(agent)
+    _require_own_names(agent_settings)
+    settings = merged_settings(settings, agent_settings)
+    hint = "--steps 100000"
+    steps = _steps_of(agent, task) if steps is None else whole_number("{} training steps", steps, 1, hint=hint)
+    seed = whole_number("seed", seed)
+    _require_numbers(evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
+    unsaved = out is None and root is None and not resume
+    if task.world is None and not unsaved:
         require_json(task.to_json()["settings"], task.name)
     if workers is not None:
         task = in_workers(task, workers)
-    learned_in = learning_task(agent_spec, task)
-    agent = build_agent(agent_spec, learned_in, seed, settings, device)
-    _require_learning(agent, agent_spec)
-    if not is_built_in(agent_spec):  # built-in states can be stored, and may be large
-        require_storable(agent.state_dict(), agent_spec)  # type: ignore[attr-defined]
+    learned_in, given = learning_task(agent, task), agent
+    with _settings_of_the_world(agent_settings, task):
+        agent = build_agent(given, learned_in, seed, settings, device)
+    _require_learning(agent, spec, unsaved)
+    if not unsaved and not is_built_in(spec):  # built-in states can be stored, and may be large
+        require_storable(agent.state_dict(), spec)
     if process_count() > 1:
-        _learn_along(agent, agent_spec, learned_in)
+        _learn_along(agent, spec, learned_in)
+    before = 0 if resume or isinstance(given, (str, type)) else steps_learned(given)
+    steps += before
     wanted = RunSettings(
-        agent=agent_spec,
+        agent=spec,
         task=_json_values(task.to_json()),
         seed=seed,
         steps=steps,
         device=_resolved(device),
-        agent_settings=complete_settings(agent, settings),
-        evaluate_every=max(1, steps // 10) if evaluate_every is None else evaluate_every,
+        agent_settings=complete_settings(agent, settings, lenient=unsaved),
+        evaluate_every=max(1, (steps - before) // 10) if evaluate_every is None else evaluate_every,
         evaluate_episodes=evaluate_episodes,
         versions=installed_versions(),
     )
-    loaded = wanted.agent_settings.get("load") if agent_spec.startswith(SB3_PREFIX) else None
+    loaded = wanted.agent_settings.get("load") if spec.startswith(SB3_PREFIX) else None
     code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
     for file in files_in(wanted.task):
         code |= file_record(file)
     wanted = dataclasses.replace(wanted, code=code)
-    if resume:
+    root = DEFAULT_ROOT if root is None else root
+    run: Run
+    if unsaved:
+        run = UnsavedRun(wanted)
+    elif resume:
         run = _run_to_resume(wanted, agent, out, root, accept_changes)
     else:
-        run = create_run(wanted, out, root, hold=True)
+        run = create_run(wanted, out, root, locked=True)
+    run.hold(agent, task)
     try:
-        start = _restore(run, agent) if resume else 0
+        start = _restore(run, agent) if resume else before
         if start is not None:
             loop = _Loop(
                 run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield
             )
             with (
-                Progress(f"{agent_spec} in {task.name}", steps, done=start, enabled=progress) as bar,
+                Progress(f"{spec} in {task.name}", steps, done=start, enabled=verbose and progress) as bar,
                 _polite_interrupt() as asked,
             ):
                 loop.drive(bar, asked)
@@ -188,16 +219,68 @@ def in_workers(task: Task, workers: Workers | int | Literal["auto"]) -> Task:
     return task.in_workers(workers)
 
 
-def learning_task(agent_spec: str, task: Task) -> Task:
-    """Returns the task as the agent learns in it: with several players one player's part, unless it takes them all.
+def _require_own_names(settings: Mapping[str, Any]) -> None:
+    """Raises `UsageError`, a `TypeError` too, for arguments that are none of an agent's and that belong elsewhere."""
+    for name, instead in (("total_timesteps", "steps=…"), ("timesteps", "steps=…"), ("episodes", "steps=…")):
+        if name in settings:
+            raise UnknownSettingError("train", name, expected="how many environment steps", hint=instead)
 
-    Raises:
-        UsageError: the players act in turn, and the agent knows one player.
-    """
-    from inscape.agents.registry import learns_with_players
-    from inscape.envs.tasks.shared_policy import one_player
 
-    return task if task.players == 1 or learns_with_players(agent_spec) else one_player(task)
+@contextmanager
+def _settings_of_the_world(given: Mapping[str, Any], task: Task) -> Iterator[None]:
+    """Where an agent has no such setting, says so if the world has it."""
+    try:
+        yield
+    except UnknownSettingError as error:
+        known = {} if task.world is None else task.world.setting_parameters()
+        name = next((name for name in given if name in known and repr(name) in error.found), None)
+        if name is None:
+            raise
+        raise UnknownSettingError(
+            error.found, expected="a setting of the agent; this is one of the world",
+            hint=f"make_world({task.name!r}, {name}={given[name]!r})",
+        ) from error  # fmt: skip
+
+
+def merged_settings(settings: Any, named: Mapping[str, Any]) -> Any:
+    """Returns settings, a dataclass, a mapping or None, with those given by name over them."""
+    if not named:
+        return settings
+    if settings is None or isinstance(settings, Mapping):
+        return {**(settings or {}), **named}
+    return build_settings(type(settings), named, base=settings)
+
+
+def _require_numbers(every: Any, episodes: Any, checkpoint_steps: Any, checkpoint_seconds: Any) -> None:
+    for name, value, least in (
+        ("evaluate_every", every, 0), ("evaluate_episodes", episodes, 1),
+        ("checkpoint_steps", checkpoint_steps, 1), ("checkpoint_seconds", checkpoint_seconds, 0),
+    ):  # fmt: skip
+        if value is not None and not value >= least:
+            raise UsageError(f"{name} = {value!r}", expected=f"a number of at least {least}")
+
+
+def _steps_of(agent: Any, task: Task) -> int:
+    """Returns how many steps to train for where that is not given."""
+    name = agent if isinstance(agent, str) else known_name(agent if isinstance(agent, type) else type(agent))
+    return AgentEntry.steps if name is None else default_steps(name, task)
+
+
+_learned: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+"""Steps that agents in hand have learned in this process."""
+
+
+def steps_learned(agent: Any) -> int:
+    """Returns how many steps an agent in hand has learned, by `train` in this process."""
+    try:
+        return _learned.get(getattr(agent, "wrapped", agent), 0)
+    except TypeError:  # an object of which no weak reference can be made
+        return 0
+
+
+def _note_learned(agent: Any, steps: int) -> None:
+    with suppress(TypeError):
+        _learned[getattr(agent, "wrapped", agent)] = steps
 
 
 def evaluated_casts(agent: Any, task: Task, seed: int) -> list[tuple[list[Any], tuple[int, ...]]]:
@@ -217,54 +300,47 @@ def evaluated_casts(agent: Any, task: Task, seed: int) -> list[tuple[list[Any], 
     ]
 
 
-def build_agent(agent_spec: str, task: Task, seed: int, settings: Any, device: str) -> Agent:
-    """Returns the agent a spec names; `settings` may be its settings dataclass, a dict of them, or None."""
-    from inscape.agents.registry import make_agent
-
-    return make_agent(agent_spec, task, seed=seed, settings=settings, device=device)
-
-
-def load_agent(run: Run | str | Path, seed: int | None = None) -> tuple[Agent, Task]:
+def load_agent(
+    run: Run | str | Path, seed: int | None = None, *, agent: Any = None, world: Given | None = None
+) -> tuple[Agent, Task]:
     """Returns the agent of a run as its last checkpoint left it, and the task it was trained in.
 
     Args:
         run: a run or its folder.
         seed: seed of the agent's own random generator; None for the run's.
+        agent: its class, where it was in hand when it was trained, and has no name by which it is found again.
+        world: likewise the world or environment it was trained in.
 
     Raises:
-        UsageError: there is no run or no checkpoint there, or the checkpoint is damaged.
+        UsageError: there is no run or no checkpoint there, or the checkpoint is damaged; or agent or world have no
+            name, and are not given.
     """
-
     run = run if isinstance(run, Run) else open_run(run)
-    latest = run.load_latest()
-    if latest is None:
-        raise UsageError(
-            f"{run.path} has no checkpoint", expected="a run that was trained", hint="train it with --resume"
-        )
-    run.require_trust()
-    task = task_from_json(run.settings.task, run.path / SETTINGS)
-    agent = build_agent(
-        run.settings.agent,
-        learning_task(run.settings.agent, task),
-        run.settings.seed if seed is None else seed,
-        run.trusted_settings() or None,
-        run.settings.device if run.settings.device == "cpu" else _usable(run.settings.device),
-    )
-    _require_saving(agent, run.settings.agent)
-    _load_state(run, agent, latest[0])
-    return agent, task
+    held = run.held
+    if held is not None:  # it was trained in this process: what has no name is there
+        if run.folder is None or (agent is None and run.settings.agent.endswith(IN_HAND)):
+            return held[0], held[1] if world is None else as_task(world)
+        world = held[1] if world is None else world
+    return agent_of(run, seed, agent, world)
 
 
-def complete_settings(agent: Agent, given: Any) -> dict[str, Any]:
+def complete_settings(agent: Agent, given: Any, lenient: bool = False) -> dict[str, Any]:
     """Returns every setting an agent runs with as JSON values: its `settings` dataclass if it has one, else `given`."""
-    return settings_as_json(getattr(agent, "settings", given))
+    return settings_as_json(getattr(agent, "settings", given), lenient)
 
 
-def settings_as_json(settings: Any) -> dict[str, Any]:
-    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None stays None."""
+def settings_as_json(settings: Any, lenient: bool = False) -> dict[str, Any]:
+    """Returns settings, a dataclass or a mapping, as they will read back from settings.json; None stays None.
+
+    Args:
+        settings: the settings.
+        lenient: write out, as Python shows it, what JSON has no value for: of a run that is not stored.
+    """
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = dataclasses.asdict(settings)
-    return {name: value for name, value in _json_values(settings or {}).items() if name not in NEVER_STORED}
+    settings = settings if isinstance(settings, Mapping) else {}  # a custom agent may keep anything under that name
+    plain = _json_values(settings, default=repr if lenient else None)
+    return {name: value for name, value in plain.items() if name not in NEVER_STORED}
 
 
 class _Loop:
@@ -309,7 +385,7 @@ class _Loop:
                 self._discard_quietly()
             else:
                 self._close_quietly()
-                if isinstance(error, UsageError):
+                if isinstance(error, UsageError) and self.run.folder is not None:
                     error.args = (f"{error}\n  kept: {self._kept()}",)
             raise
         except BaseException:
@@ -324,6 +400,7 @@ class _Loop:
             for metrics in self._reports():
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
+                _note_learned(self.agent, self.steps)
                 self.run.log({**metrics, **self._restarts(), "seconds": time.monotonic() - self.started})
                 if self.on_yield is not None:
                     self.on_yield(self.agent, metrics)
@@ -350,7 +427,7 @@ class _Loop:
 
     def _first_checkpoint(self) -> None:
         """Saves the agent as it begins, in a third-party environment, which may end this process at any step."""
-        if self.fresh and self.task.world is None:
+        if self.fresh and self.task.world is None and self.run.folder is not None:
             try:
                 state = self.agent.state_dict()
             except Exception:  # whatever a custom agent raises that has no state before it learns: then there is none
@@ -364,7 +441,7 @@ class _Loop:
         if workers is None or not workers.faults:
             return {}
         new, self.restarts = workers.faults[self.restarts :], len(workers.faults)
-        if new:
+        if new and self.run.folder is not None:
             self.run.log_restarts(dataclasses.asdict(fault) for fault in new)
         return {"restarts": float(workers.restarts)}
 
@@ -408,7 +485,8 @@ class _Loop:
         """
         built_in = self.run.settings.agent in {entry.name for entry in BUILT_IN}
         limited = self.task.world is not None and self.task.max_episode_steps is not None
-        begins = self.steps == 0 and not checkpoint_folders(self.run.path)
+        folder = self.run.folder
+        begins = self.steps == 0 and (folder is None or not checkpoint_folders(folder))
         return begins and self.run.settings.evaluate_every > 0 and built_in and limited
 
     def _crossed(self, before: int, every: int) -> bool:
@@ -417,8 +495,6 @@ class _Loop:
         return every > 0 and self.steps // every > before // every
 
     def evaluate(self) -> None:
-        import numpy as np
-
         from inscape.agents.rollout import bootstrap_interval, evaluate_players
 
         settings, task = self.run.settings, self.task
@@ -449,6 +525,8 @@ class _Loop:
         self.note = f"return {returns.mean():.4g}"
 
     def _checkpoint_due(self) -> bool:
+        if self.run.folder is None:
+            return False
         if self.checkpoint_steps is not None and self.steps - self.saved >= self.checkpoint_steps:
             return True
         seconds = self.checkpoint_seconds
@@ -457,6 +535,10 @@ class _Loop:
         return time.monotonic() - self.saved_at >= seconds
 
     def checkpoint(self, finished: bool = False) -> None:
+        if isinstance(self.run, UnsavedRun):
+            self.saved = self.steps
+            self.run.reached(self.steps, finished)
+            return
         began, state = time.monotonic(), self.agent.state_dict()
         try:
             self.run.save_checkpoint(state, self.steps, finished=finished)
@@ -472,9 +554,13 @@ class _Loop:
         raise TrainingInterrupted(self._farewell(self._kept()), self.run)
 
     def _kept(self) -> str:
+        if self.run.folder is None:
+            return f"the agent has learned {self.steps:,} of {self.run.settings.steps:,} steps"
         return f"{self.run.path} holds {self.saved:,} of {self.run.settings.steps:,} steps"
 
     def _farewell(self, kept: str) -> str:
+        if self.run.folder is None:
+            return f"Interrupted: {kept}.\nIt is the agent of the error's run: sys.last_value.run.agent"
         launcher = f"torchrun --nproc-per-node {process_count()} -m " if process_count() > 1 else ""
         return f"Interrupted: {kept}.\nGo on with: {launcher}inscape train --resume {self.run.path}"
 
@@ -511,7 +597,7 @@ def _run_to_resume(
             hint="--out FOLDER to name it, or leave out --resume to start",
         )
     run = open_run(folder, root)
-    run.hold()
+    run.lock()
     try:
         _require_same(run, wanted, agent, accept_changes)
     except BaseException:
@@ -549,84 +635,26 @@ def _restore(run: Run, agent: Any) -> int | None:
     state, metadata = latest
     if metadata["finished"]:
         return None
-    _load_state(run, agent, state)
+    load_state(run, agent, state)
     run.truncate_metrics(metadata["steps"])
     return int(metadata["steps"])
 
 
-def _load_state(run: Run, agent: Any, state: dict[str, Any]) -> None:
-    """Gives an agent the state of a checkpoint.
-
-    Raises:
-        UsageError: the state is not one of this agent: a part is missing, or of another type or shape.
-    """
-    if wrong := unsound(state):
-        raise UsageError(
-            f"the last checkpoint of {run.path} holds {wrong}", expected="what was saved while the agent learned",
-            hint="an older checkpoint: remove that one and resume",
-        )  # fmt: skip
-    try:
-        with exits_as_errors(f"{run.settings.agent} was loaded from {run.path}"):
-            agent.load_state_dict(state)
-    except UsageError:
-        raise
-    except Exception as error:  # whatever a custom agent raises too: what it was given is what is wrong
-        missing = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise UsageError(
-            f"the last checkpoint of {run.path} does not fit {run.settings.agent}: {missing}",
-            expected="a state that state_dict of this agent, with these settings in this task, returned",
-            hint=f"inscape check {run.settings.agent} WORLD; or remove that checkpoint to go on from an older one",
-        ) from error
-
-
-def unsound(state: Any) -> str:
-    """Returns what in a stored state no agent can have saved, "" for nothing: a negative number of steps, tables or
-    moments of an optimiser that are not finite, environments that are no packed states.
-
-    Weights are not looked at: an agent names them itself when it finds that it has diverged.
-    """
-    import numpy as np
-
-    waiting: list[tuple[str, Any, bool]] = [("", state, False)]
-    while waiting:
-        where, value, finite = waiting.pop()
-        if isinstance(value, dict):
-            for key, item in value.items():
-                name = f"{where}.{key}".lstrip(".")
-                if key == "steps" and isinstance(item, int | float) and not item >= 0:
-                    return f"{item} {name}"
-                if key in ("floats", "ints") and {"floats", "ints"} <= set(value):
-                    kind = np.float64 if key == "floats" else np.int64
-                    if not isinstance(item, np.ndarray) or item.dtype != kind or item.ndim != 2:
-                        return f"{name} that are no packed states"
-                waiting.append((name, item, finite or key in ("optimizer", "tables")))
-        elif isinstance(value, list | tuple):
-            waiting += [(f"{where}.{number}", item, finite) for number, item in enumerate(value)]
-        elif finite and (wrong := _not_finite(value)):
-            return f"{wrong} numbers in {where} that are not finite"
-    return ""
-
-
-def _not_finite(value: Any) -> int:
-    """Returns how many numbers of a floating-point array or tensor are not finite; 0 for anything else."""
-    import numpy as np
-
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return int(np.sum(~np.isfinite(value)))
-    return 0
-
-
-def _require_learning(agent: Any, spec: str) -> None:
+def _require_learning(agent: Any, spec: str, unsaved: bool) -> None:
     if not callable(getattr(agent, "learn", None)):
         raise UsageError(
             f"agent {spec} does not learn",
             expected="an agent with a method learn(task, steps)",
-            hint=f"inscape evaluate {spec} WORLD",
+            hint=_how_to_learn(agent, spec),
         )
-    _require_saving(agent, spec)
+    if not unsaved:
+        require_saving(agent, spec)
+
+
+def _how_to_learn(agent: Any, spec: str) -> str:
+    if type(getattr(agent, "wrapped", None)).__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
+        return "model.learn(…), or train with its class: train(PPO, world)"
+    return f"inscape evaluate {spec} WORLD"
 
 
 def _learn_along(agent: Any, spec: str, task: Task) -> None:
@@ -643,20 +671,14 @@ def _learn_along(agent: Any, spec: str, task: Task) -> None:
         raise SystemExit(0)
 
 
-def _require_saving(agent: Any, spec: str) -> None:
-    """An agent that learns and cannot be saved would leave runs that look trained and are not."""
-    missing = [name for name in ("state_dict", "load_state_dict") if not callable(getattr(agent, name, None))]
-    if missing:
-        raise UsageError(
-            f"agent {spec} learns, but has no {' and no '.join(missing)}: what it learns would be lost",
-            expected="state_dict(self) -> dict of arrays and plain values, and load_state_dict(self, state)",
-            hint=f"add them (all that acting and learning on need), then inscape check {spec} WORLD",
-        )
-
-
-def _json_values(value: Any) -> Any:
+def _json_values(value: Any, default: Callable[[Any], str] | None = None) -> Any:
     """Returns the value as it will read back from settings.json (tuples become lists), to compare like with like."""
-    return json.loads(json.dumps(value))
+    try:
+        return json.loads(json.dumps(value, default=default))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"settings that settings.json cannot hold: {error}", expected="numbers, text, lists, dictionaries"
+        ) from error
 
 
 def _resolved(device: str) -> str:
@@ -666,9 +688,3 @@ def _resolved(device: str) -> str:
     from inscape.world_models.networks.device import resolve_device
 
     return str(resolve_device(device))
-
-
-def _usable(device: str) -> str:
-    import torch
-
-    return device if torch.cuda.is_available() else "cpu"

@@ -25,7 +25,7 @@ from inscape.envs.rendering.rasterizer import (
     render_scene,
 )
 from inscape.envs.tasks.pettingzoo import PettingZooTask
-from inscape.envs.tasks.resolve import task_from_json
+from inscape.envs.tasks.resolve import Given, as_task, task_from_json
 from inscape.errors import UsageError
 from inscape.experiments.numbers import number_text
 from inscape.experiments.runs.progress import Progress
@@ -48,7 +48,7 @@ HOLD_SECONDS = 0.8
 
 def watch(
     agent: Any,
-    task: Task,
+    task: Given,
     seed: int = 0,
     episodes: int = 1,
     save: str | Path | None = None,
@@ -63,9 +63,9 @@ def watch(
     episodes are played again.
 
     Args:
-        agent: an `Agent`, or any object with `act`; in a world of several players a list, one for each, or one
-            that acts for all.
-        task: what to act in.
+        agent: an agent, by name or in hand; in a world of several players a list, one for each, or one that acts for
+            all.
+        task: what to act in, or what stands for it (`resolve_task`).
         seed: seed of the environment's random stream.
         episodes: how many; raised to `copies` if smaller.
         save: an .mp4 or .gif, or a folder for pictures. None opens a window where there is a display (Esc or q closes
@@ -80,10 +80,12 @@ def watch(
     Raises:
         UsageError: a file type that is not known, an environment that cannot draw itself, or numbers out of range.
     """
-    from inscape.agents.adapters import as_agent
+    from inscape.agents.registry import make_agent
 
     _require_sizes(episodes, copies, size)
-    agents = [as_agent(one) for one in (agent if isinstance(agent, list | tuple) else [agent])]
+    task = as_task(task)
+    given = agent if isinstance(agent, list | tuple) else [agent]
+    agents = [make_agent(one, task, seed=seed + k) for k, one in enumerate(given)]
     count = max(episodes, copies)
 
     def record() -> list[Trajectory]:

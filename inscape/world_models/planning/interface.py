@@ -8,6 +8,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
+from inscape import html
 from inscape.errors import UsageError
 from inscape.world_models.interface import Batch, as_numpy
 
@@ -62,6 +63,7 @@ class Plan:
         action_probs: `[A]` float64 distribution over actions that the search arrived at: what a policy is trained
             towards. A search by visits: the share of visits.
         metrics: what else the planner reports, by name.
+        action_names: `[A]` the names of the actions; empty where they have none, or the planner does not know them.
     """
 
     action: int | np.ndarray
@@ -72,6 +74,30 @@ class Plan:
     simulations: int = 0
     action_probs: np.ndarray = field(default_factory=lambda: np.empty(0))
     metrics: dict[str, float] = field(default_factory=dict)
+    action_names: tuple[str, ...] = ()
+
+    @property
+    def action_name(self) -> str:
+        """The name of the proposed action; its number, or numbers, where it has none."""
+        named = self.action_names and np.ndim(self.action) == 0
+        return self.action_names[int(self.action)] if named else _as_text(self.action)
+
+    def __repr__(self) -> str:
+        return f"Plan({self.action_name}, value {self.value:.4g}, {self.simulations:,} simulations)"
+
+    def _repr_html_(self) -> str:
+        note = f"{self.simulations:,} simulations" if self.simulations else ""
+        count, counted = len(self.action_values), len(self.visit_counts) > 0
+        rows: list[list[object]] = [[self._name_of(a), float(self.action_values[a])] for a in range(count)]
+        for row, visits in zip(rows, self.visit_counts):
+            row.append(f"{int(visits):,}")
+        columns = ("action", "value", *(["visits"] if counted else []))
+        best = int(self.action) if np.ndim(self.action) == 0 and count else -1
+        table = html.table(columns, rows, columns[1:], best) if count else ""
+        return html.block(f"{self.action_name}, value {html.number(self.value)}", table, note=note)
+
+    def _name_of(self, action: int) -> str:
+        return self.action_names[action] if self.action_names else str(action)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +115,7 @@ class Plans(Sequence[Plan]):
         simulations: `[B]` int64; 0 without.
         trees: one for each state, or none at all.
         metrics: `[B]` each.
+        action_names: `[A]` the names of the actions; empty where they have none.
 
     Raises:
         UsageError: one of them has not B rows.
@@ -102,6 +129,7 @@ class Plans(Sequence[Plan]):
     simulations: np.ndarray = field(default_factory=lambda: _NONE)
     trees: tuple[SearchTree, ...] = ()
     metrics: dict[str, np.ndarray] = field(default_factory=dict)
+    action_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.actions)
@@ -133,6 +161,7 @@ class Plans(Sequence[Plan]):
             simulations=np.array([plan.simulations for plan in plans], np.int64),
             trees=trees if len(trees) == len(plans) else (),
             metrics={name: np.array([plan.metrics[name] for plan in plans]) for name in plans[0].metrics},
+            action_names=plans[0].action_names,
         )
 
     @property
@@ -180,6 +209,7 @@ class Plans(Sequence[Plan]):
                 self.simulations[index],
                 self.trees[index],
                 {name: column[index] for name, column in self.metrics.items()},
+                self.action_names,
             )
         action = self.actions[index]
         return Plan(
@@ -191,7 +221,25 @@ class Plans(Sequence[Plan]):
             simulations=int(self.simulations[index]),
             action_probs=self.action_probs[index],
             metrics={name: float(column[index]) for name, column in self.metrics.items()},
+            action_names=self.action_names,
         )
+
+    def __repr__(self) -> str:
+        return f"Plans[{', '.join(repr(plan) for plan in self[:3])}{', …' if len(self) > 3 else ''}]"
+
+    def _repr_html_(self) -> str:
+        if len(self) == 1:
+            return self[0]._repr_html_()
+        rows = [[k, plan.action_name, plan.value, f"{plan.simulations:,}"] for k, plan in enumerate(self)]
+        columns = ("state", "action", "value", "simulations")
+        return html.block(f"{len(self)} plans", html.table(columns, rows, columns[2:]))
+
+
+def _as_text(action: int | np.ndarray) -> str:
+    """Returns an action without a name as text."""
+    if np.ndim(action) == 0:
+        return str(int(action))
+    return "(" + ", ".join(f"{float(number):.4g}" for number in np.ravel(action)) + ")"
 
 
 def _rows(rows: list[np.ndarray]) -> np.ndarray:

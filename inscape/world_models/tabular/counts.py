@@ -109,11 +109,16 @@ class LearnedTabularModel:
 
     @staticmethod
     def for_task(task: Any, settings: TabularModelSettings | None = None) -> LearnedTabularModel:
-        """Returns an untrained model for a task (anything with `observation_space` and `action_space`).
+        """Returns an untrained model for a task, what stands for one (`resolve_task`), or anything with
+        `observation_space` and `action_space`.
 
         Raises:
             UsageError: the task's actions are not Discrete, counted from 0.
         """
+        if isinstance(task, (str, type)) or not hasattr(task, "action_space"):
+            from inscape.envs.tasks.resolve import resolve_task
+
+            task = resolve_task(task)
         actions = task.action_space
         if type(actions).__name__ != "Discrete" or actions.start != 0:
             raise UsageError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import spaces
 
+from inscape import html
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load, require
 
@@ -265,7 +266,8 @@ class TabularModel:
         return self.init(observations)
 
     def step(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> ModelStep:
-        """Draws a successor per row (see `WorldModel.step`)."""
+        """Draws a successor per row (see `WorldModel.step`); one number is a batch of one."""
+        states, actions = np.atleast_1d(states), np.atleast_1d(actions)
         draw = rng.random(len(states))
         cumulative = np.cumsum(self.probability[states, actions], axis=1)
         cumulative /= cumulative[:, -1:]  # a draw of 0.999… must not fall off the end
@@ -304,6 +306,23 @@ class TabularModel:
     def tabular(self) -> TabularModel:
         return self
 
+    def __repr__(self) -> str:
+        states, actions, outcomes = self.next_state.shape
+        return f"TabularModel({_short(self.name)}, {states:,} states, {actions} actions, {outcomes} outcomes)"
+
+    def _repr_html_(self) -> str:
+        states, actions, outcomes = self.next_state.shape
+        possible = self.probability[~self.terminal] > 0
+        each = float(possible.sum(axis=-1).mean()) if possible.size else 0.0
+        rows: list[list[object]] = [
+            ["states", f"{states:,}, {int(self.terminal.sum()):,} of them terminal"],
+            ["actions", f"{actions}, legal in {float(self.legal.mean()):.0%} of states and actions"],
+            ["outcomes", f"up to {outcomes}, {html.number(each, 3)} on average"],
+            ["starts", f"{int((np.asarray(self.initial) > 0).sum()):,}"],
+            ["rewards", f"{html.number(float(self.reward.min()))} to {html.number(float(self.reward.max()))}"],
+        ]
+        return html.block(_short(self.name), html.table(("", ""), rows))
+
     def keys(self, states: np.ndarray) -> list[bytes]:
         """Returns one hashable key per state."""
         return [int(state).to_bytes(8, "little") for state in states]
@@ -330,6 +349,10 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else name[:77] + "…"
 
 
 def _initial(given: Any, terminal: np.ndarray, name: str) -> np.ndarray:

@@ -84,7 +84,8 @@ class UCT(UCTSettings):
             model: a `World` or `KnownModel`, a `TabularModel`, known or learned (both compiled, unless the search takes
                 less time than compiling it), or any other `WorldModel` with finitely many actions (Python); several
                 players need `mover_of`.
-            states: a batch of B model states: `States`, `[B]` state numbers, or what `model.init` returned.
+            states: a batch of B model states: `States`, `[B]` state numbers, or what `model.init` returned. One state
+                of a world, or one number, is a batch of one.
             rng: gives each search its own random stream; the environment's is never touched.
             evaluate: values of new states, used instead of a roll-out (see `Evaluate`); it is never given a terminal
                 state, and its prior must be None, for UCT takes none. With one, the search runs in Python.
@@ -304,14 +305,10 @@ def _plan_of(graph: SearchArrays, nodes: int, simulations: int, key: int, owner:
 
 def _checked_states(states: Any, model: Any) -> Any:
     """Returns the batch of states as the model has them."""
-    if isinstance(model, KnownModel) and not isinstance(states, States):
-        raise UsageError(
-            f"states of type {type(states).__name__} for the known law of {model.world.name}",
-            expected="packed States, a batch",
-            hint="model.init(observations), or world.pack([state])",
-        )
+    if isinstance(model, KnownModel):
+        states = model.world.as_states(states)
     if isinstance(model, TabularModel):
-        states = np.asarray(states)
+        states = np.atleast_1d(np.asarray(states))
         if states.ndim != 1 or states.dtype.kind not in "iu":
             raise UsageError(f"states of shape {states.shape}, {states.dtype}", expected="[B] integers: state numbers")
         wrong = (states < 0) | (states >= model.num_states)

@@ -437,8 +437,8 @@ def test_states_it_cannot_start_from_are_refused(lake: Any) -> None:
     rng, model = np.random.default_rng(0), TabularModel.from_world(lake)
     with pytest.raises(UsageError, match=r"states of type ndarray[\s\S]*model.init"):
         UCT(5).plan(lake, np.array([0]), rng)
-    with pytest.raises(UsageError, match=r"shape \(\)"):
-        UCT(5).plan(model, np.int64(0), rng)
+    with pytest.raises(UsageError, match=r"shape \(1, 1\)"):
+        UCT(5).plan(model, np.zeros((1, 1), np.int64), rng)
     with pytest.raises(UsageError, match="a batch of 0 states"):
         UCT(5).plan(model, np.zeros(0, np.int64), rng)
 

@@ -1,0 +1,283 @@
+"""`inscape.plan`: what to do in a state, by searching a world or a model of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from inscape.envs.law.states import States
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.world import World
+from inscape.errors import (
+    MissingLawError,
+    PartialObservationError,
+    UnknownSettingError,
+    UsageError,
+    closest,
+    whole_number,
+)
+from inscape.experiments.runs.evaluation import hides_state
+from inscape.experiments.verbs.given import shown
+from inscape.world_models.interface import require_model
+from inscape.world_models.known import KnownModel
+from inscape.world_models.planning.dynamic_programming import Solution
+from inscape.world_models.planning.interface import Plan, Planner, Plans
+from inscape.world_models.planning.solve import solve
+from inscape.world_models.planning.tree_search.uct import UCT
+
+PLANNERS = ("uct", "mcts", "value-iteration")
+"""Planners known by name; the first two are one."""
+SIMULATIONS = 1000
+START, SEARCH = 0, 3
+"""Which random stream of a seed draws the start state, and which the search."""
+
+
+@overload
+def plan(
+    world: Any, state: States, planner: str | type[Planner] | Planner = "uct", *, num_simulations: int | None = None,
+    gamma: float | None = None, seed: int = 0, full_information: bool = False, **settings: Any,
+) -> Plans: ...  # fmt: skip
+
+
+@overload
+def plan(
+    world: Any, state: Any = None, planner: str | type[Planner] | Planner = "uct", *,
+    num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
+    **settings: Any,
+) -> Plan: ...  # fmt: skip
+
+
+def plan(
+    world: Any,
+    state: Any = None,
+    planner: Any = "uct",
+    *,
+    num_simulations: int | None = None,
+    gamma: float | None = None,
+    seed: int = 0,
+    full_information: bool = False,
+    **settings: Any,
+) -> Plan | Plans:
+    """Searches from a state and returns the plan: action, its name, what each action is worth.
+
+        plan("FrozenLake8x8")
+        plan(MyWorld(), MyWorld.State(row=2, column=0), num_simulations=5000)
+        plan(world, state, planner=UCT(num_simulations=500, gamma=0.95))
+
+    Args:
+        world: a name, a world or its class, an environment of one; or a model: a `TabularModel`, a learned one.
+        state: one state: the world's `State`, a dictionary of its fields, an observation that determines it, or a
+            number of a model's states; None for an initial state. Packed `States`, a list, or `[B]` numbers are a
+            batch, and `Plans` are returned.
+        planner: `"uct"` (or `"mcts"`), `"value-iteration"` (exact), a planner or its class: anything with
+            `plan(model, states, rng)`.
+        num_simulations: simulations of a planner that is made here; 1,000 by default.
+        gamma: its discount; None for the world's.
+        seed: of the search, and of the initial state where none is given. The same seed gives the same plan.
+        full_information: plan in a world that hides its state, as one who sees it.
+        settings: further settings of the planner, by name (of `UCT`, say `exploration=2.0`).
+
+    Raises:
+        UsageError: no world, state or planner of this kind; the state is terminal; an unknown setting (a `TypeError`
+            too).
+        MissingLawError: an environment without a law.
+        PartialObservationError: the world hides its state.
+    """
+    seed = whole_number("seed", seed)
+    model = model_of(world)
+    known = model.world if isinstance(model, KnownModel) else model if isinstance(model, World) else None
+    if known is not None:
+        _require_seen(known, full_information)
+    discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
+    made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
+    if state is None:
+        state = start_of(model, seed)
+        one = True
+    else:
+        state, one = _states(model, known, state)
+    plans = made.plan(model, state, np.random.default_rng([seed, SEARCH]))
+    if not isinstance(plans, Plans):
+        raise UsageError(
+            f"plan of {shown(planner)} returned {type(plans).__name__}", expected="Plans, one for each state"
+        )
+    plans = with_names(plans, known.action_names if known is not None and not known.continuous else ())
+    return plans[0] if one else plans
+
+
+def _states(model: Any, known: World | None, given: Any) -> tuple[Any, bool]:
+    """Returns the states that are given, as a planner takes them, and whether one was given by itself."""
+    if known is None:
+        return given, np.ndim(given) == 0
+    if isinstance(given, States):
+        return given, False
+    seen = np.asarray(given) if isinstance(given, (int, np.integer, np.ndarray)) else None
+    if seen is not None and seen.dtype.kind in "iufb":  # observations, as an environment gives them
+        axes = len(known.observation_space.shape or ())
+        if seen.ndim in (axes, axes + 1):
+            return known.states_of(seen), seen.ndim == axes
+    return known.as_states(given), not isinstance(given, (list, np.ndarray))
+
+
+@dataclass(frozen=True)
+class ValueIteration:
+    """The planner that looks up the exact solution: `plan(world, planner="value-iteration")`."""
+
+    gamma: float = 0.99
+    tolerance: float = 1e-8
+
+    def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Any = None) -> Plans:
+        """Returns a plan for each of B states; see `Planner.plan`.
+
+        Raises:
+            UsageError: the model has no tables, or a state is terminal.
+        """
+        world = model.world if isinstance(model, KnownModel) else model
+        solution = solve(world, self.gamma, tolerance=self.tolerance)
+        assert isinstance(solution, Solution)
+        if isinstance(world, World):
+            rows = np.asarray(world.dynamics().index_of(world.as_states(states)))
+            over = world.terminal_of(world.dynamics().states[rows])
+        else:
+            rows, over = np.atleast_1d(states), np.atleast_1d(world.tabular().terminal[states])
+        if over.any():
+            raise UsageError("a terminal state", expected="a state in which something can still be done")
+        return Plans(solution.policy[rows], solution.values[rows], solution.q_values[rows])
+
+
+def with_names(plans: Plans, names: tuple[str, ...]) -> Plans:
+    """Returns plans whose actions have names, where there are any."""
+    return dataclasses.replace(plans, action_names=names) if names else plans
+
+
+def model_of(given: Any) -> Any:
+    """Returns what a planner is given for a world, a model, or what stands for a world.
+
+    Raises:
+        UsageError: it is neither.
+        MissingLawError: an environment without a law.
+    """
+    if isinstance(given, (World, KnownModel)):
+        return given
+    if not isinstance(given, (str, type)) and hasattr(given, "num_players") and hasattr(given, "step"):
+        require_model(given, "plan")
+        return given
+    task = resolve_task(given) if isinstance(given, str) else _task(given)
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to plan with",
+            expected="a world, or a model learned from its episodes",
+            hint="LearnedTabularModel.for_task(task).fit(episodes); TabularModel.from_arrays(env.unwrapped.P) where it "
+            "has one; or an agent that needs no model: train('ppo', …)",
+        )
+    return task.world
+
+
+def _task(given: Any) -> Any:
+    from inscape.envs.tasks.resolve import as_task
+
+    return as_task(given)
+
+
+def _require_seen(world: World, full_information: bool) -> None:
+    if world.simultaneous:
+        raise UsageError(
+            f"the players of {world.name} act at once, and the search lets one act at a time",
+            expected="a world of one player, or of players who move in turn",
+            hint="plan('TicTacToe')",
+        )
+    if not full_information and not world.continuous and hides_state(world):
+        raise PartialObservationError(
+            f"an agent in {world.name} does not see its state, and a plan begins in a state",
+            expected="a world whose observation determines its state",
+            hint="full_information=True, to plan as one who sees it; a BeliefModel plans with what is known",
+        )
+
+
+def planner_of(
+    given: Any, num_simulations: int | None, gamma: float, gamma_given: bool, settings: dict[str, Any]
+) -> Any:
+    """Returns a planner: made of a name or a class, or the one in hand.
+
+    Raises:
+        UsageError: no such planner, or an unknown setting; or settings for one that is made already.
+    """
+    if num_simulations is not None:
+        num_simulations = whole_number("num_simulations =", num_simulations, 1)
+    if isinstance(given, str):
+        if given not in PLANNERS:
+            raise UsageError(
+                f"no planner {given!r}",
+                expected="uct, or a planner in hand: an object with plan(model, states, rng)",
+                hint=closest(given, PLANNERS),
+            )
+        given = ValueIteration if given == "value-iteration" else UCT
+    if isinstance(given, type):
+        if not callable(getattr(given, "plan", None)):
+            raise UsageError(
+                f"the class {given.__name__} as a planner", expected="a class with plan(model, states, rng)"
+            )
+        taken = _parameters(given)
+        wanted = {"num_simulations": num_simulations, "gamma": gamma} | settings
+        if wanted["num_simulations"] is None:
+            wanted["num_simulations"] = SIMULATIONS
+        if taken is not None:
+            for name in [*settings, *(["num_simulations"] if num_simulations is not None else [])]:
+                if name not in taken:
+                    raise UnknownSettingError(
+                        given.__name__, name, expected=", ".join(taken) or "none", hint=_hint(name, taken)
+                    )
+            wanted = {name: value for name, value in wanted.items() if name in taken}
+        return given(**wanted)
+    if not callable(getattr(given, "plan", None)):
+        raise UsageError(
+            f"{shown(given)} as a planner",
+            expected="uct, a planner or its class: plan(self, model, states, rng) -> Plans",
+        )
+    changed = [
+        *settings,
+        *(["num_simulations"] if num_simulations is not None else []),
+        *(["gamma"] if gamma_given else []),
+    ]
+    if changed:
+        raise UsageError(
+            f"{changed[0]} for a planner that is made already", expected="its class, or one made with that",
+            hint=f"{type(given).__name__}({changed[0]}=…)",
+        )  # fmt: skip
+    return given
+
+
+def _hint(name: str, taken: tuple[str, ...]) -> str:
+    others = {"simulations": "num_simulations", "discount": "gamma", "c": "exploration", "depth": "max_depth"}
+    return others.get(name, closest(name, taken))
+
+
+def _parameters(cls: type) -> tuple[str, ...] | None:
+    """Returns the names a class's constructor takes; None where it takes any."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else tuple(p.name for p in parameters)
+
+
+def start_of(model: Any, seed: int) -> Any:
+    """Returns an initial state, as a batch of one.
+
+    Raises:
+        UsageError: a model that does not know its initial states.
+    """
+    rng = np.random.default_rng([seed, START])
+    world = model.world if isinstance(model, KnownModel) else model
+    if isinstance(world, World):
+        return world.sample_initial(1, rng)
+    initial = getattr(model, "initial", None)
+    if isinstance(initial, np.ndarray) and initial.ndim == 1:
+        return rng.choice(len(initial), 1, p=initial)
+    raise UsageError(
+        f"no state for {type(model).__name__}", expected="plan(model, state)", hint="model.init(observations)"
+    )
