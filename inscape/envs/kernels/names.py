@@ -35,6 +35,8 @@ holds no law: of a template imported directly, what needs none runs, as plain Py
                                              `jit` are cached on disk and take arrays and numbers only;
     inner                                    compiles a helper of kernels that takes named tuples: never cached, since
                                              the cache would name the user's module
+    inline_jit                               compiles a helper of kernels into its callers, whole, however large: for
+                                             what takes many arrays, whose passing on at every call would cost more
 """
 
 from __future__ import annotations
@@ -102,6 +104,6 @@ def jit(function: Any) -> Any:
     return function
 
 
-inner = jit
+inner = inline_jit = jit
 parallel_jit = jit
 prange = range

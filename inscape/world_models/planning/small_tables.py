@@ -154,9 +154,7 @@ class _Sweeps:
             self._lists = *(table.tolist() for table in self.tables), scratch
         *tables, scratch = self._lists
         found = values.tolist()
-        result: tuple[int, float] = gauss_seidel.sweep(
-            *tables, found, scratch, *self.settings, done, until, self.most
-        )
+        result: tuple[int, float] = gauss_seidel.sweep(*tables, found, scratch, *self.settings, done, until, self.most)
         values[:] = found
         self.account.charge(result[0] - done, time.perf_counter() - began)
         return result

@@ -235,7 +235,7 @@ def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
         ints=states.ints,
         bits=states.floats.view(np.int64),
         slots=np.full(2 * nodes + 1, -1, np.int64),
-        node=np.zeros((nodes, 7), np.int64),
+        node=np.zeros((nodes, 8), np.int64),
         action=np.zeros((nodes, actions, 5), np.int64),
         value=np.zeros((nodes, players)),
         leaf=np.zeros((nodes, players)),
