@@ -143,7 +143,7 @@ class _Sweeps:
         return self._compiled(values, done, pause)
 
     def _plain(self, values: Array, done: int, until: int) -> tuple[int, float]:
-        began = time.perf_counter()
+        began = time.thread_time()
         if self._lists is None:
             _, actions, width = self.tables[1].shape
             states = len(values)
@@ -156,7 +156,7 @@ class _Sweeps:
         found = values.tolist()
         result: tuple[int, float] = gauss_seidel.sweep(*tables, found, scratch, *self.settings, done, until, self.most)
         values[:] = found
-        self.account.charge(result[0] - done, time.perf_counter() - began)
+        self.account.charge(result[0] - done, time.thread_time() - began)
         return result
 
     def _compiled(self, values: Array, done: int, pause: int) -> tuple[int, float]:

@@ -217,12 +217,13 @@ def select(key, counts, tables, action_of, action_value, node_of, edges, weight,
                 known = True
                 link = action_of[node, a, FIRST]
                 while link > 0:
-                    child = edges[link - 1, CHILD]
+                    e = link - 1
+                    child = edges[e, CHILD]
                     if node_of[child, KIND] < TERMINAL:
                         known = False
                         n = node_of[child, VISITS]
-                        width += weight[link - 1] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
-                    link = edges[link - 1, NEXT]
+                        width += weight[e] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
+                    link = edges[e, NEXT]
             if not exact or known:
                 n = action_of[node, a, TRIED]
                 width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
@@ -301,24 +302,27 @@ def back_up(
     best = -1
     untried = node_of[node, UNTRIED] > 0
     solved = exact
+    visits = 1.0
     for a in range(action_of.shape[1]):
-        if action_of[node, a, TRIED] > 0:
-            total = 0.0
+        tried = action_of[node, a, TRIED]
+        if tried > 0:
+            visits += tried
             for m in range(NUM_PLAYERS):
-                action_value[node, a, m] = 0.0
-            link = action_of[node, a, FIRST]
-            while link > 0:
-                e = link - 1
-                child = edge[e, CHILD]
-                total += weight[e]
-                if node_of[child, KIND] < TERMINAL:
-                    solved = False
-                for m in range(NUM_PLAYERS):
-                    future = value[child, m] if node_of[child, KIND] != UNVISITED else leaf[node, m]
-                    action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * future)
-                link = edge[e, NEXT]
-            for m in range(NUM_PLAYERS):
-                action_value[node, a, m] /= total
+                total = 0.0
+                worth = 0.0
+                link = action_of[node, a, FIRST]
+                while link > 0:
+                    e = link - 1
+                    child = edge[e, CHILD]
+                    kind = node_of[child, KIND]
+                    if kind < TERMINAL:
+                        solved = False
+                    w = weight[e]
+                    total += w
+                    future = value[child, m] if kind != UNVISITED else leaf[node, m]
+                    worth += w * (edge_reward[e, m] + gamma * future)
+                    link = edge[e, NEXT]
+                action_value[node, a, m] = worth / total
             q = action_value[node, a, player]
             if q < span[0]:
                 span[0] = q
@@ -326,9 +330,6 @@ def back_up(
                 span[1] = q
             if best < 0 or q > action_value[node, best, player]:
                 best = a
-    visits = 1.0
-    for a in range(action_of.shape[1]):
-        visits += action_of[node, a, TRIED]
     solved = solved and not untried
     if averaging < 0.0:
         averaging = COMPLETE if complete else ENDLESS
@@ -338,8 +339,9 @@ def back_up(
     for m in range(NUM_PLAYERS):
         average = leaf[node, m]
         for a in range(action_of.shape[1]):
-            if action_of[node, a, TRIED] > 0:
-                average += action_of[node, a, TRIED] * action_value[node, a, m]
+            tried = action_of[node, a, TRIED]
+            if tried > 0:
+                average += tried * action_value[node, a, m]
         average /= visits
         chosen = leaf[node, m] if hopeful else action_value[node, best, m]
         fresh = trust * chosen + (1.0 - trust) * average
