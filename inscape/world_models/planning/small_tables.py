@@ -153,8 +153,9 @@ class _Sweeps:
             )  # fmt: skip
             self._lists = *(table.tolist() for table in self.tables), scratch
         *tables, scratch = self._lists
+        plain: Any = gauss_seidel.sweep
         found = values.tolist()
-        result: tuple[int, float] = gauss_seidel.sweep(*tables, found, scratch, *self.settings, done, until, self.most)
+        result: tuple[int, float] = plain(*tables, found, scratch, *self.settings, done, until, self.most)
         values[:] = found
         self.account.charge(result[0] - done, time.thread_time() - began)
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 HARD, MAXENT, SOFT_EVAL = 0, 1, 2
 """The backups."""
 EVALUATIONS = 8

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import FunctionType
+from typing import Any
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import numpy as np
 
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
@@ -33,7 +34,7 @@ sweep_freely = _compiled("sweep_freely", fastmath=FASTER)
 """`gauss_seidel.sweep` with sums in any order: up to a twentieth faster where an action has many outcomes."""
 
 
-def scratch(weight):
+def scratch(weight: Any) -> tuple[Any, ...]:
     """Returns the memory that `gauss_seidel.sweep` works in, for tables `[S, A, K]`.
 
     (backed-up values `[S]`, action values of a state `[A]`, greedy actions `[S]`; what these do, side by side:
