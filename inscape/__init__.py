@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inscape.errors import UsageError as UsageError
     from inscape.experiments.runs.training import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
+    from inscape.world_models.planning.solve import solve as solve
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -36,6 +37,8 @@ _HOMES = {
         "evaluate",
         "rollout",
     ),
+    # planning
+    "world_models.planning.solve": ("solve",),
     # runs
     "experiments.runs.training": (
         "load_agent",

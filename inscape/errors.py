@@ -70,8 +70,9 @@ def printable(text: str) -> str:
 def closest(word: str, known: Iterable[str]) -> str:
     """Returns "did you mean 'x'?" for the nearest known word, or the list of what is known."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    by_lower_case = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {by_lower_case[near[0]]!r}?"
     more = ", …" if len(names) > MOST_NAMES else ""
     return "one of " + ", ".join(names[:MOST_NAMES]) + more if names else "nothing is known by name here"

@@ -24,8 +24,9 @@ from typing import Any
 
 from inscape.errors import UsageError
 
-_OWN = ("inscape.envs.worlds.", "inscape.agents.")
+_OWN = re.compile(r"inscape(\.(envs\.worlds|agents)(\.\w+)+)?:[\w/-]+")
 _REFERENCE = re.compile(r"[^\s:]+(:[^\s:]+)+")
+_AGENT_PREFIXES = ("sb3:", "independent:")
 _TRUSTING: ContextVar[bool] = ContextVar("trusting", default=False)
 _allowed: set[str] = set()
 
@@ -57,9 +58,13 @@ def names_code(name: str) -> bool:
 
     So do `file.py:Class`, `package.module:Class`, `package.module:Id-v0` and `pettingzoo:package.module`.
     """
-    if name.startswith(("inscape:", *_OWN)):
-        return False
-    return ".py:" in name or _REFERENCE.fullmatch(name) is not None
+    return ".py:" in name or (_OWN.fullmatch(name) is None and _REFERENCE.fullmatch(name) is not None)
+
+
+def _names_code_as_a_name(name: str) -> bool:
+    """Returns whether the name of a world or an agent stands for code. Here, where no other text can stand, whatever
+    has a colon does, so that nothing hangs on which odd spellings a loader would still find a file for."""
+    return ".py:" in name or (":" in name and _OWN.fullmatch(name) is None)
 
 
 def code_names(document: Any) -> list[str]:
@@ -83,13 +88,17 @@ def task_code_names(task: Mapping[str, Any]) -> list[str]:
     name, rest = task.get("name"), {key: value for key, value in task.items() if key != "name"}
     while isinstance(name, str) and name.startswith("pixels:"):
         name = name.removeprefix("pixels:")
-    return code_names([name, rest])
+    named = [name] if isinstance(name, str) and _names_code_as_a_name(name) else []
+    return list(dict.fromkeys([*named, *code_names(rest)]))
 
 
 def agent_code_names(agent: str, settings: Mapping[str, Any]) -> list[str]:
     """Returns the names of code in a stored agent and its settings."""
-    bare = agent.removeprefix("sb3:").removeprefix("independent:")
-    return code_names([agent if ":" in bare else bare, settings])
+    bare = agent
+    while bare.startswith(_AGENT_PREFIXES):
+        bare = bare.partition(":")[2]
+    named = [agent] if _names_code_as_a_name(bare) else []
+    return list(dict.fromkeys([*named, *code_names(settings)]))
 
 
 def allow(names: Iterable[str]) -> None:

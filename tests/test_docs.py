@@ -19,7 +19,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 ROOMS = ("envs", "world_models", "agents", "theory_of_mind", "experiments")
 PUBLIC = {"inscape", *(f"inscape.{room}" for room in ROOMS)}
 TOP_FOLDERS = {"inscape", "tests", "docs", "examples", "benchmarks", *ROOMS}
-PLACEHOLDERS = ("file.py", "my_world.py")
+PLACEHOLDERS = ("file.py", "my_world.py", "ferry.py")
 """The reader's own files."""
 GROUPS = {f"inscape.{group}" for group in ("agents", "worlds")}
 """Entry points of plug-ins, which are no modules."""

@@ -128,6 +128,14 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.agents.planners.value_iteration:ValueIterationSettings",
     ),
     AgentEntry(
+        "pbvi", "acts on its belief, by point-based values with certified bounds (Smith & Simmons 2005)",
+        "inscape.agents.planners.belief:PBVIAgent", "inscape.agents.planners.belief:PBVISettings",
+    ),
+    AgentEntry(
+        "qmdp", "acts on its belief as if it saw the state from the next step on (Littman et al. 1995)",
+        "inscape.agents.planners.belief:QMDPAgent", "inscape.agents.planners.belief:QMDPSettings",
+    ),
+    AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",
         "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
         learns=True, steps=500_000,

@@ -30,15 +30,17 @@ class Preset:
         return f"{agent} on {task}: preset of {', '.join(used)}" if used else ""
 
 
+# found before rewards were normalised by default; their worlds pay about 1
+_AS_PAID = {"normalize_rewards": False}
 # 30 of 30 seeds end at 500; half of them are there after 10,000 steps
 _PPO_CARTPOLE = {
-    "num_envs": 8, "num_steps": 128, "epochs": 6, "minibatches": 8, "learning_rate": 2.5e-3, "gamma": 0.98,
+    **_AS_PAID, "num_envs": 8, "num_steps": 128, "epochs": 6, "minibatches": 8, "learning_rate": 2.5e-3, "gamma": 0.98,
 }  # fmt: skip
 # Observations are one-hot and reward is rare: many copies, so that the first batches hold some; a wide step; entropy,
 # because on ice the first path found is rarely the safest.
 _PPO_GRID = {
-    "num_envs": 64, "num_steps": 64, "epochs": 4, "minibatches": 4, "learning_rate": 1e-2, "entropy_coef": 0.01,
-    "hidden": (64,),
+    **_AS_PAID, "num_envs": 64, "num_steps": 64, "epochs": 4, "minibatches": 4, "learning_rate": 1e-2,
+    "entropy_coef": 0.01, "hidden": (64,),
 }  # fmt: skip
 _PPO_LAKE = {**_PPO_GRID, "num_envs": 256, "entropy_coef": 0.03}
 _SB3_CARTPOLE = {
@@ -65,7 +67,7 @@ _SAC_SMALL = {
 
 # entropy and opponents' random moves keep every position in sight: without them lines that lose stay unseen
 _PPO_BOARD = {
-    "num_envs": 128, "num_steps": 32, "epochs": 4, "minibatches": 4, "learning_rate": 2e-3, "gamma": 1.0,
+    **_AS_PAID, "num_envs": 128, "num_steps": 32, "epochs": 4, "minibatches": 4, "learning_rate": 2e-3, "gamma": 1.0,
     "entropy_coef": 0.05, "hidden": (128, 128), "activation": "relu",
 }  # fmt: skip
 # 800,000 steps of self-play with one seed: lost 2 of 200 games as first player against a random one, won 156 of 200
@@ -83,18 +85,21 @@ _PPO_MOUNTAIN = {
     **_PPO_CONTROL, "num_envs": 64, "num_steps": 128, "epochs": 5, "minibatches": 32, "gamma": 0.999,
     "entropy_coef": 0.01,
 }  # fmt: skip
-_PPO_TEAM = {"num_envs": 48, "num_steps": 64, "learning_rate": 1e-3, "entropy_coef": 0.01}
+_PPO_TEAM = {
+    **_AS_PAID, "num_envs": 48, "num_steps": 64, "minibatches": 8, "learning_rate": 1e-3, "entropy_coef": 0.01,
+}  # fmt: skip
 
 # Ten rewards before an estimate, a target network that follows slowly, larger batches and a rate that falls: with
 # Stable-Baselines3's settings the last network is often one that has just forgotten.
 _OUR_DQN_CARTPOLE = {
-    "num_envs": 8, "train_freq": 1, "gradient_steps": 4, "target_update_interval": 8, "tau": 0.02, "batch_size": 128,
+    **_AS_PAID, "num_envs": 8, "train_freq": 1, "gradient_steps": 4, "target_update_interval": 8, "tau": 0.02,
+    "batch_size": 128,
     "learning_rate": 2.3e-3, "anneal": "linear", "n_step": 10, "epsilon_fraction": 0.16, "epsilon_end": 0.04,
     "hidden": (64, 64),
 }  # fmt: skip
 # reward is rare: half of the training explores; a short horizon keeps the few values that spread from the goal apart
 _DQN_PIXEL_LAKE = {
-    "num_envs": 16, "buffer_size": 20_000, "batch_size": 32, "train_freq": 1, "gradient_steps": 2,
+    **_AS_PAID, "num_envs": 16, "buffer_size": 20_000, "batch_size": 32, "train_freq": 1, "gradient_steps": 2,
     "target_update_interval": 512, "anneal": "linear", "n_step": 3, "double": True, "gamma": 0.9,
     "epsilon_fraction": 0.6, "hidden": (64,),
 }  # fmt: skip
@@ -135,7 +140,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "guesstwothirds": Preset(200_000, _PPO_TEAM),
     },
     "recurrent-ppo": {
-        "tmaze": Preset(80_000, {"learning_rate": 5e-3, "gamma": 0.98}),
+        "tmaze": Preset(80_000, {**_AS_PAID, "learning_rate": 5e-3, "gamma": 0.98}),
         # rewards of −100 to 10; many copies, because the outcome of opening a door is mostly random
         "tiger": Preset(
             300_000,
@@ -146,7 +151,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     # 10 of 10 seeds end at 500; with λ = 1 one in ten does not
     "a2c": {
         "cartpole": Preset(
-            500_000, {"num_envs": 8, "num_steps": 8, "learning_rate": 7e-4, "gamma": 0.98, "gae_lambda": 0.95}
+            500_000,
+            {**_AS_PAID, "num_envs": 8, "num_steps": 8, "learning_rate": 7e-4, "gamma": 0.98, "gae_lambda": 0.95},
         )
     },
     "sb3:ppo": {

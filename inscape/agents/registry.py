@@ -87,6 +87,13 @@ def is_agent_spec(spec: str) -> bool:
     return ":" in spec and callable(getattr(_load(spec), "act", None))
 
 
+def is_built_in(spec: str) -> bool:
+    """Returns whether an agent comes with this package, Stable-Baselines3's included."""
+    if spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
+        return True
+    return any(entry.name == spec for entry in BUILT_IN)
+
+
 def find_entry(spec: str) -> AgentEntry | None:
     """Returns the entry of an agent known by name; None for `file.py:Class` and `package.module:Class`.
 
@@ -256,6 +263,8 @@ def current_agent_settings(spec: str, values: Mapping[str, Any]) -> dict[str, An
     inherit from a built-in agent's, are brought up to date when the agent is made: opening a run must not run a
     user's code.
     """
+    if spec.removeprefix(INDEPENDENT_PREFIX) == "dqn" and values and "normalize_rewards" not in values:
+        values = {**values, "normalize_rewards": False}  # a run of before there was the setting
     if not may_be_old(values):
         return dict(values)
     try:

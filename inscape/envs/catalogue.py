@@ -170,6 +170,10 @@ GAMES = (
         {}, None, 2, simultaneous=False,
     ),
     WorldSpec(
+        "LeducPoker", "inscape.envs.worlds.multi_agent.leduc_poker:LeducPoker",
+        "six cards, two rounds of bets, a card on the table", {}, None, 2, simultaneous=False,
+    ),
+    WorldSpec(
         "RockPaperScissors", MATRIX, "both choose at once, one beats another", {"payoffs": "rock-paper-scissors"},
         None, 2,
     ),

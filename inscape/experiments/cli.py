@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from inscape.errors import UsageError, closest, printable
+from inscape.experiments.encoding import make_encodable
 from inscape.trust import trusting
 
 COMMANDS = {
@@ -19,6 +22,7 @@ COMMANDS = {
     "evaluate": "mean return with its interval; exact value and regret where the law allows",
     "watch": "see agents act, or recorded episodes: a window, a GIF, an MP4",
     "play": "play yourself, at the keyboard, alone or with others; recorded",
+    "solve": "exact values and optimal actions of a world, with a certificate",
     "plan": "search from a world's start; action values beside the exact optimum",
     "observe": "what an observer believes an agent wants, step by step",
     "report": "one HTML file on some runs",
@@ -26,6 +30,20 @@ COMMANDS = {
     "bench": "methods compared: inscape bench tabular",
     "demo": "the whole platform once, in three minutes",
 }
+
+_COMPARE = "no command searches for settings: compare some with python benchmarks/learning.py --set NAME=VALUE …"
+OTHER_WORDS = {
+    **dict.fromkeys(("tune", "optimize", "optimise", "sweep", "hyperopt"), _COMPARE),
+    **dict.fromkeys(("learn", "fit", "run", "resume"), "did you mean 'train'?"),
+    **dict.fromkeys(("eval", "score"), "did you mean 'evaluate'?"),
+    **dict.fromkeys(("enjoy", "render", "view", "show", "record", "video", "replay"), "did you mean 'watch'?"),
+    **dict.fromkeys(("ls", "worlds", "agents", "runs", "envs"), "did you mean 'list'?"),
+    **dict.fromkeys(("search", "mcts"), "did you mean 'plan'?"),
+    **dict.fromkeys(("test", "validate", "lint"), "did you mean 'check'?"),
+    **dict.fromkeys(("plot", "compare", "dashboard", "tensorboard"), "did you mean 'report'?"),
+    **dict.fromkeys(("help", "h"), "inscape --help"),
+}
+"""What other tools call things, and what to try here."""
 
 TRUST = "--trust"
 """Runs the code that a run, an episodes file or a zip names or holds, although this user did not sign it."""
@@ -36,6 +54,7 @@ TRUST_HELP = (
 
 EXAMPLES = """Examples:
   inscape train q-learning FrozenLake8x8
+  inscape solve FrozenLake8x8
   inscape plan FrozenLake8x8 --simulations 50000
   inscape evaluate mcts FrozenLake8x8 --episodes 20
   inscape watch mcts FrozenLake8x8
@@ -45,7 +64,16 @@ EXAMPLES = """Examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    make_encodable(sys.stdout, sys.stderr)
+    code = _code_of(list(sys.argv[1:] if argv is None else argv))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_left()
+    return code
+
+
+def _code_of(words: list[str]) -> int:
     # of any command, and of this one only: nothing that is stored can say it
     trusted, words = TRUST in words, [word for word in words if word != TRUST]
     try:
@@ -54,11 +82,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"inscape: {printable(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return _reader_left()
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt}" if str(interrupt) else "\nInterrupted.", file=sys.stderr)
         return 130
     except SystemExit as leaving:  # tyro has said what was wrong, or shown the help
         return leaving.code if isinstance(leaving.code, int) else 2 if leaving.code else 0
+
+
+def _reader_left() -> int:
+    """Returns the code of a command whose reader (`| head`) closed the pipe: as shells count a death by SIGPIPE. What
+    is still to be written goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):  # a stream without a file, as tests put in place
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return 141
 
 
 def _run(words: list[str]) -> int:
@@ -72,7 +112,8 @@ def _run(words: list[str]) -> int:
         return 0
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
-        raise UsageError(f"unknown command {command!r}", expected=", ".join(COMMANDS), hint=closest(command, COMMANDS))
+        hint = OTHER_WORDS.get(command.lower().lstrip("-")) or closest(command, COMMANDS)
+        raise UsageError(f"unknown command {command!r}", expected=", ".join(COMMANDS), hint=hint)
     _tell_what_takes_time()
     module = importlib.import_module(f"inscape.experiments.commands.{command}")
     code: int = getattr(module, f"{command}_command")(rest)
@@ -91,7 +132,8 @@ class _ToStderr(logging.Handler):
     """Writes to what standard error is at the time: a process may run several commands, each with its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(printable(record.getMessage()), file=sys.stderr)
+        with suppress(BrokenPipeError):  # nobody reads what is said beside the work: that ends no work
+            print(printable(record.getMessage()), file=sys.stderr)
 
 
 def _usage() -> str:

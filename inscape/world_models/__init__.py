@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
+    from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors as AlphaVectors
+    from inscape.world_models.planning.beliefs.alpha_vectors import alpha_vectors as alpha_vectors
+    from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound as fast_informed_bound
+    from inscape.world_models.planning.beliefs.alpha_vectors import qmdp as qmdp
+    from inscape.world_models.planning.beliefs.point_based import BeliefSolution as BeliefSolution
+    from inscape.world_models.planning.beliefs.point_based import point_based as point_based
+    from inscape.world_models.planning.beliefs.problem import BeliefProblem as BeliefProblem
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
@@ -38,11 +45,33 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
     from inscape.world_models.planning.dynamic_programming import soft_value_iteration as soft_value_iteration
     from inscape.world_models.planning.dynamic_programming import value_iteration as value_iteration
+    from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution as FiniteHorizonSolution
+    from inscape.world_models.planning.finite_horizon import SoftFiniteHorizonSolution as SoftFiniteHorizonSolution
+    from inscape.world_models.planning.finite_horizon import backward_induction as backward_induction
+    from inscape.world_models.planning.finite_horizon import soft_backward_induction as soft_backward_induction
+    from inscape.world_models.planning.games.exact import GameValues as GameValues
+    from inscape.world_models.planning.games.exact import game_values as game_values
+    from inscape.world_models.planning.games.matrix import Equilibrium as Equilibrium
+    from inscape.world_models.planning.games.matrix import correlated_equilibrium as correlated_equilibrium
+    from inscape.world_models.planning.games.matrix import nash_equilibria as nash_equilibria
+    from inscape.world_models.planning.games.matrix import payoffs_of as payoffs_of
+    from inscape.world_models.planning.games.matrix import zero_sum_equilibrium as zero_sum_equilibrium
+    from inscape.world_models.planning.games.regret import GameSolution as GameSolution
+    from inscape.world_models.planning.games.regret import cfr as cfr
+    from inscape.world_models.planning.games.tree import GameTree as GameTree
     from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
     from inscape.world_models.planning.interface import Planner as Planner
     from inscape.world_models.planning.interface import Plans as Plans
     from inscape.world_models.planning.interface import SearchTree as SearchTree
+    from inscape.world_models.planning.policies import Hitting as Hitting
+    from inscape.world_models.planning.policies import ReturnDistribution as ReturnDistribution
+    from inscape.world_models.planning.policies import hitting as hitting
+    from inscape.world_models.planning.policies import occupancy as occupancy
+    from inscape.world_models.planning.policies import return_distribution as return_distribution
+    from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
+    from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
+    from inscape.world_models.planning.solve import solve as solve
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
@@ -98,6 +127,17 @@ _HOMES = {
         "Plans",
         "SearchTree",
     ),
+    "planning.beliefs.alpha_vectors": (
+        "AlphaVectors",
+        "alpha_vectors",
+        "fast_informed_bound",
+        "qmdp",
+    ),
+    "planning.beliefs.point_based": (
+        "BeliefSolution",
+        "point_based",
+    ),
+    "planning.beliefs.problem": ("BeliefProblem",),
     "planning.choice": (
         "boltzmann_log_probs",
         "boltzmann_value",
@@ -109,6 +149,40 @@ _HOMES = {
         "soft_value_iteration",
         "value_iteration",
     ),
+    "planning.finite_horizon": (
+        "FiniteHorizonSolution",
+        "SoftFiniteHorizonSolution",
+        "backward_induction",
+        "soft_backward_induction",
+    ),
+    "planning.games.exact": (
+        "GameValues",
+        "game_values",
+    ),
+    "planning.games.matrix": (
+        "Equilibrium",
+        "correlated_equilibrium",
+        "nash_equilibria",
+        "payoffs_of",
+        "zero_sum_equilibrium",
+    ),
+    "planning.games.regret": (
+        "GameSolution",
+        "cfr",
+    ),
+    "planning.games.tree": ("GameTree",),
+    "planning.policies": (
+        "Hitting",
+        "ReturnDistribution",
+        "hitting",
+        "occupancy",
+        "return_distribution",
+    ),
+    "planning.policy_iteration": (
+        "linear_programme",
+        "policy_iteration",
+    ),
+    "planning.solve": ("solve",),
     "planning.tree_search.uct": ("UCT",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

@@ -29,19 +29,6 @@ from inscape.experiments.runs.run import SETTINGS, load_trajectories, open_run
 from inscape.experiments.runs.training import load_agent, train
 from inscape.experiments.viewing.watch import replay
 
-CODE = """
-from pathlib import Path
-Path("EXECUTED").touch()
-import gymnasium
-from inscape.envs.worlds.gridworld.grid import GridWorld as World
-
-class Agent:
-    def __init__(self, task): ...
-    def act(self, observation): return [0] * len(observation)
-    def learn(self, task, steps): yield {"steps": steps}
-    def state_dict(self): return {}
-    def load_state_dict(self, state): ...
-"""
 TASKS = {
     "file": "theirs/notes.py:World",
     "file from here": "./theirs/notes.py:World",
@@ -75,31 +62,6 @@ COMMANDS: dict[str, list[str]] = {
     "resume with help": ["train", "--resume", "theirs", "--help"],
     "list": ["list", "runs"],
 }
-
-
-@pytest.fixture(scope="module")
-def innocent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a built-in agent in a built-in world, with episodes, made by somebody else."""
-    place = tmp_path_factory.mktemp("innocent")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CONFIG_HOME", str(place / "config"))
-        patch.chdir(place)
-        line = "train q-learning FrozenLake --steps 200 --evaluate-every 0 --final-episodes 2 --out theirs"
-        assert main(line.split()) == 0
-    return place
-
-
-@pytest.fixture
-def theirs(innocent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That run in the present folder, beside code that leaves a file when it runs."""
-    shutil.copytree(innocent / "theirs", tmp_path / "theirs")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(trust, "_allowed", set())
-    for name in ("theirs/notes.py", "theirs/my notes.py", "attacker.py", "independent.py", "pixels.py"):
-        Path(name).write_text(CODE)
-    monkeypatch.setenv("THEIR_CONFIG", str(innocent / "config"))
-    return tmp_path / "theirs"
 
 
 def rewrite(theirs: Path, **changes: Any) -> None:

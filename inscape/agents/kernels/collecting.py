@@ -189,7 +189,7 @@ def network_forward(layer, offset, W, sizes, activation, X, H):
 
 
 @jit
-def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, running, rows, totals):
+def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, running, rows, episodes):
     """Acts for T steps in every copy; returns (0, 0, 0), or what was wrong: (kind, step, row). R = B · M rows.
 
     Args:
@@ -205,7 +205,7 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
         rows: what is filled: X `[T + 1, R, D]`, or columns `[T + 1, R, n]`; observations as they are, `[T, R, n]`,
             where they are standardised; masks `[T, R, A]`; actions `[T, R, …]`, log-probabilities, rewards,
             terminated, truncated `[T, R]`; values of the states reached `[T, R]`, where an episode was cut only.
-        totals: `[3]` gains episodes ended (one for each player), the sums of their returns and lengths.
+        episodes: `[2, T, R]` gets return and length of each episode, at its last step.
     """
     params, purpose = load_params(P), load_purpose(P)
     obs, last_obs, table, last_table = looking
@@ -275,9 +275,7 @@ def collect(P, F, I, looking, reading, networks, memory, acting, limit, clock, r
                 next_state = sample_initial(params, I[KEY, i], life * SLOTS + TRANSITION_SLOTS)
                 elapsed = 0
                 for row in range(first, first + MASK_PLAYERS):
-                    totals[0] += 1.0
-                    totals[1] += running[0, row]
-                    totals[2] += running[1, row]
+                    episodes[:, t, row] = running[:, row]
                     running[:, row] = 0.0
             I[ELAPSED, i] = elapsed
             store_state(F, I, i, next_state)

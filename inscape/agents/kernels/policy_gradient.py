@@ -41,6 +41,7 @@ math = kernel_math()
 
 uniform = shared_uniform()
 ADAM, RMSPROP = 0, 1
+ROUNDING, SAMPLE = 1e-6, 32  # as in `inscape.agents.learning.normalization`
 # columns of the table of what a gradient step found
 POLICY_LOSS, VALUE_LOSS, ENTROPY, KL, CLIPPED, NORM = 0, 1, 2, 3, 4, 5
 PARTS = 6
@@ -90,19 +91,31 @@ def shuffle(order, key, clock):
 
 
 @jit
-def standardise(A, X, out):
-    """Fills `out` with the entries `X` of `A`, shifted and scaled to mean 0 and (unbiased) deviation 1."""
+def weigh_actions(A, R, X, normalize, out):
+    """Fills `out` with the entries `X` of the advantages `A`, as `torch_learner.weights_of_actions` has them: with
+    `normalize` shifted and scaled to mean 0 and (unbiased) deviation 1; 0 where they, or the returns `R`, do not differ
+    by more than rounding."""
     n = len(X)
-    mean = 0.0
+    mean, largest, low, high = 0.0, 0.0, R[X[0]], R[X[0]]
     for k in range(n):
-        mean += A[X[k]]
-    mean /= n
-    squares = 0.0
-    for k in range(n):
-        squares += (A[X[k]] - mean) ** 2
-    deviation = math.sqrt(squares / (n - 1)) + 1e-8
-    for k in range(n):
-        out[k] = (A[X[k]] - mean) / deviation
+        advantage, total = A[X[k]], R[X[k]]
+        out[k] = advantage
+        mean += advantage
+        largest = max(largest, abs(advantage))
+        low, high = min(low, total), max(high, total)
+    scale = ROUNDING * max(abs(low), abs(high), largest)
+    says_something = high - low > scale or (not normalize and n < SAMPLE)
+    if normalize:
+        mean /= n
+        squares = 0.0
+        for k in range(n):
+            squares += (out[k] - mean) ** 2
+        deviation = math.sqrt(squares / (n - 1))
+        says_something = says_something and deviation > scale
+        for k in range(n):
+            out[k] = (out[k] - mean) / (deviation + 1e-8)
+    if not says_something:
+        out[:n] = 0.0
 
 
 @inline
@@ -271,11 +284,7 @@ def gradient(networks, batch, picked, normalize, clip, value_coef, entropy_coef,
         row = picked[k]
         for j in range(x.shape[1]):
             x[k, j] = batch[0][row, j]
-    if normalize:
-        standardise(batch[4], picked, a)
-    else:
-        for k in range(n):
-            a[k] = batch[4][picked[k]]
+    weigh_actions(batch[4], batch[5], picked, normalize, a)
     split = own_parameters(embedding, actor_sizes)
     end = split + own_parameters(embedding, critic_sizes)
     prepare(embedding, layer, x, visits)

@@ -501,8 +501,8 @@ def learn(P, E, T, C, S, done, steps, low, high):
     depends on itself at every turn, and its whole step is longer than what the processor looks ahead.
 
     Returns:
-        (−1, −1); or (learner whose observation, left in `obs`, has no row in the table, −1); or (learner whose reward
-        is not finite, number of the step), before anything is learned from it.
+        (−1, −1, −1); or (learner whose observation, left in `obs`, has no row in the table, −1, −1); or (learner whose
+        reward is not finite, number of the step, its action), before anything is learned from it.
     """
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
     actions, lengths, rows = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
@@ -527,9 +527,10 @@ def learn(P, E, T, C, S, done, steps, low, high):
                 least = min(least, rows[k])
                 sound &= np.isfinite(gains[k])
             if least < 0:
-                return first_unindexed(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last), -1
+                return first_unindexed(params, F, I, obs, start, strides, numbers, mask, num_rows, first, last), -1, -1
             if not sound:
-                return first + first_nonfinite(gains, last - first), t
+                k = first_nonfinite(gains, last - first)
+                return first + k, t, actions[k]
             for learner in range(first, last):
                 i, k = learner & NATURAL, (learner - first) & NATURAL
                 step = Step(
@@ -542,5 +543,5 @@ def learn(P, E, T, C, S, done, steps, low, high):
                 params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
             )  # fmt: skip
             if wrong >= 0:
-                return wrong, -1
-    return -1, -1
+                return wrong, -1, -1
+    return -1, -1, -1

@@ -4,7 +4,7 @@ copies = EnvRunner(task, 16, seed)
 transition = copies.step(actions_for(copies.observation, copies.action_mask))
 transition.reward, transition.terminated, transition.next_observation      # the true successors, before any reset
 copies.observation                                                   # what to act on next, after resets
-copies.episodes()                                                    # means over episodes that ended, for metrics
+copies.episodes()                                                    # means over the latest episodes, for metrics
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from inscape.agents.batches import copied, rows_of
 from inscape.agents.interface import Metrics
+from inscape.agents.learning.episode_log import EpisodeLog
 from inscape.envs.data.transition import Transition
 from inscape.envs.law.streams import later_seed
 from inscape.world_models.networks.finite_checks import require_finite
@@ -61,11 +62,12 @@ class EnvRunner:
         self._require_finite_start()
         self.action_mask: Array | None = info.get("action_mask")
         self._returns, self._lengths = np.zeros(count), np.zeros(count, np.int64)
-        self._over: list[tuple[Array, Array]] = []
+        self._log = EpisodeLog(count)
         if state is not None and state["env"] is not None:
             self.env.load_state_dict(state["env"])  # type: ignore[attr-defined]
             self.observation, self.action_mask = copied(state["observation"]), state["action_mask"]
             self._returns, self._lengths = np.array(state["returns"]), np.array(state["lengths"])
+            self._log.load_state_dict(state.get("episodes"))
 
     def step(self, actions: Array) -> Transition:
         """Takes one action in every copy.
@@ -82,12 +84,16 @@ class EnvRunner:
         self.steps += 1
         self._returns += reward
         self._lengths += 1
-        ended = np.flatnonzero(terminated | truncated)
+        over = terminated | truncated
+        ended = np.flatnonzero(over)
+        if len(ended):
+            self._log.add(over[None], self._returns[None], self._lengths[None])
+        else:
+            self._log.skip(1)
         last = rows_of(observation, slice(0))
         if len(ended):
             last = rows_of(info["final_obs"], ended)
             _require_finite(last, "the last observation", self.steps - 1, self._name, ended)
-            self._over.append((self._returns[ended], self._lengths[ended]))
             self._returns[ended], self._lengths[ended] = 0.0, 0
         self.observation, self.action_mask = observation, info.get("action_mask")
         return Transition(reward, terminated, truncated, ended, last, observation)
@@ -105,24 +111,26 @@ class EnvRunner:
         self._require_finite_start()
         self.action_mask = info.get("action_mask")
         self._returns[:], self._lengths[:] = 0.0, 0
-        self._over.clear()
+        self._log.restart()
+
+    @property
+    def averaged(self) -> int:
+        """How many episodes `episodes` last averaged over."""
+        return self._log.averaged
 
     def episodes(self) -> Metrics:
-        """Returns mean return and length of the episodes that ended since the last call; nothing if none did."""
-        if not self._over:
-            return {}
-        returns, lengths = (np.concatenate(column) for column in zip(*self._over, strict=True))
-        self._over.clear()
-        return {"episode_return": float(returns.mean()), "episode_length": float(lengths.mean())}
+        """Returns mean return and length of the latest episodes (`EpisodeLog`); nothing before there are some."""
+        return self._log.report()
 
     def state_dict(self) -> State:
-        """Returns what the copies' future depends on. Take it after `episodes`, whose list is not part of it."""
+        """Returns what the copies' future depends on. Take it after `episodes`."""
         return {
             "env": self.env.state_dict() if hasattr(self.env, "state_dict") else None,
             "observation": copied(self.observation),
             "action_mask": None if self.action_mask is None else self.action_mask.copy(),
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
+            "episodes": self._log.state_dict(),
         }
 
     def close(self) -> None:

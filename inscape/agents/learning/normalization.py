@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from inscape.world_models.networks.types import Array, State
 
 ROUNDING = 1e-6
 """A spread below this part of the largest magnitude is what single precision rounds by, and says nothing."""
+
+SAMPLE = 32
+"""Returns that are the same by chance are fewer than this."""
+
+
+def spread_is_rounding(values: Array) -> bool:
+    """Returns whether values differ by no more than single precision rounds by."""
+    return float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max())
 
 
 def standardised(values: Array) -> Array:
@@ -26,12 +35,24 @@ def standardised(values: Array) -> Array:
     return centred / (deviation + 1e-8)
 
 
+LEAST_DEVIATION = 0.2
+"""Returns so far are taken to deviate by at least this part of their mean: divided by less, rewards that are all but
+the same would all be clipped, and what tells them apart be lost."""
+
+
+def squared_deviation(mean: Any, variance: Any, epsilon: float) -> Any:
+    """Returns the square of what rewards are divided by, from the moments of the returns so far; numbers or tensors."""
+    least = (LEAST_DEVIATION * mean) ** 2
+    return variance + (least - variance) * (least > variance) + epsilon
+
+
 class ReturnNormalizer:
     """Divides rewards by the running standard deviation of the discounted return so far.
 
     Each copy keeps R ← γ·R + r, reset to 0 after its episode's last step, whichever way it ended. Mean and
-    variance run over the R of every copy and step; a reward is divided by the deviation they give at its own step,
-    that step included, and clipped. The mean is not taken off: the sign of rewards stays.
+    variance run over the R of every copy and step. The rewards of a round are divided by one number, the deviation they
+    give after it, at least a fifth of the mean: what a state pays does not depend on when in the round it was met. Then
+    they are clipped. The mean is not taken off: the sign of rewards stays.
 
     Args:
         count: B, copies.
@@ -42,8 +63,9 @@ class ReturnNormalizer:
     Raises:
         UsageError: gamma is not in [0, 1], or `clip` or `epsilon` is not positive.
 
-    Source: Engstrom et al. (2020), "Implementation Matters in Deep RL", ICLR, §3, item 2; as Stable-Baselines3's
-    `VecNormalize` and in effect Gymnasium's `NormalizeReward` do it.
+    Source: Engstrom et al. (2020), "Implementation Matters in Deep RL", ICLR, §3, item 2. Stable-Baselines3's
+    `VecNormalize` and in effect Gymnasium's `NormalizeReward` keep the same moments, begun with a variance of 1 that
+    weighs next to nothing, and divide each step by its own.
     """
 
     def __init__(self, count: int, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
@@ -53,15 +75,17 @@ class ReturnNormalizer:
             raise UsageError(f"clip = {clip!r}, epsilon = {epsilon!r}", expected="positive numbers")
         self.gamma, self.clip, self.epsilon = gamma, clip, epsilon
         self.running = np.zeros(count)
-        # as VecNormalize starts: variance 1 with next to no weight, so that the first rewards are divided by something
-        self.mean, self.variance, self.weight = 0.0, 1.0, 1e-4
+        self.mean, self.variance, self.weight = 0.0, 0.0, 0.0
 
     def __call__(self, rewards: Array, ended: Array) -> Array:
-        """Returns `[T, B]` normalised rewards, float64, and counts them.
+        """Returns `[T, B]` normalised rewards of a round, float64, and counts them.
 
         Args:
-            rewards: `[T, B]` in the order in which they came; calls of fewer steps give the same numbers.
+            rewards: `[T, B]` in the order in which they came.
             ended: `[T, B]` bool, the episode's last step (terminated or truncated).
+
+        Raises:
+            UsageError: the returns are so large that their squares are not finite.
         """
         returns = np.empty(rewards.shape)
         running = self.running
@@ -70,16 +94,23 @@ class ReturnNormalizer:
             returns[t] = running
             running = np.where(ended[t], 0.0, running)
         self.running = running
-        deviations = [self._merge(*moments) for moments in zip(returns.mean(axis=1), returns.var(axis=1), strict=True)]
-        scaled: Array = rewards / np.array(deviations).reshape(-1, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moments = merged_moments(
+                self.mean, self.variance, self.weight, returns.mean(), returns.var(), returns.size
+            )  # fmt: skip
+        if not np.isfinite(moments).all():
+            raise UsageError(
+                f"rewards of up to {np.abs(rewards).max():.3g}, whose squares are beyond double precision",
+                expected="rewards of a smaller size", hint="measure them in a larger unit",
+            )  # fmt: skip
+        self.mean, self.variance, self.weight = map(float, moments)
+        scaled: Array = rewards / self.deviation
         return scaled.clip(-self.clip, self.clip)
 
-    def _merge(self, mean: float, variance: float) -> float:
-        """Adds the moments of B returns and returns the deviation they leave."""
-        self.mean, self.variance, self.weight = merged_moments(
-            self.mean, self.variance, self.weight, float(mean), float(variance), len(self.running)
-        )
-        return math.sqrt(self.variance + self.epsilon)
+    @property
+    def deviation(self) -> float:
+        """What rewards are divided by now; values learned from them, times this, are in the task's own units."""
+        return math.sqrt(squared_deviation(self.mean, self.variance, self.epsilon))
 
     def restart(self) -> None:
         """Begins a new episode in every copy; what is known of their scale stays."""
@@ -108,3 +139,22 @@ class ReturnNormalizer:
             )
         self.running = np.array(state["running"], np.float64)
         self.mean, self.variance, self.weight = (float(state[name]) for name in ("mean", "variance", "weight"))
+
+
+def load_reward_scale(rewards: ReturnNormalizer | None, stored: State | None) -> None:
+    """Gives what normalises an agent's rewards, if anything does, what was stored of their scale.
+
+    Raises:
+        UsageError: nothing was: the weights were learned from rewards as they were.
+    """
+    if rewards is None:
+        return
+    if stored is None:
+        raise UsageError(
+            "a state learned from rewards as they were, for an agent that normalises them",
+            expected="the settings it was saved with", hint="normalize_rewards=False",
+        )  # fmt: skip
+    if np.shape(stored["running"]) != rewards.running.shape:
+        # of other copies: acting needs no returns so far, and learning on in other copies begins new ones or is refused
+        stored = {**stored, "running": np.zeros_like(rewards.running)}
+    rewards.load_state_dict(stored)

@@ -19,7 +19,8 @@ class LearnerSettings:
     gamma: float = 0.99
     """Discount per step."""
     threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
+    """CPU threads torch uses while learning; more than one only pays for large networks. How many decides on the order
+    of sums, and so on the last bits of the weights; OMP_NUM_THREADS does not."""
 
     def __post_init__(self) -> None:
         require_counts(self, "num_envs", "threads")

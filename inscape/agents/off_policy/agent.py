@@ -24,6 +24,7 @@ from torch import Tensor
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, mean_of, part_of, process_group
 from inscape.agents.learning.env_runner import EnvRunner
+from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale
 from inscape.agents.learning.settings import LearnerSettings
 from inscape.agents.learning.settings_checks import require_counts, require_updates
 from inscape.envs.data.transition import Transition
@@ -107,6 +108,11 @@ class OffPolicyAgent(Agent):
         first = 0 if self._group is None else self._group.number * count
         self._own = slice(first, first + count)
         """Which of the copies are this process's."""
+        self._rewards = (
+            ReturnNormalizer(settings.num_envs, settings.gamma)
+            if getattr(settings, "normalize_rewards", False)
+            else None
+        )
         self._task: Task | None = None
         self._copies: EnvRunner | None = None
         self._pending: State | None = None  # the copies' part of a loaded state, until `learn` has a task
@@ -202,19 +208,19 @@ class OffPolicyAgent(Agent):
     def _begin(self, task: Task, copies: State | None) -> None:
         first, taken = self._own.start, self.steps // self.settings.num_envs
         self._copies = EnvRunner(task, self._own.stop - first, self.seed, first=first, steps=taken, state=copies)
+        if self._rewards is not None and (copies is None or copies["env"] is None):
+            self._rewards.restart()
         self._pending = None
 
     def _learn_until_report(self, task: Task, steps: int) -> Metrics:
         """Acts and updates until a report is due, and returns it."""
         s, copies = self.settings, self._copies
         assert copies is not None
-        over = 0
         parts: list[Mapping[str, Tensor | float]] = []
         with learning_threads(s.threads):
             while True:
                 before = self.steps
-                collected = self._collect(task, copies, steps)
-                over += sum(len(step.transition.ended) for step in collected)
+                self._collect(task, copies, steps)
                 if self.steps > s.learning_starts and len(self.memory):
                     count = s.gradient_steps if s.gradient_steps > 0 else self.steps - before
                     parts += self._update(count, before / steps)
@@ -222,7 +228,7 @@ class OffPolicyAgent(Agent):
                     break
         episodes = copies.episodes()
         if self._group is not None:
-            episodes = mean_of(self._group.gathered({"count": over, **episodes}))
+            episodes = mean_of(self._group.gathered({"count": copies.averaged, **episodes}))
         means = {name: _mean([part[name] for part in parts]) for name in (parts[0] if parts else ())}
         return {"steps": float(self.steps), **episodes, **means, "updates": float(len(parts))}
 
@@ -233,6 +239,12 @@ class OffPolicyAgent(Agent):
         for observation, action, transition, action_mask in of_all:
             last_mask = None if action_mask is None else _last_mask(task, transition)
             self.memory.add(observation, action, transition, action_mask, last_mask)
+        if (
+            self._rewards is not None
+        ):  # counted now, divided by when they are learned from: the memory holds them as paid
+            transitions = [step.transition for step in of_all]
+            ended = np.stack([one.terminated | one.truncated for one in transitions])
+            self._rewards(np.stack([one.reward for one in transitions]), ended)
         self._seen([step.observation for step in of_all])
         return own
 
@@ -245,6 +257,18 @@ class OffPolicyAgent(Agent):
 
     def _seen(self, observations: list[Array]) -> None:
         """Receives what was acted on in a round, `[B, ...]` of all copies for each step."""
+
+    @property
+    def value_unit(self) -> float:
+        """What values are to be multiplied by to be in the task's own units."""
+        return 1.0 if self._rewards is None else self._rewards.deviation
+
+    def _scaled(self, reward: Array) -> Array:
+        """Returns rewards of the memory, float32, as they are learned from."""
+        if self._rewards is None:
+            return reward
+        clip = self._rewards.clip
+        return (reward / self._rewards.deviation).clip(-clip, clip).astype(np.float32)
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -262,12 +286,16 @@ class OffPolicyAgent(Agent):
             "memory": self.memory.state_dict(),
             "steps": self.steps,
             "copies": self._copies_state(),
+            "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         self._load_own_state(state)
         self.memory.load_state_dict(state["memory"])
         self.steps = int(state["steps"])
+        if "reward_scale" not in state:  # saved before rewards were normalised: its values are of rewards as paid
+            self._rewards = None
+        load_reward_scale(self._rewards, state.get("reward_scale"))
         self._task, self._copies, self._pending = None, None, state["copies"]
 
     def _copies_state(self) -> State | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
@@ -81,6 +81,9 @@ class DQNSettings(OffPolicySettings):
     """How strongly the probability of being drawn grows with the error, as |δ|^α; 0 not at all."""
     priority_beta: float = 0.4
     """How far the weights correct for that at the start; rises linearly to 1 over the training."""
+    normalize_rewards: bool = True
+    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent: then it learns
+    alike whatever the scale of rewards."""
     huber: bool = True
     """Whether errors above 1 count linearly; False for half their square."""
     max_grad_norm: float = 10.0
@@ -99,7 +102,8 @@ class DQNSettings(OffPolicySettings):
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     threads: int = 1
     """CPU threads for torch, and in the compiled update for the target network's values of many rows at once; more than
-    one only pays for pictures and large networks, on a machine with nothing else to do."""
+    one only pays for pictures and large networks, on a machine with nothing else to do. How many decides on the last
+    bits of the weights; OMP_NUM_THREADS does not."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -290,7 +294,7 @@ class DQN(OffPolicyAgent):
         """Returns `[B, A]` Q(s, a), the network's estimates of discounted returns."""
         with torch.inference_mode():
             values: Tensor = self.network(self.network.features(observation))
-            return values.cpu().numpy().astype(np.float64)
+            return values.cpu().numpy().astype(np.float64) * self.value_unit
 
     # ------------------------------------------------------------------------------------------- learning
 
@@ -338,9 +342,9 @@ class DQN(OffPolicyAgent):
             for _ in range(count):
                 index, weight = memory.draw_by_priority(s.batch_size, beta)
                 rows = self._own_rows()
-                errors, loss, value = self._gradient_steps(memory.take(index[rows], weight[rows]), None, rate)
+                errors, loss, value = self._gradient_steps(self._taken(index[rows], weight[rows]), None, rate)
                 memory.update_priorities(index, errors)
-                parts.append({"loss": loss, "value": value})
+                parts.append({"loss": loss, "value": value * self.value_unit})
             return parts
         most = 1 if self._compiled is None else max(1, MAX_ROWS // s.batch_size)
         for done in range(0, count, most):
@@ -348,9 +352,14 @@ class DQN(OffPolicyAgent):
             index = memory.draw(steps * s.batch_size)
             # what is drawn several times in a round is looked up, and valued by the target network, once
             distinct, places = np.unique(index, return_inverse=True) if steps > 1 else (index[self._own_rows()], None)
-            _, loss, value = self._gradient_steps(memory.take(distinct), places, rate)
-            parts += [{"loss": loss, "value": value}] * steps
+            _, loss, value = self._gradient_steps(self._taken(distinct), places, rate)
+            parts += [{"loss": loss, "value": value * self.value_unit}] * steps
         return parts
+
+    def _taken(self, index: Array, weight: Array | None = None) -> ReplayBatch:
+        """Returns transitions of the memory, their rewards as they are learned from."""
+        batch = self.memory.take(index) if weight is None else self.memory.take(index, weight)
+        return replace(batch, reward=self._scaled(batch.reward))
 
     def _own_rows(self) -> slice:
         """Returns which rows of a batch this process computes; at least one."""

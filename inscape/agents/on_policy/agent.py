@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.distributed import group_device, process_count, process_group
+from inscape.agents.learning.rounds import say_rounds
 from inscape.agents.on_policy.base import MOMENTS, BackendSettings, Learner, LossTerms, Schedule, law_of
 from inscape.agents.renamed_settings import current_settings
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import has_cuda, resolve_device
 from inscape.world_models.networks.features import picture_layout
-from inscape.world_models.networks.types import State
+from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,11 +95,16 @@ class OnPolicyAgent(PolicyAgent):
             self.learner.begin(task, self.steps)
         self._task = learning_task(self, self._task, task)
         size = self.settings.num_envs * self.settings.num_steps
+        say_rounds(self.name, self.steps, steps, size, "--num-envs, --num-steps")
         while self.steps < steps:
             schedule = self.schedule(max(0.0, 1.0 - self.steps / steps))
             metrics = self.learner.round(schedule, self.steps)
             self.steps += size
             yield {"steps": float(self.steps), **metrics, "learning_rate": schedule.rate}
+
+    def state_values(self, observation: Array) -> Array:
+        """Returns `[B]` V(s), its estimate of the discounted return, in the task's own units."""
+        return super().state_values(observation) * self.learner.value_unit
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -162,7 +168,7 @@ class ActorCriticAgent(OnPolicyAgent):
             raise UsageError(
                 f"backend {wanted!r} for {self.name} on {task.name}: {obstacles[wanted]}",
                 expected="a world with a law; compiled: the CPU, no pictures, one player, or several who act at once; "
-                "cuda: one player, nothing normalised",
+                "cuda: one player, observations as they are",
                 hint='backend "auto" takes torch where it must',
             )
         if wanted == "compiled":
@@ -192,8 +198,8 @@ class ActorCriticAgent(OnPolicyAgent):
             return f"it has {world.players} players"
         if lacks == "pictures" and picture_layout(task.observation_space) is not None:
             return "it observes pictures"
-        if lacks == "normalised" and (self.settings.normalize_observations or self.settings.normalize_rewards):
-            return "observations or rewards are normalised"
+        if lacks == "normalised" and self.settings.normalize_observations:
+            return "observations are normalised"
         if process_count() > 1:
             return "several processes learn together"
         return ""

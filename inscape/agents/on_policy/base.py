@@ -49,8 +49,9 @@ class OnPolicySettings(PolicySettings):
     """Gradients are scaled down to this norm."""
     normalize_advantages: bool = True
     """Whether advantages are shifted and scaled to mean 0, deviation 1 in each minibatch."""
-    normalize_rewards: bool = False
-    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent."""
+    normalize_rewards: bool = True
+    """Whether rewards are divided by the running deviation of discounted returns, saved with the agent: then it learns
+    alike whatever the scale of rewards."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,6 +116,8 @@ class Learner(Policy, Protocol):
 
     backend: str
 
+    @property
+    def value_unit(self) -> float: ...
     def begin(self, task: Task, steps: int) -> None: ...
     def round(self, schedule: Schedule, steps: int) -> Metrics: ...
     def state_dict(self) -> State: ...
@@ -131,13 +134,14 @@ def first_weights(
 ) -> dict[str, list[tuple[Array, Array]]]:
     """Returns (weight, bias) of each layer of "actor" and "critic", the same for every backend.
 
-    Gains √2, and 0.01 for the policy's last layer, 1 for the value's: Andrychowicz et al. (2021), "What Matters In
-    On-Policy Reinforcement Learning?", ICLR.
+    Gains √2, and 0.01 for the policy's last layer: Andrychowicz et al. (2021), "What Matters In On-Policy Reinforcement
+    Learning?", ICLR. The value's last layer is zero: before the first reward every advantage is exactly 0, and none is
+    an error of the critic.
     """
     rng = np.random.default_rng([seed, 1])
     return {
         "actor": perceptron_weights((width, *settings.hidden, outputs), 0.01, rng),
-        "critic": perceptron_weights((width, *settings.hidden, 1), 1.0, rng),
+        "critic": perceptron_weights((width, *settings.hidden, 1), 0.0, rng),
     }
 
 

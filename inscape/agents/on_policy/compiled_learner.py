@@ -10,8 +10,10 @@ import numpy as np
 from inscape.agents.interface import Metrics
 from inscape.agents.kernels import policy_gradient
 from inscape.agents.learning.distributed import part_of
-from inscape.agents.learning.normalization import ReturnNormalizer
+from inscape.agents.learning.episode_log import EpisodeLog
+from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale
 from inscape.agents.on_policy.base import Algorithm, Schedule, explained_variance, first_weights, law_of
+from inscape.envs.compile.compile_time import announce
 from inscape.envs.law.streams import stream_key, stream_keys
 from inscape.envs.readers.copies import PackedCopies
 from inscape.envs.tasks.shared_policy import PlayersTask
@@ -38,7 +40,7 @@ PROBLEMS = (
     ("nothing is legal in {}", "a legal action in every state that does not end the episode"),
 )
 """What the collecting kernel reports by number, and what was expected."""
-BAD_OBSERVATION = 2
+BAD_REWARD, BAD_OBSERVATION = 1, 2
 BAD_POLICY = len(PROBLEMS)
 """What it reports where the policy itself gives numbers that are not finite."""
 PIECE = 512
@@ -98,6 +100,7 @@ class CompiledLearner:
         self._task, self._world = task, law_of(task)
         self._copies: PackedCopies | None = None
         self._running: Array = np.zeros((2, 0))  # of each row, return and length of the episode under way
+        self._log = EpisodeLog(s.num_envs)
         self._pending: State | None = None  # the copies' part of a loaded state, until `begin` has a task
         self._arrays: dict[str, Any] = {}
 
@@ -150,14 +153,15 @@ class CompiledLearner:
         time, count = s.num_steps, s.num_envs
         width = len(self.reader.places) or self.reader.width
         players, copies = world.players, task.num_copies(count) if isinstance(task, PlayersTask) else count
-        running = np.zeros((2, count))
+        running, log = np.zeros((2, count)), EpisodeLog(count)
         if self._pending is None:
             begun = PackedCopies.begin(world, copies, self.agent.seed)
         else:
             kept, begun = part_of(self._pending, 0, 1), PackedCopies.empty(world, copies)
             begun.load_state_dict(kept["env"])  # refuses what does not fit: compiled code would not notice
             running[:] = kept["returns"], kept["lengths"]
-        self._copies, self._running = begun, running
+            log.load_state_dict(kept.get("episodes"))
+        self._copies, self._running, self._log = begun, running, log
         self._pending = None
         masked = world.law_function("legal") is not None
         shape = (time, count)
@@ -173,6 +177,7 @@ class CompiledLearner:
                 self.head.actions(time, count), np.zeros(shape), np.zeros(shape),
                 np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(shape),
             ),
+            "episodes": np.zeros((2, *shape)),
             "looking": (
                 obs, last, world.batch_first(obs).reshape(copies, *everyone, -1),
                 world.batch_first(last).reshape(1, *everyone, -1),
@@ -190,6 +195,11 @@ class CompiledLearner:
                 stream_keys(_exploration_seed(self.agent.seed), count), self.head.scaling, self.head.taken(count)
             ),
         }  # fmt: skip
+        own = self._arrays["kernels"].collect
+        announce(world.name, {
+            ("collecting", "collect"): own, ("policy_gradient", "update"): policy_gradient.update,
+            ("stepping", "step"): None,
+        })  # fmt: skip
 
     def round(self, schedule: Schedule, steps: int) -> Metrics:
         with blas_threads(1):
@@ -202,19 +212,21 @@ class CompiledLearner:
         assert copies is not None
         assert world is not None
         X, seen, masks, actions, log_probs, rewards, terminated, truncated, cut_values = arrays["rows"]
-        totals = np.zeros(3)
         wrong, t, row = arrays["kernels"].collect(
             world.packed, copies.floats, copies.ints, arrays["looking"],
             (self.reader.places, self.reader.bounds, self.reader.scale, *self.reader.centre_and_deviation),
             (self._actor, self.actor_sizes, self._critic, self.critic_sizes, self._activation, self._log_std,
              self._layer),
             arrays["memory"], arrays["acting"], task.max_episode_steps or 0, self._drawn, self._running,
-            arrays["rows"], totals,
+            arrays["rows"], arrays["episodes"],
         )  # fmt: skip
         if wrong:
             copy, player = divmod(row, world.players)
             who = f"copy {copy}" if world.players == 1 else f"player {player} of copy {copy}"
-            self._explain(wrong, f"{who} at step {steps // s.num_envs + t} in {task.name}", steps)
+            where = f"{who} at step {steps // s.num_envs + t} in {task.name}"
+            if wrong == BAD_REWARD:  # the copy has not left the state it acted in
+                raise self._reward_error(where, copies, copy, t, row)
+            self._explain(wrong, where, steps)
         self._drawn += s.num_steps
         values = arrays["values"]
         critic = (
@@ -233,9 +245,8 @@ class CompiledLearner:
         )
         returns = (arrays["advantages"] + table[:-1]).reshape(-1)
         metrics = {"explained_variance": explained_variance(table[:-1].reshape(-1), returns)}
-        if totals[0]:
-            metrics["episode_return"] = float(totals[1] / totals[0])
-            metrics["episode_length"] = float(totals[2] / totals[0])
+        self._log.add(terminated | truncated, *arrays["episodes"])
+        metrics |= self._log.report()
         rows = len(returns)
         return (
             X[:-1].reshape(rows, -1), masks.reshape(rows, masks.shape[2]), actions.reshape(rows, *actions.shape[2:]),
@@ -302,6 +313,19 @@ class CompiledLearner:
         """What features are kept as: numbers, or the columns of ones."""
         return np.int64 if self._one_hot else np.float32
 
+    def _reward_error(self, where: str, copies: PackedCopies, copy: int, t: int, row: int) -> UsageError:
+        """Returns the error that names a reward that is not finite, with the state and the action it followed."""
+        world, rows = self._world, self._arrays["rows"]
+        assert world is not None
+        player = slice(copy * world.players, (copy + 1) * world.players)
+        taken = self._arrays["acting"][2][copy] if self.head.free else rows[3][t, player]
+        names = taken.tolist() if self.head.free else [world.action_names[int(action)] for action in taken]
+        return UsageError(
+            f"the reward of {where} is {rows[5][t, row]}, for action {names[0] if len(names) == 1 else names} in "
+            f"{world.unpack(copies.states, copy)}",
+            expected=PROBLEMS[BAD_REWARD][1], hint="fix `reward`: inscape check tells state and action",
+        )  # fmt: skip
+
     def _explain(self, wrong: int, where: str, steps: int) -> None:
         """Raises what kept the collecting kernel from going on: a fault of the world, or of the policy."""
         if wrong == BAD_POLICY:
@@ -327,6 +351,11 @@ class CompiledLearner:
             if not np.isfinite(part).all()
         ]
         return divergence(self.agent.name, steps, loss, broken)
+
+    @property
+    def value_unit(self) -> float:
+        """What values are to be multiplied by to be in the task's own units."""
+        return 1.0 if self._rewards is None else self._rewards.deviation
 
     # ------------------------------------------------------------------------------------------- saving
 
@@ -397,6 +426,7 @@ class CompiledLearner:
             "action_mask": _rows(self._world.legal_actions(states), several) if masked else None,
             "returns": self._running[0].copy(),
             "lengths": self._running[1].astype(np.int64),
+            "episodes": self._log.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -413,8 +443,7 @@ class CompiledLearner:
             restore_rng(self._acting, state["acting"])
         if state["exploring"] is not None:
             self._drawn, self._shuffled = int(state["exploring"]["drawn"]), int(state["exploring"]["shuffled"])
-        if self._rewards is not None:
-            self._rewards.load_state_dict(state["reward_scale"])
+        load_reward_scale(self._rewards, state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
 
 

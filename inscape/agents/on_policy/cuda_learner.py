@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from inscape.agents.interface import Metrics
 from inscape.agents.learning.distributed import part_of
+from inscape.agents.learning.episode_log import EpisodeLog
+from inscape.agents.learning.normalization import ReturnNormalizer, load_reward_scale, squared_deviation
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule
 from inscape.agents.on_policy.torch_learner import (
     ActorCritic,
@@ -28,12 +30,13 @@ from inscape.agents.on_policy.torch_learner import (
     make_optimizer,
     minibatches,
     named_moments,
-    standardized,
+    weights_of_actions,
 )
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.distributions import CategoricalActions, GaussianActions
 from inscape.world_models.networks.finite_checks import divergence
+from inscape.world_models.networks.moments import merged_moments
 from inscape.world_models.networks.policy import TorchPolicy
 from inscape.world_models.networks.tensors import learning_threads, load_module, to_arrays
 from inscape.world_models.networks.types import State
@@ -90,6 +93,9 @@ class CudaLearner(TorchPolicy):
         family = self.network.distribution
         assert isinstance(family, CategoricalActions | GaussianActions), "the actions a world can have"
         self._family = family
+        s = self.settings
+        self._rewards = ReturnNormalizer(s.num_envs, s.gamma) if s.normalize_rewards else None  # between rounds
+        self._log = EpisodeLog(s.num_envs)
         self._env: Any = None
         self._pending: State | None = None
         self._t: dict[str, Tensor] = {}
@@ -107,6 +113,7 @@ class CudaLearner(TorchPolicy):
         else:
             self._env = HostCopies(world, s.num_envs, task.max_episode_steps)
         observation, infos = self._env.reset(seed=self.agent.seed)
+        self._log = EpisodeLog(s.num_envs)
         self._t = self._make_tensors(observation, infos.get("action_mask"))
         if self._pending is not None:
             stored = part_of(self._pending, 0, 1)
@@ -114,9 +121,28 @@ class CudaLearner(TorchPolicy):
             kept = {"observation": "observation", "running": "returns", "lengths": "lengths"}
             if "mask" in self._t:
                 kept["mask"] = "action_mask"
+            self._log.load_state_dict(stored.get("episodes"))
             for name, stored_name in kept.items():
                 self._t[name].copy_(torch.as_tensor(np.asarray(stored[stored_name])))
         self._pending = None
+        self._write_scale()
+
+    def _write_scale(self) -> None:
+        """Writes what is known of the rewards' scale where rounds read it."""
+        if self._rewards is not None:
+            known = self._rewards
+            self._t["scale_running"].copy_(torch.from_numpy(known.running))
+            moments = torch.tensor([known.mean, known.variance, known.weight], dtype=torch.float64)
+            self._t["scale_moments"].copy_(moments)
+
+    def _read_scale(self) -> None:
+        """Reads it back, for what is saved and for values in the task's own units."""
+        if self._rewards is not None:
+            running, moments = (self._t[name].cpu().numpy() for name in ("scale_running", "scale_moments"))
+            mean, variance, weight = moments.tolist()
+            self._rewards.load_state_dict(
+                {"running": running.copy(), "mean": mean, "variance": variance, "weight": weight}
+            )
 
     def _make_tensors(self, observation: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """Returns all memory of a round, so that every round uses the same addresses."""
@@ -143,7 +169,7 @@ class CudaLearner(TorchPolicy):
             "returns": zeros(time, count),
             "running": zeros(count, dtype=torch.float64),
             "lengths": zeros(count, dtype=torch.int64),
-            "totals": zeros(3, dtype=torch.float64),  # episodes ended, sums of their returns and lengths
+            "episodes": zeros(2, time, count, dtype=torch.float64),  # return and length until each step
             "explained": zeros(2, dtype=torch.float64),  # variance of returns, and of what values miss
             "rows": zeros(time * count, dtype=torch.int64),  # of a minibatch, at most all
             "clip": zeros(),
@@ -152,6 +178,10 @@ class CudaLearner(TorchPolicy):
         if isinstance(family, GaussianActions):  # half the range, its centre and bounds
             rows = [part.reshape(-1) for part in (family.half, family.centre, family.space.low, family.space.high)]
             tensors["scaling"] = torch.as_tensor(np.stack(rows), dtype=torch.float64, device=self.device)
+        if self._rewards is not None:
+            tensors["scaled"] = zeros(time, count, dtype=torch.float64)
+            tensors["scale_running"] = zeros(count, dtype=torch.float64)
+            tensors["scale_moments"] = zeros(3, dtype=torch.float64)  # mean, variance, weight
         if mask is not None:
             tensors["mask"] = mask.clone()
             tensors["masks"] = zeros(time, *mask.shape, dtype=torch.bool)
@@ -166,7 +196,6 @@ class CudaLearner(TorchPolicy):
 
     def collect(self) -> None:
         """Acts for num_steps in every copy and works out advantages; everything stays in `self._t`."""
-        self._t["totals"].zero_()
         noise = self._t["noise"]
         if isinstance(self._family, GaussianActions):
             noise.normal_(generator=self.exploring)
@@ -195,9 +224,8 @@ class CudaLearner(TorchPolicy):
                 over = terminated | truncated
                 t["running"] += reward
                 t["lengths"] += 1
-                t["totals"] += torch.stack(
-                    [over.sum().double(), (t["running"] * over).sum(), (t["lengths"] * over).sum().double()]
-                )
+                t["episodes"][0, step].copy_(t["running"])
+                t["episodes"][1, step].copy_(t["lengths"])
                 t["running"].masked_fill_(over, 0.0)
                 t["lengths"].masked_fill_(over, 0)
                 t["observation"].copy_(seen)
@@ -209,11 +237,12 @@ class CudaLearner(TorchPolicy):
     def _advantages(self) -> None:
         """Generalised advantages: Schulman et al. (2016), equation 16."""
         t, s = self._t, self.settings
+        rewards = t["rewards"] if self._rewards is None else self._scaled_rewards(self._rewards)
         shape = t["features"].shape
         values = self.network.values(t["features"].reshape(-1, shape[-1])).reshape(shape[:2]).double()
         over = t["terminated"] | t["truncated"]
         follows = torch.where(over, t["cut_values"].double(), values[1:]) * ~t["terminated"]
-        errors = t["rewards"] + s.gamma * follows - values[:-1]
+        errors = rewards + s.gamma * follows - values[:-1]
         running = torch.zeros_like(errors[0])
         for step in reversed(range(s.num_steps)):
             running = errors[step] + s.gamma * s.gae_lambda * running * ~over[step]
@@ -221,6 +250,22 @@ class CudaLearner(TorchPolicy):
         returns = t["advantages"].double() + values[:-1]
         t["returns"].copy_(returns)
         t["explained"].copy_(torch.stack([returns.var(correction=0), (returns - values[:-1]).var(correction=0)]))
+
+    def _scaled_rewards(self, known: ReturnNormalizer) -> Tensor:
+        """Returns `[T, B]` rewards as `ReturnNormalizer` divides and counts them, without a word to the CPU."""
+        t, s = self._t, self.settings
+        running, over = t["scale_running"], t["terminated"] | t["truncated"]
+        for step in range(s.num_steps):  # `scaled` holds the returns so far, until they are counted
+            running.mul_(s.gamma).add_(t["rewards"][step])
+            t["scaled"][step].copy_(running)
+            running.masked_fill_(over[step], 0.0)
+        mean, variance, weight = t["scale_moments"].unbind()
+        more, spread = t["scaled"].mean(), t["scaled"].var(correction=0)
+        mean, variance, weight = merged_moments(mean, variance, weight, more, spread, t["scaled"].numel())
+        t["scale_moments"].copy_(torch.stack([mean, variance, weight]))
+        deviation = squared_deviation(mean, variance, known.epsilon).sqrt()
+        t["scaled"].copy_((t["rewards"] / deviation).clamp(-known.clip, known.clip))
+        return t["scaled"]
 
     def _for_environment(self, actions: Tensor) -> Tensor:
         if isinstance(self._family, CategoricalActions):
@@ -269,15 +314,13 @@ class CudaLearner(TorchPolicy):
 
         features = picked("features")
         outputs = network.outputs(features, picked("masks") if "masks" in t else None)
-        advantages = picked("advantages")
-        if s.normalize_advantages:
-            advantages = standardized(advantages)
+        returns = picked("returns")
         terms = LossTerms(
             network.distribution.log_prob(outputs, picked("actions")),
             picked("log_probs"),
-            advantages,
+            weights_of_actions(picked("advantages"), returns, s.normalize_advantages),
             network.values(features),
-            picked("returns"),
+            returns,
             network.distribution.entropy(outputs),
         )
         loss, parts = self.agent.loss(terms, t["clip"])  # a tensor, so that a graph reads what it is now
@@ -319,14 +362,14 @@ class CudaLearner(TorchPolicy):
         fine = torch.stack([t["rewards"].isfinite().all(), t["features"].isfinite().all(), ~t["broken"]])
         if not bool(fine.all()):
             self._explain(steps)
+        self._read_scale()
         means = parts.mean(dim=0).tolist()
-        episodes, total, length = t["totals"].tolist()
         variance, missed = t["explained"].tolist()
         metrics = {**dict(zip(self._part_names, means, strict=True)), "updates": float(updates)}
         metrics["explained_variance"] = 1.0 - missed / variance if variance > 0 else 0.0
-        if episodes:
-            metrics |= {"episode_return": total / episodes, "episode_length": length / episodes}
-        return metrics
+        ended, (returns, lengths) = (t["terminated"] | t["truncated"]).cpu().numpy(), t["episodes"].cpu().numpy()
+        self._log.add(ended, returns, lengths)
+        return metrics | self._log.report()
 
     def _explain(self, steps: int) -> None:
         t = self._t
@@ -342,6 +385,11 @@ class CudaLearner(TorchPolicy):
         broken = [f"weights {name}" for name, p in self.network.named_parameters() if not bool(p.isfinite().all())]
         raise divergence(self.agent.name, steps, math.nan, broken)
 
+    @property
+    def value_unit(self) -> float:
+        """What values are to be multiplied by to be in the task's own units."""
+        return 1.0 if self._rewards is None else self._rewards.deviation
+
     # ------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> State:
@@ -349,7 +397,7 @@ class CudaLearner(TorchPolicy):
             "network": to_arrays(self.network.state_dict()),
             "optimizer": named_moments(self.optimizer, self.network),
             **self.rng_state(),
-            "reward_scale": None,
+            "reward_scale": None if self._rewards is None else self._rewards.state_dict(),
             "copies": self._pending if self._env is None else self._copies_state(),
         }
 
@@ -361,12 +409,14 @@ class CudaLearner(TorchPolicy):
             "action_mask": t["mask"].cpu().numpy().copy() if "mask" in t else None,
             "returns": t["running"].cpu().numpy().copy(),
             "lengths": t["lengths"].cpu().numpy().copy(),
+            "episodes": self._log.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
         self.load_rng_state(state)
+        load_reward_scale(self._rewards, state["reward_scale"])
         self._env, self._pending = None, state["copies"]
         self._graphs.clear()
         self._warm.clear()

@@ -72,8 +72,8 @@ class DistributedLearner(TorchLearner):
     def _act(self) -> Rollout:
         """Acts in the copies of this process, and returns what those of all processes did."""
         own, joined, arrays = super()._act(), self._group.joined, self._group.joined_array
-        ended = int((own.terminated | own.truncated).sum())
-        masks = own.action_masks
+        assert self._copies is not None
+        ended, masks = self._copies.averaged, own.action_masks
         messages = self._group.gathered({"masked": masks is not None, "episodes": {"count": ended, **own.episodes}})
         if masks is None and any(each["masked"] for each in messages):  # only other processes have got masks
             masks = torch.ones((*own.rewards.shape, self.network.scores), dtype=torch.bool, device=self.device)

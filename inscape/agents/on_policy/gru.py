@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from inscape.world_models.networks.kernels import gru
+from inscape.world_models.networks.modules import orthogonal_
 
 
 class GRU(nn.Module):
@@ -88,4 +89,4 @@ class _Compiled(torch.autograd.Function):
 
 
 def _orthogonal_gates(inputs: int, size: int, generator: torch.Generator) -> Tensor:
-    return torch.cat([nn.init.orthogonal_(torch.empty(size, inputs), generator=generator) for _ in range(3)])
+    return torch.cat([orthogonal_(torch.empty(size, inputs), 1.0, generator) for _ in range(3)])

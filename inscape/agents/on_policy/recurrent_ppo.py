@@ -97,7 +97,7 @@ class RecurrentActorCritic(PolicyNetwork):
         self.layers = nn.Sequential(*layers)
         self.gru = GRU(width, settings.memory, generator)
         self.actor = linear(settings.memory, self.scores, 0.01, generator)
-        self.critic = linear(settings.memory, 1, 1.0, generator)
+        self.critic = linear(settings.memory, 1, 0.0, generator)  # see `first_weights`
 
     def inputs(self, features: Tensor, last_action: Tensor, last_reward: Tensor) -> Tensor:
         """Returns `[B, D]`, all that is seen: features, the last action's `[B, recalled]`, the last reward `[B]`."""
@@ -343,4 +343,5 @@ class RecurrentPPO(OnPolicyAgent):
 
     def state_values(self, observation: Array, memory: Array | None = None, reward: Array | None = None) -> Array:
         """Returns `[B]` V, the critic's estimate of the discounted return, given memory and last reward (else none)."""
-        return self.learner.values_of(self.learner.features(observation, memory, reward))
+        values = self.learner.values_of(self.learner.features(observation, memory, reward))
+        return values * self.learner.value_unit

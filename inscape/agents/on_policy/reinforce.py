@@ -22,6 +22,7 @@ from torch.nn.functional import mse_loss
 from inscape.agents.acting import PolicyAgent
 from inscape.agents.interface import Metrics, learning_task
 from inscape.agents.learning.env_runner import EnvRunner
+from inscape.agents.learning.normalization import spread_is_rounding
 from inscape.agents.learning.returns import discounted_returns
 from inscape.agents.learning.settings import PolicySettings
 from inscape.agents.learning.settings_checks import (
@@ -97,7 +98,7 @@ class PolicyAndBaseline(PolicyNetwork):
         super().__init__(task, settings.normalize_observations)
         hidden, learned = (self.encoder.width, *settings.hidden), settings.baseline == "value"
         self.policy = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
-        self.baseline = perceptron((*hidden, 1), settings.activation, 1.0, generator) if learned else None
+        self.baseline = perceptron((*hidden, 1), settings.activation, 0.0, generator) if learned else None
 
     def outputs(self, features: Tensor, action_mask: Tensor | None) -> Tensor:
         return self.completed(self.policy(features), action_mask)
@@ -304,6 +305,8 @@ class Reinforce(PolicyAgent):
         elif s.baseline == "value":
             baseline = self.policy.values_of(episodes.features)
         weights = (returns - baseline) / s.num_envs
+        if s.baseline != "none" and spread_is_rounding(returns):  # what is left is the baseline's error
+            weights = np.zeros_like(weights)
         if s.discount_states:
             weights = weights * s.gamma**episodes.step
         outputs = network.outputs(episodes.features, episodes.action_masks)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from inscape.agents.interface import Metrics
 from inscape.agents.learning.distributed import part_of
 from inscape.agents.learning.env_runner import EnvRunner
-from inscape.agents.learning.normalization import ReturnNormalizer
+from inscape.agents.learning.normalization import ROUNDING, SAMPLE, ReturnNormalizer, load_reward_scale
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule, explained_variance, first_weights
 from inscape.world_models.networks.features import picture_layout
@@ -40,7 +40,7 @@ class ActorCritic(PolicyNetwork):
         if picture is None:
             hidden = (self.encoder.width, *settings.hidden)
             self.actor = perceptron((*hidden, self.scores), settings.activation, 0.01, generator)
-            self.critic = perceptron((*hidden, 1), settings.activation, 1.0, generator)
+            self.critic = perceptron((*hidden, 1), settings.activation, 0.0, generator)
             for name, layers in first_weights(settings, self.encoder.width, self.scores, seed).items():
                 _set_weights(getattr(self, name), layers)
         else:
@@ -50,7 +50,7 @@ class ActorCritic(PolicyNetwork):
                     PictureRows(*picture),
                     *pixel_network(channels, height, width, settings.hidden, size, generator, gain),
                 )
-                for size, gain in ((self.scores, 0.01), (1, 1.0))
+                for size, gain in ((self.scores, 0.01), (1, 0.0))
             )
 
     def outputs(self, features: Tensor, action_mask: Tensor | None) -> Tensor:
@@ -119,9 +119,28 @@ def minibatches(order: Tensor, count: int) -> Iterable[Tensor]:
     return [order[begin : begin + step] for begin in range(0, size - size % step if size % step == 1 else size, step)]
 
 
-def standardized(advantages: Tensor) -> Tensor:
-    """Returns advantages of a minibatch with mean 0 and deviation 1."""
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+def weights_of_actions(advantages: Tensor, returns: Tensor, normalize: bool) -> Tensor:
+    """Returns what ∇ log π(a|s) is weighted with in a minibatch: `[N]` advantages, with `normalize` standardised.
+
+    All are 0 where the returns do not differ by more than rounding: then no action was better than another, and what
+    is left is the critic's error (without `normalize` only among SAMPLE returns or more: of fewer the same may come by
+    chance, and their size is kept). With `normalize` also where the advantages themselves do not differ.
+
+    Args:
+        advantages: `[N]`.
+        returns: `[N]` they were computed from.
+        normalize: whether to shift and scale them. Nothing here waits for the device.
+    """
+    if not normalize and len(returns) < SAMPLE:
+        return advantages
+    # returns are advantages and values added up: both sizes round
+    scale = ROUNDING * torch.maximum(returns.abs().max(), advantages.abs().max())
+    says_something = returns.max() - returns.min() > scale
+    if normalize:
+        deviation = advantages.std()
+        says_something &= deviation > scale
+        advantages = (advantages - advantages.mean()) / (deviation + 1e-8)
+    return torch.where(says_something, advantages, torch.zeros_like(advantages))
 
 
 @dataclass(frozen=True)
@@ -306,8 +325,8 @@ class TorchLearner(TorchPolicy):
     def gradient_step(self, part: RolloutBatch, clip: float, steps: int) -> dict[str, Tensor]:
         """Takes one gradient step on a minibatch; returns the parts of the loss."""
         s = self.settings
-        if s.normalize_advantages:
-            part = replace(part, advantages=standardized(part.advantages))
+        weights = weights_of_actions(part.advantages, part.returns, s.normalize_advantages)
+        part = replace(part, advantages=weights)
         loss, parts = self._backward(part, clip)
         step_if_finite(self.optimizer, self.network, s.max_grad_norm, float(loss), steps, self.agent.name)
         return parts
@@ -333,6 +352,11 @@ class TorchLearner(TorchPolicy):
         """Returns what policy and value are computed from, with gradients."""
         return part.features
 
+    @property
+    def value_unit(self) -> float:
+        """What values are to be multiplied by to be in the task's own units."""
+        return 1.0 if self._rewards is None else self._rewards.deviation
+
     # ------------------------------------------------------------------------------------------- saving
 
     def state_dict(self) -> State:
@@ -351,8 +375,7 @@ class TorchLearner(TorchPolicy):
         load_module(self.network, state["network"])
         load_moments(self.optimizer, self.network, state["optimizer"])
         self.load_rng_state(state)
-        if self._rewards is not None:
-            self._rewards.load_state_dict(state["reward_scale"])
+        load_reward_scale(self._rewards, state["reward_scale"])
         self._copies, self._pending = None, state["copies"]
 
 

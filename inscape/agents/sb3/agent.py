@@ -24,6 +24,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.batches import count_of, is_array_space
 from inscape.agents.interface import Agent, Metrics, learning_task
+from inscape.agents.learning.rounds import say_rounds
 from inscape.agents.sb3.env import LawVecEnv, from_zero, gymnasium_copies, to_environment
 from inscape.agents.sb3.global_rng import global_state, isolated_globals, seeded_globals
 from inscape.agents.sb3.models import (
@@ -42,7 +43,7 @@ from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.tensors import not_finite, to_arrays
+from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class SB3Agent(Agent):
         self._task = task
         _require_masks_where_needed(task, algorithm)
         _require_spaces(task, self.name)
-        with isolated_globals(None):
+        # weights are orthogonalised: on more threads in another order of sums
+        with isolated_globals(None), learning_threads(1):
             self.model, self._env = self._make(task)
             self._global_state = global_state()
         self._began = False
@@ -191,6 +193,9 @@ class SB3Agent(Agent):
         model, threads = self.model, torch.get_num_threads()
         if model.num_timesteps >= steps:
             return
+        if isinstance(model, OnPolicyAlgorithm):
+            size = model.n_steps * model.n_envs
+            say_rounds(self.name, model.num_timesteps, steps, size, "--num-envs, --num-steps")
         torch.set_num_threads(self.settings.threads)
         try:
             with self._isolated():

@@ -102,7 +102,8 @@ class SB3Settings:
     greedy: bool = True
     """How it acts outside `learn`: True takes the best action, False draws from the policy (DQN: with its ε)."""
     threads: int = 1
-    """CPU threads torch uses while learning; more than one only pays for large networks."""
+    """CPU threads torch uses while learning; more than one only pays for large networks. How many decides on the order
+    of sums, and so on the last bits of the weights; OMP_NUM_THREADS does not."""
     report_every: int = 2048
     """Off-policy: environment steps between two reports of `learn`."""
     save_replay: bool = True

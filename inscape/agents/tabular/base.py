@@ -28,6 +28,7 @@ from inscape.agents.learning.settings_checks import (
     require_shares,
     require_weights_if_any,
 )
+from inscape.envs.compile.compile_time import announce
 from inscape.envs.law.states import States
 from inscape.envs.law.streams import later_seed
 from inscape.envs.readers.copies import KEY, PackedCopies
@@ -74,7 +75,7 @@ class TabularSettings:
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     seeds: int = 1
     """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
-    report_every: int = 50_000
+    report_every: int = 2_000
     """Environment steps, of each learner, between two reports of `learn`."""
 
     def __post_init__(self) -> None:
@@ -177,9 +178,9 @@ class TabularAgent(Agent):
             hint="fix the world's `observations` or `observation`: inscape check WORLD",
         )
 
-    def _not_finite(self, learner: int, step: int) -> UsageError:
+    def _not_finite(self, learner: int, step: int, how: str) -> UsageError:
         return UsageError(
-            f"the reward of copy {learner} at step {step} in {self._task_name} is not finite",
+            f"the reward of copy {learner} at step {step} in {self._task_name} is not finite: {how}",
             expected="finite numbers",
             hint=f"inscape check {self._task_name}",
         )
@@ -244,6 +245,7 @@ class TabularAgent(Agent):
 
     def _compiled(self, world: World, steps: int, kernels: Any = None) -> Advance:
         kernels = kernels or world.kernel(TEMPLATE, constants={"LEARNER": self.algorithm})
+        announce(world.name, {("tabular", "learn"): kernels.learn, ("stepping", "step"): None})
         if self._copies is None:
             self._copies = self._begin(world)
         else:
@@ -264,12 +266,14 @@ class TabularAgent(Agent):
 
         def run_block(block: int, count: int, schedule: Schedule) -> None:
             around = surroundings()  # working memory of this block alone
-            wrong, step = kernels.learn(
+            wrong, step, action = kernels.learn(
                 world.packed, around, self._kernel_tables(), choices, schedule, self.steps, count,
                 int(blocks[block]), int(blocks[block + 1]),
             )  # fmt: skip
             if step >= 0:
-                raise self._not_finite(wrong, step)
+                states = States(copies["floats"], copies["ints"][:KEY])
+                how = f"action {world.action_names[action]!r} led to {world.unpack(states, wrong)}"
+                raise self._not_finite(wrong, step, how)
             if wrong >= 0:
                 raise self._no_row(around.seen)
 
@@ -335,7 +339,7 @@ class TabularAgent(Agent):
                     action = int(act(tables, *choices[:3], i, row, t, epsilon))
                     observation, gain, terminated, truncated, info = env.step(action + start)
                     if not math.isfinite(float(gain)):
-                        raise self._not_finite(i, t)
+                        raise self._not_finite(i, t, f"it is {float(gain)}, for action {action + start}")
                     then = arrive(i, observation, info)
                     lengths[i] += 1
                     over = terminated or truncated or (self._limit > 0 and lengths[i] >= self._limit)

@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +22,7 @@ TYPICAL_SECONDS = {
     ("batch", "steps"): 0.8,
     ("enumeration", "insert_all"): 0.3, ("enumeration", "explore"): 1.0, ("enumeration", "tabulate"): 0.6,
     ("play", "play"): 1.0, ("play", "play_parallel"): 3.0, ("play", "play_range"): 1.0,
-    ("policy_gradient", ""): 3.0,
+    ("collecting", "collect"): 6.0, ("policy_gradient", "update"): 8.0, ("policy_gradient", ""): 2.0,
     ("single", "step"): 0.8, ("stepping", "step"): 2.2,
     ("sweeps", "sweep"): 1.0,
     ("tabular", ""): 2.0,
@@ -37,6 +38,8 @@ LOAD_SECONDS = 0.05
 """Seconds that reading the machine code of one function from the cache takes."""
 WORTH_SAYING = 1.5
 """Seconds of compiling from which on it is announced."""
+MUCH_MORE = 3.0
+"""Seconds beyond those announced from which on a world's compiling is announced again."""
 ENOUGH_TO_JUDGE = 0.5
 """Typical seconds that must have been compiled before the speed of this machine is judged by them."""
 
@@ -74,7 +77,7 @@ class _Compiling:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._listed = self._measured = 0.0
-        self._announced: set[tuple[str, str]] = set()
+        self._announced: dict[str, float] = {}  # world → seconds that were announced and have not been spent
         self._thread = threading.local()
 
     def begin(self, function: Any) -> None:
@@ -100,15 +103,42 @@ class _Compiling:
 
     def _announce(self, function: Any) -> None:
         scope = function.__globals__
-        if WORLD not in scope or (key := (scope[WORLD], scope[TEMPLATE])) in self._announced:
-            return
-        seconds = typical_seconds(scope[TEMPLATE], function.__name__)
-        if seconds >= WORTH_SAYING:
-            self._announced.add(key)
-            logger.info("compiling the law of %s: about %.0f s, the first time only", scope[WORLD], seconds)
+        if WORLD in scope:
+            world, seconds = scope[WORLD], typical_seconds(scope[TEMPLATE], function.__name__)
+            if seconds - self._announced.get(world, 0.0) >= (MUCH_MORE if world in self._announced else WORTH_SAYING):
+                self.say(world, seconds)
+            if world in self._announced:
+                self._announced[world] -= seconds
+
+    def say(self, world: str, seconds: float) -> None:
+        """Logs how long compiling for a world is about to take, and expects it to."""
+        self._announced[world] = self._announced.get(world, 0.0) + seconds
+        logger.info("compiling the law of %s: about %.0f s, the first time only", world, seconds)
 
 
 _compiling = _Compiling()
+
+
+def announce(world: str, kernels: Mapping[tuple[str, str], Any]) -> None:
+    """Logs, as one, how long compiling some kernels is about to take, those aside that are compiled or on the disk.
+
+    Args:
+        world: name of the world they are for.
+        kernels: (last part of the template's name, function) → the kernel, or None where it is not made yet.
+    """
+    missing = [name for name, kernel in kernels.items() if not _is_ready(kernel)]
+    if all(kernels[name] is None for name in missing):  # of those that could be asked, everything is there
+        return
+    if (seconds := sum(typical_seconds(*name) for name in missing)) >= WORTH_SAYING:
+        _compiling.say(world, seconds)
+
+
+def _is_ready(kernel: Any) -> bool:
+    """Returns whether a kernel's machine code is in memory or on the disk; plain kernels have none."""
+    if kernel is None or not hasattr(kernel, "overloads"):
+        return kernel is not None
+    stored = getattr(kernel, "_cache", None)
+    return bool(kernel.overloads) or bool(getattr(stored, "holds_any", lambda: False)())
 
 
 @lru_cache(maxsize=1)

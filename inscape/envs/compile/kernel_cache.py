@@ -198,6 +198,10 @@ def _cache_class() -> type:
         def disable(self) -> None:
             self._enabled = False
 
+        def holds_any(self) -> bool:
+            """Returns whether machine code of a function of this name is on the disk, for some signature."""
+            return any(self._folder().glob(f"{self._name()}-*.nbc"))
+
         def flush(self) -> None:
             for path in self._folder().glob(f"{self._name()}-*.nbc"):
                 with suppress(OSError):

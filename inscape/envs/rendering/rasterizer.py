@@ -356,24 +356,54 @@ def _to_array(surface: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------ captions and windows
 
 
-def render_caption(words: Sequence[str], width: int, height: int = 28) -> np.ndarray:
-    """Returns a bar of short texts side by side, `[height, width, 3]` uint8; the last ones are cut if it is narrow.
+def render_caption(words: Sequence[str], width: int, height: int = 28, lines: int = 1) -> np.ndarray:
+    """Returns a bar of short texts, `[lines·height, width, 3]` uint8, as many in each line.
+
+    Nothing is cut: a line wider than the bar is written smaller.
 
     Args:
-        words: texts from left to right, the first one in bold ink, the others muted.
+        words: texts from left to right, the first one bright, the others muted.
         width: pixels.
-        height: pixels.
+        height: pixels of a line.
+        lines: how many.
     """
     pygame = load_pygame()
-    bar = pygame.Surface((width, height), 0, 32)
+    bar = pygame.Surface((width, height * lines), 0, 32)
     bar.fill(color_of("ink"))
-    size = max(8, round(height * 0.5))
-    x = round(height * 0.4)
-    for index, word in enumerate(words):
-        glyphs = _glyphs(word, size, color_of("paper" if index == 0 else "line"))
-        bar.blit(glyphs, (x, (height - glyphs.get_height()) // 2))
-        x += glyphs.get_width() + round(height * 0.6)
+    size, margin, gap = max(8, round(height * 0.5)), round(height * 0.4), round(height * 0.6)
+    glyphs = [_glyphs(word, size, color_of("line" if index else "paper")) for index, word in enumerate(words)]
+    each = -(-len(words) // lines)
+    for row in range(lines):
+        line = [
+            text for text in glyphs[row * each : (row + 1) * each] if text.get_width()
+        ]  # pygame scales no empty one
+        wide = sum(text.get_width() for text in line) + gap * max(0, len(line) - 1)
+        scale = min(1.0, max(1, width - 2 * margin) / max(1, wide))
+        x = float(margin)
+        for text in line:
+            if scale < 1.0:
+                small = [max(1, int(side * scale)) for side in text.get_size()]
+                text = pygame.transform.smoothscale(text, small)
+            bar.blit(text, (round(x), row * height + (height - text.get_height()) // 2))
+            x += text.get_width() + gap * scale
     return _to_array(bar)
+
+
+def render_label(text: str, width: int, height: int, size: int) -> np.ndarray:
+    """Returns a text in the middle of a white strip, `[height, width, 3]` uint8, written smaller where it is too wide.
+
+    Args:
+        text: one line.
+        width, height: pixels of the strip.
+        size: pixels of the font.
+    """
+    pygame = load_pygame()
+    strip = pygame.Surface((width, height), 0, 32)
+    strip.fill("white")
+    while size > 6 and _glyphs(text, size, color_of("ink")).get_width() > width:
+        size -= 1
+    draw_text(strip, text, width / 2, height / 2, size, "ink", width, centred=True)
+    return _to_array(strip)
 
 
 def draw_text(
@@ -441,16 +471,26 @@ def _is_image_shape(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
 
 
+def fitted(frame: np.ndarray, width: int) -> np.ndarray:
+    """Returns a frame `[H, W, 3]` uint8 scaled to `width` pixels across, also up: small ones by whole pixels."""
+    if frame.shape[1] == width:
+        return frame
+    height = max(1, round(frame.shape[0] * width / frame.shape[1]))
+    return _scaled(frame, width, height, smooth=width < 2 * frame.shape[1])
+
+
 def shrink(frame: np.ndarray, width: int) -> np.ndarray:
     """Returns a frame `[H, W, 3]` uint8 averaged down to at most `width` pixels across; never enlarged."""
-    if frame.shape[1] <= width:
-        return frame
+    return frame if frame.shape[1] <= width else fitted(frame, width)
+
+
+def _scaled(frame: np.ndarray, width: int, height: int, smooth: bool) -> np.ndarray:
     pygame = load_pygame()
     pixels = np.ascontiguousarray(frame)
     surface = pygame.image.frombuffer(pixels.tobytes(), (frame.shape[1], frame.shape[0]), "RGB")
-    height = max(1, round(frame.shape[0] * width / frame.shape[1]))
-    small = pygame.transform.smoothscale(surface, (width, height))
-    return np.frombuffer(bytearray(pygame.image.tobytes(small, "RGB")), np.uint8).reshape(height, width, 3)
+    scale = pygame.transform.smoothscale if smooth else pygame.transform.scale
+    scaled = scale(surface, (width, height))
+    return np.frombuffer(bytearray(pygame.image.tobytes(scaled, "RGB")), np.uint8).reshape(height, width, 3)
 
 
 class Window:

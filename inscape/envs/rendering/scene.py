@@ -98,7 +98,11 @@ def color_of(name: str) -> str:
         return PALETTE[name]
     if re.fullmatch(r"#[0-9a-fA-F]{6}", name):
         return name
-    raise UsageError(f"unknown colour {name!r}", expected="a palette name or #rrggbb", hint=closest(name, PALETTE))
+    near = closest(name, PALETTE)
+    raise UsageError(
+        f"unknown colour {name!r}", expected=f"#rrggbb, or one of the palette: {', '.join(PALETTE)}",
+        hint=near if near.startswith("did") else "",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ step of the old Gym interface are adapted. Built-in worlds do not pass here.
 from __future__ import annotations
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -101,7 +102,7 @@ class Place:
         """Raises for what the environment itself raised; an exit is an error of its code."""
         if isinstance(error, Breach):
             self.breach(error)
-        at = _line_of(error)
+        at = _raised_in(error)
         text = f"{type(error).__name__}: {error.found if isinstance(error, UsageError) else error}".rstrip(": ")
         done = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {text}"
         hint = f"look at {at}" if at else ""
@@ -702,11 +703,24 @@ def _parameters(method: Any) -> set[str]:
     return names | {"seed", "options", "**"} if any(p.kind is p.VAR_KEYWORD for p in parameters) else names
 
 
-def _line_of(error: BaseException) -> str:
+def cannot_be_made(name: str, error: BaseException) -> EnvironmentFault:
+    """Returns the error for a constructor of `name` that raised `error` or exited."""
+    text = f"raised {type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, SystemExit):
+        text = f"called sys.exit({error.code!r})"
+    at = _raised_in(error)
+    return EnvironmentFault(
+        f"{name} cannot be made: its constructor {text}",
+        expected="an environment that can be made",
+        hint=f"look at {at}" if at else "",
+    )
+
+
+def _raised_in(error: BaseException) -> str:
     """Returns file and line of the innermost code outside Gymnasium and NumPy that raised; "" if there is none."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     for frame in reversed(frames):
-        if frame.filename == __file__:
+        if os.path.dirname(frame.filename) == os.path.dirname(__file__):
             return ""
         if not any(part in frame.filename for part in ("/gymnasium/", "/numpy/", "\\gymnasium\\", "\\numpy\\")):
             return f"{frame.filename}:{frame.lineno} in {frame.name}"

@@ -21,8 +21,8 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks import hangs
-from inscape.envs.tasks.boundary import Place
-from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract, EnvironmentFault
+from inscape.envs.tasks.boundary import Place, cannot_be_made
+from inscape.envs.tasks.contract import MASK_KEYS, Breach, Contract
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import UsageError
@@ -67,15 +67,13 @@ class PettingZooTask(Task):
         """Returns one environment, Parallel if `simultaneous`, else AEC."""
         # not every environment takes a render_mode
         given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
+        maker, _ = self._maker
         try:
-            return self._maker[0](**given)
+            return maker(**given)
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
         except (Exception, SystemExit) as error:  # whatever the constructor raises
-            raise EnvironmentFault(
-                f"{self.name} cannot be made: it raised {type(error).__name__}: {error}",
-                expected="an environment that can be made",
-            ) from error
+            raise cannot_be_made(self.name, error) from error
 
     @cached_property
     def contract(self) -> Contract:

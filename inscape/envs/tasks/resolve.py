@@ -15,6 +15,7 @@ from inscape.envs.catalogue import WorldSpec
 from inscape.envs.loading import load_class
 from inscape.envs.registry import PETTINGZOO_PREFIX, PIXELS_PREFIX, load_spec, world_of, world_specs
 from inscape.envs.tasks.task import Task
+from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
 
         own = {key: given.pop(key) for key in DEFAULTS if key in given}
         return pixel_task(_resolve(name.removeprefix(PIXELS_PREFIX), given), own)
+    if is_decision_file(name):
+        path = str(Path(name).expanduser().resolve())
+        decisions = DecisionFileWorld(path=path, **given)
+        return Task(path, decisions, given, decisions.max_episode_steps)
     spec = load_spec(name)
     if isinstance(spec, WorldSpec):
         world = world_of(spec, given)
@@ -90,6 +95,10 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
 
         game = PettingZooTask(name, None, given, None)
         _ = game.observation_space  # a missing package or a wrong setting is reported here
+        if game.players == 1:
+            from inscape.envs.tasks.pettingzoo_one_player import OnePlayerTask
+
+            return OnePlayerTask(name, None, given, None, game)
         return game
     if spec is None:
         worlds = [s.name for s in world_specs()]

@@ -11,8 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.registry import gymnasium_spec
-from inscape.envs.tasks.boundary import CheckedEnv, checked_batch
-from inscape.envs.tasks.contract import EnvironmentFault
+from inscape.envs.tasks.boundary import CheckedEnv, cannot_be_made, checked_batch
 from inscape.errors import UsageError
 from inscape.on_demand import without_cached_properties
 
@@ -134,10 +133,7 @@ def _made(make: Callable[[], Made], name: str) -> Made:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # whatever the constructor raises
-        what = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-        raise EnvironmentFault(
-            f"{name} cannot be made: its constructor raised {what}", expected="an environment that can be made"
-        ) from error
+        raise cannot_be_made(name, error) from error
 
 
 def _json_value(value: Any) -> Any:

@@ -50,7 +50,7 @@ def train_line(run: Run) -> str:
     except UsageError:  # the agent's file has gone, say
         same = False
     if not same:
-        code = _python(s, str(run.path))
+        code = _python(s, str(run.path), 0 if evaluation is None else evaluation[1])
         return f"python -c {shlex.quote(code)}" if set(code) & set('"$`!\\') else f'python -c "{code}"'
     return shlex.join(["inscape", "train", *words, "--out", str(run.path)])
 
@@ -96,12 +96,16 @@ def _read_back(words: Sequence[str], s: RunSettings) -> bool:
     )
 
 
-def _python(s: RunSettings, out: str) -> str:
+def _python(s: RunSettings, out: str, final_episodes: int) -> str:
     settings = f", settings={s.agent_settings!r}" if s.agent_settings else ""
+    imports = "from inscape.experiments.commands.train import final_evaluation; " if final_episodes else ""
+    evaluated = f"; final_evaluation(run, task, {final_episodes})" if final_episodes else ""
+    trusted = trust.task_code_names(s.task)  # typed with the line: it names the code to run
+    allowing = f"from inscape.trust import allow; allow({trusted!r}); " if trusted else ""
     return (
-        "from math import inf, nan; from inscape.envs.tasks.resolve import resolve_task; "
-        "from inscape.experiments.runs.training import train; "
-        f"train({s.agent!r}, resolve_task({s.task['name']!r}, {s.task.get('settings', {})!r}), {s.steps}, "
+        "from math import inf, nan; from inscape.envs.tasks.resolve import task_from_json; "
+        f"from inscape.experiments.runs.training import train; {imports}{allowing}"
+        f"task = task_from_json({dict(s.task)!r}); run = train({s.agent!r}, task, {s.steps}, "
         f"seed={s.seed}, device={s.device!r}, out={out!r}"
-        f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes})"
+        f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes}){evaluated}"
     )

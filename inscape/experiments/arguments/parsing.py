@@ -23,6 +23,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from inscape.errors import UsageError
 from inscape.experiments.arguments.renamed_options import current_words
+from inscape.experiments.arguments.suggestions import options_of, require_known_words
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -85,9 +86,12 @@ def parse(
         UsageError: a seed or a count is negative.
     """
     whole = kind
-    if extra and "settings" in extra:
-        default = extra["settings"][1]
-        argv = current_words(argv, type(default), "agent." if needs_prefix(kind, default) else "")
+    settings = extra["settings"][1] if extra and "settings" in extra else None
+    prefix = "" if settings is None or not needs_prefix(kind, settings) else "agent."
+    if settings is not None:
+        argv = current_words(argv, type(settings), prefix)
+    world = extra["world_settings"][1] if extra and "world_settings" in extra else None
+    require_known_words(argv, options_of(kind, settings, prefix, world), command, prefix)
     if extra:
         more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)

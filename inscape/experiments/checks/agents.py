@@ -23,7 +23,7 @@ from inscape.agents.vector_actor import check_actions
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
 from inscape.experiments.checks.report import DEVIATIONS, CheckReport, Failed, Skipped, chi_square_deviation, require
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.checkpoints import load_checkpoint, require_storable, save_checkpoint
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -285,17 +285,43 @@ class _Subject:
             raise Skipped(f"{error.found}: it would need {error.expected}") from error
 
     def check_state(self) -> None:
-        """A saved and loaded state, in an agent of another seed, acts on as the first one does."""
+        """What it has learned in some steps, saved in a checkpoint and loaded by an agent of another seed, acts on as
+        it did, and learns on from there."""
         first, second = self.whole(seed=1), self.whole(seed=2)
         if not can_resume(first):
             raise Skipped("the agent has no state_dict and load_state_dict")
+        require_storable(first.state_dict(), self.name)
+        taken = self._learn(first, LEARNING_STEPS)
         self.act(self.acting(first), self.observations, self.masks)
         with tempfile.TemporaryDirectory() as folder:
             state, _ = load_checkpoint(save_checkpoint(Path(folder) / "state", first.state_dict()))
-        second.load_state_dict(state)
+        try:
+            second.load_state_dict(state)
+        except Exception as error:
+            raise Failed(
+                f"load_state_dict raised {type(error).__name__}: {error}; it is given what state_dict returned, as a "
+                "checkpoint kept it"
+            ) from error
         for _ in range(4):
             one, other = (self.act(self.acting(agent), self.observations, self.masks) for agent in (first, second))
             require(np.array_equal(one, other), "after load_state_dict an agent acts differently from the one saved")
+        self._learn(second, taken + 1)  # a state that acts may lack what learning needs
+
+    def _learn(self, agent: Any, steps: float) -> float:
+        """Has an agent learn until so many steps in total or for SECONDS; returns the steps, 0 if it does not learn."""
+        taken, began = 0.0, time.monotonic()
+        try:
+            task = self._learned_in(agent) if can_learn(agent) else None
+        except Skipped:
+            task = None
+        if task is not None:
+            learning = agent.learn(task, int(steps))
+            for metrics in learning:
+                taken = max(taken, float(metrics["steps"]))
+                if time.monotonic() - began > SECONDS:
+                    learning.close()
+                    break
+        return taken
 
 
 def _random_play(task: Task) -> tuple[np.ndarray, np.ndarray | None]:

@@ -73,8 +73,9 @@ def is_world(target: str) -> bool:
     from inscape.agents.registry import INDEPENDENT_PREFIX, SB3_PREFIX
     from inscape.envs import loading, registry
     from inscape.envs.world import World
+    from inscape.envs.worlds.pomdp.decision_file import is_decision_file
 
-    if target.startswith((registry.PIXELS_PREFIX, registry.PETTINGZOO_PREFIX)):
+    if target.startswith((registry.PIXELS_PREFIX, registry.PETTINGZOO_PREFIX)) or is_decision_file(target):
         return True
     if ":" in target and not target.startswith("inscape:"):
         if target.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inscape.envs.rendering.scene import PALETTE, Scene
-from inscape.experiments.checks.report import Skipped, require, same
+from inscape.envs.rendering.scene import Scene, color_of
+from inscape.errors import UsageError
+from inscape.experiments.checks.report import Failed, Skipped, require, same
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
@@ -515,8 +516,11 @@ def _require_scene(scene: Any, where: str) -> None:
     for shape in scene.shapes:
         for name in ("fill", "stroke"):
             colour = getattr(shape, name, None)
-            known = colour is None or colour in PALETTE or str(colour).startswith("#")
-            require(known, f"the {name} {colour!r} of {shape} is no colour of the palette")
+            if colour is not None:
+                try:
+                    color_of(str(colour))
+                except UsageError as error:
+                    raise Failed(f"{where}: the {name} of {type(shape).__name__} is an {error}") from error
         numbers_ = [v for v in vars(shape).values() if isinstance(v, float | int)]
         require(all(math.isfinite(v) for v in numbers_), f"{shape} has a coordinate that is not finite")
 

@@ -59,9 +59,9 @@ def evaluate_command(argv: Sequence[str]) -> int:
     """Plays episodes; prints their mean and, where the law allows, the exact value and the regret."""
     from inscape.agents.rollout import evaluate_players, evaluation_of, rollout
 
-    given, together = parse_cast_command("evaluate", EvaluateArguments, argv)
+    given, together, world = parse_cast_command("evaluate", EvaluateArguments, argv)
     args.require_positive("episodes", given.episodes)
-    agents, task = cast_and_task(given.agent, given) if together else agent_and_task(given.agent, given)
+    agents, task = (cast_and_task if together else agent_and_task)(given.agent, given, world)
     if task.players > 1 and not together:  # a run alone: its agent plays every part
         agents, together = [agents] * task.players, True
     console = make_console()

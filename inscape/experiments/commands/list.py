@@ -104,6 +104,7 @@ def _list_runs() -> tuple[str, Table]:
         try:
             run = open_run(folder)
             metrics = run.metric_columns(("steps", "evaluation/return_mean"))
+            final = run.evaluation()
         except UsageError as error:  # one damaged run does not hide the others
             table.add_row(escape(str(folder)), f"[red]{escape(error.found)}[/red]")
             continue
@@ -111,7 +112,8 @@ def _list_runs() -> tuple[str, Table]:
         steps, returns = metrics["steps"].values, metrics["evaluation/return_mean"].values
         done = int(steps[np.isfinite(steps)].max(initial=0))
         progress = f"{done:,}" if done >= settings.steps else f"{done:,} of {settings.steps:,}"
-        last = f"{returns[-1]:.4g}" if len(returns) else ""
+        # of the evaluation at the end, as `train` printed it; before there is one, the curve's last point
+        last = f"{final[0].estimate:.4g}" if final is not None else f"{returns[-1]:.4g}" if len(returns) else ""
         name = str(settings.task.get("name"))
         table.add_row(escape(str(run.path)), escape(settings.agent), escape(name), str(settings.seed), progress, last)
     if not table.rows:

@@ -68,9 +68,9 @@ class ObserveArguments:
 
 def observe_command(argv: Sequence[str]) -> int:
     """Prints what an observer believes after each step of some episodes."""
-    given = parse_agent_command("observe", ObserveArguments, argv)
+    given, world = parse_agent_command("observe", ObserveArguments, argv)
     args.require_positive("episodes", given.episodes)
-    trajectories, task = _episodes_and_task(given)
+    trajectories, task = _episodes_and_task(given, world)
     observer = _observer(given, task)
     console = make_console()
     if given.minds_see:
@@ -82,9 +82,8 @@ def observe_command(argv: Sequence[str]) -> int:
     return 0
 
 
-def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
+def _episodes_and_task(given: Any, world: Task | None) -> tuple[list[Trajectory], Task]:
     from inscape.agents.rollout import rollout
-    from inscape.envs.tasks.resolve import resolve_task
 
     source = given.source
     recorded: list[Trajectory] = []
@@ -103,9 +102,9 @@ def _episodes_and_task(given: Any) -> tuple[list[Trajectory], Task]:
             if task.world is not None and trajectory.states is not None:
                 task.world.require_states(trajectory.states, f"the states in {source}")
         return recorded, task
-    if given.task:
-        _require_one_observed(resolve_task(given.task, args.changed_world_settings(given)))
-    agent, task = agent_and_task(source, given)
+    if world is not None:
+        _require_one_observed(world)
+    agent, task = agent_and_task(source, given, world)
     return rollout(agent, task, given.episodes, given.seed), task
 
 

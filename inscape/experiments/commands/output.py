@@ -30,6 +30,10 @@ def make_console() -> Console:
 class _PrintableConsole(Console):
     """A console that writes out the control characters in what it is given: names in files may hold some."""
 
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command line, as where something else prints."""
+        raise BrokenPipeError
+
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
 

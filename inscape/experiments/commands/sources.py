@@ -8,41 +8,59 @@ from typing import TYPE_CHECKING, Any
 
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.runs.run import find_run, names_episodes, open_run
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
-def parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, bool]:
-    """Parses `COMMAND RUN|AGENT[,AGENT…] [WORLD]`; returns also whether the world has several players."""
+def parse_cast_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, bool, Task | None]:
+    """Parses `COMMAND RUN|AGENT[,AGENT…] [WORLD]`; returns also whether the world has several players, and the world as
+    it is without the line's settings (None where the line names none): it is resolved once."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT[,AGENT…] [WORLD] [options]")
-    together = len(names) == 2 and _players_of(names[1]) > 1
+    task = _world_named(command, names)
+    together = task is not None and task.players > 1
     if together and "," in names[0]:  # whose settings would be meant is not said
-        return args.parse(command, kind, argv, args.world_settings_group(names[1])), True
+        return args.parse(command, kind, argv, args.world_settings_group(names[1])), True, task
     if len(names) == 1 and "," in names[0] and not Path(names[0]).exists():
         raise UsageError(
             f"no world for {names[0]}", expected=f"inscape {command} AGENT,AGENT WORLD", hint="inscape list worlds"
         )
-    return parse_agent_command(command, kind, argv), together
+    return _parse_with_settings(command, kind, argv, names, task), together, task
 
 
-def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> Any:
-    """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named."""
+def parse_agent_command(command: str, kind: type, argv: Sequence[str]) -> tuple[Any, Task | None]:
+    """Parses a command of the form `COMMAND RUN|AGENT [WORLD]`, with the settings of both where they are named; returns
+    also the world, as `parse_cast_command` does."""
     names = args.leading_names(argv, 2, f"inscape {command} RUN|AGENT [WORLD] [options]")
+    task = _world_named(command, names)
+    return _parse_with_settings(command, kind, argv, names, task), task
+
+
+def _world_named(command: str, names: Sequence[str]) -> Task | None:
+    """Returns the world that the first words of a line name after an agent or a run.
+
+    Raises:
+        UsageError: there is no such world, or what stands before it is no agent and no run.
+    """
+    from inscape.envs.tasks.resolve import resolve_task
+
     if names and names[0].endswith(".zip"):
         raise _zip_is_no_agent(names[0])
     if names and "/" in names[0] and ":" not in names[0] and _is_agent(names[0]) and not Path(names[0]).is_dir():
         open_run(names[0])  # what is not an agent can only be a run, and this one does not exist
-    if len(names) < 2:
+    if names and _is_agent(names[0]):
+        require_agent_first(command, names)
+    return resolve_task(names[1]) if len(names) == 2 else None
+
+
+def _parse_with_settings(command: str, kind: type, argv: Sequence[str], names: Sequence[str], task: Task | None) -> Any:
+    if task is None:
         return args.parse(command, kind, argv)
     if _is_agent(names[0]):
-        from inscape.envs.tasks.resolve import resolve_task
-
-        groups = args.settings_groups(kind, names[0], resolve_task(names[1]))
-    else:
-        groups = args.world_settings_group(names[1])
-    return args.parse(command, kind, argv, groups)
+        return args.parse(command, kind, argv, args.settings_groups(kind, names[0], task))
+    return args.parse(command, kind, argv, args.world_settings_group(names[1]))
 
 
 def _is_agent(source: str) -> bool:
@@ -57,53 +75,35 @@ def _zip_is_no_agent(source: str) -> UsageError:
     )
 
 
-def _players_of(world: str) -> int:
-    """Returns how many act in a world; 1 where there is no such world, which others report."""
-    from inscape.envs.catalogue import WorldSpec
-    from inscape.envs.registry import PETTINGZOO_PREFIX, load_spec, world_of
-    from inscape.envs.tasks.resolve import resolve_task
-
-    if world.startswith(PETTINGZOO_PREFIX):
-        return resolve_task(world).players
-    spec = load_spec(world)
-    if not isinstance(spec, WorldSpec):
-        return 1
-    return world_of(spec, {}).players if ":" in world else spec.players
-
-
-def agent_and_task(source: str, given: Any) -> tuple[Any, Task]:
-    """Returns the agent that RUN|AGENT|ZIP means, and the task to act in."""
+def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[Any, Task]:
+    """Returns the agent that RUN|AGENT|ZIP means, and the task to act in: `world`, unless the line changes it."""
     from inscape.agents.registry import make_agent
-    from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.training import load_agent
 
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
-        return (agent, _same_spaces(task, given)) if given.task else (agent, task)
+        return (agent, _same_spaces(task, given, world)) if given.task else (agent, task)
     if Path(source).is_dir():
         open_run(source)  # raises the error that there is none
     if not given.task:
         raise UsageError(f"no world for {source}", expected="AGENT WORLD, or a run", hint="inscape list worlds")
-    task = resolve_task(given.task, args.changed_world_settings(given))
+    task = args.task_given(given, world)
     return make_agent(source, task, seed=given.seed, settings=getattr(given, "settings", None)), task
 
 
-def cast_and_task(sources: str, given: Any) -> tuple[list[Any], Task]:
+def cast_and_task(sources: str, given: Any, world: Task | None = None) -> tuple[list[Any], Task]:
     """Returns the agents of a world of several players, from their names with commas between, and the task."""
-    from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.viewing.stage import agents_by_player
 
-    task = resolve_task(given.task, args.changed_world_settings(given))
+    task = args.task_given(given, world)
     return agents_by_player(
         args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)
     ), task
 
 
-def _same_spaces(trained: Task, given: Any) -> Task:
+def _same_spaces(trained: Task, given: Any, world: Task | None) -> Task:
     """Returns the world named beside a run: any with the spaces of the one its agent was trained in."""
-    from inscape.envs.tasks.resolve import resolve_task
-
-    task = resolve_task(given.task, args.changed_world_settings(given))
+    task = args.task_given(given, world)
     require_same_spaces(trained, task)
     return task
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
@@ -37,6 +37,7 @@ def train_command(argv: Sequence[str]) -> int:
         given = _given_over(resumed.settings, resumed.trusted_settings(), default, words)
     else:
         names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
+        require_agent_first("train", names)
         default = resolve_task(names[1]) if len(names) == 2 else None
         groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
         given = args.parse("train", TrainArguments, words, groups)
@@ -73,7 +74,7 @@ def train_command(argv: Sequence[str]) -> int:
     elif run.trained_steps == 0:
         console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
     elif given.final_episodes > 0:
-        _final_evaluation(console, run, task, given.final_episodes)
+        final_evaluation(run, task, given.final_episodes)
     if compiling >= 1:
         console.print(f"[dim]{compiling:.0f} s of this were compiling: not again on this machine.[/dim]")
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
@@ -116,12 +117,14 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
         make_console().print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
 
 
-def _final_evaluation(console: Console, run: Run, task: Task, episodes: int) -> None:
+def final_evaluation(run: Run, task: Task, episodes: int) -> None:
+    """Evaluates the agent of a finished run, prints how it did, and stores that and some episodes in the run folder."""
     from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
     from inscape.experiments.runs.training import EVALUATION_SEED, evaluated_casts, load_agent
 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed
+    console = make_console()
     returns = []
     for number, (agents_by_player, own) in enumerate(evaluated_casts(agent, task, seed)):
         found = evaluate_players(agents_by_player, task, episodes, seed)

@@ -56,7 +56,7 @@ def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
     from inscape.experiments.viewing.watch import replay, watch
 
-    given, together = parse_cast_command("watch", WatchArguments, argv)
+    given, together, world = parse_cast_command("watch", WatchArguments, argv)
     if given.episodes is not None:
         args.require_positive("episodes", given.episodes)
     look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
@@ -65,7 +65,7 @@ def watch_command(argv: Sequence[str]) -> int:
             raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
         saved = replay(load_trajectories(given.source)[: given.episodes], **look)
     else:
-        agents, task = cast_and_task(given.source, given) if together else agent_and_task(given.source, given)
+        agents, task = (cast_and_task if together else agent_and_task)(given.source, given, world)
         saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, **look)
     if saved is not None:
         what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"

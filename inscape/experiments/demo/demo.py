@@ -13,6 +13,7 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from inscape.experiments.demo.jobs import Job, Outcome, run_job
 from inscape.experiments.report import (
     Curve,
     CurvesSection,
+    Label,
     PlayerSection,
     Section,
     TableSection,
     TextSection,
     write_report,
 )
+from inscape.experiments.report.sections import Cell
 from inscape.experiments.runs.run import open_run
 
 LAKE, GOALS = "FrozenLake8x8", "FourGoals"
@@ -204,8 +207,10 @@ OF_TIMES = "Compiling is done once on a machine: at the next start it takes no t
 
 def _cartpole(outcomes: Sequence[Outcome], folder: Path) -> list[Section]:
     rows = tuple(
-        (o.job.label, o.returns, "yes" if o.returns.estimate >= SOLVED else "no", o.steps, *_times(o)) for o in outcomes
+        (Label(o.job.label, number), o.returns, "yes" if o.returns.estimate >= SOLVED else "no", o.steps, *_times(o))
+        for number, o in enumerate(outcomes)
     )
+    episodes = [replace(episode, color=number) for number, o in enumerate(outcomes) for episode in o.episodes]
     return [
         TableSection(
             "CartPole: two PPOs",
@@ -216,11 +221,15 @@ def _cartpole(outcomes: Sequence[Outcome], folder: Path) -> list[Section]:
         ),
         CurvesSection(
             "CartPole: learning",
-            tuple(curve for o in outcomes if (curve := _learning_curve(o, folder)) is not None),
+            tuple(
+                replace(curve, color=number)
+                for number, o in enumerate(outcomes)
+                if (curve := _learning_curve(o, folder)) is not None
+            ),
             "evaluation return",
             (("solved", SOLVED),),
         ),
-        PlayerSection("CartPole: an episode of each", tuple(e for o in outcomes for e in o.episodes), fps=30),
+        PlayerSection("CartPole: an episode of each", tuple(episodes), fps=30, side_by_side=True),
     ]
 
 
@@ -315,5 +324,11 @@ def _terminal_table(section: TableSection) -> Table:
     for number, column in enumerate(section.columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in section.rows:
-        table.add_row(*("" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(_terminal_cell(cell) for cell in row))
     return table
+
+
+def _terminal_cell(cell: Cell) -> str:
+    if isinstance(cell, Label):
+        return cell.text
+    return "" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell)

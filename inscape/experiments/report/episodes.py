@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.experiments.numbers import number_text
 from inscape.experiments.report.packing import MAX_SEARCH_CELLS
 from inscape.experiments.report.sections import (
     Frame,
@@ -81,8 +82,7 @@ def player_episode(
     ending = "terminated" if trajectory.terminated else "truncated" if trajectory.truncated else ""
     if count < len(trajectory) + 1:
         ending = f"cut: the first {count} of {len(trajectory) + 1} states"
-    gained = " ".join(f"{total:.4g}" for total in np.atleast_1d(trajectory.total_reward))
-    name = title or f"seed {trajectory.seed}, return {gained}"
+    name = title or f"seed {trajectory.seed}, return {returns_text(trajectory)}"
     return PlayerEpisode(name, tuple(frames), trajectory.agent if agent is None else agent, ending)
 
 
@@ -90,10 +90,15 @@ def _entry(overlay: Sequence[Any] | None, t: int) -> Any:
     return overlay[t] if overlay is not None and t < len(overlay) else None
 
 
+def returns_text(trajectory: Trajectory) -> str:
+    """Returns the return of an episode, of several players each."""
+    return " and ".join(number_text(float(total)) for total in np.atleast_1d(trajectory.total_reward))
+
+
 def action_name(world: World, action: Any) -> str:
     """Returns the name of a discrete action, or of each player's, or the numbers of a continuous one."""
     if world.continuous:
-        return ", ".join(f"{number:.2f}" for number in np.atleast_1d(action))
+        return ", ".join(number_text(float(number), 2) for number in np.atleast_1d(action))
     return " + ".join(world.action_names[int(one)] for one in np.atleast_1d(action))
 
 

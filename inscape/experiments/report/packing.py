@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from inscape.experiments.report.sections import (
     CurvesSection,
     Floats,
     ImaginationOverlay,
+    Picture,
     PlayerEpisode,
     PlayerSection,
     PosteriorOverlay,
@@ -34,7 +36,12 @@ def pack_curves(section: CurvesSection) -> JSON:
     return {
         "yLabel": section.y_label,
         "references": [[name, _finite(value)] for name, value in section.references if math.isfinite(value)],
-        "curves": [_pack_curve(curve) for curve in section.curves],
+        "yRange": None if section.y_range is None else [_finite(value) for value in section.y_range],
+        "xEnd": _finite(section.x_end),
+        "curves": [
+            {**_pack_curve(curve), "color": number if curve.color is None else curve.color}
+            for number, curve in enumerate(section.curves)
+        ],
     }
 
 
@@ -86,10 +93,23 @@ class _Pools:
     styles: _Pool = field(default_factory=_Pool)
     places: _Pool = field(default_factory=_Pool)
 
-    def static(self, scene: Scene) -> int:
+    def static(self, scene: Scene | Picture) -> int:
+        if isinstance(scene, Picture):
+            size = (scene.width, scene.height)
+            return self.statics.index(size, lambda: [*size, []])
         shapes = scene.layer("static")
         key = (scene.width, scene.height, shapes)
         return self.statics.index(key, lambda: [_finite(scene.width), _finite(scene.height), self.pack(shapes)])
+
+    def drawn(self, scene: Scene | Picture) -> int:
+        """Returns the index of what moves in a scene, or of all that a picture shows."""
+        return self.picture(scene) if isinstance(scene, Picture) else self.moving(scene.layer("moving"))
+
+    def picture(self, picture: Picture) -> int:
+        uri = f"data:image/webp;base64,{base64.b64encode(picture.webp).decode()}"
+        style = ("image", None, None, 0, 0)
+        shape = [self.styles.index(style, lambda: style), 0, 0, picture.width, picture.height, uri]
+        return self.movings.index(picture, lambda: [shape])
 
     def moving(self, shapes: tuple[Shape, ...]) -> int:
         return self.movings.index(shapes, lambda: self.pack(shapes))
@@ -137,6 +157,7 @@ def pack_player(section: PlayerSection) -> JSON:
     episodes = [_pack_episode(episode, pools) for episode in section.episodes]
     return {
         "fps": section.fps,
+        "sideBySide": section.side_by_side,
         "statics": pools.statics.items,
         "movings": pools.movings.items,
         "styles": pools.styles.items,
@@ -158,8 +179,9 @@ def _pack_episode(episode: PlayerEpisode, pools: _Pools) -> JSON:
         "title": episode.title,
         "agent": episode.agent,
         "outcome": episode.outcome,
+        "color": episode.color,
         "ground": ground[:1] if len(set(ground)) == 1 else ground,
-        "moving": [pools.moving(frame.scene.layer("moving")) for frame in frames],
+        "moving": [pools.drawn(frame.scene) for frame in frames],
         "action": [action_index(frame.action) if frame.action else -1 for frame in frames],
         "reward": [_finite(frame.reward) for frame in frames],
         "caption": [frame.caption for frame in frames] if any(frame.caption for frame in frames) else None,

@@ -16,8 +16,9 @@ from typing import Any
 
 from inscape.envs.rendering.scene import DARK_PALETTE, PALETTE
 from inscape.errors import UsageError
+from inscape.experiments.numbers import column_decimals, interval_decimals, number_text
 from inscape.experiments.report.packing import pack_curves, pack_player
-from inscape.experiments.report.sections import Cell, CurvesSection, Section, TableSection, TextSection
+from inscape.experiments.report.sections import Cell, CurvesSection, Label, Section, TableSection, TextSection
 from inscape.experiments.runs.files import write_text
 from inscape.experiments.runs.run import installed_versions
 from inscape.experiments.runs.statistics import Interval
@@ -136,15 +137,18 @@ def _facts_html(facts: Mapping[str, str]) -> str:
 
 
 def _commands_html(commands: Sequence[str], summary: str) -> str:
-    lines = "\n".join(_escape(command) for command in commands)
-    return f'<details class="commands" open><summary>{_escape(summary)}</summary><pre>{lines}</pre></details>'
+    return f'<details class="commands" open><summary>{_escape(summary)}</summary>{_lines_html(commands)}</details>'
+
+
+def _lines_html(commands: Sequence[str]) -> str:
+    """Returns commands to copy: long ones are folded on the page, and copied as one line each."""
+    return f"<pre>{''.join(f'<code>{_escape(command)}</code>' for command in commands)}</pre>"
 
 
 def _section_html(section: Section, index: int, payload: dict[str, list[JSON]]) -> str:
     if isinstance(section, TextSection):
         paragraphs = "".join(f"<p>{_escape(p.strip())}</p>" for p in section.text.split("\n\n") if p.strip())
-        pre = f"<pre>{chr(10).join(_escape(c) for c in section.commands)}</pre>" if section.commands else ""
-        body = paragraphs + pre
+        body = paragraphs + (_lines_html(section.commands) if section.commands else "")
     else:
         body = f'<p class="note">{_escape(section.note)}</p>' if section.note else ""
         if isinstance(section, TableSection):
@@ -161,64 +165,83 @@ def _section_html(section: Section, index: int, payload: dict[str, list[JSON]]) 
 def _table_html(table: TableSection) -> str:
     columns = list(zip(*table.rows, strict=True)) if table.rows else [()] * len(table.columns)
     classes = [_column_class(column) for column in columns]
-    scales = [_column_scale(column) for column in columns]
+    decimals = [column_decimals([v for v in column if _is_number(v)]) for column in columns]
     head = "".join(
-        f'<th class="{kind}">{_escape(name)}</th>' for name, kind in zip(table.columns, classes, strict=True)
+        f'<th class="{kind}" scope="col">{_escape(name)}</th>'
+        for name, kind in zip(table.columns, classes, strict=True)
     )
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{kind}">{_cell_html(cell, scale)}</td>'
-            for cell, kind, scale in zip(row, classes, scales, strict=True)
+            f'<td class="{kind}">{_cell_html(cell, shared, _scale(table, row, place), _row_color(row))}</td>'
+            for place, (cell, kind, shared) in enumerate(zip(row, classes, decimals, strict=True))
         )
         + "</tr>"
         for row in table.rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    # what does not fit is scrolled to, by keys too; the page says so where it is so
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{_escape(table.title)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        '<div class="hint">more to the right: scroll →</div>'
+    )
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def _column_class(column: Sequence[Cell]) -> str:
     if any(isinstance(cell, Interval) for cell in column):
         return "interval"
-    numbers = [isinstance(cell, int | float) and not isinstance(cell, bool) for cell in column if cell is not None]
+    numbers = [_is_number(cell) for cell in column if cell is not None]
     return "number" if numbers and all(numbers) else "text"
 
 
-def _column_scale(column: Sequence[Cell]) -> tuple[float, float]:
-    bounds = [b for cell in column if isinstance(cell, Interval) for b in (cell.low, cell.high) if math.isfinite(b)]
+def _scale(table: TableSection, row: Sequence[Cell], column: int) -> tuple[float, float]:
+    """Returns the bounds of a whisker: those of the intervals that share its scale."""
+    by = table.scale_by
+    cells = [other[column] for other in table.rows if by is None or other[by] == row[by]]
+    bounds = [b for cell in cells if isinstance(cell, Interval) for b in (cell.low, cell.high) if math.isfinite(b)]
     return (min(bounds), max(bounds)) if bounds else (0.0, 0.0)
 
 
-def _cell_html(cell: Cell, scale: tuple[float, float]) -> str:
+def _row_color(row: Sequence[Cell]) -> int | None:
+    return next((cell.color for cell in row if isinstance(cell, Label)), None)
+
+
+def _cell_html(cell: Cell, decimals: int | None, scale: tuple[float, float], color: int | None) -> str:
     if isinstance(cell, Interval):
-        bounds = f"<small>[{_number_text(cell.low)}, {_number_text(cell.high)}]</small>"
-        return f"<span>{_number_text(cell.estimate)} {bounds}</span>{_whisker(cell, scale)}"
+        shared = interval_decimals((cell.estimate, cell.low, cell.high))
+        estimate, low, high = (number_text(v, shared) for v in (cell.estimate, cell.low, cell.high))
+        return f"<span>{estimate} <small>[{low}, {high}]</small></span>{_whisker(cell, scale, color)}"
+    if isinstance(cell, Label):
+        return f'<i class="swatch" style="--c:{_color(cell.color)}"></i>{_escape(cell.text)}'
     if cell is None:
         return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return _number_text(cell) if isinstance(cell, int | float) else _escape(cell)
+    return number_text(cell, decimals) if isinstance(cell, int | float) else _escape(cell)
 
 
-def _number_text(value: float) -> str:
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if float(value).is_integer() and abs(value) < 1e15:
-        text = f"{int(value):,}".replace(",", "\u202f")
-    else:
-        text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", "\u202f")
-    return text.replace("-", "−")
+NUM_COLORS = 8
+"""Colours of curves in `page.css`; further ones are grey, told apart by their dashes."""
 
 
-def _whisker(cell: Interval, scale: tuple[float, float]) -> str:
+def _color(number: int) -> str:
+    return f"var(--c{number})" if number < NUM_COLORS else "var(--soft)"
+
+
+def _whisker(cell: Interval, scale: tuple[float, float], color: int | None) -> str:
     if not all(map(math.isfinite, (cell.estimate, cell.low, cell.high))) or scale[1] <= scale[0]:
         return ""
     low, middle, high = (
         100 * (min(max(v, scale[0]), scale[1]) - scale[0]) / (scale[1] - scale[0])
         for v in (cell.low, cell.estimate, cell.high)
     )
+    style = "" if color is None else f' style="--c:{_color(color)}"'
     return (
-        '<svg class="whisker" viewBox="-4 0 108 14" aria-hidden="true">'
+        f'<svg class="whisker" viewBox="-4 0 108 14" aria-hidden="true"{style}>'
         f'<rect x="0" y="6.5" width="100" height="1"/><line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7"/>'
         f'<circle cx="{middle:.1f}" cy="7" r="3.6"/></svg>'
     )

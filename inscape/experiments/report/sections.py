@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from inscape.envs.rendering.scene import Scene, Shape
 from inscape.experiments.runs.statistics import Interval
 
-Cell = str | float | int | bool | Interval | None
 Floats = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name in a table, with the colour that its curve and its episodes have; `color` as in `Curve`."""
+
+    text: str
+    color: int
+
+
+Cell = str | float | int | bool | Interval | Label | None
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,18 @@ class TextSection:
 
 @dataclass(frozen=True)
 class TableSection:
-    """A table. An `Interval` is shown as its estimate, its bounds, and a whisker on the column's scale."""
+    """A table. An `Interval` is shown as its estimate, its bounds, and a whisker.
+
+    Attributes:
+        scale_by: index of a column; whiskers share a scale in the rows where it has the same value (the world, say).
+            None: one scale for the whole column.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    scale_by: int | None = None
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -46,6 +62,8 @@ class Curve:
         mean: the value drawn as a line.
         low, high: its interval, drawn as a band; empty for none.
         seconds: wall-clock time of each point; empty where unknown.
+        color: number of its colour and dashes, the same for the same agent throughout a report; None: its place in
+            the section.
     """
 
     name: str
@@ -54,6 +72,7 @@ class Curve:
     low: Floats = ()
     high: Floats = ()
     seconds: Floats = ()
+    color: int | None = None
 
     def __post_init__(self) -> None:
         for part in ("mean", "low", "high", "seconds"):
@@ -64,13 +83,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurvesSection:
-    """Learning curves of several agents in one chart; `references` are named horizontal lines (an optimum, say)."""
+    """Learning curves of several agents in one chart.
+
+    Attributes:
+        references: named horizontal lines (an optimum, say).
+        y_range: values that the vertical axis covers at least, to give several charts one scale. It always reaches 0.
+        x_end: steps that the horizontal axis covers at least.
+    """
 
     title: str
     curves: tuple[Curve, ...]
     y_label: str = "return"
     references: tuple[tuple[str, float], ...] = ()
     note: str = ""
+    y_range: tuple[float, float] | None = None
+    x_end: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,10 +148,19 @@ class PosteriorOverlay:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What an environment drew itself, as the bytes of a WebP file of `width` × `height` pixels."""
+
+    width: int
+    height: int
+    webp: bytes
+
+
+@dataclass(frozen=True)
 class Frame:
     """One state of an episode and what was done in it. The last frame has no action and no reward."""
 
-    scene: Scene
+    scene: Scene | Picture
     action: str = ""
     reward: float | None = None
     caption: str = ""
@@ -135,12 +171,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class PlayerEpisode:
-    """One episode. Episodes of the same `agent` are listed together; `outcome` is shown at the end."""
+    """One episode. Episodes of the same `agent` are listed together; `outcome` is shown at the end.
+
+    `color` is that of the agent's curve, as in `Curve`.
+    """
 
     title: str
     frames: tuple[Frame, ...]
     agent: str = ""
     outcome: str = ""
+    color: int | None = None
 
     def __post_init__(self) -> None:
         if not self.frames:
@@ -151,12 +191,18 @@ class PlayerEpisode:
 
 @dataclass(frozen=True)
 class PlayerSection:
-    """An episode player. `fps` is the pace at speed 1×."""
+    """An episode player.
+
+    Attributes:
+        fps: the pace at speed 1×.
+        side_by_side: agents are shown beside each other, one episode of each at the same time, without overlays.
+    """
 
     title: str
     episodes: tuple[PlayerEpisode, ...]
     note: str = ""
     fps: float = 6.0
+    side_by_side: bool = False
 
 
 Section = TextSection | TableSection | CurvesSection | PlayerSection

@@ -8,6 +8,7 @@ manifest covers itself, because safetensors alone loads most flipped bits withou
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -16,6 +17,7 @@ import re
 import shutil
 import sys
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ FORMAT = 1
 _NATIVE = {
     np.dtype(name) for name in ("bool", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
 }
+_TENSOR_TYPES = {
+    "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+    "bfloat16", "complex64", "complex128",
+}  # fmt: skip
 _STEP = re.compile(r"step-(\d+)")
 _PLACE = re.compile(r"(?:\.)?step-(\d+)(?:\.replaced-[0-9a-f]+)?")
 _REPLACED = re.compile(r"\.step-(\d+)\.replaced-[0-9a-f]+")
@@ -38,9 +44,9 @@ def save_checkpoint(folder: str | Path, state: dict[Any, Any], metadata: dict[st
 
     Args:
         folder: where the checkpoint will lie; its parents are made. An older checkpoint there is replaced.
-        state: nested dict (lists and tuples too) of NumPy arrays of any dtype but object, NumPy scalars, torch
-            tensors (stored as arrays; bfloat16 as float32, which holds it exactly), and ints of any size, floats
-            (NaN and infinities too), bools, strings, None.
+        state: nested dict (lists, tuples, sets and queues too) of NumPy arrays of any dtype but object, NumPy scalars,
+            torch tensors (dense ones, of any device; they come back on the CPU), and ints of any size, floats (NaN and
+            infinities too), complex numbers, bools, strings, bytes, None.
         metadata: the same kind of values; for what describes the checkpoint rather than restores it.
 
     Raises:
@@ -73,7 +79,7 @@ def save_checkpoint(folder: str | Path, state: dict[Any, Any], metadata: dict[st
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[Any, Any], dict[str, Any]]:
-    """Returns `(state, metadata)` as they were saved, torch tensors as arrays.
+    """Returns `(state, metadata)` as they were saved, torch tensors as tensors of the same type on the CPU.
 
     Raises:
         UsageError: a file is missing, truncated or changed by as little as one bit; it names the file, the expected
@@ -97,6 +103,28 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[Any, Any], dict[str, Any]]
             hint="an older checkpoint, or train again",
         ) from error
     return state, metadata
+
+
+def require_storable(state: Any, name: str) -> None:
+    """Raises UsageError unless `save_checkpoint` can write an agent's state and `load_checkpoint` gives it back.
+
+    Args:
+        state: what `state_dict` returned.
+        name: of the agent.
+    """
+    hint = f"inscape check {name} WORLD"
+    if not isinstance(state, dict):
+        raise UsageError(
+            f"state_dict of {name} returned {type(state).__name__}", expected="a dictionary", hint=hint
+        )  # fmt: skip
+    try:
+        _encode(state, "state", {})
+    except TypeError as error:
+        what = str(error).removeprefix("cannot save ")
+        raise UsageError(
+            f"state_dict of {name} holds what a checkpoint cannot: {what}",
+            expected="arrays, tensors, numbers, strings, None, in dictionaries, lists and tuples", hint=hint,
+        ) from error  # fmt: skip
 
 
 def require_metadata(folder: Path, metadata: dict[str, Any]) -> None:
@@ -169,11 +197,31 @@ def _present(folder: Path) -> Path:
 
 
 # --- values <-> JSON, with arrays by reference ---------------------------------------------------------------------
-# JSON has no tuples, integer keys, NaN or arrays. Each is an object with one key that starts with two underscores; a
-# dict of the user's that looks like one is stored as a list of pairs.
+# JSON has no tuples, integer keys, NaN, bytes, arrays or tensors. Each is an object with one key that starts with two
+# underscores; a dict of the user's that looks like one is stored as a list of pairs.
+
+
+_DEEPEST = 200
+"""Levels of nesting: a state that holds itself has no end."""
+_INSTEAD = {
+    "Module": "its state_dict()", "Optimizer": "its state_dict()", "LRScheduler": "its state_dict()",
+    "Generator": "its get_state(), or bit_generator.state", "BitGenerator": "its state",
+    "RandomState": "its get_state()", "Random": "its getstate()", "Path": "str of it", "PurePath": "str of it",
+    "device": "str of it", "dtype": "str of it", "Enum": "its value", "function": "what it is made of",
+    "SummaryWriter": "nothing of it", "Env": "nothing of it: environments begin anew",
+}  # fmt: skip
+"""Classes that states often hold → what to store instead."""
+
+
+def _instead(value: Any) -> str:
+    """Returns what to store instead of a value, for messages."""
+    found = next((_INSTEAD[kind.__name__] for kind in type(value).__mro__ if kind.__name__ in _INSTEAD), "")
+    return f"; store {found}" if found else "; a state holds arrays, tensors and JSON values"
 
 
 def _encode(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
+    if where.count(".") > _DEEPEST:
+        raise TypeError(f"cannot save {where[:80]}…: more than {_DEEPEST} levels deep, or it holds itself")
     if isinstance(value, np.generic):  # first: some NumPy scalars are also Python floats and strings
         return {"__scalar__": _encode_array(np.asarray(value), where, tensors)}
     if value is None or isinstance(value, bool | str):
@@ -190,11 +238,33 @@ def _encode(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
         return _encode_dict(value, where, tensors)
     if isinstance(value, np.ndarray):
         return _encode_array(value, where, tensors)
+    if isinstance(value, complex):
+        return {"__complex__": [repr(value.real), repr(value.imag)]}
+    if isinstance(value, bytes | bytearray):
+        return {"__raw__": base64.b64encode(value).decode()}
+    if isinstance(value, set | frozenset):
+        items = [_encode(item, f"{where}.{i}", tensors) for i, item in enumerate(sorted(value, key=repr))]
+        return {"__set__": items}
+    if isinstance(value, deque):
+        return {"__deque__": [value.maxlen, [_encode(item, f"{where}.{i}", tensors) for i, item in enumerate(value)]]}
     torch = sys.modules.get("torch")  # a tensor can only exist if torch has been imported
     if torch is not None and isinstance(value, torch.Tensor):
-        tensor = value.detach().cpu()
-        return _encode_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), where, tensors)
-    raise TypeError(f"cannot save {where}: {type(value).__name__}; a state holds arrays, tensors and JSON values")
+        return _encode_tensor(value, where, tensors)
+    raise TypeError(f"cannot save {where}: {type(value).__name__}{_instead(value)}")
+
+
+def _encode_tensor(value: Any, where: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Returns a torch tensor as an array and the name of its type, which NumPy may not have."""
+    import torch
+
+    try:
+        tensor = value.detach().cpu().resolve_conj().resolve_neg()
+        held = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # which holds it exactly
+        array = held.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        what = f"a tensor of {value.dtype}, {value.layout}, on {value.device}"
+        raise TypeError(f"cannot save {where}: {what}; store a dense tensor of usual numbers") from error
+    return {"__tensor__": [_encode_array(array, where, tensors), str(tensor.dtype).removeprefix("torch.")]}
 
 
 def _encode_dict(value: dict[Any, Any], where: str, tensors: dict[str, np.ndarray]) -> Any:
@@ -249,7 +319,31 @@ def _decode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
                 return _decode(content, tensors).T
             case "__scalar__":
                 return _decode(content, tensors)[()]
+            case "__tensor__":
+                stored, kind = content
+                return _decode_tensor(stored, kind, tensors)
+            case "__complex__":
+                return complex(*map(float, content))
+            case "__raw__":
+                return base64.b64decode(content, validate=True)
+            case "__set__":
+                return {_decode(item, tensors) for item in content}
+            case "__deque__":
+                maxlen, items = content
+                return deque((_decode(item, tensors) for item in items), maxlen)
     return {key: _decode(item, tensors) for key, item in value.items()}
+
+
+def _decode_tensor(stored: Any, kind: str, tensors: dict[str, np.ndarray]) -> Any:
+    import torch
+
+    dtype = getattr(torch, kind) if kind in _TENSOR_TYPES else None
+    if dtype is None:
+        raise TypeError(f"a tensor of {kind!r}")
+    array = _decode(stored, tensors)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"a tensor of {type(array).__name__}")
+    return torch.from_numpy(np.array(array)).to(dtype)
 
 
 # --- bytes ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The manifest of a run folder: size and SHA-256 of its files, signed by who made the run.
 
 runs/<name>/manifest.json covers settings.json, evaluation.json, the recorded episodes, the copies of the code, and of
-metrics.jsonl what had been written at the last checkpoint (rows are appended at any time). It covers itself. The
+metrics.jsonl what had been written at the last checkpoint (later rows have sums in metrics.sums). It covers itself. The
 checkpoints have manifests of their own; TensorBoard's events carry a checksum for each record and are not read here.
 A run made before there were manifests has none: it opens unsigned, and unchecked.
 """
@@ -72,6 +72,8 @@ class Manifest:
                 raise ValueError("too large")
             document = json.loads(data)
             files = {name: Entry(entry["bytes"], entry["sha256"]) for name, entry in document["files"].items()}
+            if any(not within(name) for name in files):
+                raise ValueError("a file outside of the folder")
             signature = document["signature"]
             whole = data == _bytes(files, signature)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -107,6 +109,12 @@ class Manifest:
         found = Entry.of(data[: entry.size] if name.endswith(".jsonl") else data)
         if found != entry:
             raise changed(self.folder / name, f"has {found.size} bytes with SHA-256 {found.sha256}", entry)
+
+
+def within(name: str) -> bool:
+    """Returns whether a relative path, as a manifest has it, leads to a place inside of the folder."""
+    parts = name.split("/")
+    return bool(name) and "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(parts)
 
 
 def changed(path: Path, found: str, entry: Entry) -> UsageError:

@@ -136,15 +136,20 @@ def as_number(value: object) -> float | None:
         return None
 
 
-def read_rows(path: Path, covered: Entry | None = None) -> Iterator[tuple[list[Row], bytes]]:
+def read_rows(path: Path, covered: Entry | None = None, end: int | None = None) -> Iterator[tuple[list[Row], bytes]]:
     """Yields a metrics file block by block: its rows, and the lines they were read from, the first row's first.
+
+    Args:
+        path: the file.
+        covered: what it begins with, as the run's manifest says; None where it is not known.
+        end: the byte at which to stop, the end of a line; None for the end of the file.
 
     Raises:
         UsageError: the file cannot be read, a line is damaged, or, after the last block, the file turns out not to
             begin with what is `covered`. A file that does not exist has no rows.
     """
     number = 1
-    for block in _blocks(path) if covered is None else _checked_blocks(path, covered):
+    for block in _blocks(path, end) if covered is None else _checked_blocks(path, covered):
         rows = _flat_rows(block)
         if rows is None:
             rows = _rows_one_by_one(path, number, block)
@@ -152,12 +157,13 @@ def read_rows(path: Path, covered: Entry | None = None) -> Iterator[tuple[list[R
         number += len(rows)
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, end: int | None = None) -> Iterator[bytes]:
     """Yields whole lines; only the file's last line may lack its newline."""
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                block += file.readline()
+            while block := file.read(BLOCK_BYTES if end is None else min(BLOCK_BYTES, max(0, end - file.tell()))):
+                if end is None or file.tell() < end:
+                    block += file.readline()
                 yield block
                 if not block.endswith(b"\n"):
                     return  # whatever a running process appends from here on belongs to this line
@@ -167,6 +173,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise UsageError(
             f"cannot read {path}: {error.strerror or error}", expected="the metrics file that inscape wrote"
         ) from error
+
+
+def check_prefix(path: Path, covered: Entry) -> None:
+    """Raises `UsageError` unless a metrics file begins with what is covered; the rest of it is not looked at."""
+    for _ in _checked_blocks(path, covered):
+        """Read to its end, where the hash is compared."""
 
 
 def _checked_blocks(path: Path, covered: Entry) -> Iterator[bytes]:

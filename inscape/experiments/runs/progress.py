@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -48,7 +49,9 @@ class Progress:
             self._update_bar(done, note)
         elif now - self.last_line >= LINE_EVERY:
             self.last_line = now
-            print(f"{self.description}: {done:,} of {self.total:,}, {self._left(done, now)} {note}", file=sys.stderr)
+            with suppress(BrokenPipeError):  # nobody reads it: that ends no training
+                line = f"{self.description}: {done:,} of {self.total:,}, {self._left(done, now)} {note}"
+                print(line, file=sys.stderr, flush=True)
 
     def _left(self, done: int, now: float) -> str:
         if done - self.first < (self.total - self.first) / 100:  # what compiling took says nothing of the rest

@@ -4,6 +4,7 @@ runs/<name>/settings.json             everything needed to run it again
 runs/<name>/manifest.json             hashes of these files and the maker's signature, see `…runs.manifest`
 runs/<name>/code/                     copies of the files that the agent and the task came from
 runs/<name>/metrics.jsonl             one JSON object per line, "steps" always among its keys
+runs/<name>/metrics.sums              checksums of its rows since the last checkpoint, see `…runs.row_sums`
 runs/<name>/events.out.tfevents.*     the same for TensorBoard
 runs/<name>/checkpoints/step-<n>/     see `inscape.experiments.runs.checkpoints`
 runs/<name>/episodes/<name>.npz       trajectories: arrays without pickle, the rest as JSON inside
@@ -17,6 +18,7 @@ import io
 import json
 import math
 import os
+import re
 import struct
 import sys
 import time
@@ -39,7 +41,8 @@ from inscape.errors import UsageError, closest, printable
 from inscape.experiments.runs import checkpoints
 from inscape.experiments.runs.files import replacing, write_text
 from inscape.experiments.runs.manifest import MANIFEST, Entry, Manifest
-from inscape.experiments.runs.metrics import MetricColumns, as_number, read_columns, read_rows
+from inscape.experiments.runs.metrics import MetricColumns, as_number, check_prefix, read_columns, read_rows
+from inscape.experiments.runs.row_sums import SUMS, append_sum, begin_sums, check_sums
 from inscape.experiments.runs.statistics import Interval
 
 if TYPE_CHECKING:
@@ -143,7 +146,10 @@ class RunSettings:
                 hint="train again",
             )
         for name, entry in self.code.items():
-            if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "sha256")):
+            if not isinstance(entry, dict) or not all(
+                isinstance(value := entry.get(key), str) and re.fullmatch(pattern, value)
+                for key, pattern in (("path", r"[^\0]+"), ("sha256", "[0-9a-f]{64}"))
+            ):
                 raise UsageError(
                     f"run setting 'code' has {_cut(entry)} for {name!r}", expected="path and sha256", hint="train again"
                 )
@@ -153,7 +159,7 @@ class RunSettings:
 
         A file is the same by whatever path it is named.
         """
-        mine, others = _flat(self.to_json()), _flat(other.to_json())
+        mine, others = flat_settings(self.to_json()), flat_settings(other.to_json())
         names = differing(trust.absolute_names(self.to_json()), trust.absolute_names(other.to_json()))
         return [
             f"{name}: {_show(mine, name)} -> {_show(others, name)}"
@@ -191,13 +197,18 @@ def _cut(value: Any) -> str:
 
 def differing(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Returns the names of the settings that differ, sorted, those inside others as `outer.inner`."""
-    one, other = _flat(dict(mine)), _flat(dict(others))
+    one, other = flat_settings(dict(mine)), flat_settings(dict(others))
     return [name for name in sorted(set(one) | set(other)) if not _equal(one.get(name, ...), other.get(name, ...))]
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat_settings(value: Any, name: str = "") -> dict[str, Any]:
+    """Returns settings by name, those inside others as `outer.inner`."""
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v
+            for key, item in value.items()
+            for k, v in flat_settings(item, f"{name}.{key}" if name else key).items()
+        }
     return {name: list(value) if isinstance(value, tuple) else value}
 
 
@@ -278,8 +289,13 @@ class Run:
             UsageError: the disk is full, or the folder cannot be written any more.
         """
         row = {key: _plain(value) for key, value in metrics.items()}
-        with _writing(self.path / METRICS), (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        line = f"{json.dumps(row)}\n".encode()
+        with _writing(self.path / METRICS), (self.path / METRICS).open("ab") as file:
+            if not (self.path / SUMS).exists():
+                begin_sums(self.path, file.tell())
+            file.write(line)
+        with _writing(self.path / SUMS):
+            append_sum(self.path, line)
         self._log_events(row)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -287,10 +303,12 @@ class Run:
 
         Some kilobyte per row: for a long run's curves take `metric_columns`.
         """
+        check_sums(self.path / METRICS)
         return [row for rows, _ in read_rows(self.path / METRICS, self._covered_metrics()) for row in rows]
 
     def metric_columns(self, keys: Iterable[str]) -> MetricColumns:
         """Returns the numbers logged so far under `keys`, one array per key, from one pass over the file."""
+        check_sums(self.path / METRICS)
         return read_columns(self.path / METRICS, keys, self._covered_metrics())
 
     def _covered_metrics(self) -> Entry | None:
@@ -303,14 +321,19 @@ class Run:
         manifest = Manifest.read(self.path)
         covered = manifest.files.pop(METRICS, None)
         if covered is not None:
-            _check_prefix(self.path / METRICS, covered)
+            check_prefix(self.path / METRICS, covered)
             manifest.write()  # killed before the next lines end, the file is not covered, and right
         self._hashed = _Prefix(self.path / METRICS)
+        (self.path / SUMS).unlink(missing_ok=True)  # of rows that will be logged again
         with _writing(self.path / METRICS), replacing(self.path / METRICS) as file:
-            for rows, block in read_rows(self.path / METRICS):
+            # what follows the covered rows was logged after the last checkpoint, whatever steps it claims
+            for rows, block in read_rows(self.path / METRICS, end=None if covered is None else covered.size):
                 taken = [(as_number(row.get("steps")) or 0) <= steps for row in rows]
                 lines = compress(block.split(b"\n"), taken)  # a last line cut short has no row
                 file.writelines(line + b"\n" for line in lines)
+        if covered is not None and (entry := self._hashed.entry()) is not None:
+            manifest.files[METRICS] = entry
+            manifest.write()
         self.close()
         self._open_events().restart(steps + 1)
 
@@ -363,8 +386,8 @@ class Run:
         """Removes what `create_run` made here, for a start that was refused; folders that hold anything else stay."""
         self._events = None
         for path in (
-            self.path / SETTINGS, self.path / MANIFEST, *self.path.glob("events.out.tfevents.*"),
-            *self.path.glob(f"{CODE}/*"),
+            *(self.path / name for name in (SETTINGS, MANIFEST, METRICS, SUMS)),
+            *self.path.glob("events.out.tfevents.*"), *self.path.glob(f"{CODE}/*"),
         ):  # fmt: skip
             path.unlink(missing_ok=True)
         if (self.path / CODE).is_dir():
@@ -384,6 +407,8 @@ class Run:
         if (entry := self._hashed.entry()) is not None:
             manifest.files[METRICS] = entry
             manifest.write()
+            with _writing(self.path / SUMS):
+                begin_sums(self.path, entry.size)
         checkpoints.save_checkpoint(folder, state, {"steps": steps, "finished": finished})
         for old in checkpoints.checkpoint_folders(self.path)[:-keep]:
             checkpoints.remove_checkpoint(old)
@@ -496,11 +521,6 @@ class _Prefix:
         return Entry(self._bytes, self._hash.copy().hexdigest())
 
 
-def _check_prefix(path: Path, covered: Entry) -> None:
-    for _ in read_rows(path, covered):
-        """Read to its end, where the hash is compared."""
-
-
 def _load_covered(run: Path, paths: Sequence[Path], whole: bool) -> list[Trajectory]:
     """Returns the trajectories in files of a run folder, checked against the manifest; `whole`: none is missing."""
     manifest = Manifest.read(run)
@@ -600,6 +620,9 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
     """
     folder = find_run(path, root)
     if folder is None:
+        for place in _meant(path, root):
+            if (place / MANIFEST).is_file():
+                Manifest.read(place).check(SETTINGS, None)
         names = [folder.name for folder in run_folders(root)]
         hint = closest(str(path), names) if names else "inscape train AGENT WORLD makes one"
         raise UsageError(f"no run at {path}", expected=f"a folder with {SETTINGS}", hint=hint)
@@ -630,16 +653,22 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
 
 def find_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Path | None:
     """Returns the run folder that `path` means, a folder or a bare name under `root`, or None."""
-    candidates = [Path(path)]
-    if Path(path).name == str(path):
-        candidates.append(Path(root) / path)
-    return next((folder for folder in candidates if (folder / SETTINGS).is_file()), None)
+    return next((folder for folder in _meant(path, root) if (folder / SETTINGS).is_file()), None)
+
+
+def _meant(path: str | Path, root: str | Path) -> list[Path]:
+    bare = Path(path).name == str(path)
+    return [Path(path), *([Path(root) / path] if bare else [])]
 
 
 def run_folders(root: str | Path = DEFAULT_ROOT) -> list[Path]:
-    """Returns the run folders under `root` (two levels deep, as the demo groups its own), newest first."""
-    found = [path.parent for pattern in (f"*/{SETTINGS}", f"*/*/{SETTINGS}") for path in Path(root).glob(pattern)]
-    return sorted(found, key=lambda f: (-(f / SETTINGS).stat().st_mtime, f))
+    """Returns the run folders under `root` (two levels deep, as the demo groups its own), newest first.
+
+    One whose settings are gone and whose manifest is there is among them: `open_run` says what is missing.
+    """
+    patterns = [f"{depth}/{name}" for name in (SETTINGS, MANIFEST) for depth in ("*", "*/*")]
+    found = {path.parent: path for pattern in reversed(patterns) for path in Path(root).glob(pattern)}
+    return sorted(found, key=lambda f: (-found[f].stat().st_mtime, f))
 
 
 def run_name(settings: RunSettings) -> str:

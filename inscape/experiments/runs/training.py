@@ -19,11 +19,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import dismiss, process_count, process_number
-from inscape.agents.registry import SB3_PREFIX
+from inscape.agents.registry import SB3_PREFIX, is_built_in
 from inscape.agents.renamed_settings import current_settings
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
+from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import (
     DEFAULT_ROOT,
@@ -119,6 +121,8 @@ def train(
     learned_in = learning_task(agent_spec, task)
     agent = build_agent(agent_spec, learned_in, seed, settings, device)
     _require_learning(agent, agent_spec)
+    if not is_built_in(agent_spec):  # built-in states can be stored, and may be large
+        require_storable(agent.state_dict(), agent_spec)  # type: ignore[attr-defined]
     if process_count() > 1:
         _learn_along(agent, agent_spec, learned_in)
     wanted = RunSettings(
@@ -256,6 +260,8 @@ class _Loop:
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         try:
+            if self._begins_evaluated():
+                self.evaluate()
             for metrics in self._reports():
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
@@ -315,6 +321,17 @@ class _Loop:
                 )
             yield metrics
 
+    def _begins_evaluated(self) -> bool:
+        """Whether the learning curve begins at step 0, with what the agent does before it has learned anything.
+
+        Where nobody knows what that takes it does not: in third-party environments, with third-party agents, and
+        where episodes have no limit, which an untrained agent may need.
+        """
+        built_in = self.run.settings.agent in {entry.name for entry in BUILT_IN}
+        limited = self.task.world is not None and self.task.max_episode_steps is not None
+        begins = self.steps == 0 and not checkpoint_folders(self.run.path)
+        return begins and self.run.settings.evaluate_every > 0 and built_in and limited
+
     def _crossed(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in (before, steps]: a function of the steps alone, so that a resumed run
         evaluates where an uninterrupted one does."""
@@ -360,8 +377,12 @@ class _Loop:
         return time.monotonic() - self.saved_at >= seconds
 
     def checkpoint(self, finished: bool = False) -> None:
-        began = time.monotonic()
-        self.run.save_checkpoint(self.agent.state_dict(), self.steps, finished=finished)
+        began, state = time.monotonic(), self.agent.state_dict()
+        try:
+            self.run.save_checkpoint(state, self.steps, finished=finished)
+        except (TypeError, AttributeError) as error:  # what it has come to hold while it learned
+            require_storable(state, self.run.settings.agent)
+            raise error
         self.saved, self.saved_at = self.steps, time.monotonic()
         self.checkpoint_cost = self.saved_at - began
 
@@ -491,9 +512,21 @@ def unsound(state: Any) -> str:
                 waiting.append((name, item, finite or key in ("optimizer", "tables")))
         elif isinstance(value, list | tuple):
             waiting += [(f"{where}.{number}", item, finite) for number, item in enumerate(value)]
-        elif finite and isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            return f"{int(np.sum(~np.isfinite(value)))} numbers in {where} that are not finite"
+        elif finite and (wrong := _not_finite(value)):
+            return f"{wrong} numbers in {where} that are not finite"
     return ""
+
+
+def _not_finite(value: Any) -> int:
+    """Returns how many numbers of a floating-point array or tensor are not finite; 0 for anything else."""
+    import numpy as np
+
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return int(np.sum(~np.isfinite(value)))
+    return 0
 
 
 def _require_learning(agent: Any, spec: str) -> None:

@@ -9,7 +9,7 @@ import inspect
 import re
 import textwrap
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from inscape.envs.catalogue import FAMILIES, WorldSpec
 from inscape.envs.loading import load_class
 from inscape.envs.registry import make_world
+from inscape.envs.rendering.scene import color_of
 from inscape.envs.tasks.resolve import world_settings
 from inscape.envs.tasks.task import Task
 from inscape.errors import TooManyStatesError, UsageError
@@ -69,37 +70,67 @@ def write_gallery(path: str | Path, families: Mapping[str, tuple[WorldSpec, ...]
         raise UsageError(f"cannot write {folder}: {error.strerror or error}", hint="another place") from error
     shown = {family: specs for family, specs in families.items() if specs}
     parts = [_introduction(shown)]
-    pictures: list[Path] = []
+    scenes: dict[str, Scene] = {}
     described: dict[str, str] = {}  # class → the first world of it, whose entry has the settings
     for family, specs in shown.items():
         parts.append(f"## {family}\n")
         for spec in specs:
             world = make_world(spec.name)
-            pictures.append(folder / f"{spec.name}.png")
-            save_picture(pictures[-1], sample_scene(world, spec.name))
+            scenes[spec.name] = sample_scene(world, spec.name)
+            save_picture(folder / f"{spec.name}.png", scenes[spec.name])
             parts.append(_entry(spec, world, f"{folder.name}/{spec.name}.png", described))
             described.setdefault(spec.entry, spec.name)
-    save_contact_sheet(path.with_suffix(".png"), pictures)
+    save_contact_sheet(path.with_suffix(".png"), scenes)
     write_text(path, "\n".join(parts).rstrip() + "\n")
     return sum(map(len, shown.values()))
 
 
-def save_contact_sheet(path: Path, pictures: Sequence[Path], columns: int = 10, cell: int = 112) -> None:
-    """Saves the pictures side by side, `columns` to a row, each fitted into `cell` pixels."""
+TILE_WIDTH, TILE_HEIGHT, NAME_HEIGHT, GAP = 148, 112, 20, 10
+"""Pixels of the contact sheet: a picture, the name below it, and what is between tiles."""
+
+
+def save_contact_sheet(path: Path, scenes: Mapping[str, Scene]) -> None:
+    """Saves scenes side by side in equal tiles, each filled as far as its proportions allow, with its name below.
+
+    As many to a row as leave no cell empty, from 6 to 10; where no number does, the last row stands in the middle.
+    """
     from PIL import Image
 
-    gap = 8
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * (cell + gap) + gap, rows * (cell + gap) + gap), "white")
-    for number, picture in enumerate(pictures):
-        with Image.open(picture) as opened:
-            shown = opened.convert("RGB")
-        shown.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    count = len(scenes)
+    columns = min(range(min(6, count), min(10, count) + 1), key=lambda n: (-count % n, -n))
+    wide, high = TILE_WIDTH + GAP, TILE_HEIGHT + NAME_HEIGHT + GAP
+    rows = -(-count // columns)
+    sheet = Image.new("RGB", (columns * wide + GAP, rows * high + GAP), "white")
+    for number, (name, scene) in enumerate(scenes.items()):
         row, column = divmod(number, columns)
-        left = gap + column * (cell + gap) + (cell - shown.width) // 2
-        top = gap + row * (cell + gap) + (cell - shown.height) // 2
-        sheet.paste(shown, (left, top))
-    sheet.quantize(256).save(path, optimize=True)
+        missing = columns * rows - count if row == rows - 1 else 0
+        left = GAP + column * wide + missing * wide // 2
+        sheet.paste(Image.fromarray(_tile(name, scene)), (left, GAP + row * high))
+    sheet.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _tile(name: str, scene: Scene) -> np.ndarray:
+    """Returns `[TILE_HEIGHT + NAME_HEIGHT, TILE_WIDTH, 3]`: what is drawn without empty margins, and the name."""
+    from PIL import Image
+
+    from inscape.envs.rendering.rasterizer import render_label, render_scene
+
+    drawn = render_scene(scene, *((1200, None) if scene.width >= scene.height else (None, 1200)))
+    paper = np.array([int(color_of("paper")[k : k + 2], 16) for k in (1, 3, 5)], np.uint8)
+    other = np.asarray(np.abs(drawn.astype(np.int64) - paper).max(axis=2) > 12)
+    if other.any():
+        rows, columns = np.flatnonzero(other.max(axis=1)), np.flatnonzero(other.max(axis=0))
+        drawn = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    room = (TILE_WIDTH - 8, TILE_HEIGHT - 8)
+    scale = min(room[0] / drawn.shape[1], room[1] / drawn.shape[0])
+    size = (max(1, round(drawn.shape[1] * scale)), max(1, round(drawn.shape[0] * scale)))
+    picture = np.asarray(Image.fromarray(drawn).resize(size, Image.Resampling.BOX))
+    tile = np.full((TILE_HEIGHT + NAME_HEIGHT, TILE_WIDTH, 3), 255, np.uint8)
+    tile[:TILE_HEIGHT] = paper
+    y, x = (TILE_HEIGHT - size[1]) // 2, (TILE_WIDTH - size[0]) // 2
+    tile[y : y + size[1], x : x + size[0]] = picture
+    tile[TILE_HEIGHT:] = render_label(name, TILE_WIDTH, NAME_HEIGHT, 12)
+    return tile
 
 
 def worlds_listed(page: str) -> list[str]:

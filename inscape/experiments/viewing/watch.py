@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,17 @@ from inscape.envs.law.streams import copy_seeds
 from inscape.envs.rendering.rasterizer import (
     Window,
     as_picture,
+    fitted,
     has_display,
     load_pygame,
     pixel_size,
     render_caption,
     render_scene,
-    shrink,
 )
 from inscape.envs.tasks.pettingzoo import PettingZooTask
 from inscape.envs.tasks.resolve import task_from_json
 from inscape.errors import UsageError
+from inscape.experiments.numbers import number_text
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.viewing.video import VideoWriter
 
@@ -164,6 +165,60 @@ def _file_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """What one copy shows at one time.
+
+    Attributes:
+        picture: `[H, W, 3]` uint8.
+        step: actions taken so far.
+        words: the action taken next, or how the episode ended.
+        reward: just received; of several players `[M]`.
+        total: return so far; likewise.
+        ended: the episode is over.
+    """
+
+    picture: np.ndarray
+    step: int
+    words: str
+    reward: Any
+    total: Any
+    ended: bool
+
+    def captioned(self) -> np.ndarray:
+        """Returns the picture above a bar that says what the tile does; several players' rewards are left out."""
+        facts = [f"step {self.step}", self.words]
+        if np.ndim(self.total) == 0:
+            facts.append(f"reward {number_text(float(self.reward))}")
+        facts.append("return " + " ".join(number_text(float(total)) for total in np.ravel(self.total)))
+        width = self.picture.shape[1]
+        lines = 1 if width >= 400 else 2 if width >= 160 else len(facts)
+        height = 28 if lines == 1 else 20 if lines == 2 else 14
+        return np.concatenate([self.picture, render_caption(facts, width, height, lines)])
+
+
+def episode_tiles(task: Task, agent: Any, seed: int, size: int | None) -> Generator[Tile]:
+    """Returns an episode of an agent, tile by tile, its end last; the environment is closed with the generator.
+
+    Args:
+        task, agent, seed: as in `watch`.
+        size: width of the picture in pixels; None: as an environment that draws itself draws it.
+    """
+    from inscape.agents.adapters import as_agent
+    from inscape.agents.rollout import rollout
+
+    acting = as_agent(agent)
+    film = _Film(task, 1, size, 1.0, lambda: rollout(acting, task, 1, seed, max_copies=1), acting, seed)
+    tiles = film.tiles()
+    try:
+        for tile in tiles:
+            yield tile[0]
+            if tile[0].ended:
+                return
+    finally:
+        tiles.close()
+
+
+@dataclass(frozen=True)
 class _Film:
     """What is shown: an iterator of frames of one size, `copies` tiles each.
 
@@ -174,7 +229,7 @@ class _Film:
 
     task: Task
     copies: int
-    size: int
+    size: int | None
     fps: float
     record: Callable[[], list[Trajectory]]
     agent: Any = None
@@ -183,20 +238,22 @@ class _Film:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Returns the frames, one `[H, W, 3]` at a time."""
-        if self.task.world is not None:
-            made = self._world_tiles()
-        elif isinstance(self.task, PettingZooTask):
-            made = self._players_tiles(self.task)
-        else:
-            made = self._environment_tiles()
         places = 0
-        for tiles in made:
+        for tiles in self.tiles():
             places = max(places, len(tiles))  # the last round may show fewer
-            yield _grid(tiles, places)
+            yield _grid([tile.captioned() for tile in tiles], places)
+
+    def tiles(self) -> Generator[list[Tile]]:
+        """Returns what the frames are made of: a tile for each copy that is shown."""
+        if self.task.world is not None:
+            return self._world_tiles()
+        if isinstance(self.task, PettingZooTask):
+            return self._players_tiles(self.task)
+        return self._environment_tiles()
 
     @property
-    def tile_width(self) -> int:
-        return max(48, self.size // math.ceil(math.sqrt(self.copies)))
+    def tile_width(self) -> int | None:
+        return None if self.size is None else max(48, self.size // math.ceil(math.sqrt(self.copies)))
 
     @property
     def hold(self) -> int:
@@ -204,7 +261,7 @@ class _Film:
 
     # Inscape worlds: first recorded, then drawn ---------------------------------------------------------------------
 
-    def _world_tiles(self) -> Iterator[list[np.ndarray]]:
+    def _world_tiles(self) -> Generator[list[Tile]]:
         recorded = self.record()
         total, done = sum(len(t) + 1 for t in recorded), 0
         with Progress("Drawing", total) as progress:
@@ -216,25 +273,26 @@ class _Film:
                     done += sum(step <= len(t) for t in shown)
                     progress.update(done)
 
-    def _draw(self, trajectory: Trajectory, t: int) -> np.ndarray:
+    def _draw(self, trajectory: Trajectory, t: int) -> Tile:
         world = self.task.world
         assert world is not None
         assert trajectory.states is not None
         scene = world.scene(trajectory.states, t)
         return self._told(trajectory, t, render_scene(scene, *pixel_size(scene, self.tile_width)))
 
-    def _told(self, trajectory: Trajectory, t: int, frame: np.ndarray) -> np.ndarray:
+    def _told(self, trajectory: Trajectory, t: int, frame: np.ndarray) -> Tile:
         """Returns the frame with what a recorded episode says of its step t."""
         if t == len(trajectory):
             words = "terminated" if trajectory.terminated else "truncated"
         else:
-            words = _action_text(self.task, trajectory.actions[t])
+            words = action_text(self.task, trajectory.actions[t])
         rewards = trajectory.rewards
-        return _captioned(frame, t, words, np.zeros_like(rewards[0]) if t == 0 else rewards[t - 1], rewards[:t].sum(0))
+        reward = np.zeros_like(rewards[0]) if t == 0 else rewards[t - 1]
+        return Tile(frame, t, words, reward, rewards[:t].sum(0), t == len(trajectory))
 
     # several players elsewhere: first recorded, then played again with the same seeds and actions, drawing ------------
 
-    def _players_tiles(self, task: PettingZooTask) -> Iterator[list[np.ndarray]]:
+    def _players_tiles(self, task: PettingZooTask) -> Generator[list[Tile]]:
         load_pygame()
         recorded = self.record()
         envs = [task.vector_env(1, "next-step", "rgb_array") for _ in recorded[: self.copies]]
@@ -261,14 +319,14 @@ class _Film:
             for env in envs:
                 env.close()
 
-    def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> np.ndarray:
+    def _drawn(self, env: VectorEnv[Any, Any, Any], trajectory: Trajectory, t: int) -> Tile:
         frames = env.render()
         assert frames is not None
-        return self._told(trajectory, t, shrink(as_picture(frames[0], self.task.name), self.tile_width))
+        return self._told(trajectory, t, _sized(as_picture(frames[0], self.task.name), self.tile_width))
 
     # other environments: drawn as they are played -------------------------------------------------------------------
 
-    def _environment_tiles(self) -> Iterator[list[np.ndarray]]:
+    def _environment_tiles(self) -> Generator[list[Tile]]:
         load_pygame()  # as an environment does in its own way: without a display, this way makes no noise
         with Progress("Playing", self.episodes) as progress:
             for first in range(0, self.episodes, self.copies):
@@ -281,7 +339,7 @@ class _Film:
                         seat.env.close()
                 progress.update(first + count)
 
-    def _play(self, seats: Sequence[_Seat]) -> Iterator[list[np.ndarray]]:
+    def _play(self, seats: Sequence[_Seat]) -> Generator[list[Tile]]:
         from inscape.agents.batches import stacked
         from inscape.agents.vector_actor import VectorActor, check_actions
 
@@ -309,7 +367,7 @@ class _Film:
 class _Seat:
     """One running copy of an ordinary Gymnasium environment, with what its caption says."""
 
-    def __init__(self, task: Task, seed: int, width: int) -> None:
+    def __init__(self, task: Task, seed: int, width: int | None) -> None:
         self.task, self.width = task, width
         self.env = task.env(render_mode="rgb_array")
         self.observation, info = self.env.reset(seed=seed)
@@ -322,16 +380,16 @@ class _Seat:
         self.steps, self.reward, self.total = self.steps + 1, float(reward), self.total + float(reward)
         self.ending = "terminated" if terminated else "truncated" if truncated else ""
 
-    def picture(self, action: Any) -> np.ndarray:
+    def picture(self, action: Any) -> Tile:
         frame = as_picture(self.env.render(), self.task.name)
-        words = self.ending if action is None else _action_text(self.task, action)
-        return _captioned(shrink(frame, self.width), self.steps, words, self.reward, self.total)
+        words = self.ending if action is None else action_text(self.task, action)
+        return Tile(_sized(frame, self.width), self.steps, words, self.reward, self.total, action is None)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
-def _action_text(task: Task, action: Any) -> str:
+def action_text(task: Task, action: Any) -> str:
     if task.simultaneous and np.ndim(action) == 1 and task.action_names:
         start = int(getattr(task.action_space, "start", 0))
         return " + ".join(task.action_names[int(a) - start] for a in action)
@@ -340,20 +398,11 @@ def _action_text(task: Task, action: Any) -> str:
         return task.action_names[int(action) - start]
     if isinstance(action, (dict, tuple, str)):
         return textwrap.shorten(str(action), 40, placeholder=" …")
-    return " ".join(f"{number:.2f}" for number in np.ravel(action)[:6])
+    return " ".join(number_text(float(number), 2) for number in np.ravel(action)[:6])
 
 
-def _captioned(frame: np.ndarray, step: int, action: str, reward: Any, total: Any) -> np.ndarray:
-    """Returns the frame above a bar that says: step, action (taken next), reward (just received), return so far.
-
-    Several players' returns stand beside each other, and their rewards are left out.
-    """
-    words = [f"step {step}", action]
-    if np.ndim(total) == 0:
-        words.append(f"reward {reward:.4g}")
-    words.append("return " + " ".join(f"{number:.4g}" for number in np.ravel(total)))
-    width = frame.shape[1]
-    return np.concatenate([frame, render_caption(words, width, max(14, min(28, round(width * 0.06))))])
+def _sized(frame: np.ndarray, width: int | None) -> np.ndarray:
+    return frame if width is None else fitted(frame, width)
 
 
 def _grid(tiles: Sequence[np.ndarray], places: int) -> np.ndarray:

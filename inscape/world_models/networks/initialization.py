@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from inscape.world_models.networks.blas import blas_threads
+
 Floats = NDArray[np.float32]
 
 
@@ -28,7 +30,8 @@ def perceptron_weights(
 ) -> list[tuple[Floats, Floats]]:
     """Returns (weight, bias) of each layer between the widths `sizes`: gain √2, of the last `last_gain`; biases 0."""
     gains = [math.sqrt(2)] * (len(sizes) - 2) + [last_gain]
-    return [
-        (orthogonal(outputs, inputs, gain, rng), np.zeros(outputs, np.float32))
-        for (inputs, outputs), gain in zip(pairwise(sizes), gains, strict=True)
-    ]
+    with blas_threads(1):  # the factorisation adds up in another order with more
+        return [
+            (orthogonal(outputs, inputs, gain, rng), np.zeros(outputs, np.float32))
+            for (inputs, outputs), gain in zip(pairwise(sizes), gains, strict=True)
+        ]

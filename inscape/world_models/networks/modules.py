@@ -11,8 +11,17 @@ from torch import Tensor, nn
 
 from inscape.errors import UsageError
 from inscape.world_models.networks.features import SMALLEST_PICTURE
+from inscape.world_models.networks.tensors import learning_threads
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+def orthogonal_(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:
+    """Fills a weight with orthogonal rows or columns and returns it, the same on any number of CPU threads: the
+    factorisation behind it adds up in another order with more."""
+    with learning_threads(1):
+        filled: Tensor = nn.init.orthogonal_(weight, gain, generator=generator)
+    return filled
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
@@ -23,7 +32,7 @@ def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -
     """
     # torch's own start would draw from its global generator
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-    nn.init.orthogonal_(layer.weight, gain, generator=generator)
+    orthogonal_(layer.weight, gain, generator)
     nn.init.zeros_(layer.bias)
     assert isinstance(layer, nn.Linear)
     return layer
@@ -105,7 +114,7 @@ def pixel_network(
 
 def _filters(inputs: int, outputs: int, size: int, stride: int, generator: torch.Generator) -> nn.Conv2d:
     layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, stride)  # type: ignore[no-untyped-call]
-    nn.init.orthogonal_(layer.weight, math.sqrt(2), generator=generator)
+    orthogonal_(layer.weight, math.sqrt(2), generator)
     nn.init.zeros_(layer.bias)
     assert isinstance(layer, nn.Conv2d)
     return layer

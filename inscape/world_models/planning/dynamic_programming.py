@@ -11,7 +11,6 @@ principle of maximum causal entropy", section 5.2; that the Boltzmann-policy bac
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,11 +18,11 @@ import numpy as np
 from inscape.errors import UsageError
 from inscape.world_models.planning import small_tables, undiscounted
 from inscape.world_models.planning.choice import boltzmann_log_probs, check_beta
+from inscape.world_models.planning.problem import Problem, rounding_of, sweeps_for
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
 Backup = Literal["soft-eval", "maxent", "hard"]
 BACKUPS: tuple[Backup, ...] = ("soft-eval", "maxent", "hard")
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +51,13 @@ class Solution:
     def policy(self) -> np.ndarray:
         """`[S]` int64 optimal actions: greedy, the first among equals, and such that the episode ends if γ = 1."""
         return np.asarray(self.q_values.argmax(axis=1)) if self.ending_policy is None else self.ending_policy
+
+    def optimal_actions(self, tolerance: float = 1e-9) -> np.ndarray:
+        """Returns `[S, A]` bool: all actions whose value is within `tolerance · max(1, |best|)` of the best.
+
+        Ties are listed, not broken. `tolerance` should exceed `error_bound`, or errors break them.
+        """
+        return ties(self.q_values, tolerance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +94,8 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
             finite, or a state that costs cannot be left (naming a state).
     """
     table = as_tabular(model, "value iteration")
-    problem = _Problem.of(table, gamma)
-    _check_limits(tolerance, max_iterations)
+    problem = Problem.of(table, gamma)
+    check_limits(tolerance, max_iterations)
     if gamma == 1.0 and problem.keeps_going():
         return _solve_undiscounted(problem, tolerance, max_iterations)
     height, drop = problem.certificate()
@@ -103,6 +109,7 @@ def soft_value_iteration(
     backup: Backup,
     tolerance: float = 1e-6,
     max_iterations: int = 100_000,
+    prior: np.ndarray | None = None,
 ) -> SoftSolution:
     """Returns the values of a Boltzmann-rational agent, and its policy by the choice rule.
 
@@ -111,26 +118,28 @@ def soft_value_iteration(
     - `"maxent"`: V = (1/β)·log Σ_a exp(β·Q(s,a)); certified like value iteration.
     - `"hard"`: V = max_a Q(s,a), scored softly afterwards; certified.
 
+    With a `prior` π₀ (backup `"maxent"`) V = (1/β)·log Σ_a π₀(a|s)·exp(β·Q(s,a)), and the policy is the exact maximum
+    of E[return] − (1/β)·E[Σ γᵗ·KL(π ‖ π₀)], which KL-regularised reinforcement learning is after (τ = 1/β).
+
     Args:
         model, gamma, max_iterations: as in `value_iteration`.
         beta: rationality, per unit of reward; `"maxent"` needs it positive.
         backup: which of the three.
         tolerance: the error bound to reach; for `"soft-eval"`, the largest change of a value in the last sweep.
+        prior: `[S, A]` reference policy π₀; None: every action alike and not normalised, so that entropy is rewarded.
 
     Raises:
-        UsageError: as `value_iteration`; unknown backup; beta negative or not finite; `"soft-eval"` does not settle.
+        UsageError: as `value_iteration`; unknown backup; beta negative or not finite; `"soft-eval"` does not settle;
+            the prior is not a policy, or is given with another backup.
+
+    Source of the prior: Todorov (2009), "Efficient computation of optimal actions", PNAS 106(28); Levine (2018),
+    "Reinforcement learning and control as probabilistic inference", arXiv:1805.00909.
     """
-    if backup not in BACKUPS:
-        raise UsageError(f"backup = {backup!r}", expected="one of " + ", ".join(map(repr, BACKUPS)))
-    check_beta(beta)
-    if backup == "maxent" and beta == 0:
-        raise UsageError(
-            "beta = 0 with backup 'maxent', whose values (1/β)·log Σ exp(β·Q) are infinite",
-            expected="beta > 0",
-            hint='backup "soft-eval" or "hard" for a uniform mind',
-        )
+    check_soft(beta, backup)
     table = as_tabular(model, "soft value iteration")
-    problem = _Problem.of(table, gamma)
+    problem, log_prior = Problem.of(table, gamma), check_prior(table, prior, beta, backup)
+    if log_prior is not None:
+        problem = problem.in_favour_of(log_prior, beta)
     height, drop = (np.inf, 1.0) if backup == "soft-eval" else problem.certificate()
     found = _solve(problem, backup, beta, tolerance, max_iterations, height, drop)
     if backup == "soft-eval" and found.residual > tolerance:
@@ -140,11 +149,46 @@ def soft_value_iteration(
             expected=f"changes of at most {tolerance}",
             hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
         )
-    legal = table.legal | table.terminal[:, None]
+    legal = np.isfinite(problem.reward)
     log_policy = boltzmann_log_probs(np.where(legal, found.q_values, -np.inf), beta, legal)
+    q_values = found.q_values if log_prior is None else Problem.of(table, gamma).action_values(found.values)
     return SoftSolution(
-        found.values, found.q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
+        found.values, q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
     )
+
+
+def check_soft(beta: float, backup: Backup) -> None:
+    """Raises UsageError unless `backup` is known and `beta` one it can have."""
+    if backup not in BACKUPS:
+        raise UsageError(f"backup = {backup!r}", expected="one of " + ", ".join(map(repr, BACKUPS)))
+    check_beta(beta)
+    if backup == "maxent" and beta == 0:
+        raise UsageError(
+            "beta = 0 with backup 'maxent', whose values (1/β)·log Σ exp(β·Q) are infinite",
+            expected="beta > 0",
+            hint='backup "soft-eval" or "hard" for a uniform mind',
+        )
+
+
+def check_prior(table: TabularModel, prior: np.ndarray | None, beta: float, backup: Backup) -> np.ndarray | None:
+    """Returns `[S, A]` log π₀(a|s), −inf where 0; None without a prior.
+
+    Raises:
+        UsageError: the prior is not a policy, or the backup is another than `"maxent"`.
+    """
+    if prior is None:
+        return None
+    if backup != "maxent":
+        raise UsageError(f"a prior with backup {backup!r}", expected='backup "maxent"')
+    policy = check_policy(table, np.asarray(prior, np.float64))
+    with np.errstate(divide="ignore"):
+        return np.where(table.terminal[:, None], 0.0, np.log(policy))
+
+
+def ties(q_values: np.ndarray, tolerance: float) -> np.ndarray:
+    """Returns `[..., A]` bool: actions whose value is within `tolerance · max(1, |best|)` of the best."""
+    best = q_values.max(axis=-1, keepdims=True)
+    return np.asarray(q_values >= best - tolerance * np.maximum(1.0, np.abs(best)))
 
 
 def policy_evaluation(
@@ -165,8 +209,8 @@ def policy_evaluation(
             γ = 1 and the policy earns reward for ever; or the tolerance was not reached.
     """
     table = as_tabular(model, "policy evaluation")
-    policy = _check_policy(table, np.asarray(policy, np.float64))
-    problem = _Problem.of(table, gamma).under(policy)
+    policy = check_policy(table, np.asarray(policy, np.float64))
+    problem = Problem.of(table, gamma).under(policy)
     if gamma == 1.0:
         problem = problem.without_idle_loops()
     height, drop = problem.certificate()
@@ -181,105 +225,15 @@ def policy_evaluation(
     return found.values
 
 
-# --------------------------------------------------------------------------------------------------- the problem
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """Tables folded for sweeps: `weight = γ · probability · continuation` and expected rewards."""
-
-    name: str
-    next_state: np.ndarray  # [S, A, K] int32
-    weight: np.ndarray  # [S, A, K]
-    reward: np.ndarray  # [S, A], −inf where illegal
-    terminal: np.ndarray  # [S]
-    largest_reward: float  # of Σ_k p·|r|, for rounding
-    gamma: float
-
-    @staticmethod
-    def of(table: TabularModel, gamma: float) -> _Problem:
-        if not 0.0 <= gamma <= 1.0:  # also refuses NaN
-            raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
-        legal, terminal = table.legal, table.terminal
-        reward = np.einsum("sak,sak->sa", table.probability, table.reward)
-        largest = float(np.einsum("sak,sak->sa", table.probability, np.abs(table.reward)).max())
-        return _Problem(
-            table.name,
-            np.ascontiguousarray(table.next_state, np.int32),
-            gamma * table.probability * table.continuation,
-            np.where(legal | terminal[:, None], reward, -np.inf),
-            terminal,
-            largest,
-            gamma,
-        )
-
-    def under(self, policy: np.ndarray) -> _Problem:
-        """Returns the chain that a policy makes of the problem: one action, all outcomes."""
-        states = len(policy)
-        weight = (policy[:, :, None] * self.weight).reshape(states, 1, -1)
-        reward = (policy * np.where(policy > 0, self.reward, 0.0)).sum(axis=1, keepdims=True)
-        nexts = self.next_state.reshape(states, 1, -1)
-        return _Problem(self.name, nexts, weight, reward, self.terminal, self.largest_reward, self.gamma)
-
-    def keeps_going(self) -> bool:
-        """Returns whether some action never ends the episode by itself."""
-        legal = np.isfinite(self.reward) & ~self.terminal[:, None]
-        return bool((self.weight.sum(axis=2) >= 1.0 - 1e-9)[legal].any())
-
-    def without_idle_loops(self) -> _Problem:
-        """Returns the chain with states that never end and earn nothing counted as terminal."""
-        sweeps = _sweeps(self.weight)
-        forever = sweeps.avoiders(self.next_state, self.weight, np.ones(self.reward.shape, bool), self.terminal)
-        earning = forever & (self.reward[:, 0] != 0)
-        if earning.any():
-            raise UsageError(
-                f"with gamma = 1 the policy earns reward for ever in state {np.flatnonzero(earning)[0]} of {self.name}",
-                expected="a policy that ends, or gamma < 1",
-            )
-        return _Problem(
-            self.name, self.next_state, self.weight, self.reward, self.terminal | forever, self.largest_reward, 1.0
-        )
-
-    def certificate(self) -> tuple[float, float]:
-        """Returns (max h, η) for some h ≥ 0 with max_a Σ weight·h ≤ h − η in every state that is not terminal.
-
-        Then |TV − V| ≤ ε everywhere implies |V* − V| ≤ (ε/η)·h and |V* − TV| ≤ (ε/η)·(h − η).
-        """
-        legal = np.isfinite(self.reward)
-        keep = float(self.weight.sum(axis=2).max(where=legal & ~self.terminal[:, None], initial=0.0))
-        if self.gamma < 1.0 or keep < 1.0 - 1e-9:
-            return 1.0, 1.0 - keep
-        return self._longest_duration(legal)
-
-    def _longest_duration(self, legal: np.ndarray) -> tuple[float, float]:
-        sweeps = _sweeps(self.weight)
-        forever = sweeps.avoiders(self.next_state, self.weight, legal, self.terminal)
-        if forever.any():
-            raise UsageError(
-                f"with gamma = 1 no error bound can be given for {self.name}: from state {np.flatnonzero(forever)[0]} "
-                "some policy goes on for ever",
-                expected="gamma < 1, or a world in which every policy ends",
-                hint="gamma = 0.999 values a reward 100 steps away at nine tenths",
-            )
-        duration = np.zeros(len(self.terminal))
-        cost = np.where(legal, 1.0, -np.inf)
-        sweeps.solve(self.next_state, self.weight, cost, self.terminal, duration, sweeps.HARD, 0.0, 0.25, 10_000_000)
-        ahead = np.einsum("sak,sak->sa", self.weight, duration[self.next_state])
-        fall = duration - np.where(legal, ahead, -np.inf).max(axis=1)
-        longest = float(duration.max(initial=1.0))
-        drop = float(fall.min(where=~self.terminal, initial=1.0)) - 64 * EPSILON * longest
-        return (longest, drop) if drop > 0.0 else (np.inf, 1.0)  # longer than double precision can count
-
-
 SWEEPS_AT_ONCE = 10_000
 """Sweeps between two looks at how large the values have become."""
 
 
 def _solve(
-    problem: _Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
+    problem: Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int, height: float, drop: float
 ) -> Solution:
-    _check_limits(tolerance, max_iterations)
-    sweeps = _sweeps(problem.weight)
+    check_limits(tolerance, max_iterations)
+    sweeps = sweeps_for(problem.weight)
     mode = {"hard": sweeps.HARD, "maxent": sweeps.MAXENT, "soft-eval": sweeps.SOFT_EVAL}[backup]
     values = np.zeros(len(problem.terminal))
     amplified = (height - drop) / drop
@@ -287,33 +241,45 @@ def _solve(
     sweep_count = 0
     while True:
         # rounding sets a floor to the residual, known once the size of the values is: asked for now and then
-        rounding = problem_rounding(problem, values, beta)
+        rounding = problem.rounding(values, beta)
         done, residual = sweeps.solve(
             problem.next_state, problem.weight, problem.reward, problem.terminal, values, mode, beta,
             max(target, 2.0 * rounding), min(max_iterations - sweep_count, SWEEPS_AT_ONCE),
         )  # fmt: skip
         sweep_count += done
-        floor = problem_rounding(problem, values, beta)
+        floor = problem.rounding(values, beta)
         if residual <= max(target, 2.0 * floor) or sweep_count >= max_iterations:
             break
     bound = (residual + floor) * amplified + floor if np.isfinite(amplified) else np.inf
-    q_values = problem.reward + np.einsum("sak,sak->sa", problem.weight, values[problem.next_state])
+    q_values = problem.action_values(values)
     return Solution(values, q_values, float(bound), sweep_count, float(residual))
 
 
-def _check_limits(tolerance: float, max_iterations: int) -> None:
+def certified(problem: Problem, values: np.ndarray, iterations: int) -> Solution:
+    """Returns TV of `values [S]` with what it certifies: |V* − TV| from the residual |TV − V|, rounding included."""
+    height, drop = problem.certificate()
+    backed_up = np.where(problem.terminal, 0.0, problem.action_values(values).max(axis=1))
+    residual = float(np.abs(backed_up - values).max(initial=0.0))
+    floor = problem.rounding(values)
+    amplified = (height - drop) / drop
+    bound = (residual + floor) * amplified + floor if np.isfinite(amplified) else np.inf
+    return Solution(backed_up, problem.action_values(backed_up), float(bound), iterations, residual)
+
+
+def check_limits(tolerance: float, max_iterations: int) -> None:
+    """Raises UsageError unless both are positive."""
     if not tolerance > 0:
         raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
     if not max_iterations >= 1:
         raise UsageError(f"max_iterations = {max_iterations}", expected="at least 1")
 
 
-def _solve_undiscounted(problem: _Problem, tolerance: float, max_iterations: int) -> Solution:
+def _solve_undiscounted(problem: Problem, tolerance: float, max_iterations: int) -> Solution:
     """Returns the values of total reward, from below: those of a policy that ends, improved."""
     total = undiscounted.total_reward_problem(
         problem.name, problem.next_state, problem.weight, problem.reward, problem.terminal
     )
-    sweeps = _sweeps(total.weight)
+    sweeps = sweeps_for(total.weight)
     classes = np.arange(len(total.reward))
     _, ending = undiscounted.proper_actions(total)
     values = np.zeros(len(classes))
@@ -322,13 +288,13 @@ def _solve_undiscounted(problem: _Problem, tolerance: float, max_iterations: int
     # total rewards are often known in closed form: in a small table they are soon found to nearly all their digits
     target, count = tolerance * (1e-6 if small_tables.is_small(total.weight) else 1.0), 0
     while True:
-        floor = _rounding(total.weight, problem.largest_reward, values)
+        floor = rounding_of(total.weight, problem.largest_reward, values)
         done, residual = sweeps.solve(
             total.next_state, total.weight, total.reward, total.terminal, values, sweeps.HARD, 0.0,
             max(target, 2.0 * floor), max_iterations - count,
         )  # fmt: skip
         count += done
-        floor = _rounding(total.weight, problem.largest_reward, values)
+        floor = rounding_of(total.weight, problem.largest_reward, values)
         height = undiscounted.ending_bound(total, values, residual + floor, sweeps.solve, sweeps.avoiders)
         bound = (residual + floor) * height
         if bound <= tolerance or residual <= 2.0 * floor or count >= max_iterations:
@@ -338,33 +304,12 @@ def _solve_undiscounted(problem: _Problem, tolerance: float, max_iterations: int
     slack = 4.0 * (residual + floor)
     policy = undiscounted.ending_policy(total, action_values, slack, problem.next_state, problem.weight)
     values = values[total.class_of]
-    q_values = problem.reward + np.einsum("sak,sak->sa", problem.weight, values[problem.next_state])
+    q_values = problem.action_values(values)
     return Solution(values, q_values, float(bound), count, float(residual), ending_policy=policy)
 
 
-def _sweeps(weight: np.ndarray) -> ModuleType:
-    """Returns what solves tables of this size: compiled sweeps, or what need not be compiled."""
-    if small_tables.is_small(weight):
-        return small_tables
-    from inscape.world_models.planning.kernels import sweeps
-
-    return sweeps
-
-
-def _rounding(weight: np.ndarray, largest_reward: float, values: np.ndarray) -> float:
-    """Returns a bound on the rounding error of a hard backup: a sum of K + 1 products."""
-    return float((weight.shape[2] + 8) * EPSILON * (largest_reward + float(np.abs(values).max(initial=0.0))))
-
-
-def problem_rounding(problem: _Problem, values: np.ndarray, beta: float) -> float:
-    """Returns a bound on the rounding error of one backup: a sum of K + 1 products, and the soft maximum's."""
-    operations = problem.weight.shape[2] + 8 + (4 * problem.weight.shape[1] if beta > 0 else 0)
-    soft = np.log(problem.weight.shape[1]) / beta if beta > 0 else 0.0
-    largest = float(np.abs(values).max(initial=0.0))
-    return float(operations * EPSILON * (problem.largest_reward + largest + float(soft)))
-
-
-def _check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
+def check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
+    """Returns `[S, A]` probabilities, 0 in terminal states, or raises UsageError naming the state."""
     shape = (table.num_states, table.num_actions)
     if policy.shape != shape:
         raise UsageError(f"policy of shape {policy.shape}", expected=f"[S, A] = {shape} probabilities")

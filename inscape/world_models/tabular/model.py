@@ -106,6 +106,7 @@ class TabularModel:
         terminal: `[S]` bool.
         observations: maps `[B, ...]` observations to `[B]` state numbers; None where only numbers are known.
         name: what the tables are of, for messages.
+        state_names, action_names: what they are called, in the order of their numbers; None: their numbers.
 
     Raises:
         UsageError: shapes disagree; a probability is negative or does not sum to one (the message names state, action
@@ -121,6 +122,8 @@ class TabularModel:
     terminal: np.ndarray
     observations: ObservationIndex | None = None
     name: str = "the tabular model"
+    state_names: tuple[Any, ...] | None = None
+    action_names: tuple[Any, ...] | None = None
 
     num_players = 1
 
@@ -164,7 +167,62 @@ class TabularModel:
         tables = absorb(law.next_state, law.probability, reward, 1.0 - terminal[law.next_state], terminal)
         keys = observation_keys(world.observe(law.states))
         index = ObservationIndex(keys, world.name)
-        return TabularModel(*tables, law.legal, law.initial, terminal, index, repr(world))
+        names = tuple(world.choice_name(action) for action in range(actions))
+        return TabularModel(*tables, law.legal, law.initial, terminal, index, repr(world), action_names=names)
+
+    @staticmethod
+    def from_arrays(
+        P: Any,
+        R: Any = None,
+        *,
+        layout: str | None = None,
+        terminal: Any = None,
+        initial: Any = None,
+        legal: Any = None,
+        state_names: Sequence[Any] | None = None,
+        action_names: Sequence[Any] | None = None,
+        name: str = "the model",
+    ) -> TabularModel:
+        """Returns a model of what is given as matrices, or as Gymnasium's dictionary of outcomes.
+
+        Args:
+            P: P(s' | s, a) as `[A, S, S]` or `[S, A, S]`; as a list (or dictionary) of one `[S, S]` matrix for each
+                action, dense or SciPy sparse; as one `[S, S]` matrix, a chain without choices; or as
+                `{state: {action: [(probability, next state, reward, terminated), …]}}`, which Gymnasium's toy-text
+                environments have as `env.unwrapped.P`. Duplicate successors are summed.
+            R: rewards of leaving a state `[S]`, of an action `[S, A]` or `[A, S]` (−inf: the action cannot be taken),
+                or of a transition, shaped like P; None with a dictionary, whose outcomes have rewards.
+            layout: the order of axes, where A = S leaves it open: `"ASS"` for P[a, s, s'], `"SAS"` for P[s, a, s'].
+                For R of two axes `"ASS,SA"` or `"ASS,AS"`; with `"SAS"` alone R is `[S, A]`.
+            terminal: states in which the task is over (`[S]` bool or state numbers): value 0. Their rows do not matter.
+                In a dictionary also those that only stay, for no reward, with terminated = True.
+            initial: `[S]` probabilities of starting there, or one state number; None: all that are not terminal, alike.
+            legal: `[S, A]` bool; None: all actions. Rows of actions that are not legal do not matter.
+            state_names, action_names: what states and actions are called.
+            name: what the model is called, for messages.
+
+        Raises:
+            UsageError: shapes disagree, or leave the order of the axes open; a row does not sum to one, or holds a
+                negative number or NaN (naming state and action); the tables do not fit into memory (saying their size).
+        """
+        from inscape.world_models.tabular import arrays
+
+        found = arrays.read(P, R, layout, terminal, legal, name)
+        states, actions = found.legal.shape
+        names = {}
+        for what, count, given in (("state", states, state_names), ("action", actions, action_names)):
+            if given is not None and len(given) != count:
+                raise UsageError(f"{len(given)} {what} names for {name}", expected=f"{count}")
+            names[f"{what}_names"] = None if given is None else tuple(given)
+        return TabularModel(
+            *absorb(found.next_state, found.probability, found.reward, found.continuation, found.terminal),
+            found.legal,
+            _initial(initial, found.terminal, name),
+            found.terminal,
+            name=name,
+            state_names=names["state_names"] or found.state_names,
+            action_names=names["action_names"] or found.action_names,
+        )
 
     # ------------------------------------------------------------------------------------------- as a WorldModel
 
@@ -272,6 +330,26 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def _initial(given: Any, terminal: np.ndarray, name: str) -> np.ndarray:
+    """Returns `[S]` probabilities of starting in each state."""
+    states = len(terminal)
+    if given is None:
+        where = terminal if terminal.all() else ~terminal
+        return np.asarray(where / where.sum())
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        if not 0 <= given < states:
+            raise UsageError(f"initial = {given} for {name}", expected=f"a state from 0 to {states - 1}")
+        return np.asarray(np.eye(1, states, int(given))[0])
+    found = np.asarray(given, float)
+    if found.shape != (states,):
+        raise UsageError(f"initial of shape {list(found.shape)} for {name}", expected=f"[{states}] probabilities")
+    if not np.isfinite(found).all() or (found < 0).any() or not abs(found.sum() - 1.0) <= 1e-6:
+        raise UsageError(
+            f"the initial probabilities of {name} sum to {found.sum():.9g}", expected="no negative ones, and a sum of 1"
+        )
+    return np.asarray(found / found.sum())
 
 
 def check_rows(states: Any, observations: Any) -> None:

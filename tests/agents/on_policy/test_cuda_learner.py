@@ -1,5 +1,5 @@
-"""The learner whose environments stay on the device: the same numbers as the other two, on the processor; on a card
-where there is one."""
+"""The learner whose environments stay on the device: the same numbers as the other two learners on the CPU, and on a
+GPU where there is one."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_what_it_collects_happened(world, request):
     flags = [t[name].numpy().T for name in ("terminated", "truncated")]
     expected = generalized_advantages(t["rewards"].numpy().T, values.T, next_values.T, *flags, 0.99, 0.95).T
     assert_allclose(t["advantages"], expected, atol=1e-5)
-    episodes, total, _ = t["totals"].tolist()
-    seen = copies.episodes()
-    assert total / episodes == pytest.approx(seen["episode_return"])
+    ended = (t["terminated"] | t["truncated"]).numpy()
+    agent.learner._log.add(ended, *t["episodes"].numpy())
+    assert agent.learner._log.report() == copies.episodes()
 
 
 @pytest.mark.parametrize("world", ["corridor", "Pendulum"])
@@ -95,7 +95,7 @@ def test_it_solves_a_toy_and_resumes_exactly(corridor):
         assert_array_equal(weight, resumed.state_dict()["network"][name])
 
 
-def test_what_is_not_finite_is_told(corridor):
+def test_what_is_not_finite_raises(corridor):
     agent = make(corridor)
     state = agent.state_dict()
     state["network"]["critic.0.weight"][:] = np.nan
@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_told(corridor):
         list(agent.learn(corridor, 160))
 
 
-# ------------------------------------------------------------------------------------------- on a card
+# ------------------------------------------------------------------------------------------- on a GPU
 
 
 @pytest.mark.gpu

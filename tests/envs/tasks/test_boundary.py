@@ -406,6 +406,18 @@ def test_a_constructor_that_exits_is_named(task):
         task(Never)
 
 
+@pytest.mark.parametrize("error", [AssertionError(), AssertionError("joint"), KeyError("x"), RuntimeError("no GL")])
+def test_a_constructor_that_raises_is_named_with_its_line(task, error):
+    class Never(Theirs):
+        def __init__(self, **_: Any) -> None:
+            raise error
+
+    with pytest.raises(EnvironmentFault, match=f"cannot be made.*{type(error).__name__}") as caught:
+        task(Never)
+    assert "test_boundary.py:" in caught.value.hint
+    assert not caught.value.found.endswith(": ")
+
+
 def test_what_does_not_come_back_is_reported(monkeypatch, capfd, task):
     monkeypatch.setattr(hangs, "HANG_SECONDS", 0.2)
     monkeypatch.setattr(hangs, "_LOOK_SECONDS", 0.05)

@@ -610,7 +610,7 @@ OF_COMPILED = {"compiles", "plain equals compiled"}
 
 
 def marked(broken: type[World], check: str, said: str) -> Any:
-    return pytest.param(broken, check, said, marks=pytest.mark.compiled if check in OF_COMPILED else ())
+    return pytest.param(broken, check, said, marks=pytest.mark.compiled(all=False) if check in OF_COMPILED else ())
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # the defect of some
@@ -629,7 +629,7 @@ GOOD = [
     pytest.param(
         Corridor,
         {*LACKING, *SEVERAL, "PettingZoo's parallel_api_test", "mover", "unrolled sampler"},
-        marks=pytest.mark.compiled,
+        marks=pytest.mark.compiled(all=False),
     ),
     (Tag, {*LACKING, *ONE, "PettingZoo's parallel_api_test", "unrolled sampler", "state_of"}),
     (Walkers, {*LACKING, *ONE, "mover", "unrolled sampler", "state_of"}),
@@ -649,7 +649,7 @@ def test_a_good_law_passes_every_check_of_it(good: type[World]) -> None:
     assert failed(check_world(good(), readers="none")) == {}
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_a_state_of_one_field_is_observed_as_a_number_by_plain_and_compiled_law_alike() -> None:
     assert failed(check_world(PlainCorridor(), readers="batches")) == {}
 
@@ -796,3 +796,26 @@ def test_chi_square_deviation_of_the_impossible_and_of_the_certain() -> None:
     assert chi_square_deviation(np.array([100]), np.array([1.0])) == 0.0
     rare = chi_square_deviation(np.array([999, 1]), np.array([0.999, 0.001]))
     assert np.isfinite(rare)
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [("gren", "did you mean 'green'?"), ("#12", "one of the palette: paper"), ("Pink", "one of the palette: paper")],
+)
+def test_a_wrong_colour_names_the_palette_and_stops_no_other_check(colour, said):
+    from inscape.envs.rendering.scene import Circle, Scene
+    from inscape.envs.worlds.mdp.chain import Chain
+
+    class Painted(Chain):
+        @staticmethod
+        def draw(params, purpose, state):
+            return Scene(2, 2, (Circle(1, 1, 0.5, fill=colour),))
+
+    report = check_world(Painted(), readers="batches")
+    assert [failure.name for failure in report.failures] == ["scene"]
+    message = report.failures[0].message
+    assert f"the fill of Circle is an unknown colour {colour!r}" in message
+    assert said in message
+    found = {item.name: item for item in report.checks}
+    assert not [item for item in report.checks if item.message.startswith("not run")]
+    assert found["rows independent"].passed is True

@@ -147,7 +147,7 @@ def test_table_cells():
     rows = ((Interval(0.5, 0.0, 1.0), 2_000_000, True, None), (Interval(1.0, 1.0, 1.0), -0.25, False, "<x>"))
     page = render_report([TableSection("T", ("a", "b", "c", "d"), rows)])
     body = page[page.index("<tbody>") : page.index("</tbody>")]
-    assert "0.5 <small>[0, 1]</small>" in body
+    assert "0.50 <small>[0.00, 1.00]</small>" in body  # one number of decimals for what belongs together
     assert 'x1="0.0" x2="100.0"' in body
     assert '<td class="number">2\u202f000\u202f000</td>' in body
     assert "−0.25" in body
@@ -393,7 +393,7 @@ def test_report_for_runs(tmp_path, goals):
     assert len(data["players"][0]["episodes"]) == 2
     assert len(data["players"][0]["episodes"][0]["moving"]) == len(trajectory) + 1
     assert "4 <small>[2, 6]</small>" in page  # over runs: the last values 2 and 6
-    assert "1.75 <small>[1.5, 2.25]</small>" in page  # over episodes
+    assert "1.75 <small>[1.50, 2.25]</small>" in page  # over episodes
     assert f"inscape train ppo FourGoals --steps 100 --seed 1 --evaluate-every 0 --out {runs[1].path}" in page
 
 
@@ -456,7 +456,7 @@ def test_js_numbers_scales_and_returns():
             ghosts: I.ghostOpacities([[1, 2], [1, 3]]),
         }))"""
     )
-    assert out["format"] == ["0.5", "12.3k", "2.5M", "−0.25", "0", "7", "–", "1.0e-5"]
+    assert out["format"] == ["0.5", "12\u202f345", "2\u202f500\u202f000", "−0.25", "0", "7", "–", "1.0e−5"]
     assert out["ticks"] == [0, 20, 40, 60, 80]
     assert out["tiny"] == [3]
     assert out["log"] == [0.1, 1, 10]

@@ -129,18 +129,23 @@ def test_loaded_arrays_can_be_written(tmp_path: Path) -> None:
     back["b"][0] = 1.0
 
 
-def test_torch_tensors_become_arrays(tmp_path: Path) -> None:
+def test_torch_tensors_come_back_as_they_were(tmp_path: Path) -> None:
     import torch
 
     tensor = torch.randn(3, 2, requires_grad=True)
     half = torch.randn(4).to(torch.bfloat16)
     back = round_trip(tmp_path, {"tensor": tensor, "half": half, "transposed": tensor.T})
-    assert_same(tensor.detach().numpy(), back["tensor"])
-    assert_same(np.array(tensor.T.tolist(), dtype=np.float32), back["transposed"])
-    assert torch.equal(torch.from_numpy(back["half"]).to(torch.bfloat16), half)
+    assert torch.equal(tensor.detach(), back["tensor"])
+    assert torch.equal(tensor.T.detach(), back["transposed"])
+    assert back["transposed"].stride() == tensor.T.stride()  # products round differently in the other order
+    assert back["half"].dtype == torch.bfloat16
+    assert torch.equal(back["half"], half)
 
 
-@pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}, lambda: 0, np.zeros(2, dtype=[("a", "f8")])])
+NOT_STORED = [object(), np.array([object()]), range(2), lambda: 0, np.zeros(2, dtype=[("a", "f8")])]
+
+
+@pytest.mark.parametrize("value", NOT_STORED)
 def test_what_would_need_pickle_is_refused(tmp_path: Path, value: Any) -> None:
     with pytest.raises(TypeError, match=r"state\.deep\.1"):
         save_checkpoint(tmp_path / "c", {"deep": [0, value]})

@@ -1,13 +1,15 @@
 """A run folder damaged at random: whatever is read is what was written, or is refused with a sentence.
 
-Left out are TensorBoard's events, which nothing here reads (each record carries a checksum that TensorBoard checks),
-and a whole checkpoint folder that is gone, which the hint for a damaged one advises.
+TensorBoard's events and videos are damaged too, and nothing here reads them: each record of events carries a checksum
+that TensorBoard checks, and a video shows what episodes, which are covered, hold. Left out is a whole checkpoint folder
+that is gone, which the hint for a damaged one advises.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from inscape.errors import UsageError
 from inscape.experiments.cli import main
 from inscape.experiments.runs.run import Run, open_run
 from inscape.experiments.runs.training import load_agent
+from tests.experiments.runs import damages
 from tests.experiments.runs.test_checkpoints import assert_same
 
 
@@ -71,41 +74,6 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def damage(folder: Path, rng: np.random.Generator) -> str:
-    """Damages one file of a run folder and returns what was done."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("events.out"))
-    file = files[rng.integers(len(files))]
-    data = bytearray(file.read_bytes())
-    kind = str(
-        rng.choice(["flip", "flips", "cut", "cut middle", "swap bytes", "swap files", "delete", "repeat", "empty"])
-    )
-    at, other = sorted(rng.integers(max(1, len(data)), size=2).tolist())
-    if kind == "delete":
-        file.unlink()
-    elif kind == "swap files":
-        second = files[rng.integers(len(files))]
-        before = second.read_bytes()
-        second.write_bytes(data)
-        file.write_bytes(before)
-        return f"{file.relative_to(folder)} and {second.relative_to(folder)} swapped"
-    else:
-        if kind in ("flip", "flips"):
-            for place in [at] if kind == "flip" else rng.integers(len(data), size=5):
-                data[place] ^= 1 << int(rng.integers(8))
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "cut middle":
-            del data[at:other]
-        elif kind == "swap bytes":
-            data[at], data[other] = data[other], data[at]
-        elif kind == "repeat":
-            data[at:at] = data[at:other]
-        else:
-            data.clear()
-        file.write_bytes(data)
-    return f"{kind} in {file.relative_to(folder)} at {at}"
-
-
 def check(whole: Path, place: Path, seeds: range) -> None:
     expected = read(whole)
     assert not any(isinstance(value, UsageError) for value in expected.values())
@@ -114,7 +82,7 @@ def check(whole: Path, place: Path, seeds: range) -> None:
         folder = place / "run"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole, folder)
-        what = damage(folder, np.random.default_rng([seed, 11]))
+        what = damages.damage(folder, np.random.default_rng([seed, 11]))
         found = read(folder)
         for name, value in found.items():
             if isinstance(value, UsageError):
@@ -139,18 +107,47 @@ def test_much_damage_is_refused_or_harmless(whole: Path, tmp_path: Path, first: 
     check(whole, tmp_path, range(first, first + 250))
 
 
-def test_commands_say_what_is_damaged(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed in range(30):
-        folder = tmp_path / "run"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(whole, folder)
-        what = damage(folder, np.random.default_rng([seed, 12]))
-        for words in (["report", str(folder)], ["evaluate", str(folder), "--episodes", "1"]):
-            assert main(words) in (0, 2), what
-            assert "Traceback" not in capsys.readouterr().err
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs")
+    damages.make_runs(place)
+    return place
 
 
-# --- checkpoints that are whole, of content that no agent saved -----------------------------------------------------
+@pytest.fixture(scope="module")
+def expected(runs: Path) -> dict[str, Any]:
+    found = damages.expectations(runs)
+    assert all(code == 0 for code, _, _ in found.values())
+    return found
+
+
+def test_commands_refuse_damage_or_are_not_changed_by_it(runs: Path, expected: dict[str, Any]) -> None:
+    """All 2,000: `python -m tests.experiments.runs.damages --count 2000`."""
+    refused: Counter[str] = Counter()
+    assert [line for seed in range(10_000, 10_050) for line in damages.wrong_with(runs, expected, seed, refused)] == []
+    assert sum(refused.values()) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 2000, 250))
+def test_2000_damages(runs: Path, expected: dict[str, Any], first: int) -> None:
+    assert [line for seed in range(first, first + 250) for line in damages.wrong_with(runs, expected, seed)] == []
+
+
+def test_a_run_without_its_settings_is_listed_as_damaged(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    Path("runs/whole/settings.json").unlink()
+    assert main(["list", "runs"]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    assert "runs/whole/settings.json" in shown and "runs/half" in shown
+    for words in ("report runs/whole", "evaluate runs/whole --episodes 1", "train --resume runs/whole"):
+        assert main(words.split()) == 2
+        assert "is missing" in capsys.readouterr().err
+
+
 # --- checkpoints that are whole, of content that no agent saved ----------------------------------------------------
 
 

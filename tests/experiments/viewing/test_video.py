@@ -1,3 +1,7 @@
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -99,4 +103,46 @@ def test_a_failing_encoder_is_heard_and_leaves_nothing(tmp_path, monkeypatch):
 def test_frames_of_another_size_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"shape \(10, 10, 3\)"):
         fill(tmp_path / "a.gif", [frames_of(1)[0], np.zeros((10, 10, 3), np.uint8)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def decoded(path):
+    """Frames of a video, counted: what a fragmented file says of its length is not exact."""
+    import av
+
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+from inscape.experiments.viewing.video import VideoWriter
+noise = np.random.default_rng(0).integers(0, 255, (200, 60, 80, 3), dtype=np.uint8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+with VideoWriter(sys.argv[1], 10) as video:
+    for number, frame in enumerate(noise):
+        video.add(frame if number > 5 else frame * 0)
+"""
+
+
+@pytest.mark.parametrize(("name", "limit"), [("a.mp4", 150_000), ("a.gif", 60_000), ("shots", 3_000)])
+def test_a_full_disk_keeps_what_was_recorded(tmp_path, name, limit):
+    """No file may grow beyond a limit."""
+    words = [sys.executable, "-c", LIMITED, name, str(limit)]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    kept = re.search(rf"cannot write {name}: File too large\n  kept: the first (\d+) frames, in {name}\n", ended.stderr)
+    assert kept, ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    path = tmp_path / name
+    found = sorted(path.iterdir()) if path.is_dir() else decoded(path)
+    assert len(found) == int(kept[1]) >= 5
+    if path.is_dir():
+        assert [read(picture).shape for picture in found] == [(60, 80, 3)] * len(found)
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
+    words = [sys.executable, "-c", LIMITED, "a.gif", "10"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "cannot write a.gif: File too large" in ended.stderr and "kept" not in ended.stderr
     assert list(tmp_path.iterdir()) == []

@@ -185,7 +185,9 @@ def test_captions_tell_the_players_apart():
 
     world = Rocks()
     task = Task("Rocks", world, {}, None)
-    assert watching._action_text(task, np.array([0, 2])) == "rock + scissors"
-    both, one = (watching._captioned(np.zeros((60, 400, 3), np.uint8), 1, "x", r, r) for r in ([1, -1], 1.0))
+    assert watching.action_text(task, np.array([0, 2])) == "rock + scissors"
+    both, one = (
+        watching.Tile(np.zeros((60, 400, 3), np.uint8), 1, "x", r, r, False).captioned() for r in ([1, -1], 1.0)
+    )
     assert both.shape == one.shape
     assert (both != one).any()

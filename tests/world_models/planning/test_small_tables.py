@@ -8,7 +8,7 @@ import pytest
 
 from inscape.envs.compile import choice, switch
 from inscape.world_models import TabularModel, policy_evaluation, soft_value_iteration, value_iteration
-from inscape.world_models.planning import dynamic_programming, small_tables
+from inscape.world_models.planning import problem, small_tables
 from inscape.world_models.planning.kernels import sweeps
 from tests.world_models.helpers import random_model
 
@@ -127,7 +127,7 @@ def test_small_and_large_solvers_agree(monkeypatch):
     policy = np.full(model.legal.shape, 1.0) * model.legal
     evaluated = policy_evaluation(model, policy / policy.sum(1, keepdims=True), 0.97)
     monkeypatch.setattr(small_tables, "MOST_STATES", 0)
-    assert dynamic_programming._sweeps(np.asarray(model.probability)) is sweeps
+    assert problem.sweeps_for(np.asarray(model.probability)) is sweeps
     large = value_iteration(model, 0.97), soft_value_iteration(model, 0.97, 2.0, "maxent")
     for one, other in zip(small, large, strict=True):
         assert np.abs(one.values - other.values).max() <= one.error_bound + other.error_bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -226,7 +227,8 @@ class GridWorld(World):
         shapes: list[Shape] = [Rect(0, 0, width, height, fill="paper")]
         for cell, code in enumerate(params.letters):
             row, column = divmod(cell, width)
-            shapes += _cell_shapes(chr(code), column, row, bool(params.slips[cell]), is_goal(params, purpose, cell))
+            icy = bool(params.slips[cell]) or (code == PIT and bool(params.slips.any()))
+            shapes += _cell_shapes(chr(code), column, row, icy, is_goal(params, purpose, cell))
         row, column = divmod(state.cell, width)
         shapes.append(Circle(column + 0.5, row + 0.5, 0.3, fill="agent", stroke="ink", layer="moving"))
         return Scene(width, height, tuple(shapes))
@@ -340,16 +342,29 @@ def _ground(params: GridParams, purpose: GridPurpose, cell: int, to: int) -> str
     return "ice" if params.slips[to] else "floor"
 
 
+EDGE = (0.42, 0.40, 0.43, 0.37, 0.41, 0.43, 0.39, 0.37, 0.42, 0.41, 0.37, 0.43)
+"""How far the broken edge of a hole reaches from its middle, in twelve directions."""
+
+
+def _around(x: float, y: float, reaches: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    angles = [2 * math.pi * k / len(reaches) for k in range(len(reaches))]
+    return tuple(
+        (x + reach * math.cos(angle), y + reach * math.sin(angle)) for reach, angle in zip(reaches, angles, strict=True)
+    )
+
+
 def _cell_shapes(letter: str, x: int, y: int, ice: bool, wanted: bool) -> list[Shape]:
-    ground = "wall" if letter == "#" else "ice" if ice else "start" if letter == "S" else "paper"
+    ground = "wall" if letter == "#" else "ice" if ice else "paper"
     shapes: list[Shape] = [Rect(x, y, 1, 1, fill=ground, stroke="line", line_width=0.02)]
-    if letter == "H":
-        shapes.append(Circle(x + 0.5, y + 0.5, 0.36, fill="water"))
+    if letter == "H":  # water below a broken edge, whose shadow lies on it
+        shapes.append(Polygon(_around(x + 0.5, y + 0.5, EDGE), fill="wall"))
+        shapes.append(Polygon(_around(x + 0.5, y + 0.56, tuple(0.8 * reach for reach in EDGE)), fill="water"))
     elif letter in GOALS:
         shapes.append(Rect(x + 0.12, y + 0.12, 0.76, 0.76, fill="goal" if wanted else "muted", radius=0.12))
         shapes.append(Text(x + 0.5, y + 0.5, letter, size=0.45, fill="paper"))
-    elif letter == "S":
-        shapes.append(Text(x + 0.5, y + 0.5, "S", size=0.4, fill="muted"))
+    elif letter == "S":  # seen around whoever stands there, too
+        shapes.append(Rect(x + 0.08, y + 0.08, 0.84, 0.84, fill="start", stroke="muted", line_width=0.03, radius=0.1))
+        shapes.append(Text(x + 0.2, y + 0.21, "S", size=0.16, fill="ink"))
     elif letter in ONE_WAY:
         down, right = ONE_WAY[letter]
         cx, cy = x + 0.5, y + 0.5

@@ -1,0 +1,287 @@
+"""`inscape solve`: the exact values and actions of a world, with their certificate."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from inscape.errors import MissingLawError, UsageError
+from inscape.experiments.arguments import parsing as args
+from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
+
+if TYPE_CHECKING:
+    from inscape.envs.law.states import States
+    from inscape.envs.world import World
+
+ARROWS = {
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "stay": "·",
+    "west": "←",
+    "east": "→",
+    "north": "↑",
+    "south": "↓",
+}
+WIDEST_MAP = 26
+"""Columns of a map that still fit beside each other, of six characters each."""
+
+
+@dataclass(frozen=True)
+class SolveArguments:
+    """Solves a world exactly: values and optimal actions, drawn on the map where it has one, and their error bound.
+
+    Examples:
+      inscape solve FrozenLake8x8
+      inscape solve CliffWalking --gamma 1
+      inscape solve FrozenLake --horizon 20
+      inscape solve examples/elevator.py:Elevator --method policy-iteration
+      inscape solve Taxi --save taxi.csv
+      inscape solve Tiger --horizon 10
+      inscape solve tiger.pomdp --seconds 60
+    """
+
+    task: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world: its law must be enumerable, with one player."""
+
+    gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Discount; 1: total reward; without it, the world's (1 with --horizon)."""
+
+    horizon: Annotated[int | None, arg(metavar="STEPS")] = None
+    """A fixed number of steps: values and actions for each number of steps to go."""
+
+    method: Literal["value-iteration", "policy-iteration", "linear-programme"] = "value-iteration"
+    """How; all give the same values."""
+
+    tolerance: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """The error bound to reach, in units of reward; without it 1e-6, and 1e-3 where the state is hidden."""
+
+    full_information: bool = False
+    """Where the acting agent cannot determine the state, solve for one who sees it."""
+
+    seconds: float = 30.0
+    """Where the state is hidden: stops after this time; the bounds then say how far it got."""
+
+    states: int = 20
+    """States listed where there is no map; those an episode starts in come first."""
+
+    save: Annotated[Path | None, arg(metavar="FILE.csv")] = None
+    """Writes every state's value, action values and optimal actions (with --horizon: with all steps to go)."""
+
+
+def solve_command(argv: Sequence[str]) -> int:
+    """Solves a world."""
+    from inscape.envs.compile.compile_time import compile_seconds
+    from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.runs.evaluation import hides_state
+    from inscape.world_models.planning.dynamic_programming import Solution
+    from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution
+    from inscape.world_models.planning.solve import solve
+    from inscape.world_models.tabular.model import TabularModel
+
+    names = args.leading_names(argv, 1, "inscape solve WORLD [options]")
+    given = args.parse("solve", SolveArguments, argv, args.world_settings_group(names[0]) if names else None)
+    args.require_positive("states", given.states)
+    task = resolve_task(given.task, args.changed_world_settings(given))
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to solve",
+            expected="a built-in world (inscape list worlds), or a World in a file",
+            hint=f"inscape plan {task.name} --model tabular learns a table from random steps",
+        )
+    world, console = task.world, make_console()
+    if given.horizon == 0:
+        raise UsageError("--horizon 0", expected="at least 1")
+    hidden = not world.continuous and hides_state(world)
+    if hidden and not given.full_information:
+        return _solve_beliefs(console, given, task)
+    began, compiling = time.perf_counter(), compile_seconds()
+    model = TabularModel.from_world(world)
+    tabulated = time.perf_counter()
+    gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
+    solution = solve(model, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance)
+    assert isinstance(solution, Solution | FiniteHorizonSolution)
+    compiling = compile_seconds() - compiling
+    solved = time.perf_counter()
+    stages = isinstance(solution, FiniteHorizonSolution)
+    values = solution.values[0] if stages else solution.values
+    q_values = solution.q_values[0] if stages else solution.q_values
+    states = world.dynamics().states
+    how = f"{given.horizon} steps to go" if stages else given.method
+    title = f"{task.name}: {model.num_states:,} states, {model.num_actions} actions, γ = {gamma:g}, {how}"
+    drawn = _map(world, states, values, q_values, model.terminal, model.legal)
+    if drawn is not None:
+        console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+        console.print(drawn, markup=False, soft_wrap=True)
+    else:
+        _print_states(console, title, world, states, model, values, q_values, given.states)
+    start = float(values @ model.initial)
+    console.print(
+        f"Value of the start: [bold]{number(start)}[/bold]; every value is certified to ± {solution.error_bound:.1g}"
+        if np.isfinite(solution.error_bound)
+        else f"Value of the start: [bold]{number(start)}[/bold]; no error bound is certified",
+        soft_wrap=True,
+    )
+    if hidden:
+        console.print(
+            f"Who acts in {escape(task.name)} sees only what is observed: these are the values of one who sees the "
+            "state, and an upper bound on what can be had without.",
+            soft_wrap=True,
+        )
+    several = (_best(q_values, model.legal).sum(axis=1) > 1) & ~model.terminal
+    if several.any():
+        console.print(f"In {int(several.sum()):,} states several actions are optimal.", soft_wrap=True)
+    counted = f", {solution.iterations:,} iterations" if isinstance(solution, Solution) else ""
+    beside = f"; {compiling:.1f} s of compiling are in these" if compiling > 0.05 else ""
+    console.print(f"{_time(tabulated - began)} to tabulate, {_time(solved - tabulated)} to solve{counted}{beside}")
+    if given.save is not None:
+        _save(given.save, world, states, model, solution, stages)
+        console.print(f"Saved in {escape(str(given.save))}", soft_wrap=True)
+    if not stages and not hidden:
+        say_how_to_watch(console, "value-iteration", given.task)
+    return 0
+
+
+def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
+    """Solves a world that hides its state: values of beliefs, with both bounds."""
+    from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors
+    from inscape.world_models.planning.beliefs.point_based import BeliefSolution
+    from inscape.world_models.planning.solve import solve
+
+    if given.save is not None:
+        raise UsageError("--save for a world that hides its state", expected="--full-information, or no --save")
+    world = task.world
+    gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
+    began = time.perf_counter()
+    solution = solve(
+        world, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance, max_seconds=given.seconds
+    )
+    seconds = time.perf_counter() - began
+    assert isinstance(solution, AlphaVectors)
+    problem = solution.problem
+    console.print(
+        f"[bold]{escape(task.name)}: what is seen does not determine the state; values of beliefs over "
+        f"{problem.num_classes:,} classes of states, {problem.num_actions} actions, γ = {gamma:g}[/bold]",
+        soft_wrap=True,
+    )
+    table = make_table("first observation", "probability", "value", "best action", numbers=["probability", "value"])
+    for belief, probability in list(zip(problem.initial, problem.initial_probability, strict=True))[: given.states]:
+        allowed = problem.allowed(belief[None])[0][solution.actions]
+        scores = np.where(allowed, solution.vectors @ belief, -np.inf)
+        state = int(np.flatnonzero(problem.class_of == int(belief.argmax()))[0])
+        begins = (problem.model.tables.initial > 0) & np.isin(problem.class_of, np.flatnonzero(belief))
+        state = int(np.argmax(begins)) if begins.any() else state
+        seen = world.describe_seen(world.observe(world.dynamics().states[[state]]))
+        words = seen[0] if seen else world.observe(world.dynamics().states[[state]])[0].tolist()
+        best = str(world.choice_name(int(solution.actions[scores.argmax()])))
+        table.add_row(escape(str(words)), number(probability), number(scores.max()), escape(best))
+    console.print(table)
+    if isinstance(solution, BeliefSolution):
+        console.print(
+            f"Value of the start: from [bold]{number(solution.lower)}[/bold] to {number(solution.upper)}, a gap of "
+            f"{solution.gap:.2g}; {len(solution):,} vectors, {solution.trials:,} trials",
+            soft_wrap=True,
+        )
+        if solution.gap > (given.tolerance or 1e-3):
+            console.print(f"Stopped after {given.seconds:g} s: --seconds for a smaller gap.")
+    else:
+        console.print(
+            f"Value of the start: [bold]{number(solution.value)}[/bold], exact; {len(solution):,} vectors with "
+            f"{given.horizon} steps to go",
+            soft_wrap=True,
+        )
+    console.print(f"{_time(seconds)} to solve")
+    say_how_to_watch(console, "pbvi", given.task)
+    return 0
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _best(q_values: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """Returns `[S, A]` bool: the optimal actions, ties all of them."""
+    from inscape.world_models.planning.dynamic_programming import ties
+
+    return np.asarray(ties(np.where(legal, q_values, -np.inf), 1e-9) & legal)
+
+
+def _map(
+    world: World, states: States, values: np.ndarray, q_values: np.ndarray, terminal: np.ndarray, legal: np.ndarray
+) -> str | None:
+    """Returns values and optimal actions on the map; None where states have no place of their own."""
+    places = [world.place_of(states, index) for index in range(min(len(states), 2_000))]
+    known = [place for place in places if place is not None]
+    if len(known) < len(states) or len(set(known)) < len(known):
+        return None
+    xs, ys = sorted({x for x, _ in known}), sorted({y for _, y in known})
+    if len(xs) > WIDEST_MAP or len(xs) * len(ys) > 4 * len(known):
+        return None
+    best = _best(q_values, legal)
+    arrows = [ARROWS.get(str(world.choice_name(a)), str(world.choice_name(a))[:1]) for a in range(q_values.shape[1])]
+    digits = 3 if np.abs(values).max(initial=0.0) < 10 else 1
+    numbers = [f"{value + 0.0:.{digits}f}".replace("-", "−") for value in np.round(values, digits)]
+    marks = [
+        "end" if terminal[s] else "".join(dict.fromkeys(a for a, is_best in zip(arrows, row, strict=True) if is_best))
+        for s, row in enumerate(best)
+    ]
+    width = max(max(map(len, numbers)), max(map(len, marks))) + 2
+    rows: list[str] = []
+    at = {place: s for s, place in enumerate(known)}
+    for y in ys:
+        cells = [at.get((x, y)) for x in xs]
+        rows.append("".join(("" if s is None else numbers[s]).rjust(width) for s in cells).rstrip())
+        rows.append("".join(("" if s is None else marks[s]).rjust(width) for s in cells).rstrip())
+    return "\n".join(rows)
+
+
+def _print_states(
+    console: Console, title: str, world: World, states: States, model: Any, values: np.ndarray, q_values: np.ndarray,
+    count: int,
+) -> None:  # fmt: skip
+    order = np.lexsort((np.arange(model.num_states), model.terminal, -model.initial))[:count]
+    best = _best(q_values, model.legal)
+    table = make_table("state", "value", "optimal", numbers=["value"])
+    for s in order:
+        optimal = ", ".join(str(world.choice_name(int(a))) for a in np.flatnonzero(best[s]))
+        where = world.describe_state(states, int(s)).replace("\n", " / ")
+        table.add_row(escape(where), number(values[s]), escape("end" if model.terminal[s] else optimal))
+    print_table(console, title, table)
+    if model.num_states > count:
+        console.print(f"[dim]{model.num_states - count:,} more states: --states, or --save FILE.csv[/dim]")
+
+
+def _save(path: Path, world: World, states: States, model: Any, solution: Any, stages: bool) -> None:
+    """Writes a row for each state (and number of steps to go)."""
+    names = [str(world.choice_name(a)) for a in range(model.num_actions)]
+    fields = list(world.unpack(states, 0)._asdict())
+    values = solution.values[: len(solution.policy)] if stages else solution.values[None]
+    q_values = solution.q_values if stages else solution.q_values[None]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                [*(["steps_to_go"] if stages else []), *fields, "value", *(f"q {n}" for n in names), "optimal"]
+            )
+            for h in range(len(values)):
+                best = _best(q_values[h], model.legal)
+                for s in range(model.num_states):
+                    state = world.unpack(states, s)._asdict().values()
+                    optimal = " ".join(names[a] for a in np.flatnonzero(best[s])) if not model.terminal[s] else ""
+                    row = [*([len(values) - h] if stages else []), *state, values[h, s]]
+                    writer.writerow([*row, *(q if np.isfinite(q) else "" for q in q_values[h, s]), optimal])
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", expected="a file in a folder of yours"
+        ) from None

@@ -1,0 +1,1 @@
+"""Games: trees of histories, equilibria, best responses, exact values."""

@@ -1,0 +1,118 @@
+"""`inscape.solve`: exact values and actions of a world or a table, by the method and criterion that are asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError, closest
+from inscape.world_models.belief.model import BeliefModel
+from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors, alpha_vectors
+from inscape.world_models.planning.beliefs.point_based import point_based
+from inscape.world_models.planning.dynamic_programming import Solution, value_iteration
+from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution, backward_induction
+from inscape.world_models.planning.policy_iteration import linear_programme, policy_iteration
+from inscape.world_models.tabular.model import TabularModel, as_tabular
+
+Method = Literal["value-iteration", "policy-iteration", "linear-programme"]
+
+
+def solve(
+    world: Any,
+    gamma: float | None = None,
+    *,
+    horizon: int | None = None,
+    method: Method = "value-iteration",
+    tolerance: float | None = None,
+    max_iterations: int = 1_000_000,
+    full_information: bool = False,
+    max_seconds: float = 30.0,
+) -> Solution | FiniteHorizonSolution | AlphaVectors:
+    """Returns the exact values, action values and optimal actions, with a certificate on their error.
+
+    Where the observation does not determine the state, values are those of beliefs: what one who acts can have.
+
+    Args:
+        world: a world (an instance, a class, or a name such as `"FrozenLake8x8"`), a `TabularModel` (see
+            `TabularModel.from_arrays`), or a model that can be tabulated.
+        gamma: discount in [0, 1]; 1: total reward. None: the world's own; 0.99 for a model that has none.
+        horizon: H: a fixed number of steps, values and actions for each stage. Without gamma, undiscounted.
+        method: three routes to the same values; value iteration solves every γ and the largest tables.
+        tolerance: the error bound to reach, in units of reward (1e-6; 1e-3 of beliefs); not with a horizon, which is
+            exact.
+        max_iterations: after which to stop; `error_bound` then says how far it got.
+        full_information: solve a world that hides its state for one who sees it: an upper bound.
+        max_seconds: of a world that hides its state, after which to stop; the `gap` then says how far it got.
+
+    Returns:
+        `Solution`: `values [S]`, `q_values [S, A]`, `policy [S]`, `error_bound`; with a horizon
+        `FiniteHorizonSolution`, each with a stage axis in front. Of a world that hides its state `BeliefSolution`
+        (`lower`, `upper`, `values(beliefs)`, `act(beliefs)`); with a horizon the exact `AlphaVectors`.
+
+    Raises:
+        UsageError: what is given has no tables (an environment, a law that can only be sampled, several players), an
+            argument is out of range, or the values are not finite (naming a state).
+    """
+    if method not in get_args(Method):
+        known = get_args(Method)
+        raise UsageError(f"method = {method!r}", expected=", ".join(known), hint=closest(str(method), known))
+    belief = None if full_information else _belief_model(world)
+    if belief is not None and method != "value-iteration":
+        raise UsageError(
+            f"method = {method!r} for a world that hides its state", hint="full_information=True, for one who sees it"
+        )
+    if belief is not None:
+        hidden, discount = belief
+        if horizon is not None:
+            return alpha_vectors(hidden, horizon, 1.0 if gamma is None else gamma)[-1]
+        return point_based(hidden, discount if gamma is None else gamma, tolerance or 1e-3, max_seconds)
+    model, own = _table(world)
+    tolerance = 1e-6 if tolerance is None else tolerance
+    if horizon is not None:
+        return backward_induction(model, horizon, 1.0 if gamma is None else gamma)
+    discount = gamma if gamma is not None else own
+    if method == "policy-iteration":
+        return policy_iteration(model, discount, tolerance, min(max_iterations, 100_000))
+    if method == "linear-programme":
+        return linear_programme(model, discount)
+    return value_iteration(model, discount, tolerance, max_iterations)
+
+
+def _belief_model(world: Any) -> tuple[BeliefModel, float] | None:
+    """Returns beliefs over a world that hides its state, and its discount; None where the state is seen."""
+    if isinstance(world, BeliefModel):
+        return world, 0.95
+    if isinstance(world, TabularModel) or (hasattr(world, "tabular") and not hasattr(world, "dynamics")):
+        return None
+    from inscape.envs.tasks.resolve import resolve_task
+
+    found = resolve_task(world).world
+    if found is None or found.players > 1 or found.continuous or not found.is_enumerable:
+        return None
+    try:
+        found.states_of(found.observe(found.sample_initial(1, np.random.default_rng(0))))
+    except PartialObservationError:
+        return BeliefModel.from_world(found), found.gamma
+    except TooManyStatesError:  # refused where it is tabulated, with what to try
+        pass
+    return None
+
+
+def _table(world: Any) -> tuple[TabularModel, float]:
+    """Returns the tables, and the discount to take where none is given."""
+    if isinstance(world, TabularModel):
+        return world, 0.99
+    if hasattr(world, "tabular") and not hasattr(world, "dynamics"):
+        return as_tabular(world, "solve"), 0.99
+    from inscape.envs.tasks.resolve import resolve_task
+
+    task = resolve_task(world)
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to solve",
+            expected="a built-in world (inscape list worlds), a World in a file, or a TabularModel",
+            hint="TabularModel.from_arrays(env.unwrapped.P) where an environment has its outcomes in a dictionary; "
+            "LearnedTabularModel learns a table from episodes",
+        )
+    return TabularModel.from_world(task.world), task.world.gamma

@@ -1,0 +1,102 @@
+"""`inscape solve`: what it prints and saves."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from inscape import solve
+from inscape.experiments.cli import main
+
+
+def printed(capsys, *words):
+    code = main(["solve", *words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_map_with_values_and_every_optimal_action(capsys):
+    code, out, _ = printed(capsys, "CliffWalking", "--gamma", "1")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "CliffWalking: 48 states, 4 actions, γ = 1, value-iteration"
+    assert lines[7].split()[:2] == ["−13.0", "−12.0"]
+    assert lines[8].split() == ["↑"] * 10 + ["→", "end"]
+    assert "Value of the start: -13.000000; every value is certified to ±" in out
+    assert "In 22 states several actions are optimal." in out
+
+
+def test_a_table_where_there_is_no_map_and_a_file_of_all(capsys, tmp_path):
+    file = tmp_path / "new" / "taxi.csv"
+    code, out, _ = printed(capsys, "Taxi", "--states", "3", "--save", str(file))
+    assert code == 0
+    assert "497 more states" in out
+    with file.open() as opened:
+        rows = list(csv.DictReader(opened))
+    solution = solve("Taxi")
+    assert [float(row["value"]) for row in rows] == solution.values.tolist()
+    assert float(rows[1]["q pickup"]) == solution.q_values[1, 4]
+    assert rows[1]["optimal"] == "pickup"
+    assert rows[0]["optimal"] == ""  # where it is over
+
+
+def test_a_horizon_has_values_for_every_number_of_steps_to_go(capsys, tmp_path):
+    file = tmp_path / "lake.csv"
+    code, out, _ = printed(capsys, "FrozenLake", "--horizon", "7", "--save", str(file))
+    assert code == 0
+    assert "7 steps to go" in out
+    with file.open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 7 * 16
+    assert [row["steps_to_go"] for row in rows[::16]] == ["7", "6", "5", "4", "3", "2", "1"]
+    assert float(rows[0]["value"]) == solve("FrozenLake", horizon=7).values[0, 0]
+
+
+def test_a_world_that_hides_its_state_is_solved_for_beliefs(capsys):
+    code, out, _ = printed(capsys, "Tiger", "--tolerance", "0.5")
+    assert code == 0
+    assert "Value of the start: from 19." in out
+    assert "listen" in out
+    code, out, _ = printed(capsys, "Tiger", "--horizon", "2")
+    assert code == 0
+    assert "Value of the start: -2.000000, exact; 5 vectors with 2 steps to go" in out
+
+
+def test_or_for_one_who_sees_it(capsys):
+    code, out, _ = printed(capsys, "Tiger", "--full-information")
+    assert code == 0
+    assert "these are the values of one who sees the state" in out
+    code, _, err = printed(capsys, "Tiger", "--method", "linear-programme")
+    assert code == 2
+    assert "hides its state" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["TicTacToe"], "has 2 players"),
+        (["CartPole"], "can only be sampled"),
+        (["MountainCar-v0"], "can only be sampled"),
+        (["Acrobot-v1"], "has no law to solve"),
+        (["FrozenLake", "--gamma", "1.5"], "gamma = 1.5"),
+        (["FrozenLake", "--horizon", "0"], "--horizon 0"),
+        (["FrozenLake", "--horizon", "-3"], "horizon = -3"),
+        (["FrozenLake", "--tolerance", "0"], "tolerance = 0"),
+        (["FrozenLake", "--states", "0"], "--states"),
+        (["CliffWalking", "--gamma", "1", "--method", "linear-programme"], "goes on for ever"),
+        (["FrozenLak"], "FrozenLake"),
+    ],
+)
+def test_what_cannot_be_solved_is_refused(capsys, words, message):
+    code, _, err = printed(capsys, *words)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, _, err = printed(capsys, "FrozenLake", "--save", str(tmp_path / "taken" / "values.csv"))
+    assert code == 2
+    assert "cannot be written" in err
