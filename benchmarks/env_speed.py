@@ -196,7 +196,12 @@ def single(name: str, env_id: str) -> Entrant:
 
 def played(name: str, world: World, copies: int) -> Entrant:
     """Uniform play among the legal actions, chosen in compiled code."""
-    return entrant(name, lambda: world.random_play(copies, 64).steps)
+
+    def call() -> int:
+        play = world.random_play(copies, 64)
+        return play.steps + play.late_steps
+
+    return entrant(name, call)
 
 
 def sine_and_cosine() -> Entrant:

@@ -14,12 +14,15 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 SECONDS = 0.6
+WARM = 200
+"""Calls before the clock of what runs as plain Python until that has taken as long as compiling it would."""
 
 
 def per_call(call: Callable[[], object], at_least: float = SECONDS) -> float:
@@ -62,7 +65,9 @@ def playing(name: str, copies: int, steps: int) -> Callable[[], float]:
         import inscape
 
         world = inscape.make_world(name)
-        return per_call(lambda: world.random_play(copies, steps, threads=1))
+        play = world.random_play(copies, steps, threads=1)
+        taken = play.steps + getattr(play, "late_steps", 0)  # before, episodes under way at the end were left so
+        return per_call(lambda: world.random_play(copies, steps, threads=1)) / taken
 
     return row
 
@@ -95,14 +100,13 @@ def learning(agent: str, name: str, steps: int, **settings: object) -> Callable[
 
             from inscape.envs.registry import resolve_task
         task = resolve_task(name)
-        learner = make_agent(agent, task, seed=0, settings=settings)
 
-        def learn() -> None:
-            for _ in learner.learn(task, steps):
-                pass
+        def learn() -> float:  # of an agent of its own: one that has had its steps has nothing left to do
+            learner = make_agent(agent, task, seed=0, settings=settings)
+            return timed(lambda: deque(learner.learn(task, steps), maxlen=0))
 
         learn()
-        return min(timed(learn) for _ in range(3))
+        return min(learn() for _ in range(3))
 
     return row
 
@@ -126,13 +130,48 @@ def searching(name: str, simulations: int) -> Callable[[], float]:
     return row
 
 
-def solving(name: str) -> Callable[[], float]:
+def solving(name: str, backup: str = "") -> Callable[[], float]:
     def row() -> float:
         import inscape
-        from inscape.world_models import TabularModel, value_iteration
+        from inscape.world_models import TabularModel, soft_value_iteration, value_iteration
 
         model = TabularModel.from_world(inscape.make_world(name))
-        return per_call(lambda: value_iteration(model, 0.99))
+
+        def solve() -> None:
+            if backup:
+                soft_value_iteration(model, 0.99, 2.0, backup)
+            else:
+                value_iteration(model, 0.99)
+
+        for _ in range(WARM):  # until it runs compiled
+            solve()
+        return per_call(solve)
+
+    return row
+
+
+def observing(what: str) -> Callable[[], float]:
+    """Rows of `observer_speed.py`, with the world of each checkout's own."""
+
+    def row() -> float:
+        sys.path.insert(0, str(Path.cwd() / "benchmarks"))
+        from observer_speed import BETA, GAMMA, Square
+
+        from inscape.theory_of_mind import Observer, minds_grid
+        from inscape.world_models import TabularModel, soft_value_iteration
+
+        world = Square()
+        minds = minds_grid(world.goals, BETA, "hard")
+        tables = [TabularModel.from_world(world, purpose=goal) for goal in world.goals]
+
+        def plan() -> None:
+            for model in tables:
+                soft_value_iteration(model, GAMMA, BETA, "hard")
+
+        call = plan if what == "planning" else lambda: Observer(world, minds)
+        for _ in range(WARM // 4):
+            call()
+        return per_call(call)
 
     return row
 
@@ -153,6 +192,12 @@ ROWS: dict[str, Callable[[], float]] = {
     "UCT, TicTacToe, 5,000": searching("TicTacToe", 5_000),
     "value iteration, FrozenLake8x8": solving("FrozenLake8x8"),
     "value iteration, Taxi": solving("Taxi"),
+    "soft-eval, FrozenLake8x8": solving("FrozenLake8x8", "soft-eval"),
+    "soft-eval, Taxi": solving("Taxi", "soft-eval"),
+    "maxent, FrozenLake8x8": solving("FrozenLake8x8", "maxent"),
+    "maxent, Taxi": solving("Taxi", "maxent"),
+    "planning for both goals of an observer": observing("planning"),
+    "a whole observer": observing("all"),
     "q-learning, FrozenLake8x8": learning("q-learning", "FrozenLake8x8", 2_000_000),
     "ppo, CartPole": learning("ppo", "CartPole", 32_768),
     "ppo, Pendulum": learning("ppo", "Pendulum", 32_768),

@@ -44,7 +44,8 @@ def played(world: World, options: argparse.Namespace) -> Measured:
     """Returns the speed of random play, choices included."""
 
     def call() -> int:
-        return world.random_play(options.copies, 50).steps
+        play = world.random_play(options.copies, 50)
+        return play.steps + play.late_steps
 
     return rate(world.name, call, options.seconds, options.repeats)
 

@@ -300,10 +300,13 @@ def _write_source(function: str, size: int | None) -> str:
 
 
 def _sum_source(players: int | None) -> str:
-    """Returns the source of `add_reward(out, i, value)` and `move_reward(gained, i, returns)`, `returns [M]`."""
+    """Returns the source of `add_reward(out, i, value)`, of `move_reward(gained, i, returns)`, `returns [M]`, and of
+    `copy_reward(gained, i, to)`."""
     add, move = "def add_reward(out, i, value):\n", "def move_reward(gained, i, returns):\n"
+    copy = "def copy_reward(gained, i, to):\n"
     for k in range(players or 1):
         at, value = ("i", "value") if players is None else (f"{k}, i", f"value[{k}]")
         add += f"    out[{at}] += {value}\n"
         move += f"    returns[{k}] += gained[{at}]\n    gained[{at}] = 0.0\n"
-    return f"{add}\n{move}"
+        copy += f"    gained[{at.replace('i', 'to')}] = gained[{at}]\n"
+    return f"{add}\n{move}\n{copy}"

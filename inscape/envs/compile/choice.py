@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,7 +30,7 @@ import numpy as np
 from inscape.envs.compile import compile_time
 from inscape.envs.compile import cpu as compiler
 from inscape.envs.compile.cpu import Arithmetic, Constants
-from inscape.envs.compile.kernel_cache import REACHED, entry_point
+from inscape.envs.compile.kernel_cache import REACHED, entry_point, is_function_kept
 from inscape.envs.compile.switch import kernels_mode
 from inscape.errors import UsageError
 
@@ -61,30 +62,33 @@ class Compilable(Protocol):
     def empty_states(self, count: int) -> States: ...
 
 
-class Usage:
-    """What a kernel function has taken as plain Python, in this process.
+class UsageOfFunction:
+    """What a kernel function without a world has taken as plain Python, in this process.
 
     Attributes:
         seconds: in all.
-        units: of work, as its callers count it: calls of the law, simulations, steps.
+        units: of work, as its callers count it: calls of the law, simulations, steps, sweeps.
         ready: whether it is to run compiled from now on.
     """
 
-    def __init__(self, law: type[Law], template: str, name: str, constants: Constants = ()) -> None:
-        self.law, self.template, self.name, self.constants = law, template, name, constants
+    def __init__(self, template: str, name: str) -> None:
+        self.template, self.name = template, name
         self.seconds = self.units = 0.0
         self.ready = False
-        self.depends: Any = vars(compiler.kernel(law, template, False, constants=dict(constants)))[REACHED]
         self._kept: bool | None = None
 
-    def is_current(self) -> bool:
-        """Returns whether the law and the template are what they were when this began."""
-        return bool(self.depends.is_current())
+    def is_to_compile(self) -> bool:
+        """Returns whether it is to run compiled: as `INSCAPE_KERNELS` has it, else once that is worth it."""
+        mode = kernels_mode()
+        if mode != "auto":
+            return mode == "compiled"
+        self.ready = self.ready or self.is_worth_compiling()
+        return self.ready
 
     def price(self) -> float:
         """Returns how many seconds it is likely to take until the function can run compiled."""
         if self._kept is None:  # looked at once: what another process compiles meanwhile is found at the next start
-            self._kept = compiler.is_kept(self.law, self.template, self.name, self.constants)
+            self._kept = self._is_kept()
         compiling = compile_time.LOAD_SECONDS
         if not self._kept:
             compiling = compile_time.typical_seconds(self.template, self.name)
@@ -99,6 +103,25 @@ class Usage:
         self.units += units
         self.seconds += seconds
 
+    def _is_kept(self) -> bool:
+        return is_function_kept(self.template, self.name)
+
+
+class Usage(UsageOfFunction):
+    """What a kernel function of a world has taken as plain Python, in this process."""
+
+    def __init__(self, law: type[Law], template: str, name: str, constants: Constants = ()) -> None:
+        super().__init__(template, name)
+        self.law, self.constants = law, constants
+        self.depends: Any = vars(compiler.kernel(law, template, False, constants=dict(constants)))[REACHED]
+
+    def is_current(self) -> bool:
+        """Returns whether the law and the template are what they were when this began."""
+        return bool(self.depends.is_current())
+
+    def _is_kept(self) -> bool:
+        return compiler.is_kept(self.law, self.template, self.name, self.constants)
+
 
 _usages: dict[tuple[type[Law], str, str, Constants], Usage] = {}
 _seconds_of_law: dict[str, float] = {}
@@ -111,6 +134,17 @@ def usage(world: Compilable, template: str, name: str, constants: Constants = ()
     if found is None or not (found.ready or found.is_current()):  # what is ready stays so, whatever the law becomes
         found = _usages[key] = Usage(*key)
     return found
+
+
+@cache
+def usage_of_function(template: str, name: str) -> UsageOfFunction:
+    """Returns the account of a kernel function that depends on no world.
+
+    Args:
+        template: the dotted name of the module that compiles it.
+        name: of the function.
+    """
+    return UsageOfFunction(template, name)
 
 
 def choose(

@@ -24,6 +24,7 @@ TYPICAL_SECONDS = {
     ("play", "play"): 1.0, ("play", "play_parallel"): 3.0, ("play", "play_range"): 1.0,
     ("collecting", "collect"): 6.0, ("policy_gradient", "update"): 8.0, ("policy_gradient", ""): 2.0,
     ("single", "step"): 0.8, ("stepping", "step"): 2.2,
+    ("sweeps", "sweep"): 1.0,
     ("tabular", ""): 2.0,
     ("turns", "step_at_once"): 0.8, ("turns", "step_in_turn"): 0.8,
     ("uct", "search"): 5.0,

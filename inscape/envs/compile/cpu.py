@@ -169,9 +169,12 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
             scope["jit"] = cached_jit(nogil=True, **options)
             scope["parallel_jit"] = cached_jit(parallel=True, **options)
             scope["inner"] = helper_jit(nogil=True, **options)
+            scope["inline_jit"] = helper_jit(nogil=True, forceinline=True, **options)
             scope["prange"] = prange
         else:
-            scope.update(dict.fromkeys(("jit", "inner", "parallel_jit"), lambda function: function), prange=range)
+            scope.update(
+                dict.fromkeys(("jit", "inner", "inline_jit", "parallel_jit"), lambda function: function), prange=range
+            )
         _laws[world, compiled, arithmetic] = module
         return module
 

@@ -41,6 +41,8 @@ from inscape.errors import UsageError
 
 REACHED = "__reached__"
 """The global of a generated module that holds its `Reached`; all its functions share it."""
+FUNCTIONS = "functions"
+"""The folder for functions that depend on no world, in the cache's."""
 DAY = 86_400.0
 UNUSED_DAYS = 30
 JUST_WRITTEN = 3600.0
@@ -128,6 +130,15 @@ def _calls_itself(function: types.FunctionType) -> bool:
                 met.add(callee)
                 waiting.append(callee)
     return False
+
+
+def is_function_kept(module: str, name: str) -> bool:
+    """Returns whether machine code of a function without a world lies in the cache, for some types and some version.
+
+    Nothing of Numba is imported. (Only Numba can tell whether the code is for this processor and up to date.)
+    """
+    pattern = f"{module.rpartition('.')[2]}.{name}-*.nbc"
+    return any(True for _ in (cache_folder() / FUNCTIONS).glob(pattern))
 
 
 def shared_uniform() -> Any:
@@ -227,7 +238,7 @@ def _cache_class() -> type:
         def _folder(self) -> Path:
             if REACHED in self._function.__globals__:
                 return Path(self._function.__code__.co_filename).parent
-            return cache_folder() / "functions"
+            return cache_folder() / FUNCTIONS
 
         def _name(self) -> str:
             module = self._function.__module__.rpartition(".")[2]

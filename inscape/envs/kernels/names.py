@@ -18,6 +18,7 @@ holds no law: of a template imported directly, what needs none runs, as plain Py
                                              in two parts, where SEPARATE_VIEWS says that views are named tuples
     write_reward(out, i, reward)             into an array with the batch axis last; add_reward adds to it;
     move_reward(gained, i, returns)          adds what copy i gained to `returns [M]` and forgets it
+    copy_reward(gained, i, to)               what copy i gained becomes what copy `to` has
     random_action(P, params, state, key, counter)    uniform among the legal ones; takes CHOICE_SLOTS random numbers
     legal_for(params, state, player, a)      is action number a legal for the player (one, or in turn: the mover)
     write_mask(mask, i, player, a, legal)    into `[B, A]`; where all players act at once `[B, M, A]`
@@ -35,6 +36,8 @@ holds no law: of a template imported directly, what needs none runs, as plain Py
                                              `jit` are cached on disk and take arrays and numbers only;
     inner                                    compiles a helper of kernels that takes named tuples: never cached, since
                                              the cache would name the user's module
+    inline_jit                               compiles a helper of kernels into its callers, whole, however large: for
+                                             what takes many arrays, whose passing on at every call would cost more
 """
 
 from __future__ import annotations
@@ -64,6 +67,7 @@ write_view: Any = None
 as_batch: Any = None
 add_reward: Any = None
 move_reward: Any = None
+copy_reward: Any = None
 random_action: Any = None
 legal_for: Any = None
 write_mask: Any = None
@@ -102,6 +106,6 @@ def jit(function: Any) -> Any:
     return function
 
 
-inner = jit
+inner = inline_jit = jit
 parallel_jit = jit
 prange = range

@@ -14,6 +14,7 @@ from inscape.envs.kernels.names import (
     SLOTS,
     TRANSITION_SLOTS,
     add_reward,
+    copy_reward,
     jit,
     load_params,
     load_purpose,
@@ -81,23 +82,43 @@ def reset_finished(P, F, I, gained, returns, fresh, first, last):
 
 
 @jit
-def finish(P, F, I, gained, returns, limit, most, first, last):
+def move_copy(F, I, gained, i, to):
+    """Puts copy i, with what it gained, in the place of copy `to`."""
+    for row in range(F.shape[0]):
+        F[row, to] = F[row, i]
+    for row in range(I.shape[0]):
+        I[row, to] = I[row, i]
+    copy_reward(gained, i, to)
+
+
+@jit
+def finish(P, F, I, gained, returns, fresh, limit, most, first, last):
     """Plays the episodes under way to their end, for at most `most` steps, and adds what they earned to `returns`.
 
     Behind the players' sums `returns` has the steps this took, how many episodes ended, and how many did not.
     """
-    for i in range(first, last):
-        taken = 0
-        begun = I[ELAPSED, i] > 0
-        while I[ELAPSED, i] > 0 and taken < most:
-            act(P, F, I, gained, limit, i, i + 1)
-            taken += 1
-        returns[NUM_PLAYERS] += taken
+    live = first
+    for i in range(first, last):  # copies amid an episode come to the front, where they are stepped side by side
         if I[ELAPSED, i] > 0:
-            returns[NUM_PLAYERS + 2] += 1
-        elif begun:
+            move_copy(F, I, gained, i, live)
+            live += 1
+    returns[NUM_PLAYERS + 1] += live - first
+    taken = 0
+    while live > first and taken < most:
+        act(P, F, I, gained, limit, first, live)
+        returns[NUM_PLAYERS] += live - first
+        taken += 1
+        count = first
+        for copy in range(first, live):  # no branch, as above
+            fresh[np.uint64(count)] = copy
+            count += I[ELAPSED, np.uint64(copy)] < 0
+        for k in range(count - 1, first - 1, -1):
+            i = fresh[k]
             move_reward(gained, i, returns)
-            returns[NUM_PLAYERS + 1] += 1
+            live -= 1
+            move_copy(F, I, gained, live, i)  # the last one takes its place
+    returns[NUM_PLAYERS + 1] -= live - first
+    returns[NUM_PLAYERS + 2] += live - first
 
 
 @jit
@@ -112,7 +133,7 @@ def play_range(P, F, I, gained, returns, fresh, limit, most, steps, low, high):
         for _ in range(steps):
             act(P, F, I, gained, limit, first, last)
             episodes += reset_finished(P, F, I, gained, returns, fresh, first, last)
-        finish(P, F, I, gained, returns, limit, most, first, last)
+        finish(P, F, I, gained, returns, fresh, limit, most, first, last)
     return episodes
 
 

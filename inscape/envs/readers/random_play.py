@@ -34,6 +34,7 @@ class RandomPlay:
 
     Attributes:
         steps: steps asked for, all copies together; those that finish the last episodes come on top.
+        late_steps: steps that finished the last episodes.
         episodes: episodes that ended (by the law or the time limit) within the steps.
         mean_return: `[M]` mean undiscounted return per player; NaN if an episode did not end in `LATER` times the steps
             more, where there is no time limit.
@@ -46,6 +47,7 @@ class RandomPlay:
     episodes: int
     mean_return: np.ndarray
     mean_length: float
+    late_steps: int
 
 
 def random_play(
@@ -137,5 +139,5 @@ def played(sums: np.ndarray, steps: int, episodes: int) -> RandomPlay:
             hint="fix `reward`: inscape check tells state and action",
         )
     if unfinished:
-        return RandomPlay(steps, episodes, np.full(len(returns), np.nan), float("inf"))
-    return RandomPlay(steps, episodes, np.array(returns) / begun, (steps + int(extra)) / begun)
+        return RandomPlay(steps, episodes, np.full(len(returns), np.nan), float("inf"), int(extra))
+    return RandomPlay(steps, episodes, np.array(returns) / begun, (steps + int(extra)) / begun, int(extra))

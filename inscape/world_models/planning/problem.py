@@ -122,7 +122,7 @@ class Problem:
 
 
 def sweeps_for(weight: np.ndarray) -> ModuleType:
-    """Returns what solves tables of this size: compiled sweeps, or NumPy where compiling them would take longer."""
+    """Returns what solves tables of this size: compiled sweeps, or what need not be compiled."""
     from inscape.world_models.planning import small_tables
 
     if small_tables.is_small(weight):

@@ -1,10 +1,14 @@
-"""Tables solved in NumPy have the values that the compiled sweeps give them."""
+"""Small tables: the same bits as plain Python and compiled, and the values that the sweeps of large ones give them."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from inscape.envs.compile import choice, switch
 from inscape.world_models import TabularModel, policy_evaluation, soft_value_iteration, value_iteration
-from inscape.world_models.planning import dynamic_programming, small_tables
+from inscape.world_models.planning import problem, small_tables
 from inscape.world_models.planning.kernels import sweeps
 from tests.world_models.helpers import random_model
 
@@ -62,15 +66,68 @@ def test_a_chain_without_an_end_at_gamma_one_leaves_no_traceback():
     assert small_tables.solve(*arguments, small_tables.HARD, 0.0, 1e-6, 50) == (50, 1.0)
 
 
+def solved(tables, backup, beta, target, plain):
+    """Returns (values, sweeps, residual) by plain Python or compiled."""
+    values = np.zeros(len(tables[0]))
+    with switch.plain_kernels() if plain else switch.compiled_kernels():
+        return values, *small_tables.solve(*tables, values, BACKUPS[backup], beta, target, 100_000)
+
+
 @pytest.mark.compiled
-def test_the_same_call_gives_the_same_bits_whichever_solver_is_compiled(monkeypatch):
+@pytest.mark.parametrize("backup", BACKUPS)
+@pytest.mark.parametrize(("states", "gamma"), [(1, 0.5), (7, 0.0), (30, 0.95), (120, 0.999), (60, 0.99999)])
+def test_plain_python_and_compiled_code_give_the_same_bits(backup, states, gamma):
+    tables = random_tables(states, states, gamma)
+    plain, compiled = (solved(tables, backup, 3.0, 1e-9, plain) for plain in (True, False))
+    assert plain[0].tobytes() == compiled[0].tobytes()
+    assert plain[1:] == compiled[1:]
+
+
+@pytest.mark.parametrize(("states", "gamma"), [(40, 0.9999), (300, 0.99999)])
+@pytest.mark.parametrize("backup", ["hard", "maxent"])
+def test_slow_problems_are_ended_by_a_few_newton_steps(monkeypatch, backup, states, gamma):
+    taken = []
+    newton = small_tables._Table.newton
+    monkeypatch.setattr(small_tables._Table, "newton", lambda table, values: taken.append(1) or newton(table, values))
+    tables = *random_tables(1, states, gamma)[:3], np.zeros(states, bool)  # nothing ends
+    with switch.plain_kernels():
+        values = np.zeros(states)
+        count, residual = small_tables.solve(*tables, values, BACKUPS[backup], 2.0, 1e-8, 10_000_000)
+    assert residual <= 1e-8
+    assert 1 <= len(taken) <= 20
+    assert count < 20_000  # of sweeps alone it would be millions
+
+
+def test_the_first_table_of_a_process_needs_no_compiler():
+    code = (
+        "import sys; from inscape import make_world; from inscape.world_models import *; "
+        "value_iteration(make_world('FrozenLake8x8'), 0.99); "
+        "soft_value_iteration(make_world('FrozenLake8x8'), 0.99, 2.0, 'soft-eval'); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_it_is_compiled_once_plain_python_has_taken_as_long_as_that_would(monkeypatch):
+    account = choice.UsageOfFunction(small_tables.KERNELS, "sweep")
+    monkeypatch.setattr(account, "price", lambda: 1.0)
+    monkeypatch.setattr(choice, "kernels_mode", lambda: "auto")
+    assert not account.is_to_compile()
+    account.charge(10, 0.9)
+    assert not account.is_to_compile()
+    account.charge(10, 0.2)
+    assert account.is_to_compile()
+
+
+@pytest.mark.compiled
+def test_small_and_large_solvers_agree(monkeypatch):
     model = random_model(3, 40)
     assert small_tables.is_small(np.asarray(model.probability))
     small = value_iteration(model, 0.97), soft_value_iteration(model, 0.97, 2.0, "maxent")
     policy = np.full(model.legal.shape, 1.0) * model.legal
     evaluated = policy_evaluation(model, policy / policy.sum(1, keepdims=True), 0.97)
     monkeypatch.setattr(small_tables, "MOST_STATES", 0)
-    assert dynamic_programming._sweeps(np.asarray(model.probability)) is sweeps
+    assert problem.sweeps_for(np.asarray(model.probability)) is sweeps
     large = value_iteration(model, 0.97), soft_value_iteration(model, 0.97, 2.0, "maxent")
     for one, other in zip(small, large, strict=True):
         assert np.abs(one.values - other.values).max() <= one.error_bound + other.error_bound

@@ -9,7 +9,7 @@ import numpy as np
 # entries of `counts`
 NODES, EDGES, CLOCK, SIMULATIONS, STUCK, FRONTIER, HEAD, PENDING, OPEN, ACTIONS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 # columns of `node`
-KIND, DEPTH, PLAYER, VISITS, SEEN, INTO, QUEUED = 0, 1, 2, 3, 4, 5, 6
+KIND, DEPTH, PLAYER, VISITS, SEEN, INTO, QUEUED, UNTRIED = 0, 1, 2, 3, 4, 5, 6, 7
 # columns of `action`
 LEGAL, TRIED, FIRST, LAST, OUTCOMES = 0, 1, 2, 3, 4
 # columns of `edge`
@@ -30,10 +30,10 @@ class SearchArrays(NamedTuple):
     Attributes:
         floats, ints, bits: `[NF, N]`, `[NI, N]` packed states; `bits` is the memory of `floats` as int64.
         slots: `[2N + 1]` open-addressing table from states to nodes, −1 where empty.
-        node: `[N, 7]` int64. KIND is UNVISITED, VISITED, TERMINAL or SOLVED (by the exact law, every legal action leads
+        node: `[N, 8]` int64. KIND is UNVISITED, VISITED, TERMINAL or SOLVED (by the exact law, every legal action leads
             to states that are TERMINAL or SOLVED: the value is exact); DEPTH steps from the root when first found;
             PLAYER to move; VISITS passes; SEEN the last simulation to pass, from 1; INTO the last edge into it, + 1;
-            QUEUED 1 if it waits in `queue`.
+            QUEUED 1 if it waits in `queue`; UNTRIED legal actions not simulated yet.
         action: `[N, A, 5]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1; OUTCOMES,
             how many edges.
         value, leaf: `[N, M]` value per player, and that of the first visit. action_value: `[N, A, M]`.

@@ -15,6 +15,7 @@ from inscape.envs.kernels.names import (
     TRANSITION_SLOTS,
     action_of_index,
     branches,
+    inline_jit,
     jit,
     legal,
     load_params,
@@ -62,6 +63,7 @@ from inscape.world_models.planning.kernels.search_arrays import (
     STUCK,
     TERMINAL,
     TRIED,
+    UNTRIED,
     UNVISITED,
     UPDATES,
     VISITED,
@@ -90,6 +92,7 @@ def node_of(P, G, params, purpose, state, depth):
     for a in range(num_actions(P)):
         if legal(params, state, action_of_index(P, a)):
             G.action[fresh, a, LEGAL] = 1
+            G.node[fresh, UNTRIED] += 1
             G.counts[OPEN] += 1
             G.counts[ACTIONS] += 1
     return fresh
@@ -167,27 +170,30 @@ def pick_edge(edges, weight, first, u):
 
 
 @jit
-def select(key, counts, tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
-    """Returns the action to simulate: an untried legal one first, else the highest upper bound (UCB1); −1 if none.
+def pick_untried(key, counts, action_of, node, untried):
+    """Returns one of the `untried` legal actions not simulated yet, each equally likely.
 
-    Among several untried, or several of the highest bound, each is as likely.
+    A function apart from `select`: in one with several loops and ways out, Numba counts the references of all its
+    arrays at every call, which makes a simulation twice as long.
     """
-    untried = 0
-    chosen = -1
-    for a in range(action_of.shape[1]):
-        if action_of[node, a, LEGAL] != 0 and action_of[node, a, TRIED] == 0:
-            untried += 1
-            chosen = a
+    left = 0
     if untried > 1:
         left = int(uniform(key, counts[CLOCK]) * untried)
         counts[CLOCK] += 1
-        chosen = -1
-        while left >= 0:
-            chosen += 1
-            if action_of[node, chosen, LEGAL] != 0 and action_of[node, chosen, TRIED] == 0:
-                left -= 1
-    if untried > 0:
-        return chosen
+    chosen = -1
+    while left >= 0:
+        chosen += 1
+        if action_of[node, chosen, LEGAL] != 0 and action_of[node, chosen, TRIED] == 0:
+            left -= 1
+    return chosen
+
+
+@inline_jit
+def select(key, counts, tables, action_of, action_value, node_of, edges, weight, span, node, exact, exploration):
+    """Returns the action of the highest upper bound (UCB1), where all are tried; −1 if none is legal.
+
+    Several of the highest bound are equally likely.
+    """
     scale = span[1] - span[0]
     if not scale > 0.0:
         scale = 1.0
@@ -211,12 +217,13 @@ def select(key, counts, tables, action_of, action_value, node_of, edges, weight,
                 known = True
                 link = action_of[node, a, FIRST]
                 while link > 0:
-                    child = edges[link - 1, CHILD]
+                    e = link - 1
+                    child = edges[e, CHILD]
                     if node_of[child, KIND] < TERMINAL:
                         known = False
                         n = node_of[child, VISITS]
-                        width += weight[link - 1] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
-                    link = edges[link - 1, NEXT]
+                        width += weight[e] * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
+                    link = edges[e, NEXT]
             if not exact or known:
                 n = action_of[node, a, TRIED]
                 width = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
@@ -275,7 +282,7 @@ def roll_out(P, G, params, purpose, key, node, gamma, max_depth):
 # ------------------------------------------------------------------------------------------------ back up
 
 
-@jit
+@inline_jit
 def back_up(
     edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, node, exact, complete, averaging,
     gamma,
@@ -293,26 +300,29 @@ def back_up(
     """
     player = node_of[node, PLAYER]
     best = -1
-    untried = False
+    untried = node_of[node, UNTRIED] > 0
     solved = exact
+    visits = 1.0
     for a in range(action_of.shape[1]):
-        if action_of[node, a, TRIED] > 0:
-            total = 0.0
+        tried = action_of[node, a, TRIED]
+        if tried > 0:
+            visits += tried
             for m in range(NUM_PLAYERS):
-                action_value[node, a, m] = 0.0
-            link = action_of[node, a, FIRST]
-            while link > 0:
-                e = link - 1
-                child = edge[e, CHILD]
-                total += weight[e]
-                if node_of[child, KIND] < TERMINAL:
-                    solved = False
-                for m in range(NUM_PLAYERS):
-                    future = value[child, m] if node_of[child, KIND] != UNVISITED else leaf[node, m]
-                    action_value[node, a, m] += weight[e] * (edge_reward[e, m] + gamma * future)
-                link = edge[e, NEXT]
-            for m in range(NUM_PLAYERS):
-                action_value[node, a, m] /= total
+                total = 0.0
+                worth = 0.0
+                link = action_of[node, a, FIRST]
+                while link > 0:
+                    e = link - 1
+                    child = edge[e, CHILD]
+                    kind = node_of[child, KIND]
+                    if kind < TERMINAL:
+                        solved = False
+                    w = weight[e]
+                    total += w
+                    future = value[child, m] if kind != UNVISITED else leaf[node, m]
+                    worth += w * (edge_reward[e, m] + gamma * future)
+                    link = edge[e, NEXT]
+                action_value[node, a, m] = worth / total
             q = action_value[node, a, player]
             if q < span[0]:
                 span[0] = q
@@ -320,11 +330,6 @@ def back_up(
                 span[1] = q
             if best < 0 or q > action_value[node, best, player]:
                 best = a
-        elif action_of[node, a, LEGAL] != 0:
-            untried = True
-    visits = 1.0
-    for a in range(action_of.shape[1]):
-        visits += action_of[node, a, TRIED]
     solved = solved and not untried
     if averaging < 0.0:
         averaging = COMPLETE if complete else ENDLESS
@@ -334,8 +339,9 @@ def back_up(
     for m in range(NUM_PLAYERS):
         average = leaf[node, m]
         for a in range(action_of.shape[1]):
-            if action_of[node, a, TRIED] > 0:
-                average += action_of[node, a, TRIED] * action_value[node, a, m]
+            tried = action_of[node, a, TRIED]
+            if tried > 0:
+                average += tried * action_value[node, a, m]
         average /= visits
         chosen = leaf[node, m] if hopeful else action_value[node, best, m]
         fresh = trust * chosen + (1.0 - trust) * average
@@ -347,7 +353,7 @@ def back_up(
     return change
 
 
-@jit
+@inline_jit
 def announce(counts, queue, edge, node_of, node):
     """Puts the states that can lead to `node` in the queue of those to bring up to date."""
     link = node_of[node, INTO]
@@ -360,7 +366,7 @@ def announce(counts, queue, edge, node_of, node):
         link = edge[link - 1, SIBLING]
 
 
-@jit
+@inline_jit
 def update(
     counts, path, queue, edge, weight, edge_reward, node_of, value, leaf, action_of, action_value, span, length,
     exact, averaging, gamma,
@@ -431,15 +437,20 @@ def search(P, G, key, simulations, limits, widths, exact, rolls, averaging, gamm
                 if returns <= 0:
                     break
             nodes[node, SEEN] = counts[SIMULATIONS]
-            action = select(
-                key, counts, G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact, exploration
-            )  # fmt: skip
+            if nodes[node, UNTRIED] > 0:
+                action = pick_untried(key, counts, actions, node, nodes[node, UNTRIED])
+            else:
+                action = select(
+                    key, counts, G.tables, actions, G.action_value, nodes, edges, G.weight, G.span, node, exact,
+                    exploration,
+                )  # fmt: skip
             if action < 0:
                 counts[STUCK] = 1
                 return
             fresh = actions[node, action, TRIED] == 0
             if fresh:
                 counts[OPEN] -= 1
+                nodes[node, UNTRIED] -= 1
             # sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth
             sampled = not exact and actions[node, action, OUTCOMES] ** 2 <= actions[node, action, TRIED]
             edge = -1

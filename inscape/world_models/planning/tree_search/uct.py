@@ -163,7 +163,7 @@ def _run(options: UCT, world: World, root: States, key: int, compiled: bool | No
         fast = choice.choose(world, TEMPLATE, "search", ahead + left if known else first, compiled)
         kernels = world.kernel(TEMPLATE, fast)
         until = done + min(ahead, WITHOUT_PAUSE if fast or compiled is False else first)
-        began = time.perf_counter()
+        began = time.thread_time()
         memory = graph if fast else _as_python_numbers(graph)
         kernels.search(
             world.packed, memory, key, until, limits, widths, exact, options.rollout == "uniform",
@@ -172,7 +172,7 @@ def _run(options: UCT, world: World, root: States, key: int, compiled: bool | No
         _require_numbers(world, graph)
         if compiled is None and not fast:
             simulated = int(graph.counts[entries.SIMULATIONS]) - done
-            choice.usage(world, TEMPLATE, "search").charge(simulated, time.perf_counter() - began)
+            choice.usage(world, TEMPLATE, "search").charge(simulated, time.thread_time() - began)
         if graph.counts[entries.STUCK]:
             raise no_legal_action(world.name)
         nodes, edges, done = (int(graph.counts[row]) for row in (entries.NODES, entries.EDGES, entries.SIMULATIONS))
@@ -236,7 +236,7 @@ def _allocate(world: World, nodes: int, max_depth: int) -> SearchArrays:
         ints=states.ints,
         bits=states.floats.view(np.int64),
         slots=np.full(2 * nodes + 1, -1, np.int64),
-        node=np.zeros((nodes, 7), np.int64),
+        node=np.zeros((nodes, 8), np.int64),
         action=np.zeros((nodes, actions, 5), np.int64),
         value=np.zeros((nodes, players)),
         leaf=np.zeros((nodes, players)),
