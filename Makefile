@@ -4,22 +4,29 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
+.PHONY: demo test test-plain test-compiled test-slow coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
-# tests of logic run kernels as plain Python, those marked `compiled` compile them: most of a test would be compiling
+# Two halves side by side, a process each: what is imported and compiled is so once. The second prints when it ends.
 test: $(STAMP)
-	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not compiled"
-	INSCAPE_KERNELS=compiled $(BIN)/python -m pytest -n 2 -m "compiled and not slow and not gpu"
+	$(MAKE) --no-print-directory -k -j 2 test-plain test-compiled
+
+# tests of logic run kernels as plain Python: most of such a test would be compiling
+test-plain: $(STAMP)
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -m "not slow and not gpu and not compiled"
+
+test-compiled: $(STAMP)
+	@log=$$(mktemp) && trap "rm -f $$log" EXIT; \
+		$(BIN)/python -m pytest -m "compiled and not slow and not gpu" > $$log 2>&1; status=$$?; cat $$log; exit $$status
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "slow"
 
 # which kernels the tests of `make test` compile; a cache folder of its own, since what is loaded is not compiled
 coverage-compiled: $(STAMP)
-	folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && INSCAPE_CACHE=$$folder INSCAPE_KERNELS=compiled \
-		$(BIN)/python -m pytest -n 2 -p tests.compiled_coverage -m "compiled and not slow and not gpu"
+	folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && INSCAPE_CACHE=$$folder \
+		$(BIN)/python -m pytest -p tests.compiled_coverage -m "compiled and not slow and not gpu"
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

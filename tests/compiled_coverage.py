@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "inscape"
 DECORATORS = {
     "jit", "parallel_jit", "inner", "inline", "exact", "exact_inline", "only_inside", "cached_jit", "helper_jit",
 }  # fmt: skip
-NOT_COMPILED_HERE = {"names", "cuda_stepping"}  # declarations; kernels for a card, which the simulator runs as Python
+NOT_COMPILED_HERE = {"names", "cuda_stepping"}  # declarations; kernels for a GPU, which the simulator runs as Python
 GENERATED = re.compile(r"(\w+)_[0-9a-f]{12}(_fast)?")
 
 _compiled: set[tuple[str, str]] = set()

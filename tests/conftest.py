@@ -1,17 +1,28 @@
 """Shared fixtures: worlds every layer is tested on; which tests compile kernels.
 
-`make test` runs the suite in two halves: tests marked `compiled` with compiled kernels, all others with plain ones
-(`INSCAPE_KERNELS=plain`). Plain `pytest` compiles for those that are marked, and for others where that takes less time
-than to run as plain Python, as users' work does; it must pass too.
+`make test` runs the suite in two halves, side by side: tests marked `compiled`, and all others with plain kernels
+(`INSCAPE_KERNELS=plain`). Of the marked ones,
+
+- `compiled` tests machine code: whatever asks for a kernel gets it compiled;
+- `compiled(all=False)` takes long on plain kernels, a learner's training for example: kernels are compiled where that
+  takes less time than to run them as plain Python, as in users' work.
+
+Plain `pytest` does so for tests without a mark, too; they must pass either way.
 """
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+# The suite's two halves on two cores: threads of NumPy's BLAS would only wait for each other, at full speed. It reads
+# this when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
@@ -51,10 +62,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="kernels are plain in this process"))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only tests marked `compiled` are asked for, files without one are not imported: that takes seconds."""
+    wanted = config.option.markexpr.startswith("compiled") and collection_path.suffix == ".py"
+    return True if wanted and "mark.compiled" not in collection_path.read_text(encoding="utf-8") else None
+
+
+def pytest_collection_finish() -> None:
+    """Collecting garbage looks at nothing that is there before the first test: a tenth of the time of compiling."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 @pytest.fixture(autouse=True)
 def _compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compiles all kernels in tests marked `compiled`, and in the processes they start."""
-    if request.node.get_closest_marker("compiled") is None:
+    mark = request.node.get_closest_marker("compiled")
+    if mark is None or not mark.kwargs.get("all", True):
         yield
         return
     monkeypatch.setenv("INSCAPE_KERNELS", "compiled")
@@ -64,10 +89,22 @@ def _compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread_per_process() -> None:
-    """Two xdist workers on two cores: torch's own threads would only get in each other's way."""
+    """The suite's two halves on two cores: torch's own threads would only get in each other's way."""
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _installed_packages_are_read_once() -> Iterator[None]:
+    """Every `make_agent` and `make_world` reads the entry points of all installed packages, which takes some 20 ms."""
+    from inscape.agents import registry as agents
+    from inscape.envs import registry as worlds
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (agents, worlds):
+            patch.setattr(module, "entry_points", functools.cache(module.entry_points))
+        yield
 
 
 @pytest.fixture

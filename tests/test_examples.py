@@ -141,7 +141,7 @@ def test_an_agent_balances_the_pole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", BALANCE, "CartPole"]) == 0
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     elevator_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +156,7 @@ def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     assert Path("report.html").stat().st_size > 10_000
 
 
+@pytest.mark.compiled(all=False)
 def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", CLIMBER, "CartPole"]) == 0
     assert main(["train", CLIMBER, "CartPole", "--steps", "60000", "--evaluate-every", "0", "--out", "run"]) == 0
@@ -174,7 +175,7 @@ def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.Cap
     assert first.state_dict()["steps"] == second.state_dict()["steps"]
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_what_the_guide_says_in_python_runs(program: str) -> None:
     exec(compile(program, "docs/agents.md", "exec"), {})
@@ -253,5 +254,13 @@ def test_a_planner_of_ones_own_plans_in_every_kind_of_model() -> None:
 def test_the_planner_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     load_class(f"{EXAMPLES / 'my_planner.py'}:main", "program")()
-    worth = [float(word) for word in re.findall(r"worth ([\d.]+)", capsys.readouterr().out)]
-    assert worth == pytest.approx([0.59, 0.59], abs=0.03)  # a search's averages come from below
+    printed = capsys.readouterr().out
+    # down and right are both optimal. The best of 3,000 imagined futures is worth 0.59, or more where it has a jump in
+    # it that the learned law holds possible (6 of 24 seeds, up to 0.81). A search's average has its exploration in it:
+    # 0.562 to 0.578 in 23 of 24 seeds, 0.40 where it found the goal late, and never more than the optimum.
+    found = re.findall(r"(\w+): (\w+), worth ([\d.]+)", printed)
+    assert [name for name, _, _ in found] == ["RandomShooting", "UCT"]
+    assert all(action in ("down", "right") for _, action, _ in found)
+    shooting, search = (float(worth) for _, _, worth in found)
+    assert 0.58 <= shooting < 1.0
+    assert 0.35 < search <= 0.595

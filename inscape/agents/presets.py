@@ -85,7 +85,9 @@ _PPO_MOUNTAIN = {
     **_PPO_CONTROL, "num_envs": 64, "num_steps": 128, "epochs": 5, "minibatches": 32, "gamma": 0.999,
     "entropy_coef": 0.01,
 }  # fmt: skip
-_PPO_TEAM = {**_AS_PAID, "num_envs": 48, "num_steps": 64, "learning_rate": 1e-3, "entropy_coef": 0.01}
+_PPO_TEAM = {
+    **_AS_PAID, "num_envs": 48, "num_steps": 64, "minibatches": 8, "learning_rate": 1e-3, "entropy_coef": 0.01,
+}  # fmt: skip
 
 # Ten rewards before an estimate, a target network that follows slowly, larger batches and a rate that falls: with
 # Stable-Baselines3's settings the last network is often one that has just forgotten.

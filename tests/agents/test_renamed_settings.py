@@ -158,7 +158,7 @@ def test_defaults_are_those_before_inheritance() -> None:
     assert recurrent == {
         "num_envs": 32, "num_steps": 64, "epochs": 4, "minibatches": 4, "learning_rate": 1e-3, "anneal": "linear",
         "gamma": 0.99, "gae_lambda": 0.95, "clip": 0.2, "value_coef": 0.5, "entropy_coef": 0.01, "max_grad_norm": 0.5,
-        "normalize_advantages": True, "normalize_observations": False, "normalize_rewards": False, "target_kl": None,
+        "normalize_advantages": True, "normalize_observations": False, "normalize_rewards": True, "target_kl": None,
         "memory": 64, "hidden": (), "activation": "tanh", "previous_action": True, "previous_reward": False,
         "greedy": True, "threads": 1,
     }  # fmt: skip

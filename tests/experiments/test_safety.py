@@ -269,7 +269,9 @@ def test_a_number_that_is_not_finite_stops_the_run_where_it_arises(tmp_path: Pat
     task = resolve_task(f"{FLAWED}:Flawed{kind}", {"observed": int(what == "Observation")})
     spec = settings_of(name)
     number = {"Reward": "(nan|not finite)", "Observation": r"(\[inf|not finite)"}[what]
-    with pytest.raises(UsageError, match=rf"(?s)the {what.lower()} of copy \d+ at step \d+ in .* is {number}.*kept: "):
+    from_learner = rf"the {what.lower()} of copy \d+ at step \d+ in .* is {number}"
+    from_environment = rf"copy \d+: Flawed{kind} gave the {what.lower()} nan for action"
+    with pytest.raises(UsageError, match=rf"(?s)({from_learner}|{from_environment}).*kept: "):
         train(
             spec["agent"], task, 50_000, settings=spec["settings"], seed=2, out=tmp_path / "r", evaluate_every=0,
             checkpoint_steps=1, progress=False,

@@ -52,6 +52,10 @@ class ClipSettings(OnPolicySettings):
 class PPOSettings(ClipSettings, BackendSettings):
     """Settings of proximal policy optimisation."""
 
+    learning_rate: float = 1e-3
+    """Adam's step size at the beginning."""
+    minibatches: int = 16
+    """Parts the collected steps are split into at each pass; one gradient step each."""
     anneal_clip: bool = False
     """Whether the clip range falls with the learning rate."""
 

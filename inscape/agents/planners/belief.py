@@ -13,6 +13,7 @@ import numpy as np
 
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent
+from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares
 from inscape.agents.planners.value_iteration import known_law
 from inscape.errors import MissingLawError, UsageError
 from inscape.rng import restore_rng, rng_state
@@ -29,6 +30,10 @@ class QMDPSettings:
     gamma: float | None = None
     """Discount per step, below 1; None for the world's own (0.95 where that is 1)."""
 
+    def __post_init__(self) -> None:
+        if self.gamma is not None:
+            require_shares(self, "gamma")
+
 
 @dataclass(frozen=True)
 class PBVISettings(QMDPSettings):
@@ -38,6 +43,11 @@ class PBVISettings(QMDPSettings):
     """Gap between the bounds on the value of the start to reach, in units of reward."""
     max_trials: int = 300
     """Walks through belief space after which to stop, whatever the gap: the same seed gives the same agent."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "tolerance")
+        require_counts(self, "max_trials")
 
 
 class BeliefAgent(Agent):

@@ -374,7 +374,9 @@ def render_caption(words: Sequence[str], width: int, height: int = 28, lines: in
     glyphs = [_glyphs(word, size, color_of("line" if index else "paper")) for index, word in enumerate(words)]
     each = -(-len(words) // lines)
     for row in range(lines):
-        line = glyphs[row * each : (row + 1) * each]
+        line = [
+            text for text in glyphs[row * each : (row + 1) * each] if text.get_width()
+        ]  # pygame scales no empty one
         wide = sum(text.get_width() for text in line) + gap * max(0, len(line) - 1)
         scale = min(1.0, max(1, width - 2 * margin) / max(1, wide))
         x = float(margin)

@@ -350,6 +350,9 @@ const Inscape = (() => {
   const stageSvg = ([width, height, shapes], styles) =>
     `<svg class="${width > 1.6 * height ? "flat" : ""}" viewBox="0 0 ${width} ${height}" role="img" aria-label="the world">${["still", "heat", "halo", "ghosts", "moving"].map((name) => `<g class="${name}">${name === "still" ? layerSvg(shapes, styles) : ""}</g>`).join("")}</svg>`;
 
+  /** An episode's title without the agent's name, which stands before it. */
+  const ownTitle = (episode) => (episode.agent && episode.title.startsWith(`${episode.agent}: `) ? episode.title.slice(episode.agent.length + 2) : episode.title);
+
   /** What is said of frame t: step, action, reward, return, and how it ended. */
   function captionOf(episode, t) {
     const last = episode.moving.length - 1, action = episode.action[t];
@@ -449,7 +452,7 @@ const Inscape = (() => {
       const lane = { episodes, stage: make("div", { class: "stage" }), caption: make("div", { class: "caption", "aria-live": "off" }) };
       const title = make("h3", {});
       title.innerHTML = (episodes[0].color === null ? "" : mark(color(episodes[0].color), dashes(episodes[0].color))) + esc(agent);
-      lane.chooser = make("select", { "aria-label": `episode of ${agent}`, onchange: () => { this.play(false); this.choose(lane, lane.chooser.selectedIndex); } }, ...episodes.map((e) => make("option", {}, e.title)));
+      lane.chooser = make("select", { "aria-label": `episode of ${agent}`, onchange: () => { this.play(false); this.choose(lane, lane.chooser.selectedIndex); } }, ...episodes.map((e) => make("option", {}, ownTitle(e))));
       lane.element = make("div", { class: "lane" }, title, lane.chooser, lane.stage, lane.caption);
       return lane;
     }
@@ -491,7 +494,7 @@ const Inscape = (() => {
       this.chooser = make("select", { "aria-label": "episode", onchange: () => { this.select(this.chooser.selectedIndex); this.remember(); } });
       let group = null;
       this.data.episodes.forEach((episode) => {
-        const option = make("option", {}, (episode.agent ? `${episode.agent}: ` : "") + episode.title);
+        const option = make("option", {}, (episode.agent ? `${episode.agent}: ` : "") + ownTitle(episode));
         if (!episode.agent) { this.chooser.append(option); group = null; return; }
         if (!group || group.label !== episode.agent) this.chooser.append((group = make("optgroup", { label: episode.agent })));
         group.append(option);
@@ -534,7 +537,7 @@ const Inscape = (() => {
       if (belief) {
         this.hues = colorOrder(belief.probabilities, belief.names.length);
         const steps = belief.probabilities.map((_, t) => t), domain = { xDomain: [-0.5, this.last + 0.5] };
-        this.beliefs.chart.set(belief.names.map((name, i) => ({ name, color: color(this.hues[i]), x: steps, y: belief.probabilities.map((row) => (row ? row[i] : null)) })), domain);
+        this.beliefs.chart.set(belief.names.map((name, i) => ({ name, color: color(this.hues[i]), dashes: dashes(this.hues[i]), x: steps, y: belief.probabilities.map((row) => (row ? row[i] : null)) })), domain);
         const known = belief.bits.filter((v) => v !== null);
         this.bits.element.hidden = !known.length;
         if (known.length) {

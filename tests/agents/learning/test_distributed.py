@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from inscape.experiments.runs.training import learning_task, train
 from tests.experiments.runs.test_checkpoints import assert_same
 
 WORLDS = Path(__file__).parents[1] / "worlds.py"
+CORRIDOR = f"{WORLDS}:Corridor"
 TOLERANCE = 1e-5
 """Of weights after twelve rounds: the same numbers are added in another order, in float32 (ε = 1.2e-7)."""
 ON_POLICY: dict[str, Any] = {"num_envs": 6, "num_steps": 16, "hidden": (8,)}
@@ -43,26 +46,72 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 STEPS = {"ppo": 12 * 6 * 16, "a2c": 12 * 6 * 16, "dqn": 480, "sac": 480}
 EVERYTHING = {"double": True, "dueling": True, "n_step": 3, "prioritized": True, "anneal": "linear"}
+# What `torchrun` does, with processes forked after torch is imported, which takes longer than the jobs. Of several jobs
+# all but the last run in forks of their own, whose processes meet at another port.
 SCRIPT = """
-import json, sys
+import json, os, sys, traceback
+import torch, torch._dynamo, tensorboard.compat.proto.event_pb2, tensorboard.summary.writer.event_file_writer
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.experiments.runs.training import train
-agent, world, steps, settings, out, resume = json.loads(sys.argv[1])
-train(agent, resolve_task(world), steps, settings=settings, out=out, resume=resume, seed=4, progress=False,
-      evaluate_every=400, evaluate_episodes=2, checkpoint_steps=1)
+
+def run(agent, world, steps, settings, out, resume):
+    train(agent, resolve_task(world), steps, settings=settings, out=out, resume=resume, seed=4, progress=False,
+          evaluate_every=400, evaluate_episodes=2, checkpoint_steps=1)
+
+def process(jobs):
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+    for port, *first in jobs[:-1]:
+        os.environ["MASTER_PORT"] = str(port)
+        child = os.fork()
+        if child == 0:
+            try:
+                run(*first)
+            except SystemExit as end:
+                code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+                code = 1
+            else:
+                code = 0
+            sys.stdout.flush()
+            os._exit(code)
+        if os.waitpid(child, 0)[1]:
+            sys.exit(1)
+    port, *last = jobs[-1]
+    os.environ["MASTER_PORT"] = str(port)
+    run(*last)
+
+if __name__ == "__main__":
+    jobs, processes = json.loads(sys.argv[1]), int(sys.argv[2])
+    if "RANK" in os.environ:
+        process(jobs)
+    else:
+        settings = LaunchConfig(1, 1, processes, run_id="tests", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+                                max_restarts=0, start_method="fork")
+        elastic_launch(settings, process)(jobs)
 """
+Job = tuple[Any, ...]
 
 
-def together(
-    out: Path, world: str = "CartPole", agent: str = "ppo", processes: int = 2, resume: bool = False, **more: Any
-):
-    job = json.dumps([agent, world, STEPS[agent], {**SETTINGS[agent], **more}, str(out), resume])
-    (out.parent / "job.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+def job(out: Path, world: str = "CartPole", agent: str = "ppo", resume: bool = False, **more: Any) -> Job:
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    return port, agent, world, STEPS[agent], {**SETTINGS[agent], **more}, str(out), resume
+
+
+def launch(folder: Path, jobs: list[Job], processes: int = 2, torchrun: bool = False) -> subprocess.Popen[str]:
+    (folder / "job.py").write_text(SCRIPT)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if torchrun else []
     return subprocess.Popen(
-        [*launch, str(out.parent / "job.py"), job], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, *command, str(folder / "job.py"), json.dumps(jobs), str(processes)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
+
+
+def together(out: Path, world: str = "CartPole", agent: str = "ppo", processes: int = 2, **more: Any):
+    return launch(out.parent, [job(out, world, agent, **more)], processes, torchrun=processes == 3)
 
 
 def finished(process: subprocess.Popen[str], out: Path) -> Run:
@@ -98,22 +147,47 @@ def require_close(left: Run, right: Run) -> None:
                 assert row[name] == pytest.approx(same[name], abs=1e-3, rel=1e-3), name
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    run = finished(together(tmp_path / "two"), tmp_path / "two")
-    require_close(alone(tmp_path / "one"), run)
+@dataclass(frozen=True)
+class Launched:
+    """Three jobs of two processes, the last of which is refused."""
+
+    folder: Path
+    returncode: int
+    output: str
 
 
-def test_two_processes_remember_what_one_remembers(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    folder = tmp_path_factory.mktemp("two")
+    jobs = [
+        job(folder / "ppo"), job(folder / "dqn", CORRIDOR, "dqn", **EVERYTHING), job(folder / "refused", num_envs=7),
+    ]  # fmt: skip
+    process = launch(folder, jobs)
+    output, _ = process.communicate(timeout=240)
+    return Launched(folder, process.returncode, output)
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path, launched: Launched) -> None:
+    assert (launched.folder / "ppo").exists(), launched.output
+    require_close(alone(tmp_path / "one"), open_run(launched.folder / "ppo"))
+
+
+def test_two_processes_remember_what_one_remembers(tmp_path: Path, launched: Launched) -> None:
     """And learn it: with action masks, and all that deep Q-learning knows."""
-    world = f"{WORLDS}:Corridor"
-    two = finished(together(tmp_path / "two", world, "dqn", **EVERYTHING), tmp_path / "two")
-    one = alone(tmp_path / "one", world, "dqn", **EVERYTHING)
+    assert (launched.folder / "dqn").exists(), launched.output
+    two = open_run(launched.folder / "dqn")
+    one = alone(tmp_path / "one", CORRIDOR, "dqn", **EVERYTHING)
     require_close(one, two)
     memory, other = state(one)["memory"], state(two)["memory"]
     for name in ("priorities", "largest"):
         np.testing.assert_allclose(memory.pop(name), other.pop(name), rtol=1e-4, atol=1e-4)
     assert memory["next_mask"] is not None
     assert_same(memory, other)
+
+
+def test_what_cannot_be_shared_is_refused(launched: Launched) -> None:
+    assert launched.returncode != 0
+    assert "num_envs = 7 for 2 processes" in launched.output
 
 
 @pytest.mark.slow
@@ -127,7 +201,7 @@ def test_two_processes_remember_what_one_remembers(tmp_path: Path) -> None:
         ("Pendulum", "sac", {"normalize_observations": True, "hold_random": 3}),
         ("Pendulum", "sac", {"entropy_coef": 0.2, "n_step": 3, "batch_size": 16}),
         ("Pendulum", "ppo", {"normalize_observations": True, "normalize_rewards": True}),
-        (f"{WORLDS}:Corridor", "ppo", {}),  # action masks
+        (CORRIDOR, "ppo", {}),  # action masks
         ("CartPole", "a2c", {}),
         ("CartPole", "ppo", {"minibatches": 7, "normalize_advantages": False}),  # shares of unequal size
     ],
@@ -139,6 +213,7 @@ def test_two_processes_learn_what_one_learns_elsewhere(tmp_path: Path, world: st
 
 @pytest.mark.slow
 def test_three_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    """Under `torchrun` itself."""
     run = finished(together(tmp_path / "three", processes=3), tmp_path / "three")
     require_close(alone(tmp_path / "one"), run)
 
@@ -153,7 +228,7 @@ def test_a_killed_run_of_two_processes_goes_on_exactly(tmp_path: Path, agent: st
     while process.poll() is None and len(checkpoint_folders(tmp_path / "killed")) < 3:
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()[0]
-    # torchrun and its children: it cannot tell them when it is killed alone
+    # the launcher and its children: it cannot tell them when it is killed alone
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
     for child in [*children.split(), process.pid]:
         os.kill(int(child), signal.SIGKILL)
@@ -175,13 +250,6 @@ def test_copies_shared_out_live_as_they_do_together(name: str) -> None:
         together.step(actions)
         for part, own in zip(apart, np.split(actions, 2), strict=True):
             part.step(own)
-
-
-def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
-    process = together(tmp_path / "r", num_envs=7)
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode != 0
-    assert "num_envs = 7 for 2 processes" in said
 
 
 def test_what_off_policy_agents_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

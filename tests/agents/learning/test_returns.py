@@ -292,7 +292,7 @@ LEARNERS = [  # agent, world, settings, steps, how its value of observations is 
 ]
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 @pytest.mark.parametrize(("name", "world", "settings", "steps", "read"), LEARNERS)
 def test_time_limits_are_bootstrapped_and_ends_are_not(name, world, settings, steps, read):
     """γ = ½: 4/3 and 2/3 where a time limit cuts; 1 where the episode ends. Every agent that bootstraps is a row."""

@@ -18,7 +18,7 @@ GAME = {
 DQN = {"num_envs": 8, "learning_starts": 64, "buffer_size": 4000, "report_every": 64, "hidden": (16,), "train_freq": 1}
 
 
-@pytest.mark.parametrize(("learner", "settings", "steps"), [("ppo", GAME, 8192), ("dqn", DQN, 4000)])
+@pytest.mark.parametrize(("learner", "settings", "steps"), [("ppo", GAME, 8192), ("dqn", DQN, 2500)])
 def test_independent_learners_defect(learner, settings, steps):
     """Defection is dominant: the one equilibrium of the dilemma, 1 each."""
     agent = make_agent(f"independent:{learner}", DILEMMA, settings=settings)

@@ -48,7 +48,7 @@ def assert_same(one, other):
     first, second = flat(one), flat(other)
     assert first.keys() == second.keys()
     for name, value in first.items():
-        if "acting" in name:  # looking at an agent uses chance of its own
+        if "acting" in name:  # a separate random generator, which evaluation advances
             continue
         assert np.array_equal(value, second[name]), name
 

@@ -212,7 +212,7 @@ def test_products_of_a_minibatch_take_one_thread_whatever_is_set(monkeypatch):
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 @pytest.mark.parametrize("settings", [{}, {"n_step": 3}, {"prioritized": True, "double": True, "dueling": True}])
 def test_time_limits_are_bootstrapped(forever, settings):
     """Reward 1 for ever, cut every 10 steps: Q = 1/(1 − γ) = 10 (5 at γ = 0.8), less than that if cuts were ends."""

@@ -217,8 +217,14 @@ def test_a2c_gradient_step_equals_stable_baselines3():
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
-@pytest.mark.parametrize("backend", ["compiled", "torch"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        # quickly: tests/agents/learning/test_returns.py
+        pytest.param("compiled", marks=[pytest.mark.compiled(all=False), pytest.mark.slow]),
+        "torch",
+    ],
+)
 def test_time_limits_are_bootstrapped(forever, backend):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("a2c", forever, settings={
@@ -231,7 +237,7 @@ def test_time_limits_are_bootstrapped(forever, backend):
 
 def test_a2c_solves_a_toy_with_masks(corridor):
     agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
-    rows = list(agent.learn(corridor, 20_000))
+    rows = list(agent.learn(corridor, 12_000))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
     assert "clip_fraction" not in rows[-1]
 
@@ -401,7 +407,7 @@ def test_reports_are_over_every_minibatch(corridor, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
-def test_worlds_in_which_nothing_is_legal_are_told(backend):
+def test_worlds_in_which_nothing_is_legal_raise(backend):
     task = resolve_task(f"{WORLDS}:Stuck")
     agent = make_agent("ppo", task, settings={**SMALL, "backend": backend})
     with pytest.raises(UsageError, match=r"legal"):

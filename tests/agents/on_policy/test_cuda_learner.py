@@ -1,5 +1,5 @@
-"""The learner whose environments stay on the device: the same numbers as the other two, on the processor; on a card
-where there is one."""
+"""The learner whose environments stay on the device: the same numbers as the other two learners on the CPU, and on a
+GPU where there is one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_it_solves_a_toy_and_resumes_exactly(corridor):
         assert_array_equal(weight, resumed.state_dict()["network"][name])
 
 
-def test_what_is_not_finite_is_told(corridor):
+def test_what_is_not_finite_raises(corridor):
     agent = make(corridor)
     state = agent.state_dict()
     state["network"]["critic.0.weight"][:] = np.nan
@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_told(corridor):
         list(agent.learn(corridor, 160))
 
 
-# ------------------------------------------------------------------------------------------- on a card
+# ------------------------------------------------------------------------------------------- on a GPU
 
 
 @pytest.mark.gpu

@@ -219,7 +219,7 @@ def test_resuming_is_exact(grid, tmp_path):
     whole, resumed = assert_resuming_is_exact("ppo", grid, SMALL, 64 * 8, 3, tmp_path / "ppo")
     assert_equal(whole.learner, resumed.learner)
     settings = {name: value for name, value in SMALL.items() if name not in ("epochs", "minibatches")}
-    whole, resumed = assert_resuming_is_exact("a2c", grid, settings, 64 * 40, 11, tmp_path / "a2c")
+    whole, resumed = assert_resuming_is_exact("a2c", grid, settings, 64 * 16, 5, tmp_path / "a2c")
     assert_equal(whole.learner, resumed.learner)
 
 

@@ -109,7 +109,8 @@ def test_statistics_are_of_what_was_acted_on(name):
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
+@pytest.mark.slow  # quickly: tests/agents/learning/test_returns.py
+@pytest.mark.compiled(all=False)
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("ppo", forever, settings={
@@ -120,12 +121,11 @@ def test_time_limits_are_bootstrapped(forever):
     assert np.allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
-@pytest.mark.compiled
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "hidden": (16,),
     })  # fmt: skip
-    rows = list(agent.learn(corridor, 256 * 25))
+    rows = list(agent.learn(corridor, 256 * 16))
     assert evaluate(agent, corridor, 5, seed=0).lengths.tolist() == [3] * 5
     assert rows[-1]["episode_length"] < 8
     mask = np.array([[True, False, False], [False, True, True]])
@@ -135,13 +135,13 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
-@pytest.mark.compiled
-def test_it_solves_cartpole_on_every_seed():
+@pytest.mark.compiled(all=False)
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
+def test_it_solves_cartpole_on_every_seed(seed):
     task = resolve_task("CartPole")
-    for seed in range(10):
-        agent = make_agent("ppo", task, seed=seed)
-        list(agent.learn(task, default_steps("ppo", task)))
-        assert evaluate(agent, task, 100, seed=1000 + seed).mean >= 475, seed
+    agent = make_agent("ppo", task, seed=seed)
+    list(agent.learn(task, default_steps("ppo", task)))
+    assert evaluate(agent, task, 100, seed=1000 + seed).mean >= 475
 
 
 def test_continuous_and_multi_discrete_actions():

@@ -210,7 +210,7 @@ class Buttons(gymnasium.Env):
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_time_limits_are_bootstrapped(forever):
     """Reward 1 for ever, cut every 10 steps: V = 1/(1 − γ) = 10, and not the 6.5 of a task that really ended."""
     agent = make_agent("recurrent-ppo", forever, settings={
@@ -245,7 +245,7 @@ def test_the_value_at_a_cut_is_of_the_last_observation_with_all_that_was_remembe
         assert collected.starts[:, copy].tolist() == [t == 10 for t in range(12)]
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("recurrent-ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "epochs": 4, "minibatches": 2, "learning_rate": 1e-2, "memory": 16,
@@ -258,12 +258,17 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
-@pytest.mark.compiled
-def test_it_learns_what_needs_memory_and_plain_ppo_cannot():
+@pytest.mark.compiled(all=False)
+def test_it_learns_what_needs_memory():
     task = resolve_task("TMaze", {"length": 5})
     agent = make_agent("recurrent-ppo", task)
     list(agent.learn(task, 50_000))
     assert evaluate(agent, task, 100, seed=0).returns.tolist() == [4.0] * 100
+
+
+@pytest.mark.slow
+def test_plain_ppo_learns_what_can_be_had_without_memory():
+    task = resolve_task("TMaze", {"length": 5})
     plain = make_agent("ppo", task, settings={"gamma": 0.98, "learning_rate": 3e-3, "num_envs": 32, "num_steps": 64})
     list(plain.learn(task, 50_000))
     found = evaluate(plain, task, 400, seed=0)

@@ -41,7 +41,7 @@ def test_values_choose_better_than_visits():
     assert values < 0.2 * visits
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_search_on_a_learned_model_beats_random_by_far():
     task = resolve_task("FrozenLake")
     agent = make_agent("mcts", task, settings={"model": "tabular", "num_simulations": 500})
@@ -132,6 +132,7 @@ def test_search_balances_the_pole():
     assert evaluate(agent, task, 2, seed=0).mean > 150  # random play: 22
 
 
+@pytest.mark.slow  # quickly: tests/test_examples.py plans in it
 @pytest.mark.compiled
 def test_the_elevator_of_the_examples(elevator_file):
     task = resolve_task(elevator_file)

@@ -88,7 +88,7 @@ def test_time_limits_are_bootstrapped(forever):
         "num_envs": 16, "num_steps": 16, "batch_size": 128, "epochs": 8, "gamma": 0.9, "learning_rate": 2e-2,
         "anneal": "linear", "hidden": (8,),
     })  # fmt: skip
-    list(agent.learn(forever, 256 * 60))
+    list(agent.learn(forever, 256 * 36))
     with torch.no_grad():
         values = agent.model.policy.predict_values(agent.model.policy.obs_to_tensor(np.array([[0], [1]]))[0])
     assert np.allclose(values, 10.0, atol=0.5)

@@ -19,7 +19,7 @@ def learnt(task, steps, **settings):
     return agent, list(agent.learn(task, steps))
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_it_finds_the_values_of_value_iteration():
     """Every pair of a small slippery grid, explored uniformly, against the exact action values."""
     task = resolve_task("FrozenLake")
@@ -32,7 +32,7 @@ def test_it_finds_the_values_of_value_iteration():
     assert np.abs(agent.q_values[states] - solution.q_values)[busy].max() < 0.03
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_it_acts_almost_optimally_on_the_large_lake():
     task = resolve_task("FrozenLake8x8")
     agent, rows = learnt(task, 3_000_000)
@@ -46,7 +46,7 @@ def test_it_acts_almost_optimally_on_the_large_lake():
 
 def test_time_limits_do_not_end_the_sum(forever):
     """Reward 1 for ever, cut after 10 steps: V = 1/(1 − γ) = 10; treating the cut as an end would give far less."""
-    agent, _ = learnt(forever, 100_000, gamma=0.9, learning_rate_power=0.51, epsilon_end=1.0)
+    agent, _ = learnt(forever, 20_000, gamma=0.9, learning_rate_power=0.51, epsilon_end=1.0)
     assert np.allclose(agent.q_values, 10.0, atol=0.05)
 
 
@@ -74,7 +74,7 @@ def test_the_python_loop_learns_the_same_rule(corridor):
     assert (masked.counts[[0, 2, 4], 0] == 0).all()
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_resuming_is_exact():
     task = resolve_task("FrozenLake")
     whole, _ = learnt(task, 60_000, report_every=10_000)
@@ -101,7 +101,7 @@ def test_plain_python_equals_compiled():
     assert np.allclose(plain.q_values, compiled.q_values, rtol=1e-12)
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_rationality_softens_its_choices():
     task = resolve_task("FrozenLake")
     agent, _ = learnt(task, 100_000, beta=0.0)
@@ -127,5 +127,5 @@ def test_a_stored_table_that_is_not_finite_is_refused(name, number):
     state = agent.state_dict()
     state["tables"]["q"] = np.array(state["tables"]["q"], float)
     state["tables"]["q"].reshape(-1)[3] = number
-    with pytest.raises(UsageError, match=f"a table q with {number} at .*1 entries in all"):
+    with pytest.raises(UsageError, match="a table q of float64, 1 of its entries not finite"):
         agent.load_state_dict(state)

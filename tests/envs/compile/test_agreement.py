@@ -16,34 +16,43 @@ from inscape.envs.registry import make_world
 from inscape.envs.world import World
 
 STEPS, LIMIT = 25, 7
+MODES = ("next-step", "same-step", "disabled")
+# The kind of each, and the modes in which it is stepped: a kernel is compiled for each, which takes most of the time.
+# `make test-slow` steps all of them in all modes.
 KINDS = {
-    "FrozenLake": "outcomes one after another",
-    "EmptyRoom": "wide observations, their views apart",
-    "SkiResort": "some actions illegal",
-    "Pendulum": "continuous actions and states, starts drawn",
-    "KuhnPoker": "players in turn, who see different things",
-    "Spread": "players all at once",
+    "FrozenLake": ("outcomes one after another", MODES),
+    "EmptyRoom": ("wide observations, their views apart", ("same-step",)),
+    "SkiResort": ("some actions illegal", ("next-step",)),
+    "Pendulum": ("continuous actions and states, starts drawn", ("same-step",)),
+    "KuhnPoker": ("players in turn, who see different things", ("disabled",)),
+    "Spread": ("players all at once", ("next-step",)),
 }
 
 pytestmark = pytest.mark.compiled
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_reader_compiled_and_plain(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "modes"),
+    [
+        *((name, modes) for name, (_, modes) in KINDS.items()),
+        *(pytest.param(name, MODES, marks=pytest.mark.slow) for name, (_, modes) in KINDS.items() if modes != MODES),
+    ],
+)
+def test_every_reader_compiled_and_plain(name: str, modes: tuple[str, ...]) -> None:
     compiled, plain = make_world(name), make_world(name)
-    found = list(answers(compiled))
+    found = list(answers(compiled, modes))
     with plain_kernels():
-        expected = list(answers(plain))
-    assert len(found) == len(expected) > 3 * STEPS
+        expected = list(answers(plain, modes))
+    assert len(found) == len(expected) > len(modes) * STEPS
     for (what, one), (_, other) in zip(found, expected, strict=True):
         one, other = np.asarray(one), np.asarray(other)
         # a compiled sine, logarithm or exponential may differ from the C library's in its last bit
         assert one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-12), what
 
 
-def answers(world: World) -> Iterator[tuple[str, object]]:
+def answers(world: World, modes: tuple[str, ...]) -> Iterator[tuple[str, object]]:
     """Yields what each reader of a world says, with one seed."""
-    for mode in ("next-step", "same-step", "disabled"):
+    for mode in modes:
         copies = world.vector_env(5, autoreset=mode, max_episode_steps=LIMIT)
         yield mode, copies.reset(seed=3)[0].copy()
         rng = np.random.default_rng(0)

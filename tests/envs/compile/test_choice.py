@@ -180,6 +180,7 @@ def readings(world: World, compiled: bool | None) -> list[Any]:
     return [np.ascontiguousarray(array).tobytes() for array in arrays] + [played.episodes]
 
 
+@pytest.mark.slow  # quickly: test_agreement.py, and the tests that follow
 @pytest.mark.compiled
 def test_plain_compiled_and_chosen_give_the_same_bits() -> None:
     world = Hill(length=30)
@@ -239,7 +240,7 @@ def test_an_environment_that_goes_on_compiled_gives_the_same_trajectory(monkeypa
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("autoreset", ["next-step", "same-step"])
+@pytest.mark.parametrize("autoreset", ["next-step", pytest.param("same-step", marks=pytest.mark.slow)])
 def test_few_copies_that_go_on_compiled_give_the_same(monkeypatch: pytest.MonkeyPatch, autoreset: Any) -> None:
     def play(copies: int) -> tuple[list[bytes], Any, Any]:
         env, rng, seen = Hill().vector_env(copies, autoreset, max_episode_steps=9), np.random.default_rng(0), []

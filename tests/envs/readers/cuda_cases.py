@@ -1,4 +1,4 @@
-"""What must hold of a CUDA environment, on a card or in the simulator; run by `test_cuda_env.py` in either.
+"""What must hold of a CUDA environment, on a GPU or in the simulator; run by `test_cuda_env.py` in either.
 
 Not collected by itself: where there is neither card nor simulator nothing here can run.
 """
@@ -21,7 +21,8 @@ from inscape.errors import UsageError
 COPIES = 5
 # one number observed, masks in turn, masks of all at once or none, wide observations, continuous actions
 WORLDS = ("CartPole", "FrozenLake8x8", "ConnectFour", "RockPaperScissors", "EmptyRoom", "MountainCarContinuous")
-CUDA_FUNCTIONS = {"CartPole", "MountainCarContinuous"}  # laws with a sine or cosine, which is CUDA's own on a card
+# laws with a sine or cosine, which a GPU computes by its own library
+CUDA_FUNCTIONS = {"CartPole", "MountainCarContinuous"}
 
 
 class OrbitState(NamedTuple):

@@ -1,4 +1,4 @@
-"""The CUDA vector environment: against the processor's in the simulator, and on a card where there is one."""
+"""The CUDA vector environment: against the CPU's in the simulator, and on a GPU where there is one."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_all_cases_in_the_simulator():
 
 def test_without_a_card_it_says_so():
     if has_card():
-        pytest.skip("there is a card")
+        pytest.skip("there is a GPU")
     world = make_world("FrozenLake8x8")
     with pytest.raises(UsageError, match=r"numba-cuda is not installed|no CUDA device"):
         world.vector_env(4, device="cuda")
     assert world.vector_env(4, device="auto").reset(seed=0)[0].shape == (4,)
 
 
-# ---------------------------------------------------------------------------------------------- on a card
+# ---------------------------------------------------------------------------------------------- on a GPU
 
 
 @pytest.fixture

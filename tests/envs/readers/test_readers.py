@@ -38,8 +38,17 @@ def test_every_reader_tells_the_same_story(name):
     resume_is_exact(world)
 
 
+# Worlds whose batches are compared, compiled, with Gymnasium's, with plain ones and with a search's exact values in
+# test_cartpole.py, test_pendulum.py, test_team_spread.py, test_enumeration.py and test_uct.py
+COMPILED_ELSEWHERE = {"CartPole", "Pendulum", "Spread", NAMES[-1], "TicTacToe"}
+QUICK = [name for name in NAMES if name not in COMPILED_ELSEWHERE]
+
+
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
+@pytest.mark.parametrize(
+    "name",
+    [*one_of_each_kind(QUICK), *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(COMPILED_ELSEWHERE))],
+)
 def test_plain_equals_compiled(name):
     """The law over batches, bit for bit."""
     world = resolve_task(name).world
@@ -90,7 +99,7 @@ def life(world, count, steps, seed=11):
 
 def the_same_trajectory_whatever_the_company(world):
     """Copy i of seed s: alone, among 8, among 600; and in a single environment for copy 0."""
-    among_8, among_600 = life(world, 8, 30), life(world, 600, 30)
+    among_8, among_600 = life(world, 8, 30), life(world, 600, LIMIT + 2)
     for a, b in zip(among_8, among_600):
         assert np.array_equal(a, b)
     for a, b in zip(life(world, 1, 30), among_8):

@@ -15,7 +15,12 @@ LIMIT = 12
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "autoreset"),
-    [("CartPole", "same-step"), ("CartPole", "next-step"), ("EmptyRoom", "next-step"), ("TicTacToe", "same-step")],
+    [
+        ("CartPole", "same-step"),
+        ("EmptyRoom", "same-step"),
+        pytest.param("CartPole", "next-step", marks=pytest.mark.slow),
+        pytest.param("TicTacToe", "same-step", marks=pytest.mark.slow),
+    ],
 )
 def test_more_copies_than_a_round_of_passes_holds(name, autoreset):
     """Copies of the second round live as they would in the first one: alone, with their own streams."""
@@ -32,7 +37,9 @@ def test_more_copies_than_a_round_of_passes_holds(name, autoreset):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["CartPole", "FrozenLake8x8", "FourGoals"])
+@pytest.mark.parametrize(
+    "name", ["CartPole", *(pytest.param(name, marks=pytest.mark.slow) for name in ("FrozenLake8x8", "FourGoals"))]
+)
 def test_two_threads_live_the_same_life_as_one(name):
     world = resolve_task(name).world
     one, two = (world.vector_env(8192, "same-step", max_episode_steps=25, threads=threads) for threads in (1, 2))

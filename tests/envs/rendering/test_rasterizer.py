@@ -6,7 +6,7 @@ import pytest
 
 from inscape.envs.rendering import rasterizer as rendering
 from inscape.envs.rendering.fields import default_scene
-from inscape.envs.rendering.rasterizer import Window, render_caption, render_scene, shrink
+from inscape.envs.rendering.rasterizer import Window, fitted, render_caption, render_label, render_scene, shrink
 from inscape.envs.rendering.scene import (
     DARK_PALETTE,
     NUM_PLAYER_COLORS,
@@ -223,3 +223,45 @@ def test_line_widths_and_letters_grow_with_the_picture():
     letter = {width: seen[: width // 2 - width // 20].any(axis=1).sum() / width for width, seen in dark.items()}
     assert letter[1000] == pytest.approx(0.125, abs=0.02)  # half a unit of four
     assert letter[250] == pytest.approx(0.125, abs=0.02)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 4])
+@pytest.mark.parametrize("width", [48, 96, 160, 240, 480])
+@pytest.mark.parametrize("last", ["return 5", "return −1\u202f234.5", "return " + "9 " * 30])
+def test_captions_are_never_cut(width, lines, last):
+    """The last text is there whole: another last letter gives another picture, and nothing touches the right edge."""
+    words = ["step 123", "row 2 column 2", "reward −0.25", last]
+    bar = render_caption(words, width, 20, lines)
+    assert bar.shape == (20 * lines, width, 3)
+    assert (bar[:, -2:] == bar[0, -1]).all()
+    assert (bar != render_caption([*words[:-1], ""], width, 20, lines)).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "width", "expected"),
+    [
+        ((100, 150), 480, (320, 480)), ((210, 160), 480, (630, 480)), ((400, 600), 480, (320, 480)),
+        ((84, 84), 84, (84, 84)), ((2, 2), 64, (64, 64)), ((3, 500), 100, (1, 100)), ((64, 64), 200, (200, 200)),
+    ],
+)  # fmt: skip
+def test_frames_are_scaled_to_the_width_asked_for(shape, width, expected):
+    frame = np.zeros((*shape, 3), np.uint8)
+    frame[:, : shape[1] // 2] = 200
+    scaled = fitted(frame, width)
+    assert scaled.shape == (*expected, 3) and scaled.dtype == np.uint8
+    if min(expected) > 20:  # left and right halves stay where they are
+        middle = expected[1] // 2
+        assert scaled[:, : middle - 4].min() >= 195 and scaled[:, middle + 4 :].max() <= 5  # averages are rounded
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels():
+    frame = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(fitted(frame, 20), np.repeat(np.repeat(frame, 4, 0), 4, 1))
+
+
+@pytest.mark.parametrize("name", ["Chain", "MountainCarContinuous", "a name that is much too long for its tile", ""])
+def test_labels_fit_their_tile(name):
+    strip = render_label(name, 148, 20, 12)
+    assert strip.shape == (20, 148, 3)
+    assert (strip[:, :1] == 255).all() and (strip[:, -1:] == 255).all()
+    assert (strip != 255).any() == bool(name)

@@ -91,7 +91,6 @@ def test_what_is_not_one_players_part_is_refused():
     assert one_player(alone) is alone
 
 
-@pytest.mark.compiled
 def test_one_policy_for_all_learns_the_dominant_action():
     """Defecting is better whatever the other does, in one round: both end there, and get 1 each."""
     task = resolve_task("PrisonersDilemma", {"rounds": 1})

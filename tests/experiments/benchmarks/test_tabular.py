@@ -7,7 +7,7 @@ import pytest
 from inscape.experiments.cli import main
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_the_comparison_knows_the_exact_values_and_says_where_it_lies(tmp_path, capsys):
     line = ["bench", "tabular", "FrozenLake-firm", "--steps", "20000", "--seeds", "4", "--out", str(tmp_path / "out")]
     assert main(line) == 0

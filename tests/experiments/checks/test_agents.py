@@ -177,7 +177,7 @@ BROKEN: list[tuple[type[Good], str, str]] = [
     (LooksAtTheNeighbours, "rows independent", "row"),
     (ForgetsItsDice, "state round trip", "acts differently"),
     (LosesCount, "learns", "from 1000"),
-    (SavesItself, "state round trip", "cannot save state.me"),
+    (SavesItself, "state round trip", "holds what a checkpoint cannot: state.me"),
     (KeepsItself, "memory", "was not given"),
     (WritesInPlace, "memory", "changed the memory"),
     (BeginsOtherwise, "memory", "otherwise than act"),
@@ -229,23 +229,30 @@ def test_continuous_actions_are_checked() -> None:
     assert isinstance(resolve_task("Pendulum-v1").action_space, gymnasium.spaces.Box)
 
 
+# two layers of 64 units take seconds of plain Python
+SMALLER: dict[str, dict[str, Any]] = {
+    "self-play": {"learner_settings": {"hidden": (8,), "num_envs": 8, "num_steps": 32}, "games": 4},
+    "independent:ppo": {"hidden": (8,), "num_envs": 8, "num_steps": 32},
+}
+
+
 @pytest.mark.parametrize(
     ("agent", "world"),
     [
         ("random", "FrozenLake"),
         ("q-learning", "FrozenLake"),
         ("value-iteration", "FrozenLake"),
-        pytest.param("mcts", "FrozenLake", marks=pytest.mark.compiled),  # thousands of searches
-        ("ppo", "CartPole"),
+        pytest.param("mcts", "FrozenLake", marks=pytest.mark.compiled(all=False)),  # thousands of searches
+        pytest.param("ppo", "CartPole", marks=pytest.mark.compiled(all=False)),
         ("sb3:ppo", "CartPole"),
-        pytest.param("mcts", "TicTacToe", marks=pytest.mark.compiled),  # thousands of searches
+        pytest.param("mcts", "TicTacToe", marks=pytest.mark.compiled(all=False)),  # thousands of searches
         ("self-play", "TicTacToe"),
         ("independent:ppo", "RockPaperScissors"),
         ("ppo", "RockPaperScissors"),
     ],
 )
 def test_our_agents_keep_the_contract(agent: str, world: str) -> None:
-    assert failed(check_agent_spec(agent, task=resolve_task(world))) == {}
+    assert failed(check_agent_spec(agent, task=resolve_task(world), settings=SMALLER.get(agent))) == {}
 
 
 def test_with_several_players_the_first_ones_part_is_checked() -> None:

@@ -104,7 +104,7 @@ def outcome(name: str, place: Path) -> tuple[int, Any, str]:
     out, err = io.StringIO(), io.StringIO()
     with within(place), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
-        shown = out.getvalue()
+        shown = "\n".join(sorted(out.getvalue().splitlines())) if name == "list" else out.getvalue()  # order: by time
         return code, (shown, made(place) if made and code == 0 else None), err.getvalue()
 
 

@@ -3,9 +3,20 @@ import pytest
 
 from inscape.envs.catalogue import FAMILIES
 from inscape.envs.registry import make_world
+from inscape.envs.rendering.scene import Circle, Rect, Scene
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
-from inscape.experiments.viewing.gallery import docstring_sections, sample_scene, worlds_listed, write_gallery
+from inscape.experiments.viewing.gallery import (
+    GAP,
+    NAME_HEIGHT,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    docstring_sections,
+    sample_scene,
+    save_contact_sheet,
+    worlds_listed,
+    write_gallery,
+)
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "worlds.md"
@@ -78,3 +89,43 @@ def test_wrong_places_are_refused(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["list", "--gallery", str(tmp_path / "file" / "worlds.md")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"),
+    [
+        (48, 8, 6),
+        (49, 7, 7),
+        (50, 10, 5),
+        (1, 1, 1),
+        (5, 5, 1),
+        (6, 6, 1),
+        (14, 7, 2),
+        (36, 9, 4),
+        (60, 10, 6),
+        (47, 8, 6),
+    ],
+)
+def test_the_sheet_has_equal_tiles_with_names_and_no_empty_cell(tmp_path, count, columns, rows):
+    """Each tile is filled in one direction at least, whatever margins its drawing has."""
+    import imageio.v3 as iio
+
+    scenes = {}
+    for k in range(count):
+        size = (4.0, 2.0, 1.0)[k % 3]
+        scenes[f"World{k}"] = Scene(
+            size, 1.5, (Rect(0, 0, size, 1.5, fill="paper"), Circle(size / 2, 0.6, 0.2, fill="red"))
+        )
+    save_contact_sheet(tmp_path / "sheet.png", scenes)
+    sheet = iio.imread(tmp_path / "sheet.png")[..., :3].astype(int)
+    wide, high = TILE_WIDTH + GAP, TILE_HEIGHT + NAME_HEIGHT + GAP
+    assert sheet.shape[:2] == (rows * high + GAP, columns * wide + GAP)
+    for number in range(count):
+        row, column = divmod(number, columns)
+        shift = (columns * rows - count) * wide // 2 if row == rows - 1 else 0
+        top, left = GAP + row * high, GAP + column * wide + shift
+        tile = sheet[top : top + TILE_HEIGHT, left : left + TILE_WIDTH]
+        red = (tile[..., 0] > 200) & (tile[..., 1] < 120)
+        assert np.ptp(np.flatnonzero(red.any(axis=1))) >= TILE_HEIGHT - 12
+        name = sheet[top + TILE_HEIGHT : top + TILE_HEIGHT + NAME_HEIGHT, left : left + TILE_WIDTH]
+        assert (name < 128).any()

@@ -111,7 +111,7 @@ def test_log_likelihood_equals_bayes_rule_over_every_path():
     assert total == pytest.approx(1)
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_equals_particles():
     """The states of 200,000 simulated students who saw the same thing, against the belief."""
     world = make_world("FoodTrucks", parked="??")

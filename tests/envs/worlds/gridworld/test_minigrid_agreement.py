@@ -10,7 +10,6 @@ from inscape.envs.worlds.gridworld.door_key import CARRIED, CLOSED, LOCKED, OPEN
 from inscape.envs.worlds.gridworld.empty_room import EmptyRoom, EmptyRoomState
 
 pytest.importorskip("minigrid")
-STEPS = 20_000
 CHANCES = (0.15, 0.15, 0.35, 0.1, 0.05, 0.15, 0.05)  # of the actions: more steps than turns
 
 
@@ -56,12 +55,12 @@ class Reader:
         env.agent_pos, env.agent_dir = free[int(rng.integers(len(free)))], int(rng.integers(4))
 
 
-def play(env_id, is_house, rng):
+def play(env_id, is_house, rng, steps):
     """Plays minigrid at random; returns (states, actions, next states, images, rewards, terminated, truncated)."""
     env = gym.make(env_id, disable_env_checker=True)
     reader = Reader(env.unwrapped, is_house)
     rows, late = [], False
-    while len(rows) < STEPS:
+    while len(rows) < steps:
         env.reset(seed=int(rng.integers(2**31)))
         reader.find()
         scattered = late or rng.random() < 0.7  # whole episodes until one has run out of time
@@ -89,7 +88,8 @@ def play(env_id, is_house, rng):
 )
 def test_every_step_equals_minigrids(env_id, world):
     rng = np.random.default_rng(0)
-    states, actions, following, images, rewards, terminated, truncated = play(env_id, isinstance(world, DoorKey), rng)
+    played = play(env_id, isinstance(world, DoorKey), rng, 20_000 if "16x16" in env_id else 12_000)
+    states, actions, following, images, rewards, terminated, truncated = played
     next_states, own_rewards, over = world.step(world.pack(states), np.array(actions), rng)
     assert np.array_equal(next_states.ints, world.pack(following).ints)
     assert np.array_equal(own_rewards, rewards)

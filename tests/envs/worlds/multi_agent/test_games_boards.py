@@ -92,7 +92,7 @@ def positions_by_ply_of_tic_tac_toe() -> list[int]:
     return counts
 
 
-@pytest.mark.compiled
+@pytest.mark.compiled(all=False)
 def test_connect_four_has_tromps_numbers_of_positions():
     """OEIS A212693 (J. Tromp): legal 7 × 6 positions after n plies."""
     world = make_world("ConnectFour")
