@@ -1,4 +1,4 @@
-"""A script in the style of CleanRL's `dqn.py`: one file, torch and Gymnasium only.
+"""A script in the style of CleanRL, as its dqn is: one file, torch and Gymnasium only.
 
 usage: python cleanrl_dqn.py [WORLD]
 """

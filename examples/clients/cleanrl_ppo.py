@@ -1,4 +1,4 @@
-"""A script in the style of CleanRL's `ppo.py` and `ppo_continuous_action.py`: one file, torch and Gymnasium only.
+"""A script in the style of CleanRL, as its ppo and ppo_continuous_action are: one file, torch and Gymnasium only.
 
 usage: python cleanrl_ppo.py [WORLD]
 """

@@ -13,7 +13,7 @@ from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
 from tianshou.algorithm.multiagent.marl import MultiAgentOffPolicyAlgorithm
 from tianshou.algorithm.optim import AdamOptimizerFactory
 from tianshou.algorithm.random import MARLRandomDiscreteMaskedOffPolicyAlgorithm
-from tianshou.data import Collector, CollectStats, VectorReplayBuffer
+from tianshou.data import Collector, VectorReplayBuffer
 from tianshou.env import DummyVectorEnv, PettingZooEnv
 from tianshou.trainer import OffPolicyTrainerParams
 from tianshou.utils.net.common import Net
@@ -60,13 +60,13 @@ if IS_GAME:  # against a random player
     other = MARLRandomDiscreteMaskedOffPolicyAlgorithm(action_space=env.action_space)
     algorithm = MultiAgentOffPolicyAlgorithm(algorithms=[algorithm, other], env=env)
 training, test = DummyVectorEnv([make] * 4), DummyVectorEnv([make] * 5)
-collector = Collector[CollectStats](algorithm, training, VectorReplayBuffer(10_000, 4), exploration_noise=True)
+collector = Collector(algorithm, training, VectorReplayBuffer(10_000, 4), exploration_noise=True)
 collector.reset()
 collector.collect(n_step=256)
 algorithm.run_training(
     OffPolicyTrainerParams(
         training_collector=collector,
-        test_collector=Collector[CollectStats](algorithm, test),
+        test_collector=Collector(algorithm, test),
         max_epochs=1,
         epoch_num_steps=1_700,
         collection_step_num_env_steps=16,
@@ -75,7 +75,7 @@ algorithm.run_training(
         batch_size=64,
     )
 )
-measured = Collector[CollectStats](algorithm, DummyVectorEnv([make] * 5))
+measured = Collector(algorithm, DummyVectorEnv([make] * 5))
 measured.reset()
 returns = measured.collect(n_episode=5).returns
 returns = returns[:, 0] if returns.ndim > 1 else returns
