@@ -55,9 +55,16 @@ class PPOSettings(ClipSettings, BackendSettings):
     learning_rate: float = 1e-3
     """Adam's step size at the beginning."""
     minibatches: int = 16
-    """Parts the collected steps are split into at each pass; one gradient step each."""
+    """Parts the collected steps are split into at each pass; one gradient step each. In rounds of fewer than 32 steps
+    as many as have two steps each."""
     anneal_clip: bool = False
     """Whether the clip range falls with the learning rate."""
+
+    def __post_init__(self) -> None:
+        most = self.num_envs * self.num_steps // 2
+        if self.minibatches == PPOSettings.minibatches > most >= 1:  # the default, which nobody asked for
+            object.__setattr__(self, "minibatches", most)
+        super().__post_init__()
 
 
 def ppo_loss(

@@ -102,7 +102,7 @@ def settings_from_text(name: str, texts: Mapping[str, str | None]) -> dict[str, 
     elif name.startswith(PETTINGZOO_PREFIX):
         from inscape.envs.tasks.pettingzoo import PettingZooTask
 
-        arguments = arguments_of(PettingZooTask(name, None, {}, None).maker)
+        arguments = arguments_of(PettingZooTask(name, None, {}, None).constructor)
     found = {}
     for given, text in texts.items():
         key, value = _named(given, text, arguments)

@@ -66,7 +66,7 @@ class PettingZooTask(Task):
         )
 
     @property
-    def maker(self) -> Callable[..., Any]:
+    def constructor(self) -> Callable[..., Any]:
         """What makes an environment."""
         return self._maker[0]
 

@@ -133,7 +133,7 @@ def test_compiled_update_equals_torch(double, dueling, activation, huber):
     made = [
         make_agent("dqn", task, seed=1, settings={
             "hidden": (24, 16), "batch_size": 16, "double": double, "dueling": dueling, "activation": activation,
-            "huber": huber, "backend": backend, "max_grad_norm": 1.0,
+            "huber": huber, "backend": backend, "max_grad_norm": 1.0, "normalize_rewards": False,
         })
         for backend in BACKENDS
     ]  # fmt: skip

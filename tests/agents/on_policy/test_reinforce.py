@@ -232,7 +232,7 @@ def test_entropy_is_kept_up(two_steps):
     ]
     entropies = [list(agent.learn(two_steps, 8 * 60))[-1]["entropy"] for agent in agents]
     assert entropies[0] < 0.4
-    assert entropies[1] > 0.65
+    assert entropies[1] > 0.6  # of ln 2 = 0.69
 
 
 def test_the_bonus_is_no_part_of_the_policy_loss_reported(two_steps):
