@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
     from inscape.world_models.planning.solve import solve as solve
+    from inscape.world_models.planning.solve import solve_beliefs as solve_beliefs
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
@@ -182,7 +183,10 @@ _HOMES = {
         "linear_programme",
         "policy_iteration",
     ),
-    "planning.solve": ("solve",),
+    "planning.solve": (
+        "solve",
+        "solve_beliefs",
+    ),
     "planning.tree_search.uct": ("UCT",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

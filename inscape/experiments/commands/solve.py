@@ -154,20 +154,19 @@ def solve_command(argv: Sequence[str]) -> int:
 
 def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
     """Solves a world that hides its state: values of beliefs, with both bounds."""
-    from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors
     from inscape.world_models.planning.beliefs.point_based import BeliefSolution
-    from inscape.world_models.planning.solve import solve
+    from inscape.world_models.planning.solve import solve_beliefs
 
     if given.save is not None:
         raise UsageError("--save for a world that hides its state", expected="--full-information, or no --save")
     world = task.world
     gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
     began = time.perf_counter()
-    solution = solve(
-        world, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance, max_seconds=given.seconds
-    )
+    if given.method != "value-iteration":
+        raise UsageError(f"--method {given.method} for {task.name}, which hides its state", hint="--full-information")
+    tolerance = 1e-3 if given.tolerance is None else given.tolerance
+    solution = solve_beliefs(world, gamma, horizon=given.horizon, tolerance=tolerance, max_seconds=given.seconds)
     seconds = time.perf_counter() - began
-    assert isinstance(solution, AlphaVectors)
     problem = solution.problem
     console.print(
         f"[bold]{escape(task.name)}: what is seen does not determine the state; values of beliefs over "
@@ -192,7 +191,7 @@ def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
             f"{solution.gap:.2g}; {len(solution):,} vectors, {solution.trials:,} trials",
             soft_wrap=True,
         )
-        if solution.gap > (given.tolerance or 1e-3):
+        if solution.gap > tolerance:
             console.print(f"Stopped after {given.seconds:g} s: --seconds for a smaller gap.")
     else:
         console.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -18,6 +18,26 @@ from inscape.world_models.tabular.model import TabularModel, as_tabular
 Method = Literal["value-iteration", "policy-iteration", "linear-programme"]
 
 
+# fmt: off
+@overload
+def solve(
+    world: BeliefModel, gamma: float | None = None, *, horizon: int | None = None, method: Method = "value-iteration",
+    tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
+    max_seconds: float = 30.0,
+) -> AlphaVectors: ...
+@overload
+def solve(
+    world: Any, gamma: float | None = None, *, horizon: int, method: Method = "value-iteration",
+    tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
+    max_seconds: float = 30.0,
+) -> FiniteHorizonSolution: ...
+@overload
+def solve(
+    world: Any, gamma: float | None = None, *, horizon: None = None, method: Method = "value-iteration",
+    tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
+    max_seconds: float = 30.0,
+) -> Solution: ...
+# fmt: on
 def solve(
     world: Any,
     gamma: float | None = None,
@@ -48,7 +68,8 @@ def solve(
     Returns:
         `Solution`: `values [S]`, `q_values [S, A]`, `policy [S]`, `error_bound`; with a horizon
         `FiniteHorizonSolution`, each with a stage axis in front. Of a world that hides its state `BeliefSolution`
-        (`lower`, `upper`, `values(beliefs)`, `act(beliefs)`); with a horizon the exact `AlphaVectors`.
+        (`lower`, `upper`, `values(beliefs)`, `act(beliefs)`); with a horizon the exact `AlphaVectors`. What a type
+        checker cannot know is whether a world does: `solve_beliefs` says so to it.
 
     Raises:
         UsageError: what is given has no tables (an environment, a law that can only be sampled, several players), an
@@ -64,9 +85,10 @@ def solve(
         )
     if belief is not None:
         hidden, discount = belief
-        if horizon is not None:
-            return alpha_vectors(hidden, horizon, 1.0 if gamma is None else gamma)[-1]
-        return point_based(hidden, discount if gamma is None else gamma, tolerance or 1e-3, max_seconds)
+        return solve_beliefs(
+            hidden, gamma if gamma is not None else 1.0 if horizon is not None else discount,
+            horizon=horizon, tolerance=1e-3 if tolerance is None else tolerance, max_seconds=max_seconds,
+        )  # fmt: skip
     model, own = _table(world)
     tolerance = 1e-6 if tolerance is None else tolerance
     if horizon is not None:
@@ -77,6 +99,29 @@ def solve(
     if method == "linear-programme":
         return linear_programme(model, discount)
     return value_iteration(model, discount, tolerance, max_iterations)
+
+
+def solve_beliefs(
+    world: Any,
+    gamma: float | None = None,
+    *,
+    horizon: int | None = None,
+    tolerance: float = 1e-3,
+    max_seconds: float = 30.0,
+) -> AlphaVectors:
+    """Returns values of beliefs: within both bounds (`BeliefSolution`), or with a horizon the exact ones.
+
+    Args:
+        world: a world (its class, or its name), or a `BeliefModel`.
+        gamma: discount, below 1 without a horizon; None: the world's own.
+        horizon, tolerance, max_seconds: as in `solve`.
+
+    Raises:
+        MissingLawError, UsageError: see `point_based` and `alpha_vectors`.
+    """
+    if horizon is not None:
+        return alpha_vectors(world, horizon, gamma)[-1]
+    return point_based(world, gamma, tolerance, max_seconds)
 
 
 def _belief_model(world: Any) -> tuple[BeliefModel, float] | None:

@@ -28,9 +28,9 @@ def test_lines_come_every_ten_seconds_with_the_time_left(clock: Clock, capsys: p
         for clock.now, done in ((1.0, 5), (5.0, 50), (10.0, 100), (12.0, 120), (20.0, 500), (40.0, 1000)):
             bar.update(done, note="well")
     assert capsys.readouterr().err.splitlines() == [
-        "train: 100 of 1,000, about 90 s left well",
-        "train: 500 of 1,000, about 20 s left well",
-        "train: 1,000 of 1,000, about 0 s left well",
+        "train: 100 of 1,000, about 90 s left, well",
+        "train: 500 of 1,000, about 20 s left, well",
+        "train: 1,000 of 1,000, about 0 s left, well",
     ]
 
 
