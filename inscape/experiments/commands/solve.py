@@ -48,7 +48,7 @@ class SolveArguments:
       inscape solve examples/elevator.py:Elevator --method policy-iteration
       inscape solve Taxi --save taxi.csv
       inscape solve Tiger --horizon 10
-      inscape solve tiger.pomdp --seconds 60
+      inscape solve examples/tiger.pomdp --seconds 60
     """
 
     task: Annotated[Positional[str], arg(metavar="WORLD")]

@@ -1,0 +1,33 @@
+"""Every program of docs/planning.md runs, and prints the numbers that stand beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from inscape.envs.worlds.pomdp import file_format
+
+ROOT = Path(__file__).parents[3]
+PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "planning.md").read_text(), re.DOTALL)
+PRINTED = (
+    ["[42.4418", "36.0465", "[[False  True]", "[0."],
+    ["0.8235294117", "0.823529411"],
+    ["[0. 0.]", "-0.055", "4.747222", "strategies="],
+    ["19.", "[0]"],
+)
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_the_page_says_what_its_programs_print(number, capsys):
+    exec(PROGRAMS[number], {})
+    printed = capsys.readouterr().out
+    for words in PRINTED[number]:
+        assert words in printed
+    assert len(PROGRAMS) == len(PRINTED)
+
+
+def test_the_example_file_is_read():
+    content = file_format.read(ROOT / "examples" / "tiger.pomdp")
+    assert content.actions == ("listen", "open-left", "open-right")
