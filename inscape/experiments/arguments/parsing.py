@@ -13,10 +13,13 @@ import inspect
 import itertools
 import keyword
 import math
+import os
 import re
+import shutil
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,6 +71,26 @@ def whole_number(text: str) -> int:
     return int(text) if text.lstrip("+-").replace("_", "").isdecimal() else int(value)
 
 
+NARROWEST = 40
+"""Columns that help is laid out for where the terminal has fewer: tyro 1.0 never ends in one of three columns."""
+
+
+@contextmanager
+def _wide_enough() -> Iterator[None]:
+    """Within the block, help is laid out for at least `NARROWEST` columns."""
+    before = os.environ.get("COLUMNS")
+    narrow = shutil.get_terminal_size().columns < NARROWEST
+    if narrow:
+        os.environ["COLUMNS"] = str(NARROWEST)
+    try:
+        yield
+    finally:
+        if narrow and before is None:
+            del os.environ["COLUMNS"]
+        elif narrow and before is not None:
+            os.environ["COLUMNS"] = before
+
+
 def parse(
     command: str,
     kind: type,
@@ -103,9 +126,10 @@ def parse(
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
     text = inspect.cleandoc(kind.__doc__ or "")
     more_options = {} if defaults is None else {"default": whole(**defaults)}
-    given: Any = tyro.cli(
-        whole, args=list(argv), prog=f"inscape {command}", description=text, registry=_WORDS, **more_options
-    )
+    with _wide_enough():
+        given: Any = tyro.cli(
+            whole, args=list(argv), prog=f"inscape {command}", description=text, registry=_WORDS, **more_options
+        )
     if options != NO_OPTIONS:
         given = dataclasses.replace(
             given,

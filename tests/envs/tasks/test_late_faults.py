@@ -40,6 +40,15 @@ FATAL = [(what, when) for what, when in cases() if FAULTS[what].place == "proces
 
 
 @pytest.fixture(autouse=True)
+def _own_environment():
+    """Undoes what faults do to the variables of the process, which later tests would inherit."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _not_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LATE_FAULTS_MENDED", raising=False)
 

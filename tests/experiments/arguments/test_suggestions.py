@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -134,6 +135,14 @@ def test_a_reader_that_leaves_ends_a_command_without_a_traceback(line):
     )  # fmt: skip
     assert found.stderr == ""
     assert found.stdout[1:].strip() in ("0", "141")  # 0 where all of it fitted into the pipe
+
+
+@pytest.mark.parametrize("columns", ["1", "3", "0", "-5", "many", "39", "500"])
+def test_help_in_a_terminal_of_any_width(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)  # tyro laid help out for ever in one of three columns
+    assert main(["check", "--help"]) == 0
+    assert "usage: inscape check" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == columns
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "ascii:strict", "utf-8", "ascii:replace"])
