@@ -24,8 +24,8 @@ from inscape.errors import UsageError, printable
 LOCK = "lock.json"
 TOUCH_SECONDS = 20.0
 STALE_SECONDS = 180.0
-_HELD: dict[Path, RunLock] = {}
-"""Locks of this process, by folder."""
+_OWN: set[str] = set()
+"""Tokens of the locks that this process has, or is about to take."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Holder:
         if self.place != _place(socket.gethostname()):
             return age < STALE_SECONDS
         if self.pid == os.getpid():  # this process may have the number of one that was ended in an earlier boot
-            return any(lock.holder.token == self.token for lock in _HELD.values())
+            return self.token in _OWN
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -85,6 +85,12 @@ class Holder:
             return True
         started = _started(self.pid)
         return started not in ("zombie", "gone") and (not self.started or not started or started == self.started)
+
+
+TRIES = 500
+"""Looks at a lock that one process after another takes and gives free."""
+GUARD_SECONDS = 10.0
+"""Age from which the mark of a process that removes a stale lock counts as left behind; removal takes 1 ms."""
 
 
 class RunLock:
@@ -105,22 +111,26 @@ class RunLock:
         self._folder = folder
         self.holder = Holder.this_process()
         self._end = threading.Event()
+        _OWN.add(self.holder.token)
         try:
             self._take()
+        except UsageError:
+            _OWN.discard(self.holder.token)
+            raise
         except OSError as error:
+            _OWN.discard(self.holder.token)
             raise UsageError(
                 f"cannot write {self._path}: {error.strerror or error}",
                 expected="a folder that can be written",
                 hint="another place with --out",
             ) from error
-        _HELD[self._path] = self
         threading.Thread(target=self._touch, name="inscape-lock", daemon=True).start()
 
     def _take(self) -> None:
         own = self._path.with_name(f".{LOCK}.{self.holder.token}")
         try:
             own.write_text(json.dumps(asdict(self.holder)))
-            for _ in range(5):
+            for _ in range(TRIES):
                 if self._made(own):
                     return
                 self._remove_stale(own)
@@ -156,15 +166,23 @@ class RunLock:
         age = own.stat().st_mtime - touched  # both by the clock of the file system
         if holder.is_alive(age) if holder is not None else age < STALE_SECONDS:
             raise _in_use(self._folder, holder)
-        taken = own.with_name(f"{own.name}.stale")
+        # Between a look at a stale lock and its removal another process may have put its own there: only one at a time
+        # removes, and looks again before it does.
+        guard = self._path.with_name(f".{LOCK}.removing")
         try:
-            self._path.rename(taken)
-        except FileNotFoundError:
+            os.close(os.open(guard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            time.sleep(0.01)
+            with suppress(FileNotFoundError):
+                if own.stat().st_mtime - guard.stat().st_mtime > GUARD_SECONDS:  # of a process that died just there
+                    guard.unlink()
             return
-        if Holder.read(taken) != holder:  # another process took it over in the meantime: it is that one's
-            with suppress(OSError):
-                os.link(taken, self._path)
-        taken.unlink(missing_ok=True)
+        try:
+            with suppress(FileNotFoundError):
+                if Holder.read(self._path) == holder:
+                    self._path.unlink()
+        finally:
+            guard.unlink(missing_ok=True)
 
     def _touch(self) -> None:
         while not self._end.wait(TOUCH_SECONDS):
@@ -183,10 +201,10 @@ class RunLock:
     def release(self) -> None:
         """Gives the run free; a lock that another process has taken over stays."""
         self._end.set()
-        _HELD.pop(self._path, None)
         with suppress(OSError):
             if Holder.read(self._path) == self.holder:
                 self._path.unlink()
+        _OWN.discard(self.holder.token)
 
 
 def holder_of(folder: Path) -> Holder | None:
