@@ -191,7 +191,10 @@ def test_it_takes_tables_and_refuses_what_has_none() -> None:
         value_iteration(BeliefModel.from_world(resolve_task("Tiger").world), 0.9)
 
 
-@pytest.mark.parametrize("name", ["FrozenLake", "FrozenLake8x8", "CliffWalking", "Taxi", "DynaMaze"])
+@pytest.mark.parametrize(
+    "name",
+    ["FrozenLake", "FrozenLake8x8", "CliffWalking", pytest.param("Taxi", marks=pytest.mark.compiled), "DynaMaze"],
+)
 def test_policy_evaluation_without_discount_ends_at_the_limit_of_double_precision(name: str) -> None:
     """Uniform play takes thousands of steps and earns some −10⁵ in places: 1e-10 cannot be had there."""
     table = TabularModel.from_world(resolve_task(name).world)
