@@ -6,6 +6,7 @@ point-based values with two bounds: Smith & Simmons (2005), UAI; QMDP: Littman, 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,12 +90,13 @@ class BeliefAgent(Agent):
     def _default(self) -> QMDPSettings:
         return QMDPSettings()
 
+    @abstractmethod
     def _plan(self) -> None:
-        raise NotImplementedError
+        """Computes what `belief_values` reads, once."""
 
+    @abstractmethod
     def belief_values(self, beliefs: Array) -> Array:
         """Returns `[B, A]` values of the actions at `[B, C]` beliefs over classes of states; −inf where not known."""
-        raise NotImplementedError
 
     # --------------------------------------------------------------------------------------------------- acting
 
