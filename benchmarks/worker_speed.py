@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.peers import busy_env
 from inscape.envs import resolve_task
-from inscape.envs.tasks.workers import Workers
+from inscape.envs.tasks.processes.workers import Workers
 
 NAME = f"{busy_env.__name__}:Busy-v0"
 

@@ -1,11 +1,11 @@
 """Batches of observations and actions of any space: rows, stacks, counts."""
 
-from inscape.envs.tasks.batches import alike as alike
-from inscape.envs.tasks.batches import batch_of as batch_of
-from inscape.envs.tasks.batches import copied as copied
-from inscape.envs.tasks.batches import count_of as count_of
-from inscape.envs.tasks.batches import is_array_space as is_array_space
-from inscape.envs.tasks.batches import is_one as is_one
-from inscape.envs.tasks.batches import objects as objects
-from inscape.envs.tasks.batches import rows_of as rows_of
-from inscape.envs.tasks.batches import stacked as stacked
+from inscape.envs.tasks.checking.batches import alike as alike
+from inscape.envs.tasks.checking.batches import batch_of as batch_of
+from inscape.envs.tasks.checking.batches import copied as copied
+from inscape.envs.tasks.checking.batches import count_of as count_of
+from inscape.envs.tasks.checking.batches import is_array_space as is_array_space
+from inscape.envs.tasks.checking.batches import is_one as is_one
+from inscape.envs.tasks.checking.batches import objects as objects
+from inscape.envs.tasks.checking.batches import rows_of as rows_of
+from inscape.envs.tasks.checking.batches import stacked as stacked

@@ -12,7 +12,7 @@ import numpy as np
 from inscape.agents.acting import sample_actions
 from inscape.agents.batches import count_of, objects
 from inscape.agents.interface import Agent
-from inscape.envs.tasks.contract import mask_sizes
+from inscape.envs.tasks.checking.contract import mask_sizes
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State

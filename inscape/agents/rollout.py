@@ -24,7 +24,7 @@ from inscape.agents.interface import Agent
 from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
-from inscape.envs.tasks.contract import mask_sizes
+from inscape.envs.tasks.checking.contract import mask_sizes
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError, exits_as_errors
 from inscape.world_models.networks.packing import flattens, is_text, tokens

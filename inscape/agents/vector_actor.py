@@ -9,7 +9,7 @@ import numpy as np
 
 from inscape.agents.batches import is_array_space, objects, rows_of
 from inscape.agents.interface import Agent, can_remember
-from inscape.envs.tasks.contract import Contract, integer_range, mask_sizes
+from inscape.envs.tasks.checking.contract import Contract, integer_range, mask_sizes
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
 

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from inscape.envs.rendering.scene import Rect as Rect
     from inscape.envs.rendering.scene import Scene as Scene
     from inscape.envs.rendering.scene import Text as Text
-    from inscape.envs.tasks.contract import EnvironmentFault as EnvironmentFault
+    from inscape.envs.tasks.checking.contract import EnvironmentFault as EnvironmentFault
+    from inscape.envs.tasks.processes.workers import Workers as Workers
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
     from inscape.envs.tasks.resolve import task_from_json as task_from_json
     from inscape.envs.tasks.task import Task as Task
-    from inscape.envs.tasks.workers import Workers as Workers
     from inscape.envs.world import World as World
 
 _HOMES = {
@@ -79,8 +79,8 @@ _HOMES = {
         "task_from_json",
     ),
     "tasks.task": ("Task",),
-    "tasks.workers": ("Workers",),
-    "tasks.contract": ("EnvironmentFault",),
+    "tasks.processes.workers": ("Workers",),
+    "tasks.checking.contract": ("EnvironmentFault",),
     # what its readers return
     "law.states": ("States",),
     "readers.gym_env": ("WorldEnv",),

@@ -39,7 +39,7 @@ from inscape.agents.sb3.models import load_zip as load_zip
 from inscape.agents.sb3.policy import SB3Policy as SB3Policy
 from inscape.agents.sb3.policy import as_sb3_policy as as_sb3_policy
 from inscape.agents.sb3.settings import SB3Settings, constructor_arguments
-from inscape.envs.tasks.contract import MASK_KEYS
+from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device

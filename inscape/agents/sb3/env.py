@@ -15,16 +15,16 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from inscape.agents.batches import rows_of
 from inscape.envs.law.streams import copy_seeds
-from inscape.envs.tasks.boundary import CheckedEnv
-from inscape.envs.tasks.contract import MASK_KEYS
+from inscape.envs.tasks.checking.boundary import CheckedEnv
+from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.processes.workers import Workers
     from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
-    from inscape.envs.tasks.workers import Workers
 
 
 def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv | WorkerVecEnv:

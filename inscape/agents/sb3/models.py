@@ -13,7 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from inscape.agents.catalogue import SB3_ALGORITHMS
 from inscape.agents.registry import find_entry
 from inscape.agents.sb3.settings import RECURRENT
-from inscape.envs.tasks.contract import MASK_KEYS
+from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.trust import is_trusting
 from inscape.world_models.networks.features import picture_layout

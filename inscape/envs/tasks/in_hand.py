@@ -27,7 +27,7 @@ import pettingzoo
 
 from inscape.envs.loading import load_class, reference_of
 from inscape.envs.registry import PETTINGZOO_PREFIX, world_specs
-from inscape.envs.tasks.contract import EnvironmentFault
+from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.envs.tasks.pettingzoo import PettingZooTask
 from inscape.envs.tasks.task import Task, json_value
 from inscape.envs.world import World

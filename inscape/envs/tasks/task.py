@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.registry import gymnasium_spec, load_spec
-from inscape.envs.tasks.boundary import CheckedEnv, cannot_be_made, checked_batch
-from inscape.envs.tasks.workers import Registered, Workers, WorkerVectorEnv, as_workers
+from inscape.envs.tasks.checking.boundary import CheckedEnv, cannot_be_made, checked_batch
+from inscape.envs.tasks.processes.workers import Registered, Workers, WorkerVectorEnv, as_workers
 from inscape.errors import UsageError
 from inscape.on_demand import without_cached_properties
 

@@ -323,7 +323,7 @@ def in_workers(task: Task, arguments: Any) -> Task:
     Raises:
         UsageError: `--workers N` for copies that cannot be divided; a number out of range.
     """
-    from inscape.envs.tasks.workers import Workers
+    from inscape.envs.tasks.processes.workers import Workers
     from inscape.experiments.runs.training import in_workers
 
     if arguments.workers == 0:

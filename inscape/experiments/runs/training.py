@@ -31,7 +31,7 @@ from inscape.agents.registry import SB3_PREFIX, default_steps, is_built_in
 from inscape.agents.renamed_settings import current_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.arguments import files_in, require_json
-from inscape.envs.tasks.contract import EnvironmentFault
+from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, exits_as_errors, whole_number
 from inscape.experiments.runs.checkpoints import checkpoint_folders, require_storable
@@ -53,9 +53,9 @@ from inscape.trust import code_record, file_record
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
+    from inscape.envs.tasks.processes.workers import Workers
     from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
-    from inscape.envs.tasks.workers import Workers
 
 EVALUATION_SEED = 1_000_000_000
 """Added to a run's seed for its evaluation episodes, so that they are none of its training episodes."""

@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from inscape.envs.tasks.contract import MASK_KEYS
+from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
 
@@ -241,7 +241,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def _joined(rows: list[Any], space: gymnasium.Space[Any]) -> Any:
-    from inscape.envs.tasks.batches import batch_of
+    from inscape.envs.tasks.checking.batches import batch_of
 
     return batch_of(space, rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from inscape.envs.tasks.batches import batch_of, copied, count_of, is_array_space, objects, rows_of, stacked
+from inscape.envs.tasks.checking.batches import batch_of, copied, count_of, is_array_space, objects, rows_of, stacked
 
 NESTED = spaces.Dict(
     place=spaces.Box(0, 1, (2,), np.float32), parts=spaces.Tuple((spaces.Discrete(3), spaces.Text(4))),

@@ -19,9 +19,9 @@ from inscape import resolve_task
 from inscape.agents import EnvRunner, make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.agents.sb3.env import gymnasium_copies
-from inscape.envs.tasks import hangs
-from inscape.envs.tasks.boundary import CheckedEnv, checked_batch
-from inscape.envs.tasks.contract import EnvironmentFault
+from inscape.envs.tasks.checking import hangs
+from inscape.envs.tasks.checking.boundary import CheckedEnv, checked_batch
+from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)

@@ -19,8 +19,8 @@ import pytest
 from inscape import resolve_task
 from inscape.agents import make_agent
 from inscape.agents.rollout import evaluate
-from inscape.envs.tasks.contract import EnvironmentFault
-from inscape.envs.tasks.workers import Workers
+from inscape.envs.tasks.checking.contract import EnvironmentFault
+from inscape.envs.tasks.processes.workers import Workers
 from inscape.experiments import train
 from inscape.experiments.runs.training import load_agent
 from tests.envs.tasks import late_faults

@@ -22,8 +22,8 @@ from gymnasium import spaces
 from inscape import resolve_task
 from inscape.agents import EnvRunner, make_agent
 from inscape.agents.rollout import evaluate, rollout
-from inscape.envs.tasks.contract import EnvironmentFault
-from inscape.envs.tasks.workers import Workers, WorkerVectorEnv
+from inscape.envs.tasks.checking.contract import EnvironmentFault
+from inscape.envs.tasks.processes.workers import Workers, WorkerVectorEnv
 from inscape.errors import UsageError
 from inscape.experiments import train
 from tests.envs.tasks.late_faults import COPIES, SEED, name_of
@@ -199,8 +199,8 @@ def test_infos_reach_stable_baselines(walk: Callable[..., Any]) -> None:
 
 def test_copies_draw_in_their_processes(walk: Callable[..., Any]) -> None:
     task = walk()
+    from inscape.envs.tasks.processes.workers import Registered
     from inscape.envs.tasks.task import _CheckedCopies
-    from inscape.envs.tasks.workers import Registered
 
     env = WorkerVectorEnv(
         _CheckedCopies(task), 3, Workers(2), task.name, (task.observation_space, task.action_space),
@@ -419,7 +419,7 @@ PARENT = """
 import sys, time
 from tests.envs.tasks.late_faults import name_of
 from inscape import resolve_task
-from inscape.envs.tasks.workers import Workers
+from inscape.envs.tasks.processes.workers import Workers
 import numpy as np
 task = resolve_task(name_of(sys.argv[1], "late")).in_workers(Workers(2, hang_seconds=600))
 env = task.vector_env(4)

@@ -37,10 +37,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from inscape.envs.tasks import worker_process as child
-from inscape.envs.tasks.contract import EnvironmentFault, mask_sizes
-from inscape.envs.tasks.shared_rows import RowLayout, SharedMemory, Sizes
-from inscape.envs.tasks.worker_process import Fault, ForeignCopy, Life, Memory, Plan
+from inscape.envs.tasks.checking.contract import EnvironmentFault, mask_sizes
+from inscape.envs.tasks.processes import worker_process as child
+from inscape.envs.tasks.processes.shared_rows import RowLayout, SharedMemory, Sizes
+from inscape.envs.tasks.processes.worker_process import Fault, ForeignCopy, Life, Memory, Plan
 from inscape.errors import UsageError
 
 Array = np.ndarray

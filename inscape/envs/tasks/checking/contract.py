@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.tasks.batches import ARRAY_SPACES
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES
 from inscape.errors import UsageError
 
 Array = np.ndarray

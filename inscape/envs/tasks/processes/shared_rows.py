@@ -18,7 +18,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.tasks.batches import ARRAY_SPACES, objects
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES, objects
 
 Array = np.ndarray
 _ALIGNMENT = 64

@@ -24,9 +24,9 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.law.streams import later_seed
-from inscape.envs.tasks import hangs
-from inscape.envs.tasks.contract import EnvironmentFault
-from inscape.envs.tasks.shared_rows import RowLayout, Rows, SharedMemory
+from inscape.envs.tasks.checking import hangs
+from inscape.envs.tasks.checking.contract import EnvironmentFault
+from inscape.envs.tasks.processes.shared_rows import RowLayout, Rows, SharedMemory
 from inscape.errors import UsageError
 
 Array = np.ndarray

@@ -25,15 +25,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from inscape.envs.tasks import hangs
-from inscape.envs.tasks.batches import ARRAY_SPACES, batch_of
-from inscape.envs.tasks.bounds import numbers_check
-from inscape.envs.tasks.contract import MASK_KEYS, MAX, Breach, Contract, EnvironmentFault
+from inscape.envs.tasks.checking import hangs
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES, batch_of
+from inscape.envs.tasks.checking.bounds import numbers_check
+from inscape.envs.tasks.checking.contract import MASK_KEYS, MAX, Breach, Contract, EnvironmentFault
 from inscape.errors import UsageError
 
 Array = np.ndarray
 FLOAT64 = np.dtype(np.float64)
-_PACKAGE = str(Path(__file__).parents[2]) + os.sep
+_PACKAGE = str(Path(__file__).parents[3]) + os.sep
+_TASKS = str(Path(__file__).parents[1]) + os.sep
 _LOG = logging.getLogger("inscape")
 LONGEST = 500
 """Characters of an environment's error that are shown."""
@@ -397,8 +398,8 @@ def checked_batch(
 class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
     """Copies of one third-party environment, checked as `CheckedEnv` checks one, numbers as one batch.
 
-    Observations are batches as `inscape.envs.tasks.batches` has them; infos hold `"action_mask"` `[B, Σ n]` bool (all
-    True in copies that tell none) where any copy tells one, and with same-step resets `"final_obs"` and
+    Observations are batches as `inscape.envs.tasks.checking.batches` has them; infos hold `"action_mask"` `[B, Σ n]`
+    bool (all True in copies that tell none) where any copy tells one, and with same-step resets `"final_obs"` and
     `"_final_obs"` `[B]`.
 
     Args:
@@ -736,7 +737,7 @@ def _raised_in(error: BaseException) -> str:
     """Returns file and line of the innermost code outside Gymnasium and NumPy that raised; "" if there is none."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     for frame in reversed(frames):
-        if os.path.dirname(frame.filename) == os.path.dirname(__file__):
+        if frame.filename.startswith(_TASKS):
             return ""
         if not any(part in frame.filename for part in ("/gymnasium/", "/numpy/", "\\gymnasium\\", "\\numpy\\")):
             return f"{frame.filename}:{frame.lineno} in {frame.name}"

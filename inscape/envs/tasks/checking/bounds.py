@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.tasks.contract import FEW, MAX, Contract, integer_range
+from inscape.envs.tasks.checking.contract import FEW, MAX, Contract, integer_range
 
 Array = np.ndarray
 _less_equal = np.less_equal

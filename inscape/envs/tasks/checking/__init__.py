@@ -1,0 +1,1 @@
+"""The boundary to third-party environments: what they hand over is copied, checked and named."""

@@ -1,0 +1,1 @@
+"""Copies of third-party environments in worker processes."""
