@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.beliefs.point_based import BeliefSolution as BeliefSolution
     from inscape.world_models.planning.beliefs.point_based import point_based as point_based
     from inscape.world_models.planning.beliefs.problem import BeliefProblem as BeliefProblem
+    from inscape.world_models.planning.catalogue import make_planner as make_planner
+    from inscape.world_models.planning.catalogue import planner_names as planner_names
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
@@ -121,6 +123,10 @@ _HOMES = {
     ),
     "belief.model": ("BeliefModel",),
     # planners
+    "planning.catalogue": (
+        "make_planner",
+        "planner_names",
+    ),
     "planning.interface": (
         "Evaluate",
         "Plan",

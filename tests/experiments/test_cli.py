@@ -136,6 +136,10 @@ TRAIN = "train q-learning FrozenLake --steps 30000 --steps-per-report 10000 --ev
         ("plan FrozenLake --world.slip nan", "slip"),
         ("plan FrozenLake --simulations 0", "simulations"),
         ("plan FrozenLake --gamma 1.5", "gamma"),
+        ("plan FrozenLake --planner utc", "did you mean 'uct'"),
+        ("plan FrozenLake --planner value-iteration --simulations 5", "num_simulations"),
+        ("plan FrozenLake --planner nothing.py:Planner", "nothing.py"),
+        ("plan FrozenLake --planner uct --planner.exploration -1", "exploration"),
         ("plan CartPole-v1", "has no law to plan with.*--model tabular"),
         ("plan FrozenLake --model nothing-here", "no run at nothing-here"),
         ("observe random FourGoals --beta=-1", "beta"),
@@ -333,6 +337,16 @@ def test_plan_prints_action_values_beside_the_certified_optimum(capsys: pytest.C
     assert optimum == pytest.approx(0.41464, abs=1e-4)
     assert abs(value - optimum) < 0.02
     assert all(word in text for word in ("left", "down", "right", "up", "visits", "simulations/s"))
+
+
+def test_plan_with_a_planner_by_name_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan FrozenLake --planner value-iteration --planner.tolerance 1e-9") == 0
+    assert "Best action: left, value 0.542026" in capsys.readouterr().out
+    mine = Path(__file__).parents[2] / "examples" / "my_planner.py"
+    assert run(f"plan FrozenLake --planner {mine}:RandomShooting --planner.samples 20 --planner.horizon=5") == 0
+    assert "RandomShooting" in capsys.readouterr().out
+    assert run("list planners") == 0
+    assert "uct, mcts" in capsys.readouterr().out
 
 
 def test_plan_with_full_information_says_so(capsys: pytest.CaptureFixture[str]) -> None:

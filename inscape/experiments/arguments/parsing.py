@@ -119,8 +119,10 @@ def parse(
     prefix = "" if settings is None or not needs_prefix(kind, settings) else "agent."
     if settings is not None:
         argv = current_words(argv, type(settings), prefix)
-    world = extra["world_settings"][1] if extra and "world_settings" in extra else None
-    require_known_words(argv, options_of(kind, settings, prefix, world), command, prefix)
+    world, planner = (
+        extra[name][1] if extra and name in extra else None for name in ("world_settings", "planner_settings")
+    )
+    require_known_words(argv, options_of(kind, settings, prefix, world, planner), command, prefix)
     if extra:
         more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
         whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
@@ -378,6 +380,51 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
     kind = dataclasses.make_dataclass("WorldSettings", fields, frozen=True)
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in (values or {}).items() if key in known}
     return {"world_settings": (Annotated[kind, arg(name="world")], kind(**given))}
+
+
+def planner_settings_group(planner: str | None, hidden: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """Returns the group `--planner.…` of a planner's settings; empty if it has none, or none is named.
+
+    Args:
+        planner: its name, `file.py:Class` or `package.module:Class`.
+        hidden: settings that the command has options of its own for.
+    """
+    if planner is None:
+        return {}
+    from inscape.world_models.planning.catalogue import planner_class, setting_defaults
+
+    known = [(key, *entry) for key, entry in setting_defaults(planner_class(planner)).items() if key not in hidden]
+    fields = [
+        (key, Annotated[_annotation(hint, default), arg(help=doc or "Setting of the planner.")], field(default=default))
+        for key, hint, default, doc in known
+        if _readable(default)
+    ]
+    if not fields:
+        return {}
+    kind = dataclasses.make_dataclass("PlannerSettings", fields, frozen=True)
+    return {"planner_settings": (Annotated[kind, arg(name="planner")], kind())}
+
+
+def changed_planner_settings(arguments: Any) -> dict[str, Any]:
+    """Returns the planner's settings that differ from their defaults, as `make_planner` takes them."""
+    group = getattr(arguments, "planner_settings", None)
+    if group is None:
+        return {}
+    return {
+        f.name: getattr(group, f.name)
+        for f in dataclasses.fields(group)
+        if not _equal(getattr(group, f.name), f.default)
+    }
+
+
+def value_of(argv: Sequence[str], option: str) -> str | None:
+    """Returns the last value of an option on a line that is not parsed yet; None where it is not given."""
+    value = None
+    for word, following in itertools.zip_longest(argv, argv[1:]):
+        name, equals, attached = word.partition("=")
+        if name == option:
+            value = attached if equals else following
+    return value
 
 
 def changed_world_settings(arguments: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:

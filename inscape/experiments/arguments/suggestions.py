@@ -123,13 +123,17 @@ def _is_world(word: str) -> bool:
     return ":" not in word and "/" not in word and not Path(word).exists() and load_spec(word) is not None
 
 
-def options_of(kind: type, settings: object | None, prefix: str, world: object | None) -> set[str]:
+def options_of(
+    kind: type, settings: object | None, prefix: str, world: object | None, planner: object | None = None
+) -> set[str]:
     """Returns the names of a command's options, without dashes in front: those of its dataclass, of the agent's
-    settings under a prefix, and of the world's."""
+    settings under a prefix, of the world's and the planner's."""
     own = {f.name for f in dataclasses.fields(kind)}
     of_agent = [f.name for f in dataclasses.fields(settings)] if dataclasses.is_dataclass(settings) else []
     of_world = [f.name for f in dataclasses.fields(world)] if dataclasses.is_dataclass(world) else []
-    names = own | {prefix + name for name in of_agent} | {f"world.{name}" for name in of_world}
+    of_planner = [f.name for f in dataclasses.fields(planner)] if dataclasses.is_dataclass(planner) else []
+    names = own | {prefix + name for name in of_agent}
+    names |= {f"world.{name}" for name in of_world} | {f"planner.{name}" for name in of_planner}
     return {name.replace("_", "-") for name in names}
 
 

@@ -28,7 +28,7 @@ class ListArguments:
       inscape list worlds --gallery docs/worlds.md
     """
 
-    what: Positional[Literal["all", "worlds", "agents", "models", "runs"]] = "all"
+    what: Positional[Literal["all", "worlds", "agents", "planners", "models", "runs"]] = "all"
     """What to list."""
 
     gallery: Annotated[str | None, arg(metavar="FILE.md")] = None
@@ -45,7 +45,10 @@ def list_command(argv: Sequence[str]) -> int:
         count = write_gallery(given.gallery)
         console.print(f"{count} worlds in {given.gallery}", soft_wrap=True)
         return 0
-    tables = {"worlds": _list_worlds, "agents": _list_agents, "models": _list_models, "runs": _list_runs}
+    tables = {
+        "worlds": _list_worlds, "agents": _list_agents, "planners": _list_planners, "models": _list_models,
+        "runs": _list_runs,
+    }  # fmt: skip
     for name, make in tables.items():
         if given.what in ("all", name):
             print_table(console, *make())
@@ -88,6 +91,16 @@ def _list_agents() -> tuple[str, Table]:
     )
     table.add_row("[dim]file.py:Class[/dim]", "[dim]an agent of your own, as in examples/my_agent.py[/dim]")
     return "Agents", table
+
+
+def _list_planners() -> tuple[str, Table]:
+    from inscape.world_models.planning.catalogue import PLANNERS
+
+    table = make_table("name", "what it is", "actions")
+    for entry in PLANNERS:
+        table.add_row(", ".join((entry.name, *entry.aliases)), escape(entry.description), entry.actions)
+    table.add_row("[dim]file.py:Class[/dim]", "[dim]a planner of your own, as in examples/my_planner.py[/dim]")
+    return "Planners (inscape plan WORLD --planner NAME)", table
 
 
 def _list_models() -> tuple[str, Table]:

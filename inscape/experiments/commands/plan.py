@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanArguments:
-    """Searches from a world's start with MCTS and prints what each action is worth, beside the exact optimum.
+    """Plans from a world's start and prints what each action is worth, beside the exact optimum.
+
+    `inscape list planners` has their names. With --planner NAME, settings of the planner are --planner.SETTING VALUE.
 
     Examples:
       inscape plan FrozenLake8x8
       inscape plan FrozenLake8x8 --simulations 100000 --gamma 0.95
+      inscape plan FrozenLake8x8 --planner value-iteration
+      inscape plan FrozenLake8x8 --planner uct --planner.exploration 1.5
+      inscape plan FrozenLake --planner my_planner.py:RandomShooting --planner.samples 200
       inscape plan FrozenLake8x8 --model tabular --model-steps 50000
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
       inscape plan Tiger --full-information
@@ -38,8 +43,11 @@ class PlanArguments:
     task: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world, at its initial state."""
 
-    simulations: int = 10_000
-    """Simulations of the search."""
+    planner: Annotated[str | None, arg(metavar="NAME|FILE:CLASS")] = None
+    """How to plan; without it, the default for the world's actions."""
+
+    simulations: Annotated[int | None, arg(metavar="INT")] = None
+    """Simulations of a search: 10,000 without it."""
 
     model: Annotated[str, arg(metavar="known|tabular|RUN")] = "known"
     """The world's own law, a table learned from random steps, or the model that the agent of a run has learned."""
@@ -59,18 +67,24 @@ class PlanArguments:
 
 def plan_command(argv: Sequence[str]) -> int:
     """Searches from the start of a world."""
+    from inscape.agents.registry import is_built_in
     from inscape.envs.compile.compile_time import compile_seconds
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.evaluation import hides_state
     from inscape.experiments.verbs.plan import plan as plan_in
+    from inscape.world_models.planning.catalogue import default_planner
     from inscape.world_models.planning.interface import Plans
     from inscape.world_models.planning.tree_search.uct import UCT
 
     names = args.leading_names(argv, 1, "inscape plan WORLD [options]")
-    given = args.parse("plan", PlanArguments, argv, args.world_settings_group(names[0]) if names else None)
+    word = args.value_of(argv, "--planner")
+    groups = {
+        **(args.world_settings_group(names[0]) if names else {}),
+        **args.planner_settings_group(word, ("num_simulations", "gamma")),
+    }
+    given = args.parse("plan", PlanArguments, argv, groups)
     task = resolve_task(given.task, args.changed_world_settings(given))
     gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
-    planner = UCT(num_simulations=given.simulations, gamma=gamma)
     start_rng, model_rng, warm_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
     console = make_console()
     _require_one_at_a_time(given, task)
@@ -84,18 +98,38 @@ def plan_command(argv: Sequence[str]) -> int:
     model = _model(given, task, model_rng, console)
     start, observation = _start(task, start_rng)
     state = start if given.model == "known" else model.init(observation)
-    UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
+    name = given.planner or default_planner(model.action_space)
+    planner = _planner(name, given, gamma)
+    if isinstance(planner, UCT):
+        UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
     began, compiling = time.perf_counter(), compile_seconds()
     plan = plan_in(model, state, planner, seed=given.seed, full_information=True)
     plan = plan[0] if isinstance(plan, Plans) else plan
     compiling = compile_seconds() - compiling
     seconds = time.perf_counter() - began - compiling
-    _print_plan(console, given, task, start, plan, gamma, hidden)
+    _print_plan(console, given, task, start, plan, gamma, hidden, name)
     beside = f"; {compiling:.1f} s of compiling beside" if compiling else ""
-    console.print(f"{seconds * 1e3:.1f} ms, {plan.simulations / seconds:,.0f} simulations/s{beside}")
+    rate = f", {plan.simulations / seconds:,.0f} simulations/s" if plan.simulations else ""
+    console.print(f"{seconds * 1e3:.1f} ms{rate}{beside}")
     if not hidden:  # the agent that plans needs to see the state
-        say_how_to_watch(console, "mcts", given.task)
+        say_how_to_watch(console, name if is_built_in(name) else "mcts", given.task)
     return 0
+
+
+def _planner(name: str, given: Any, gamma: float) -> Any:
+    """Returns the planner of the line, with its settings.
+
+    Raises:
+        UsageError: no such planner; --simulations, or --gamma, for one that has none; a setting out of range.
+    """
+    from inscape.world_models.planning.catalogue import make_planner
+
+    settings = args.changed_planner_settings(given)
+    if given.simulations is not None:
+        settings["num_simulations"] = given.simulations
+    if given.gamma is not None:
+        settings["gamma"] = gamma
+    return make_planner(name, {"num_simulations": 10_000, "gamma": gamma}, **settings)
 
 
 def _require_one_at_a_time(given: Any, task: Task) -> None:
@@ -176,14 +210,19 @@ def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator,
     return learned.tabular()
 
 
-def _print_plan(console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool) -> None:
+def _print_plan(
+    console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool, planner: str
+) -> None:
     seen = hidden and given.model == "known"  # planned with more than the acting agent would know
     optimum = _optimum(task, start, gamma) if seen or not hidden else None
-    title = f"{task.name}, {plan.simulations:,} simulations, γ = {gamma:g}, model {given.model}"
+    count = f"{plan.simulations:,} simulations, " if plan.simulations else ""
+    title = f"{task.name}, {planner}, {count}γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
     table = make_table(*columns, numbers=columns[1:])
     for index, name in enumerate(task.action_names):
-        cells = [name, number(plan.action_values[index]), f"{int(plan.visit_counts[index]):,}"]
+        visits = f"{int(plan.visit_counts[index]):,}" if len(plan.visit_counts) else ""
+        worth = number(plan.action_values[index]) if len(plan.action_values) else ""
+        cells = [name, worth, visits]
         if optimum:
             cells.append(number(optimum[0][index]))
         table.add_row(*cells, style="bold" if index == plan.action else None)

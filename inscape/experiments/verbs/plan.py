@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -14,22 +13,16 @@ from inscape.envs.world import World
 from inscape.errors import (
     MissingLawError,
     PartialObservationError,
-    UnknownSettingError,
     UsageError,
-    closest,
     whole_number,
 )
 from inscape.experiments.runs.evaluation import hides_state
 from inscape.experiments.verbs.given import shown
 from inscape.world_models.interface import require_model
 from inscape.world_models.known import KnownModel
-from inscape.world_models.planning.dynamic_programming import Solution
+from inscape.world_models.planning.catalogue import default_planner, make_planner
 from inscape.world_models.planning.interface import Plan, Planner, Plans
-from inscape.world_models.planning.solve import solve
-from inscape.world_models.planning.tree_search.uct import UCT
 
-PLANNERS = ("uct", "mcts", "value-iteration")
-"""Planners known by name; the first two are one."""
 SIMULATIONS = 1000
 START, SEARCH = 0, 3
 """Which random stream of a seed draws the start state, and which the search."""
@@ -37,14 +30,15 @@ START, SEARCH = 0, 3
 
 @overload
 def plan(
-    world: Any, state: States, planner: str | type[Planner] | Planner = "uct", *, num_simulations: int | None = None,
-    gamma: float | None = None, seed: int = 0, full_information: bool = False, **settings: Any,
+    world: Any, state: States, planner: str | type[Planner] | Planner | None = None, *,
+    num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
+    **settings: Any,
 ) -> Plans: ...  # fmt: skip
 
 
 @overload
 def plan(
-    world: Any, state: Any = None, planner: str | type[Planner] | Planner = "uct", *,
+    world: Any, state: Any = None, planner: str | type[Planner] | Planner | None = None, *,
     num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
     **settings: Any,
 ) -> Plan: ...  # fmt: skip
@@ -53,7 +47,7 @@ def plan(
 def plan(
     world: Any,
     state: Any = None,
-    planner: Any = "uct",
+    planner: Any = None,
     *,
     num_simulations: int | None = None,
     gamma: float | None = None,
@@ -72,9 +66,9 @@ def plan(
         state: one state: the world's `State`, a dictionary of its fields, an observation that determines it, or a
             number of a model's states; None for an initial state. Packed `States`, a list, or `[B]` numbers are a
             batch, and `Plans` are returned.
-        planner: `"uct"` (or `"mcts"`), `"value-iteration"` (exact), a planner or its class: anything with
-            `plan(model, states, rng)`.
-        num_simulations: simulations of a planner that is made here; 1,000 by default.
+        planner: a name (`planner_names()`: `"uct"`, `"value-iteration"`, …; or `file.py:Class`), a planner or its
+            class: anything with `plan(model, states, rng)`. None: the first that suits the model's actions.
+        num_simulations: simulations of a planner that is made here and has them; 1,000 by default.
         gamma: its discount; None for the world's.
         seed: of the search, and of the initial state where none is given. The same seed gives the same plan.
         full_information: plan in a world that hides its state, as one who sees it.
@@ -92,6 +86,7 @@ def plan(
     if known is not None:
         _require_seen(known, full_information)
     discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
+    planner = default_planner(model.action_space) if planner is None else planner
     made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
     if state is None:
         state = start_of(model, seed)
@@ -119,32 +114,6 @@ def _states(model: Any, known: World | None, given: Any) -> tuple[Any, bool]:
         if seen.ndim in (axes, axes + 1):
             return known.states_of(seen), seen.ndim == axes
     return known.as_states(given), not isinstance(given, (list, np.ndarray))
-
-
-@dataclass(frozen=True)
-class ValueIteration:
-    """The planner that looks up the exact solution: `plan(world, planner="value-iteration")`."""
-
-    gamma: float = 0.99
-    tolerance: float = 1e-8
-
-    def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Any = None) -> Plans:
-        """Returns a plan for each of B states; see `Planner.plan`.
-
-        Raises:
-            UsageError: the model has no tables, or a state is terminal.
-        """
-        world = model.world if isinstance(model, KnownModel) else model
-        solution = solve(world, self.gamma, tolerance=self.tolerance)
-        assert isinstance(solution, Solution)
-        if isinstance(world, World):
-            rows = np.asarray(world.dynamics().index_of(world.as_states(states)))
-            over = world.terminal_of(world.dynamics().states[rows])
-        else:
-            rows, over = np.atleast_1d(states), np.atleast_1d(world.tabular().terminal[states])
-        if over.any():
-            raise UsageError("a terminal state", expected="a state in which something can still be done")
-        return Plans(solution.policy[rows], solution.values[rows], solution.q_values[rows])
 
 
 def with_names(plans: Plans, names: tuple[str, ...]) -> Plans:
@@ -206,31 +175,11 @@ def planner_of(
     """
     if num_simulations is not None:
         num_simulations = whole_number("num_simulations =", num_simulations, 1)
-    if isinstance(given, str):
-        if given not in PLANNERS:
-            raise UsageError(
-                f"no planner {given!r}",
-                expected="uct, or a planner in hand: an object with plan(model, states, rng)",
-                hint=closest(given, PLANNERS),
-            )
-        given = ValueIteration if given == "value-iteration" else UCT
-    if isinstance(given, type):
-        if not callable(getattr(given, "plan", None)):
-            raise UsageError(
-                f"the class {given.__name__} as a planner", expected="a class with plan(model, states, rng)"
-            )
-        taken = _parameters(given)
-        wanted = {"num_simulations": num_simulations, "gamma": gamma} | settings
-        if wanted["num_simulations"] is None:
-            wanted["num_simulations"] = SIMULATIONS
-        if taken is not None:
-            for name in [*settings, *(["num_simulations"] if num_simulations is not None else [])]:
-                if name not in taken:
-                    raise UnknownSettingError(
-                        given.__name__, name, expected=", ".join(taken) or "none", hint=_hint(name, taken)
-                    )
-            wanted = {name: value for name, value in wanted.items() if name in taken}
-        return given(**wanted)
+    if isinstance(given, (str, type)):
+        own = settings if num_simulations is None else {**settings, "num_simulations": num_simulations}
+        if gamma_given:
+            own = {**own, "gamma": gamma}
+        return make_planner(given, {"num_simulations": SIMULATIONS, "gamma": gamma}, **own)
     if not callable(getattr(given, "plan", None)):
         raise UsageError(
             f"{shown(given)} as a planner",
@@ -247,22 +196,6 @@ def planner_of(
             hint=f"{type(given).__name__}({changed[0]}=…)",
         )  # fmt: skip
     return given
-
-
-def _hint(name: str, taken: tuple[str, ...]) -> str:
-    others = {"simulations": "num_simulations", "discount": "gamma", "c": "exploration", "depth": "max_depth"}
-    return others.get(name, closest(name, taken))
-
-
-def _parameters(cls: type) -> tuple[str, ...] | None:
-    """Returns the names a class's constructor takes; None where it takes any."""
-    import inspect
-
-    try:
-        parameters = inspect.signature(cls).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else tuple(p.name for p in parameters)
 
 
 def start_of(model: Any, seed: int) -> Any:
