@@ -27,7 +27,7 @@ from inscape.envs.law.states import States
 from inscape.envs.tasks.checking.contract import mask_sizes
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError, exits_as_errors
-from inscape.world_models.networks.packing import flattens, is_text, tokens
+from inscape.world_models.networks.encoders.packing import flattens, is_text, tokens
 from inscape.world_models.networks.types import Array
 
 if TYPE_CHECKING:

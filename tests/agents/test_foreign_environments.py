@@ -16,7 +16,7 @@ from inscape.agents import make_agent
 from inscape.agents.random_agent import legal_choices
 from inscape.envs.registry import make_world
 from inscape.errors import UsageError
-from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.encoders.features import picture_layout
 from inscape.world_models.networks.modules import PictureRows
 
 

@@ -36,7 +36,7 @@ from inscape.envs.kernels.names import (
     uniform,
     write_reward,
 )
-from inscape.world_models.networks.features import LIMIT
+from inscape.world_models.networks.encoders.features import LIMIT
 from inscape.world_models.networks.kernels.gaussian import log_density, standard_normal
 from inscape.world_models.networks.kernels.one_hot import catch_up_visited, forward_columns
 from inscape.world_models.networks.kernels.perceptron import copy_rows, forward

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.world_models.networks.moments import merged_moments
+from inscape.world_models.networks.encoders.moments import merged_moments
 from inscape.world_models.networks.types import Array, State
 
 ROUNDING = 1e-6

@@ -30,8 +30,8 @@ from inscape.agents.learning.settings_checks import require_counts, require_upda
 from inscape.envs.data.transition import Transition
 from inscape.errors import PartialObservationError, UsageError
 from inscape.world_models.networks.device import resolve_device
-from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.packing import ObservationPacking
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.packing import ObservationPacking
 from inscape.world_models.networks.part_networks import learns_parts
 from inscape.world_models.networks.replay import ReplayMemory
 from inscape.world_models.networks.tensors import learning_threads

@@ -36,11 +36,11 @@ from inscape.envs.tasks.pixels import PixelTask
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.blas import blas_threads
-from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader, picture_layout
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.features import FeatureReader, picture_layout
+from inscape.world_models.networks.encoders.packing import stored_space
 from inscape.world_models.networks.finite_checks import divergence
 from inscape.world_models.networks.modules import PictureRows, as_one_vector, perceptron, pixel_network
-from inscape.world_models.networks.packing import stored_space
 from inscape.world_models.networks.part_networks import learns_parts, network_over
 from inscape.world_models.networks.replay import ReplayBatch, ReplayMemory
 from inscape.world_models.networks.tensors import load_module, to_arrays

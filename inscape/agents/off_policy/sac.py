@@ -32,12 +32,12 @@ from inscape.agents.learning.settings_checks import (
 from inscape.agents.off_policy.agent import OffPolicyAgent, OffPolicySettings
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
-from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.features import FeatureReader
+from inscape.world_models.networks.encoders.packing import stored_space
 from inscape.world_models.networks.finite_checks import divergence
 from inscape.world_models.networks.modules import as_one_vector, linear
 from inscape.world_models.networks.numpy_distributions import UNBOUNDED
-from inscape.world_models.networks.packing import stored_space
 from inscape.world_models.networks.part_networks import PartNetworks, learns_parts, network_over
 from inscape.world_models.networks.replay import ReplayBatch, ReplayMemory
 from inscape.world_models.networks.tensors import (

@@ -21,7 +21,7 @@ from inscape.agents.on_policy.base import MOMENTS, BackendSettings, Learner, Los
 from inscape.agents.renamed_settings import current_settings
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import has_cuda, resolve_device
-from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.encoders.features import picture_layout
 from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from inscape.envs.tasks.shared_policy import PlayersTask
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.blas import blas_threads
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.encoders.features import FeatureReader
 from inscape.world_models.networks.finite_checks import DivergenceError, divergence
 from inscape.world_models.networks.kernels import one_hot, perceptron
 from inscape.world_models.networks.numpy_distributions import numpy_distribution

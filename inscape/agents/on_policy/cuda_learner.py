@@ -35,8 +35,8 @@ from inscape.agents.on_policy.torch_learner import (
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.distributions import CategoricalActions, GaussianActions
+from inscape.world_models.networks.encoders.moments import merged_moments
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.moments import merged_moments
 from inscape.world_models.networks.policy import TorchPolicy
 from inscape.world_models.networks.tensors import learning_threads, load_module, to_arrays
 from inscape.world_models.networks.types import State

@@ -17,7 +17,7 @@ from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.normalization import ROUNDING, SAMPLE, ReturnNormalizer, load_reward_scale
 from inscape.agents.learning.returns import generalized_advantages
 from inscape.agents.on_policy.base import Algorithm, LossTerms, Schedule, explained_variance, first_weights
-from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.encoders.features import picture_layout
 from inscape.world_models.networks.modules import PictureRows, perceptron, pixel_network
 from inscape.world_models.networks.part_networks import learns_parts, network_over
 from inscape.world_models.networks.policy import PolicyNetwork, TorchPolicy

@@ -43,8 +43,8 @@ from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.device import resolve_device
+from inscape.world_models.networks.encoders.packing import flattens, is_text
 from inscape.world_models.networks.finite_checks import divergence
-from inscape.world_models.networks.packing import flattens, is_text
 from inscape.world_models.networks.tensors import learning_threads, not_finite, to_arrays
 from inscape.world_models.networks.types import Array, State
 

@@ -16,7 +16,7 @@ from inscape.agents.sb3.settings import RECURRENT
 from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.errors import UsageError
 from inscape.trust import is_trusting
-from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.encoders.features import picture_layout
 from inscape.world_models.networks.tensors import to_tensors
 from inscape.world_models.networks.types import Array, State
 

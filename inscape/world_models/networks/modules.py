@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inscape.errors import UsageError
-from inscape.world_models.networks.features import SMALLEST_PICTURE
+from inscape.world_models.networks.encoders.features import SMALLEST_PICTURE
 from inscape.world_models.networks.tensors import learning_threads
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inscape.world_models.networks.encoder import ObservationEncoder, Piece
-from inscape.world_models.networks.features import picture_layout
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder, Piece
+from inscape.world_models.networks.encoders.features import picture_layout
 from inscape.world_models.networks.modules import PictureRows, perceptron, pixel_network
 
 PICTURE_FEATURES = 256

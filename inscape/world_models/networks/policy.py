@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inscape.errors import UsageError
 from inscape.world_models.networks.distributions import CategoricalActions, GaussianActions, action_distribution
-from inscape.world_models.networks.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
 from inscape.world_models.networks.tensors import to_arrays
 from inscape.world_models.networks.types import Array, State
 

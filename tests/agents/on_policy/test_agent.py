@@ -29,8 +29,8 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.blas import blas_threads
-from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.features import FeatureReader
 from inscape.world_models.networks.initialization import orthogonal, perceptron_weights
 from inscape.world_models.networks.kernels import perceptron
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_weights, weights

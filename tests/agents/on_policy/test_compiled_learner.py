@@ -33,8 +33,8 @@ from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
 from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
 from inscape.world_models.networks.distributions import GaussianActions
-from inscape.world_models.networks.encoder import ObservationEncoder
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.features import FeatureReader
 from inscape.world_models.networks.finite_checks import DivergenceError
 from inscape.world_models.networks.kernels import perceptron
 from inscape.world_models.networks.numpy_distributions import NumpyGaussian

@@ -18,7 +18,7 @@ from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.world_models.networks.features import FeatureReader
+from inscape.world_models.networks.encoders.features import FeatureReader
 from inscape.world_models.networks.finite_checks import DivergenceError
 from inscape.world_models.networks.kernels import one_hot, perceptron
 from tests.agents.exactness import assert_resuming_is_exact

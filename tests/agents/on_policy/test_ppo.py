@@ -17,7 +17,7 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models.networks.distributions import CategoricalActions, GaussianActions, MultiCategoricalActions
-from inscape.world_models.networks.encoder import ObservationEncoder
+from inscape.world_models.networks.encoders.encoder import ObservationEncoder
 from inscape.world_models.networks.finite_checks import DivergenceError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 from tests.agents.theirs import assert_same_layers, trained_on_the_same

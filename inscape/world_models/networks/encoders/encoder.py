@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from inscape.errors import UsageError
-from inscape.world_models.networks.features import picture_layout
-from inscape.world_models.networks.moments import merged_moments
-from inscape.world_models.networks.packing import ObservationPacking, packing_of
+from inscape.world_models.networks.encoders.features import picture_layout
+from inscape.world_models.networks.encoders.moments import merged_moments
+from inscape.world_models.networks.encoders.packing import ObservationPacking, packing_of
 
 ONE_HOT = 256
 """Choices of a number of a part up to which its features are one-hot; numbers of more are embedded."""

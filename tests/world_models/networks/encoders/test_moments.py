@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inscape.world_models.networks.moments import merged_moments
+from inscape.world_models.networks.encoders.moments import merged_moments
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.as_tensor])

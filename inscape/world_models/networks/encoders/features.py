@@ -1,4 +1,4 @@
-"""Observations as features for a network, in NumPy: what `observations.ObservationEncoder` is in torch."""
+"""Observations as features for a network, in NumPy: what `encoder.ObservationEncoder` is in torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.errors import UsageError
-from inscape.world_models.networks.moments import merged_moments
+from inscape.world_models.networks.encoders.moments import merged_moments
 
 SMALLEST_PICTURE = 20
 """Pixels below which the two layers of filters of `networks.pixel_network` have nowhere left to go."""

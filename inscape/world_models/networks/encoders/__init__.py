@@ -1,0 +1,1 @@
+"""Observations as features for a network: packed rows of bytes, NumPy, torch."""
