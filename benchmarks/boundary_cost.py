@@ -20,7 +20,8 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs import resolve_task
-from inscape.envs.tasks.checking.boundary import CheckedEnv, checked_batch
+from inscape.envs.tasks.checking.env import CheckedEnv
+from inscape.envs.tasks.checking.vector_env import checked_batch
 
 SLICE = 100
 

@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from inscape.agents.batches import rows_of
 from inscape.envs.law.streams import copy_seeds
-from inscape.envs.tasks.checking.boundary import CheckedEnv
 from inscape.envs.tasks.checking.contract import MASK_KEYS
+from inscape.envs.tasks.checking.env import CheckedEnv
 from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
 from inscape.world_models.networks.types import Array

@@ -21,8 +21,8 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks.checking import hangs
-from inscape.envs.tasks.checking.boundary import Place, cannot_be_made
 from inscape.envs.tasks.checking.contract import MASK_KEYS, Breach, Contract
+from inscape.envs.tasks.checking.place import Place, cannot_be_made
 from inscape.envs.tasks.processes.workers import WorkerVectorEnv
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task

@@ -11,7 +11,9 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs.registry import gymnasium_spec, load_spec
-from inscape.envs.tasks.checking.boundary import CheckedEnv, cannot_be_made, checked_batch
+from inscape.envs.tasks.checking.env import CheckedEnv
+from inscape.envs.tasks.checking.place import cannot_be_made
+from inscape.envs.tasks.checking.vector_env import checked_batch
 from inscape.envs.tasks.processes.workers import Registered, Workers, WorkerVectorEnv, as_workers
 from inscape.errors import UsageError
 from inscape.on_demand import without_cached_properties

@@ -20,8 +20,9 @@ from inscape.agents import EnvRunner, make_agent
 from inscape.agents.rollout import evaluate, rollout
 from inscape.agents.sb3.env import gymnasium_copies
 from inscape.envs.tasks.checking import hangs
-from inscape.envs.tasks.checking.boundary import CheckedEnv, checked_batch
 from inscape.envs.tasks.checking.contract import EnvironmentFault
+from inscape.envs.tasks.checking.env import CheckedEnv
+from inscape.envs.tasks.checking.vector_env import checked_batch
 from inscape.errors import UsageError
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)

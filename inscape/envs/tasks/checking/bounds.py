@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES
 from inscape.envs.tasks.checking.contract import FEW, MAX, Contract, integer_range
 
 Array = np.ndarray
@@ -83,3 +84,10 @@ def inside(lows: list[float], highs: list[float]) -> Callable[..., bool]:
         return lambda w, x, y, z: a <= w <= b and c <= x <= d and e <= y <= f and g <= z <= h
     others = inside(lows[4:], highs[4:])
     return lambda w, x, y, z, *more: a <= w <= b and c <= x <= d and e <= y <= f and g <= z <= h and others(*more)
+
+
+def array_of(space: gym.Space[Any]) -> tuple[Any, Any, tuple[int, ...]]:
+    """Returns type, dtype and shape of observations that need no conversion; (None, …) where each does."""
+    if isinstance(space, ARRAY_SPACES) and space.shape:
+        return np.ndarray, np.dtype(space.dtype), space.shape
+    return None, None, ()

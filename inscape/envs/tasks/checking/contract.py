@@ -1,7 +1,7 @@
 """What an environment may hand over and be handed: every value of its interface against its spaces.
 
 `Contract` knows one environment's spaces. Its methods return a value as the rest of the platform takes it (copied, in
-the dtype and shape of the space), or raise `Breach`, which `boundary` turns into an error that names copy, seed and
+the dtype and shape of the space), or raise `Breach`, which `place` turns into an error that names copy, seed and
 step.
 """
 

@@ -6,15 +6,18 @@ cannot be interrupted safely from outside.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 HANG_SECONDS = 60.0
 """Seconds in one step or reset after which it is reported."""
 _LOOK_SECONDS = 5.0
+_CHECKING = str(Path(__file__).parent) + os.sep
 
 _thread: threading.Thread | None = None
 _lock = threading.Lock()
@@ -65,8 +68,8 @@ def _place(frame: FrameType | None) -> tuple[Any, str] | None:
 
 
 def _copy_in(frame: FrameType) -> Any:
-    """Returns the copy that a frame of `boundary` steps or begins; None of any other frame."""
-    if not frame.f_code.co_filename.endswith("boundary.py") or frame.f_code.co_name not in ("step", "begin", "call"):
+    """Returns the copy that a frame of this folder steps or begins; None of any other frame."""
+    if frame.f_code.co_name not in ("step", "begin", "call") or not frame.f_code.co_filename.startswith(_CHECKING):
         return None
     names = frame.f_locals
     own = names.get("self")
