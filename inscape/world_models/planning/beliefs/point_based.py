@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors, fast_informed_bound
+from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors
+from inscape.world_models.planning.beliefs.bounds import Bounds, Node
 from inscape.world_models.planning.beliefs.problem import BeliefProblem
 
 Array = np.ndarray[Any, Any]
@@ -29,6 +30,8 @@ NARROWING = 0.5
 short, since deep beliefs matter only once the gap is small."""
 IMPOSSIBLE = 1e-12
 """Observations below this probability are not followed."""
+MOST_UNPRUNED, GROWTH = 50, 1.1
+"""Vectors (and beliefs with values) are pruned once there are more than this factor of those left, and so many more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +41,14 @@ class BeliefSolution(AlphaVectors):
     Attributes:
         lower, upper: bounds on the value of the start; acting by the vectors earns at least `lower`.
         trials: walks through belief space.
+        steps: beliefs they came through.
         seconds: it took.
     """
 
     lower: float
     upper: float
     trials: int
+    steps: int
     seconds: float
 
     @property
@@ -76,152 +81,51 @@ def point_based(
     problem = BeliefProblem.of(model, gamma)
     problem.require_discount("point-based value iteration")
     began = time.perf_counter()
-    search = _Search(problem)
-    trials = 0
+    bounds = Bounds(problem, tolerance)
+    weights, starts = problem.initial_probability, problem.initial
+    trials = steps = 0
+    sizes = (MOST_UNPRUNED, MOST_UNPRUNED)
     while True:
-        lower, upper = search.bounds()
+        lower, upper = bounds.lower(starts), bounds.upper(starts)
+        gap = float(weights @ (upper - lower))
         spent = time.perf_counter() - began
-        if upper - lower <= tolerance or trials >= max_trials or spent >= max_seconds:
+        if gap <= tolerance or trials >= max_trials or spent >= max_seconds:
             break
-        gaps = search.upper(problem.initial) - search.lower(problem.initial)
-        start = int(np.argmax(gaps * problem.initial_probability))
-        search.trial(problem.initial[start], max(0.9 * tolerance, NARROWING * (upper - lower)), began + max_seconds)
+        start = int(np.argmax((upper - lower) * weights))
+        steps += _trial(bounds, starts[start], max(0.9 * tolerance, NARROWING * gap), began + max_seconds)
         trials += 1
-        if trials % 20 == 0:
-            search.tidy()
-    vectors, actions = search.tidy()
-    return BeliefSolution(problem, vectors, actions, lower, upper, trials, time.perf_counter() - began)
+        if bounds.num_vectors > sizes[0] or bounds.num_points > sizes[1]:
+            bounds.tidy()
+            sizes = (MOST_UNPRUNED + int(GROWTH * bounds.num_vectors), MOST_UNPRUNED + int(GROWTH * bounds.num_points))
+    bounds.tidy()
+    return BeliefSolution(
+        problem, bounds.vectors, bounds.actions, float(weights @ lower), float(weights @ upper), trials, steps,
+        time.perf_counter() - began,
+    )  # fmt: skip
 
 
-class _Search:
-    """The two bounds, and what improves them."""
+def _trial(bounds: Bounds, belief: Array, tolerance: float, until: float) -> int:
+    """Walks from a belief to where the gap no longer matters, then improves both bounds on the way back.
 
-    def __init__(self, problem: BeliefProblem) -> None:
-        self.problem = problem
-        self.informed = fast_informed_bound(problem)
-        # corners: what each class is worth at most when it is known; points: beliefs met, and what they are worth
-        self.corners = np.where(problem.legal, self.informed, -np.inf).max(axis=1)
-        self.points = np.zeros((0, problem.num_classes))
-        self.values = np.zeros(0)
-        self.vectors, self.actions = _blind(problem)
-        self.floor = self.vectors[0].min() if len(self.vectors) else 0.0
-
-    def lower(self, beliefs: Array) -> Array:
-        """Returns `[B]` lower bounds of `[B, C]` beliefs."""
-        return np.asarray((beliefs @ self.vectors.T).max(axis=1))
-
-    def upper(self, beliefs: Array) -> Array:
-        """Returns `[B]` the lesser of the informed bound and of what the points met say."""
-        allowed = self.problem.allowed(beliefs)
-        informed = np.where(allowed, beliefs @ self.informed, -np.inf).max(axis=1)
-        plain = beliefs @ self.corners
-        if len(self.points):
-            share = _share(beliefs, self.points)
-            plain = plain + np.minimum(0.0, (share * (self.values - self.points @ self.corners)).min(axis=1))
-        return np.asarray(np.minimum(informed, plain))
-
-    def bounds(self) -> tuple[float, float]:
-        """Returns both bounds on the value of the start."""
-        weights, starts = self.problem.initial_probability, self.problem.initial
-        return float(weights @ self.lower(starts)), float(weights @ self.upper(starts))
-
-    def trial(self, belief: Array, tolerance: float, until: float) -> None:
-        """Walks from a belief to where the gap no longer matters, then improves both bounds on the way back."""
-        path: list[Array] = []
-        allowed_gap = tolerance
-        while len(path) < DEEPEST and time.perf_counter() < until:
-            path.append(belief)
-            action, _, mass = self._ahead(belief)
-            allowed_gap /= max(self.problem.gamma, 1e-9)
-            probability = mass[action].sum(axis=1)
-            possible: Array = np.flatnonzero(probability > IMPOSSIBLE)
-            if not len(possible):
-                break
-            following = mass[action, possible] / probability[possible, None]
-            gap = self.upper(following) - self.lower(following) - allowed_gap
-            excess = probability[possible] * gap
-            if excess.max() <= 0:
-                break
-            belief = following[int(excess.argmax())]
-        for met in reversed(path):
-            if time.perf_counter() > until:
-                break
-            self._improve(met)
-
-    def _ahead(self, belief: Array) -> tuple[int, float, Array]:
-        """Returns the action that looks best from above, its value, and `[A, O, C]` what may follow."""
-        problem = self.problem
-        mass = problem.following(belief)
-        probability = mass.sum(axis=2)
-        a, o = np.nonzero(probability > IMPOSSIBLE)
-        bounds = self.upper(mass[a, o] / probability[a, o, None])
-        worth = np.bincount(a, probability[a, o] * bounds, problem.num_actions)
-        values = belief @ problem.reward + problem.gamma * worth
-        values = np.where(problem.allowed(belief[None])[0], values, -np.inf)
-        return int(values.argmax()), float(values.max()), mass
-
-    def _improve(self, belief: Array) -> None:
-        """Backs both bounds up at a belief."""
-        problem = self.problem
-        _, best, mass = self._ahead(belief)
-        chosen = (mass @ self.vectors.T).argmax(axis=2)  # [A, O] the best vector after each observation
-        entries = problem.ahead.tocoo()
-        row = entries.row
-        ahead = entries.data * self.vectors[chosen[problem.action[row], problem.observation[row]], entries.col]
-        at = problem.action[row] * problem.num_classes + problem.source[row]
-        total = np.bincount(at, ahead, problem.reward.size).reshape(problem.num_actions, -1)
-        backed_up = np.where(problem.legal.T, problem.reward.T + problem.gamma * total, self.floor)
-        values = np.where(problem.allowed(belief[None])[0], backed_up @ belief, -np.inf)
-        action = int(values.argmax())
-        if values[action] > self.lower(belief[None])[0] + 1e-12:
-            self.vectors = np.vstack([self.vectors, backed_up[action]])
-            self.actions = np.append(self.actions, action)
-        if best < self.upper(belief[None])[0] - 1e-12:
-            if belief.max() > 1.0 - 1e-12:
-                self.corners[int(belief.argmax())] = best
-            else:
-                self.points, self.values = np.vstack([self.points, belief]), np.append(self.values, best)
-
-    def tidy(self) -> tuple[Array, Array]:
-        """Drops vectors and points that others make useless; returns the vectors and their actions."""
-        keep = []
-        for i, vector in enumerate(self.vectors):
-            above = (self.vectors >= vector).all(axis=1)
-            above[i] = False
-            equal = above & (self.vectors == vector).all(axis=1)
-            if not (above & ~equal).any() and not equal[:i].any():
-                keep.append(i)
-        self.vectors, self.actions = self.vectors[keep], self.actions[keep]
-        share = _share(self.points, self.points)
-        np.fill_diagonal(share, 0.0)
-        gain = self.values - self.points @ self.corners
-        others = self.points @ self.corners + np.minimum(0.0, (share * gain).min(axis=1, initial=0.0))
-        useful = self.values < others - 1e-12
-        self.points, self.values = self.points[useful], self.values[useful]
-        return self.vectors, self.actions
-
-
-def _share(beliefs: Array, points: Array) -> Array:
-    """Returns `[B, P]` the largest share φ of each point that a belief holds: b ≥ φ·point everywhere."""
-    share = np.empty((len(beliefs), len(points)))
-    for p, point in enumerate(points):
-        where = np.flatnonzero(point)
-        share[:, p] = (beliefs[:, where] / point[where]).min(axis=1)
-    return share
-
-
-def _blind(problem: BeliefProblem) -> tuple[Array, Array]:
-    """Returns vectors that are below the value: the worst reward for ever, and always the same action.
-
-    Source: Hauskrecht (1997), "Incremental methods for computing bounds in partially observable Markov decision
-    processes", AAAI (blind policies).
+    Returns:
+        How many beliefs it came through.
     """
-    worst = min(0.0, float(problem.reward[problem.legal].min()))
-    always = np.flatnonzero(problem.legal.all(axis=0))
-    first = int(always[0]) if len(always) else 0
-    vectors, actions = [np.full(problem.num_classes, worst / (1.0 - problem.gamma))], [first]
-    for a in always:
-        system = np.eye(problem.num_classes) - problem.gamma * problem.chain(int(a))
-        vectors.append(np.linalg.solve(system, problem.reward[:, a]))
-        actions.append(int(a))
-    return np.array(vectors), np.array(actions)
+    path: list[Node] = []
+    gamma = max(bounds.problem.gamma, 1e-9)
+    allowed_gap = tolerance
+    while len(path) < DEEPEST and time.perf_counter() < until:
+        node = bounds.node(belief)
+        path.append(node)
+        action = int(bounds.ahead(node, node.upper).argmax())
+        allowed_gap /= gamma
+        mine = node.action == action
+        excess = node.probability * np.where(mine, node.upper - node.lower - allowed_gap, -np.inf)
+        excess = np.where(node.probability > IMPOSSIBLE, excess, -np.inf)
+        if not len(excess) or not excess.max() > 0:
+            break
+        belief = node.beliefs[int(excess.argmax())]
+    for node in reversed(path):
+        if time.perf_counter() > until:
+            break
+        bounds.improve(node)
+    return len(path)
