@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
+    from inscape.world_models.planning.average import AverageSolution as AverageSolution
+    from inscape.world_models.planning.average import average_linear_programme as average_linear_programme
+    from inscape.world_models.planning.average import average_of_policy as average_of_policy
+    from inscape.world_models.planning.average import average_reward as average_reward
     from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors as AlphaVectors
     from inscape.world_models.planning.beliefs.alpha_vectors import alpha_vectors as alpha_vectors
     from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound as fast_informed_bound
@@ -133,6 +137,12 @@ _HOMES = {
         "Planner",
         "Plans",
         "SearchTree",
+    ),
+    "planning.average": (
+        "AverageSolution",
+        "average_linear_programme",
+        "average_of_policy",
+        "average_reward",
     ),
     "planning.beliefs.alpha_vectors": (
         "AlphaVectors",

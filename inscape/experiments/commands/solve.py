@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,6 +46,7 @@ class SolveArguments:
       inscape solve CliffWalking --gamma 1
       inscape solve FrozenLake --horizon 20
       inscape solve examples/elevator.py:Elevator --method policy-iteration
+      inscape solve RiverSwim --criterion average
       inscape solve Taxi --save taxi.csv
       inscape solve Tiger --horizon 10
       inscape solve examples/tiger.pomdp --seconds 60
@@ -59,6 +60,9 @@ class SolveArguments:
 
     horizon: Annotated[int | None, arg(metavar="STEPS")] = None
     """A fixed number of steps: values and actions for each number of steps to go."""
+
+    criterion: Literal["discounted", "total", "average"] | None = None
+    """What counts: discounted reward, total reward (γ = 1), or average reward per step; without it, as --gamma says."""
 
     method: Literal["value-iteration", "policy-iteration", "linear-programme"] = "value-iteration"
     """How; all give the same values."""
@@ -103,13 +107,20 @@ def solve_command(argv: Sequence[str]) -> int:
     if given.horizon == 0:
         raise UsageError("--horizon 0", expected="at least 1")
     hidden = not world.continuous and hides_state(world)
-    if hidden and not given.full_information:
+    if hidden and not given.full_information and given.criterion != "average":
         return _solve_beliefs(console, given, task)
+    if given.criterion == "average":
+        if hidden and not given.full_information:
+            raise UsageError(f"--criterion average for {task.name}, which hides its state", hint="--full-information")
+        return _solve_average(console, given, task)
     began, compiling = time.perf_counter(), compile_seconds()
     model = TabularModel.from_world(world)
     tabulated = time.perf_counter()
-    gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
-    solution = solve(model, gamma, horizon=given.horizon, method=given.method, tolerance=given.tolerance)
+    total = given.horizon is not None or given.criterion == "total"
+    gamma = given.gamma if given.gamma is not None else 1.0 if total else world.gamma
+    solution = solve(
+        model, gamma, horizon=given.horizon, criterion=given.criterion, method=given.method, tolerance=given.tolerance
+    )
     assert isinstance(solution, Solution | FiniteHorizonSolution)
     compiling = compile_seconds() - compiling
     solved = time.perf_counter()
@@ -150,6 +161,69 @@ def solve_command(argv: Sequence[str]) -> int:
     if not stages and not hidden:
         say_how_to_watch(console, "value-iteration", given.task)
     return 0
+
+
+def _solve_average(console: Console, given: Any, task: Any) -> int:
+    """Solves for the reward per step in the long run: gain and bias."""
+    from inscape.world_models.planning.solve import solve
+    from inscape.world_models.tabular.model import TabularModel
+
+    world, began = task.world, time.perf_counter()
+    solution = solve(
+        world, given.gamma, criterion="average", horizon=given.horizon, method=given.method,
+        tolerance=given.tolerance, full_information=given.full_information,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    model, states = TabularModel.from_world(world), world.dynamics().states
+    best = solution.optimal_actions() & model.legal
+    q_values = np.where(best, 0.0, -np.inf)
+    same = bool(np.ptp(solution.gain) <= 1e-9 * max(1.0, float(np.abs(solution.gain).max())))
+    shown = solution.bias if same else solution.gain
+    title = (
+        f"{task.name}: {model.num_states:,} states, {model.num_actions} actions, average reward, {solution.structure}; "
+        f"{'bias' if same else 'gain'} of each state"
+    )
+    drawn = _map(world, states, shown, q_values, model.terminal, model.legal)
+    if drawn is not None:
+        console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+        console.print(drawn, markup=False, soft_wrap=True)
+    else:
+        _print_states(console, title, world, states, model, shown, q_values, given.states)
+    start = float(solution.gain @ model.initial)
+    console.print(
+        f"Reward per step from the start: [bold]{number(start)}[/bold], certified to ± {solution.error_bound:.1g}"
+        + ("; the same from every state" if same else ""),
+        soft_wrap=True,
+    )
+    if model.terminal.any() and not np.abs(solution.gain).any():
+        console.print("Episodes end, so nothing is earned in the long run; the bias is the total reward.")
+    console.print(f"{_time(seconds)} to tabulate and solve, {solution.iterations:,} policies")
+    if given.save is not None:
+        names = [str(world.choice_name(a)) for a in range(model.num_actions)]
+        fields = list(world.unpack(states, 0)._asdict())
+        rows = [
+            [
+                *world.unpack(states, s)._asdict().values(), solution.gain[s], solution.bias[s],
+                "" if model.terminal[s] else " ".join(names[a] for a in np.flatnonzero(best[s])),
+            ]
+            for s in range(model.num_states)
+        ]  # fmt: skip
+        _write_rows(given.save, [*fields, "gain", "bias", "optimal"], rows)
+        console.print(f"Saved in {escape(str(given.save))}", soft_wrap=True)
+    return 0
+
+
+def _write_rows(path: Path, columns: list[str], rows: Iterable[list[Any]]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(rows)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", expected="a file in a folder of yours"
+        ) from None
 
 
 def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
@@ -266,21 +340,17 @@ def _save(path: Path, world: World, states: States, model: Any, solution: Any, s
     fields = list(world.unpack(states, 0)._asdict())
     values = solution.values[: len(solution.policy)] if stages else solution.values[None]
     q_values = solution.q_values if stages else solution.q_values[None]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                [*(["steps_to_go"] if stages else []), *fields, "value", *(f"q {n}" for n in names), "optimal"]
-            )
-            for h in range(len(values)):
-                best = _best(q_values[h], model.legal)
-                for s in range(model.num_states):
-                    state = world.unpack(states, s)._asdict().values()
-                    optimal = " ".join(names[a] for a in np.flatnonzero(best[s])) if not model.terminal[s] else ""
-                    row = [*([len(values) - h] if stages else []), *state, values[h, s]]
-                    writer.writerow([*row, *(q if np.isfinite(q) else "" for q in q_values[h, s]), optimal])
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", expected="a file in a folder of yours"
-        ) from None
+    columns = [*(["steps_to_go"] if stages else []), *fields, "value", *(f"q {n}" for n in names), "optimal"]
+    _write_rows(path, columns, _rows(world, states, model, values, q_values, names, stages))
+
+
+def _rows(
+    world: World, states: States, model: Any, values: np.ndarray, q_values: np.ndarray, names: list[str], stages: bool
+) -> Iterator[list[Any]]:
+    for h in range(len(values)):
+        best = _best(q_values[h], model.legal)
+        for s in range(model.num_states):
+            state = world.unpack(states, s)._asdict().values()
+            optimal = " ".join(names[a] for a in np.flatnonzero(best[s])) if not model.terminal[s] else ""
+            row = [*([len(values) - h] if stages else []), *state, values[h, s]]
+            yield [*row, *(q if np.isfinite(q) else "" for q in q_values[h, s]), optimal]

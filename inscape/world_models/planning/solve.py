@@ -8,6 +8,7 @@ import numpy as np
 
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError, closest
 from inscape.world_models.belief.model import BeliefModel
+from inscape.world_models.planning.average import AverageSolution, average_reward, with_programme
 from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors, alpha_vectors
 from inscape.world_models.planning.beliefs.point_based import point_based
 from inscape.world_models.planning.dynamic_programming import Solution, value_iteration
@@ -16,24 +17,34 @@ from inscape.world_models.planning.policy_iteration import linear_programme, pol
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
 Method = Literal["value-iteration", "policy-iteration", "linear-programme"]
+Criterion = Literal["discounted", "total", "average"]
 
 
 # fmt: off
 @overload
 def solve(
-    world: BeliefModel, gamma: float | None = None, *, horizon: int | None = None, method: Method = "value-iteration",
+    world: Any, gamma: None = None, *, criterion: Literal["average"], horizon: None = None,
+    method: Method = "value-iteration", tolerance: float | None = None, max_iterations: int = 1_000_000,
+    full_information: bool = False, max_seconds: float = 30.0,
+) -> AverageSolution: ...
+@overload
+def solve(
+    world: BeliefModel, gamma: float | None = None, *, horizon: int | None = None,
+    criterion: Literal["discounted", "total"] | None = None, method: Method = "value-iteration",
     tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
     max_seconds: float = 30.0,
 ) -> AlphaVectors: ...
 @overload
 def solve(
-    world: Any, gamma: float | None = None, *, horizon: int, method: Method = "value-iteration",
+    world: Any, gamma: float | None = None, *, horizon: int,
+    criterion: Literal["discounted", "total"] | None = None, method: Method = "value-iteration",
     tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
     max_seconds: float = 30.0,
 ) -> FiniteHorizonSolution: ...
 @overload
 def solve(
-    world: Any, gamma: float | None = None, *, horizon: None = None, method: Method = "value-iteration",
+    world: Any, gamma: float | None = None, *, horizon: None = None,
+    criterion: Literal["discounted", "total"] | None = None, method: Method = "value-iteration",
     tolerance: float | None = None, max_iterations: int = 1_000_000, full_information: bool = False,
     max_seconds: float = 30.0,
 ) -> Solution: ...
@@ -43,12 +54,13 @@ def solve(
     gamma: float | None = None,
     *,
     horizon: int | None = None,
+    criterion: Criterion | None = None,
     method: Method = "value-iteration",
     tolerance: float | None = None,
     max_iterations: int = 1_000_000,
     full_information: bool = False,
     max_seconds: float = 30.0,
-) -> Solution | FiniteHorizonSolution | AlphaVectors:
+) -> Solution | FiniteHorizonSolution | AverageSolution | AlphaVectors:
     """Returns the exact values, action values and optimal actions, with a certificate on their error.
 
     Where the observation does not determine the state, values are those of beliefs: what one who acts can have.
@@ -58,6 +70,8 @@ def solve(
             `TabularModel.from_arrays`), or a model that can be tabulated.
         gamma: discount in [0, 1]; 1: total reward. None: the world's own; 0.99 for a model that has none.
         horizon: H: a fixed number of steps, values and actions for each stage. Without gamma, undiscounted.
+        criterion: `"discounted"` (γ < 1), `"total"` (γ = 1), or `"average"`: reward per step in the long run, and the
+            bias (without gamma and horizon). None: as gamma says.
         method: three routes to the same values; value iteration solves every γ and the largest tables.
         tolerance: the error bound to reach, in units of reward (1e-6; 1e-3 of beliefs); not with a horizon, which is
             exact.
@@ -67,7 +81,8 @@ def solve(
 
     Returns:
         `Solution`: `values [S]`, `q_values [S, A]`, `policy [S]`, `error_bound`; with a horizon
-        `FiniteHorizonSolution`, each with a stage axis in front. Of a world that hides its state `BeliefSolution`
+        `FiniteHorizonSolution`, each with a stage axis in front; with criterion `"average"` `AverageSolution`
+        (`gain [S]`, `bias [S]`, `error_bound` of the gain). Of a world that hides its state `BeliefSolution`
         (`lower`, `upper`, `values(beliefs)`, `act(beliefs)`); with a horizon the exact `AlphaVectors`. What a type
         checker cannot know is whether a world does: `solve_beliefs` says so to it.
 
@@ -78,7 +93,12 @@ def solve(
     if method not in get_args(Method):
         known = get_args(Method)
         raise UsageError(f"method = {method!r}", expected=", ".join(known), hint=closest(str(method), known))
+    gamma = _discount(criterion, gamma, horizon)
     belief = None if full_information else _belief_model(world)
+    if belief is not None and criterion == "average":
+        raise UsageError(
+            "criterion = 'average' for a world that hides its state", hint="full_information=True, for one who sees it"
+        )
     if belief is not None and method != "value-iteration":
         raise UsageError(
             f"method = {method!r} for a world that hides its state", hint="full_information=True, for one who sees it"
@@ -91,14 +111,37 @@ def solve(
         )  # fmt: skip
     model, own = _table(world)
     tolerance = 1e-6 if tolerance is None else tolerance
+    if criterion == "average":
+        average = average_reward(model, tolerance, max_iterations)
+        return with_programme(model, average) if method == "linear-programme" else average
     if horizon is not None:
         return backward_induction(model, horizon, 1.0 if gamma is None else gamma)
     discount = gamma if gamma is not None else own
+    if criterion == "discounted" and discount == 1.0:
+        raise UsageError("criterion = 'discounted' with gamma = 1", expected="gamma < 1", hint='criterion="total"')
     if method == "policy-iteration":
         return policy_iteration(model, discount, tolerance, min(max_iterations, 100_000))
     if method == "linear-programme":
         return linear_programme(model, discount)
     return value_iteration(model, discount, tolerance, max_iterations)
+
+
+def _discount(criterion: str | None, gamma: float | None, horizon: int | None) -> float | None:
+    """Returns the discount that goes with the criterion; raises UsageError where they contradict each other."""
+    known = get_args(Criterion)
+    if criterion is not None and criterion not in known:
+        raise UsageError(f"criterion = {criterion!r}", expected=", ".join(known), hint=closest(str(criterion), known))
+    if criterion == "average" and (gamma is not None or horizon is not None):
+        given = f"gamma = {gamma}" if gamma is not None else f"horizon = {horizon}"
+        raise UsageError(
+            f"criterion = 'average' with {given}",
+            expected="neither: it is the reward per step in the long run, not discounted",
+        )
+    if criterion == "total":
+        if gamma is not None and gamma != 1.0:
+            raise UsageError(f"criterion = 'total' with gamma = {gamma}", expected="gamma = 1, or none")
+        return 1.0
+    return gamma
 
 
 def solve_beliefs(

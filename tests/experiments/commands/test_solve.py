@@ -72,6 +72,19 @@ def test_or_for_one_who_sees_it(capsys):
     assert "hides its state" in err
 
 
+def test_reward_per_step_in_the_long_run(capsys, tmp_path):
+    file = tmp_path / "gain.csv"
+    code, out, _ = printed(capsys, "RiverSwim", "--criterion", "average", "--save", str(file))
+    assert code == 0
+    assert "Reward per step from the start: 0.428622, certified to ±" in out
+    assert "the same from every state" in out
+    rows = list(csv.DictReader(file.open()))
+    assert [float(row["gain"]) for row in rows] == pytest.approx([0.428622] * 6, abs=1e-6)
+    assert {row["optimal"] for row in rows} == {"right"}
+    code, out, _ = printed(capsys, "FrozenLake", "--criterion", "average")
+    assert "the bias is the total reward" in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -86,6 +99,10 @@ def test_or_for_one_who_sees_it(capsys):
         (["FrozenLake", "--states", "0"], "--states"),
         (["CliffWalking", "--gamma", "1", "--method", "linear-programme"], "goes on for ever"),
         (["FrozenLak"], "FrozenLake"),
+        (["RiverSwim", "--criterion", "average", "--gamma", "0.9"], "criterion = 'average' with gamma = 0.9"),
+        (["RiverSwim", "--criterion", "average", "--horizon", "9"], "criterion = 'average' with horizon = 9"),
+        (["Tiger", "--criterion", "average"], "--criterion average for Tiger, which hides its state"),
+        (["FrozenLake", "--criterion", "total", "--gamma", "0.5"], "criterion = 'total' with gamma = 0.5"),
     ],
 )
 def test_what_cannot_be_solved_is_refused(capsys, words, message):
