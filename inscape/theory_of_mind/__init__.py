@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from inscape.theory_of_mind.belief_points import BeliefWorld as BeliefWorld
+    from inscape.theory_of_mind.belief_points import belief_world as belief_world
     from inscape.theory_of_mind.controllers import Controller as Controller
     from inscape.theory_of_mind.controllers import Step as Step
     from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
     from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
+    from inscape.theory_of_mind.minds import MindGrid as MindGrid
+    from inscape.theory_of_mind.minds import grid as grid
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
     from inscape.theory_of_mind.observers.exact import Observer as Observer
@@ -20,6 +24,17 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
     from inscape.theory_of_mind.observers.interface import Prediction as Prediction
     from inscape.theory_of_mind.observers.numbering import NumberedTrajectory as NumberedTrajectory
+    from inscape.theory_of_mind.parts.believing import Filtering as Filtering
+    from inscape.theory_of_mind.parts.believing import Params as Params
+    from inscape.theory_of_mind.parts.believing import Sees as Sees
+    from inscape.theory_of_mind.parts.choosing import Best as Best
+    from inscape.theory_of_mind.parts.choosing import Softmax as Softmax
+    from inscape.theory_of_mind.parts.planning import Exponential as Exponential
+    from inscape.theory_of_mind.parts.planning import Hyperbolic as Hyperbolic
+    from inscape.theory_of_mind.parts.planning import Planning as Planning
+    from inscape.theory_of_mind.parts.wanting import Curious as Curious
+    from inscape.theory_of_mind.parts.wanting import InTurn as InTurn
+    from inscape.theory_of_mind.parts.wanting import Switching as Switching
     from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
     from inscape.theory_of_mind.scoring import Calibration as Calibration
@@ -31,8 +46,15 @@ _HOMES = {
     # what a mind is
     "minds": (
         "Mind",
+        "MindGrid",
+        "grid",
         "minds_grid",
     ),
+    "parts.wanting": ("Curious", "InTurn", "Switching"),
+    "parts.believing": ("Filtering", "Params", "Sees"),
+    "parts.planning": ("Exponential", "Hyperbolic", "Planning"),
+    "parts.choosing": ("Best", "Softmax"),
+    "belief_points": ("BeliefWorld", "belief_world"),
     "controllers": (
         "Controller",
         "Step",

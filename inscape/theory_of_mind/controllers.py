@@ -75,12 +75,15 @@ class Controller(NamedTuple):
         step: P(m' | m, s, a, s').
         arrived: `[S, M]` bool, True where the mind's episode is over, so that it stays there in predictions; None:
             only where the dynamics end.
+        partial: rows of `start` and `step` may be all zero: what the mind holds to be impossible. An observer then
+            rules it out.
     """
 
     log_probs: Array
     start: Array
     step: Step = Step.stay
     arrived: Array | None = None
+    partial: bool = False
 
     @staticmethod
     def memoryless(log_probs: ArrayLike, arrived: ArrayLike | None = None) -> Controller:
@@ -145,14 +148,21 @@ def check_controller(controller: Any, world: World, who: str) -> Controller:
                 who, f"arrived ({arrived.dtype})", arrived.shape, f"[S, M] bool, S = {size}, M = {memories}", world
             )
     _check_choices(log_probs, world, who)
-    wrong = ~((start >= 0).all(axis=1) & (np.abs(start.sum(axis=1) - 1) <= SUM_TOLERANCE))
+    wrong = ~_are_distributions(start, controller.partial)
     if wrong.any():
         s = int(np.argmax(wrong))
         raise UsageError(
             f"the mind ({who}) begins in {_state(world, s)} with memory probabilities {start[s].tolist()}",
             expected="a distribution over its memory states",
         )
-    return Controller(log_probs, start, _check_step(controller.step, world, who, memories), arrived)
+    step = _check_step(controller.step, world, who, memories, controller.partial)
+    return Controller(log_probs, start, step, arrived, bool(controller.partial))
+
+
+def _are_distributions(rows: Array, partial: bool) -> Array:
+    """Returns `[...]` bool for `[..., N]`: is it a distribution, or, if `partial`, all zero?"""
+    total = rows.sum(axis=-1)
+    return np.asarray((rows >= 0).all(axis=-1) & ((np.abs(total - 1) <= SUM_TOLERANCE) | (partial & (total == 0))))
 
 
 def _check_choices(log_probs: Array, world: World, who: str) -> None:
@@ -178,7 +188,7 @@ def _check_choices(log_probs: Array, world: World, who: str) -> None:
         )
 
 
-def _check_step(step: Any, world: World, who: str, memories: int) -> Step:
+def _check_step(step: Any, world: World, who: str, memories: int, partial: bool) -> Step:
     if not isinstance(step, Step):
         raise UsageError(
             f"the mind ({who}) has the step {step!r}", expected="a Step, such as Step.stay or Step.switching(P [M, M])"
@@ -202,7 +212,7 @@ def _check_step(step: Any, world: World, who: str, memories: int) -> Step:
             expected=f"integers from 0 to {memories - 1}",
         )
     following, probability = (np.broadcast_to(array, shape) for array in (following, probability))
-    wrong = ~((probability >= 0).all(axis=4) & (np.abs(probability.sum(axis=4) - 1) <= SUM_TOLERANCE))
+    wrong = ~_are_distributions(probability, partial)
     wrong = wrong & _possible(world.dynamics(), shape[:3])[..., None]
     if wrong.any():
         s, a, k, m = (int(i) for i in np.argwhere(wrong)[0])

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.controllers import Array, Controller, check_controller
+from inscape.errors import UsageError
+from inscape.theory_of_mind.controllers import Array, check_controller
+from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.minds import Mind, name_of
-from inscape.theory_of_mind.planning_mind import PlanningMind, PlanningProblem, fingerprint
-from inscape.world_models.planning.choice import boltzmann_log_probs
+from inscape.theory_of_mind.parts.believing import Filtering
+from inscape.theory_of_mind.planning_mind import PlanningMind
+from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import observation_keys
 
 if TYPE_CHECKING:
@@ -109,26 +111,25 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float) -> MindPolici
             state of the world; a controller is not valid (`check_controller`); a mind that does not say it sees acts
             differently in states that look alike.
     """
-    if world.players > 1:
-        raise MissingLawError(
-            f"{world.name} has {world.players} players, and the exact observer watches one",
-            expected="a world with one player",
-        )
-    dynamics = world.dynamics()
-    custom = {
-        g: check_controller(mind.controller(world, 0), world, name_of(mind))
-        for g, mind in enumerate(minds)
-        if not _is_built_in(mind)
-    }
-    counts = np.array([custom[g].num_memories if g in custom else 1 for g in range(len(minds))])
+    solver, dynamics = MindSolver(world, gamma), world.dynamics()
+    controllers = [
+        solver.controller(mind)
+        if type(mind) is PlanningMind  # a subclass may have a controller of another kind, so it is asked for it
+        else check_controller(mind.controller(world, 0), world, name_of(mind))
+        for mind in minds
+    ]
+    counts = np.array([controller.num_memories for controller in controllers])
     first_row = np.cumsum(counts) - counts
+    require_memory(
+        8 * int(counts.sum()) * dynamics.legal.size, f"what {len(minds)} minds do, {counts.sum()} with their memories"
+    )
     log_probs = np.empty((int(counts.sum()), *dynamics.legal.shape))
     arrived = np.zeros(log_probs.shape[:2], np.bool_)
-    log_start = None if (counts == 1).all() else np.zeros(log_probs.shape[:2])
-    _plan_built_in(world, minds, gamma, first_row, log_probs, arrived)
+    forgetful = (counts == 1).all() and not any(controller.partial for controller in controllers)
+    log_start = None if forgetful else np.zeros(log_probs.shape[:2])
     steps = []
-    for g, controller in custom.items():
-        rows = slice(int(first_row[g]), int(first_row[g] + counts[g]))
+    for controller, row, count in zip(controllers, first_row, counts):
+        rows = slice(int(row), int(row + count))
         log_probs[rows] = controller.log_probs.swapaxes(0, 1)
         if controller.arrived is not None:
             arrived[rows] = controller.arrived.T
@@ -136,57 +137,28 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float) -> MindPolici
             if log_start is not None:
                 log_start[rows] = np.log(controller.start.T)
             next_memory, probability = controller.step.next_memory, controller.step.probability
-            if counts[g] > 1 and next_memory is not None and probability is not None:
-                steps.append(MemoryStep(rows, next_memory, np.log(probability)))
+            if (count > 1 or controller.partial) and next_memory is not None and probability is not None:
+                steps.append(MemoryStep(rows, *np.broadcast_arrays(next_memory, np.log(probability))))
     mind_of = np.repeat(np.arange(len(minds)), counts)
     policies = MindPolicies(log_probs, arrived, mind_of, first_row, log_start, tuple(steps))
-    _refuse_unseen_state(world, minds, policies, custom)
+    _refuse_unseen_state(world, minds, policies, counts)
     return policies
-
-
-def _is_built_in(mind: Mind) -> bool:
-    """A subclass may have a controller of another kind, so it is asked for it."""
-    return type(mind) is PlanningMind
-
-
-def _plan_built_in(
-    world: World, minds: Sequence[Mind], gamma: float, first_row: Array, log_probs: Array, arrived: Array
-) -> None:
-    """Writes the rows of all `PlanningMind`s."""
-    legal = world.dynamics().legal
-    beliefs: dict[Any, World] = {}
-    problems: dict[Any, PlanningProblem] = {}
-    solved: dict[Any, Array] = {}
-    for row, mind in zip(first_row, minds):
-        if type(mind) is not PlanningMind:
-            continue
-        subject = (fingerprint(mind.goal), fingerprint(mind.params))
-        if subject not in problems:
-            problems[subject] = PlanningProblem.of(world, mind, beliefs)
-        # the hard backup plans as if it would act optimally, so its Q does not depend on β
-        key = (*subject, mind.backup, None if mind.backup == "hard" else mind.beta)
-        if key not in solved:
-            solved[key] = problems[subject].solve(world, mind, gamma)
-        arrived[row] = problems[subject].arrived
-        log_probs[row] = boltzmann_log_probs(solved[key], mind.beta, legal)
 
 
 # ------------------------------------------------------------------------------------------------------- hidden state
 
 
-def _refuse_unseen_state(
-    world: World, minds: Sequence[Mind], policies: MindPolicies, custom: dict[int, Controller]
-) -> None:
+def _refuse_unseen_state(world: World, minds: Sequence[Mind], policies: MindPolicies, counts: Array) -> None:
     """Raises UsageError where a mind acts, begins or remembers by what the world hides, and does not say it sees."""
     look = _looks(world)
     if look is None:
         return
     twin = np.unique(look, return_index=True)[1][look]  # the first state that looks alike
     for g, mind in enumerate(minds):
-        if getattr(mind, "sees", False):
+        if _may_see(mind):
             continue
         first_row = int(policies.first_row[g])
-        rows = slice(first_row, first_row + (custom[g].num_memories if g in custom else 1))
+        rows = slice(first_row, first_row + int(counts[g]))
         for tables, what in ((policies.log_probs[rows], "acts"), (_started(policies, rows), "begins")):
             probs = np.exp(tables)
             differs = (np.abs(probs - probs[:, twin]) > SAME).any(axis=(0, 2))
@@ -196,7 +168,7 @@ def _refuse_unseen_state(
     dynamics = world.dynamics()
     for step in policies.steps:
         mind = minds[policies.mind_of[step.rows.start]]
-        if getattr(mind, "sees", False):
+        if _may_see(mind):
             continue
         before, action, outcome = np.nonzero(dynamics.probability > 0)
         seen = np.stack([look[before], action, look[dynamics.next_state[before, action, outcome]]], axis=1)
@@ -209,6 +181,12 @@ def _refuse_unseen_state(
         if differs.any():
             n = int(np.argmax(differs))
             _refuse_sight(world, mind, "remembers", int(before[n]), int(before[first[group.ravel()[n]]]))
+
+
+def _may_see(mind: Mind) -> bool:
+    """Whether a mind says that it sees the state, or is known to act only by what is observed."""
+    filters = type(mind) is PlanningMind and isinstance(mind.believes, Filtering)
+    return filters or bool(getattr(mind, "sees", False))
 
 
 def _looks(world: World) -> Array | None:
@@ -232,6 +210,6 @@ def _refuse_sight(world: World, mind: Mind, what: str, state: int, other: int) -
         f"the mind ({name_of(mind)}) {what} differently in {one} and {same}, which look alike: {world.name} hides its "
         "state from the agent",
         expected="a mind whose controller depends on what is observed, or one that says it sees the state",
-        hint="sees=True (PlanningMind, minds_grid; inscape observe --minds-see), or a Controller with a memory of what "
-        "was observed",
+        hint="believes=Filtering(prior), a mind that updates a belief; sees=True (PlanningMind, minds_grid; inscape "
+        "observe --minds-see); or a Controller with a memory of what was observed",
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind.controllers import Controller
+from inscape.theory_of_mind.controllers import Array, Controller
+from inscape.theory_of_mind.parts.believing import Believes, Sees
+from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax
+from inscape.theory_of_mind.parts.planning import Planning
+from inscape.theory_of_mind.parts.wanting import ByValue
 from inscape.theory_of_mind.planning_mind import PlanningMind
 
 if TYPE_CHECKING:
@@ -61,6 +66,66 @@ def minds_grid(
     return [
         PlanningMind(goal, beta, backup, believed, sees) for goal, beta, backup, believed in itertools.product(*axes)
     ]
+
+
+class MindGrid(list[PlanningMind]):
+    """Minds, with what is thought of them beforehand.
+
+    Attributes:
+        prior: `[G]` probabilities, the prior of an `Observer` that is given none; None: uniform.
+    """
+
+    def __init__(self, minds: Iterable[PlanningMind], prior: Array | None = None) -> None:
+        super().__init__(minds)
+        self.prior = prior
+
+
+def grid(
+    *,
+    wants: Iterable[Any],
+    chooses: Iterable[Chooses],
+    plans: Iterable[Planning],
+    believes: Iterable[Believes | None] = (None,),
+    can: Iterable[Any] = (None,),
+    prior: Callable[[PlanningMind], float] | ArrayLike | None = None,
+) -> MindGrid:
+    """Returns every combination of parts as minds, the first axis varying slowest.
+
+        grid(wants=["north", "south"], chooses=[Softmax(1.0), Best()], plans=[Planning("hard")])
+
+    Args:
+        wants, chooses, plans, believes, can: the axes; a part by itself is an axis of one.
+        prior: weights, in the order of the minds, or a function of a mind that gives its weight; they are divided by
+            their sum. None: uniform.
+
+    Raises:
+        UsageError: an axis is empty; a part is not what it must be; weights are negative, not finite, all zero, or of
+            another number.
+    """
+    given = {"wants": wants, "believes": believes, "plans": plans, "chooses": chooses, "can": can}
+    axes = {name: _parts(name, axis) for name, axis in given.items()}
+    empty = next((name for name, entries in axes.items() if not entries), None)
+    if empty is not None:
+        raise UsageError(f"the grid of minds has no {empty}", expected=f"at least one entry in {empty}")
+    minds = [PlanningMind(**dict(zip(axes, parts))) for parts in itertools.product(*axes.values())]
+    return MindGrid(minds, None if prior is None else _weights(prior, minds))
+
+
+def _parts(name: str, axis: Any) -> list[Any]:
+    """Returns the entries of an axis; a list or a generator is several, a part (a name, a mask) one."""
+    if name == "can" and (callable(axis) or isinstance(axis, np.ndarray)):
+        return [axis]
+    single = isinstance(axis, (str, Softmax, Best, Planning, ByValue, Sees)) or hasattr(axis, "_fields") or axis is None
+    return [axis] if single else list(axis)
+
+
+def _weights(prior: Callable[[PlanningMind], float] | ArrayLike, minds: list[PlanningMind]) -> Array:
+    weights = np.array([float(prior(mind)) for mind in minds]) if callable(prior) else np.asarray(prior, np.float64)
+    if weights.shape != (len(minds),):
+        raise UsageError(f"a prior of shape {weights.shape}", expected=f"one weight for each of the {len(minds)} minds")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
+        raise UsageError(f"a prior with the weights {weights.tolist()}", expected="weights of at least 0, not all 0")
+    return np.asarray(weights / weights.sum())
 
 
 def name_of(mind: Mind) -> str:

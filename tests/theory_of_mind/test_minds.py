@@ -5,8 +5,19 @@ import pytest
 
 from inscape.envs.worlds.gridworld.grid import GridWorld
 from inscape.errors import UsageError
-from inscape.theory_of_mind import BACKUPS, PlanningMind, minds_grid
-from tests.theory_of_mind.worlds import CorridorPurpose
+from inscape.theory_of_mind import (
+    BACKUPS,
+    Best,
+    InTurn,
+    Observer,
+    Planning,
+    PlanningMind,
+    Sees,
+    Softmax,
+    grid,
+    minds_grid,
+)
+from tests.theory_of_mind.worlds import Corridor, CorridorPurpose
 
 
 @pytest.mark.parametrize("beta", [-1.0, -1e-300, float("nan"), float("inf"), "2", None, True])
@@ -48,3 +59,44 @@ def test_minds_with_tables_in_them_compare_by_value():
     assert hash(PlanningMind("G", 1, "hard", one)) == hash(PlanningMind("G", 1, "hard", same))
     assert PlanningMind("G", 1, "hard", one) != PlanningMind("G", 1, "hard", other)
     assert PlanningMind("G", 1, "hard", one) != PlanningMind("G", np.float64(2), "hard", one)
+
+
+ENDS = ("left end", "right end")
+
+
+def test_a_grid_of_parts_is_their_product_with_a_prior():
+    minds = grid(
+        wants=[*ENDS, InTurn(ENDS)],
+        chooses=[Softmax(1.0), Softmax(4.0, lapse=0.1), Best()],
+        plans=Planning("hard"),
+        believes=[None, Sees()],
+        prior=lambda mind: 2.0 if mind.wants == "left end" else 1.0,
+    )
+    assert len(minds) == 3 * 3 * 2 == len(set(minds))
+    assert [mind.wants for mind in minds[::6]] == [*ENDS, InTurn(ENDS)]
+    np.testing.assert_allclose(minds.prior, [2 / 24] * 6 + [1 / 24] * 12)
+    watch = Observer(Corridor(), minds)
+    assert watch.marginal("wants")["left end"] == pytest.approx(0.5)
+    assert watch.marginal("chooses.lapse")[0.1] == pytest.approx(1 / 3)
+    assert Observer(Corridor(), minds, prior=np.full(18, 1 / 18)).marginal("wants")["left end"] == pytest.approx(1 / 3)
+
+
+def test_a_grid_of_the_short_form_is_the_grid_of_parts():
+    short = minds_grid(ENDS, [1.0, 2.0], "hard")
+    assert short == list(grid(wants=ENDS, chooses=[Softmax(1.0), Softmax(2.0)], plans=[Planning("hard")]))
+    assert short[1].beta == 2.0 and short[1].backup == "hard" and short[1].goal == "left end"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"chooses": []}, "no chooses"),
+        ({"prior": [1.0]}, "one weight for each of the 2 minds"),
+        ({"prior": [-1.0, 2.0]}, "at least 0"),
+        ({"prior": lambda mind: 0.0}, "not all 0"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused(changed, said):
+    given = {"wants": ENDS, "chooses": Best(), "plans": Planning("hard")} | changed
+    with pytest.raises(UsageError, match=said):
+        grid(**given)

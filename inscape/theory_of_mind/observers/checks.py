@@ -55,7 +55,10 @@ def check_gamma(gamma: float) -> float:
     return float(gamma)
 
 
-def check_prior(prior: ArrayLike | None, minds: tuple[Mind, ...]) -> Array:
+def check_prior(prior: ArrayLike | None, minds: tuple[Mind, ...], of_grid: Array | None = None) -> Array:
+    """Returns `[G]` the prior: what is given, else that of the grid the minds are from, else uniform."""
+    if prior is None and of_grid is not None:
+        return of_grid.copy()
     if prior is None:
         return np.full(len(minds), 1 / len(minds))
     array = np.array(prior, np.float64)

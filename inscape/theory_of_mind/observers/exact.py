@@ -36,8 +36,8 @@ class ExactObserver:
     Args:
         world: the world acted in; its own purpose plays no part.
         minds: the G hypotheses, distinct: `PlanningMind`s or any other objects with a `controller`.
-        prior: `[G]` probabilities; None: uniform.
-        gamma: the discount every `PlanningMind` plans with; None: the world's.
+        prior: `[G]` probabilities; None: that of the `grid` the minds are from, else uniform.
+        gamma: the discount of `PlanningMind`s that have none of their own; None: the world's.
 
     Attributes:
         policies: what each mind would do in every state.
@@ -59,7 +59,7 @@ class ExactObserver:
         self.world = world
         self.minds = check_minds(minds)
         self.gamma = check_gamma(world.gamma if gamma is None else gamma)
-        self._prior = check_prior(prior, self.minds)
+        self._prior = check_prior(prior, self.minds, getattr(minds, "prior", None))
         self._numbering = Numbering(world)
         self.dynamics = self._numbering.dynamics
         self.policies: MindPolicies = policies_of(world, self.minds, self.gamma)

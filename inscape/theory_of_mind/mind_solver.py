@@ -1,0 +1,255 @@
+"""From the parts of planning minds to their controllers in one world; what minds share is solved once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+from inscape.errors import MissingLawError, UsageError
+from inscape.theory_of_mind.belief_points import BeliefWorld, belief_world
+from inscape.theory_of_mind.controllers import Array, Controller, Step
+from inscape.theory_of_mind.parts.abilities import ability
+from inscape.theory_of_mind.parts.believing import Believes, Filtering
+from inscape.theory_of_mind.parts.choosing import Chooses
+from inscape.theory_of_mind.parts.planning import Planning
+from inscape.theory_of_mind.parts.wanting import (
+    Curious,
+    InTurn,
+    Switching,
+    chained,
+    fingerprint,
+    goals_of,
+    next_goal,
+    purpose_of,
+)
+from inscape.world_models.tabular.arrays import require_memory
+from inscape.world_models.tabular.model import TabularModel, observation_keys
+
+if TYPE_CHECKING:
+    from inscape.envs.world import World
+
+Found = TypeVar("Found")
+
+
+class MindOfParts(Protocol):
+    """What of a `PlanningMind` is solved; the attributes are described there."""
+
+    @property
+    def wants(self) -> Any: ...
+    @property
+    def believes(self) -> Believes | None: ...
+    @property
+    def plans(self) -> Planning: ...
+    @property
+    def chooses(self) -> Chooses: ...
+    @property
+    def can(self) -> Any: ...
+    @property
+    def params(self) -> Any: ...
+    @property
+    def name(self) -> str: ...
+
+
+class MindSolver:
+    """Solves what `PlanningMind`s plan in one world, each distinct problem once.
+
+    Args:
+        world: the world acted in.
+        gamma: the discount of minds that have none of their own.
+
+    Raises:
+        MissingLawError: the world has several players.
+    """
+
+    def __init__(self, world: World, gamma: float) -> None:
+        if world.players > 1:
+            raise MissingLawError(
+                f"{world.name} has {world.players} players, and the exact observer watches one",
+                expected="a world with one player",
+            )
+        self.world, self.gamma = world, gamma
+        self._solved: dict[Any, Any] = {}
+
+    def controller(self, mind: MindOfParts) -> Controller:
+        """Returns what a mind does in the states of the world (see `PlanningMind.controller`)."""
+        if isinstance(mind.believes, Filtering):
+            return self._filtering(mind, mind.believes)
+        over, able = self._over(mind), ability(self.world, mind.can, mind.name)
+        log_probs = mind.chooses.log_probs(self.action_values(mind).reshape(len(over), *able.shape), able[None])
+        if len(over) == 1:
+            return Controller.memoryless(log_probs[0], over[0])
+        start, step = self._pursuit(mind.wants, over)
+        return Controller(log_probs.swapaxes(0, 1), start, step, over.T)
+
+    def action_values(self, mind: MindOfParts) -> Array:
+        """Returns Q (see `PlanningMind.action_values`)."""
+        if isinstance(mind.believes, Filtering):
+            return self._beliefs_and_values(mind, mind.believes)[1]
+        goals, in_turn = goals_of(mind.wants), isinstance(mind.wants, InTurn)
+        planning = (mind.plans, mind.plans.depends_on(mind.chooses), fingerprint(mind.can), fingerprint(mind.params))
+
+        def solved(*pursued: Any) -> Array:
+            key = ("values", fingerprint(pursued), planning)
+            return self._once(key, lambda: self._values(mind, pursued))
+
+        if in_turn:
+            return solved(*goals)
+        return np.concatenate([solved(goal) for goal in goals]) if len(goals) > 1 else np.asarray(solved(goals[0])[0])
+
+    # ------------------------------------------------------------------------------------------- a mind that sees
+
+    def _values(self, mind: MindOfParts, goals: tuple[Any, ...]) -> Array:
+        """Returns `[W, S, A]` Q of W goals, in turn, over the true world's states."""
+        rows = self._rows(mind)
+        models = [self._model(mind, goal) for goal in goals]
+        if mind.can is not None:
+            able = np.ones(models[0].legal.shape, np.bool_)
+            able[rows] = ability(self.world, mind.can, mind.name)
+            models = [replace(model, legal=model.legal & able) for model in models]
+        model = models[0] if len(models) == 1 else chained(models)
+        found = mind.plans.action_values(model, mind.chooses, self.gamma).reshape(len(models), -1, model.num_actions)
+        q_values = found[:, rows]
+        for over, table in zip(self._over(mind, goals), q_values):
+            table[over] = 0.0
+        stuck = ~(self.world.dynamics().legal & np.isfinite(q_values)).any(axis=(0, 2))
+        if stuck.any():
+            state = self.world.unpack(self.world.dynamics().states, int(np.argmax(stuck)))
+            raise UsageError(
+                f"the mind ({mind.name}) believes every action that is legal in {state} to be illegal",
+                expected="a belief under which at least one legal action is possible in every state",
+            )
+        return np.asarray(q_values)
+
+    def _over(self, mind: MindOfParts, goals: tuple[Any, ...] | None = None) -> Array:
+        """Returns `[W, S]` bool: where the mind's episode is over under each of its goals."""
+        rows = self._rows(mind)
+        return np.array([self._model(mind, goal).terminal[rows] for goal in goals or goals_of(mind.wants)])
+
+    def _pursuit(self, wants: InTurn | Switching, over: Array) -> tuple[Array, Step]:
+        """Returns `(start [S, W], step)` of the goal that is pursued."""
+        count, size = over.shape
+        if isinstance(wants, Switching):
+            start = np.full(count, 1 / count) if wants.start is None else np.array(wants.start)
+            table = np.full((count, count), wants.rate / (count - 1))
+            np.fill_diagonal(table, 1 - wants.rate)
+            return np.tile(start, (size, 1)), Step.switching(table)
+        first = np.minimum(next_goal(over, 0, np.arange(size)), count - 1)
+        arriving = self.world.dynamics().next_state
+        following = [np.minimum(next_goal(over, goal, arriving), count - 1) for goal in range(count)]
+        memories = np.stack(following, axis=-1)[..., None]
+        return np.eye(count)[first], Step(memories, np.ones((1, 1, 1, count, 1)))
+
+    # ------------------------------------------------------------------------------------------ a mind that filters
+
+    def _filtering(self, mind: MindOfParts, believes: Filtering) -> Controller:
+        points, q_values = self._beliefs_and_values(mind, believes)
+        dynamics, count = self.world.dynamics(), len(points)
+        require_memory(8 * dynamics.next_state.size * count, f"the memory of the mind ({mind.name}), {count} beliefs")
+        chosen = mind.chooses.log_probs(q_values, points.model.legal[:count])
+        # a belief that holds the state impossible is never had there; its row is filled in for the action to be legal
+        able = ability(self.world, mind.can, mind.name)
+        log_probs = np.where(able[:, None], chosen, -np.inf)
+        some = np.isfinite(log_probs).any(axis=2, keepdims=True)
+        log_probs = np.where(some, log_probs, np.where(able[:, None], 0.0, -np.inf))
+        top = log_probs.max(axis=2, keepdims=True, initial=-np.inf)
+        with np.errstate(invalid="ignore"):
+            log_probs = log_probs - (top + np.log(np.exp(log_probs - top).sum(axis=2, keepdims=True)))
+        seen = self._seen_as(mind, points)
+        goal = purpose_of(self._believed(mind), goals_of(mind.wants)[0], mind.name)
+        purpose = self._believed(mind).goals[goal] if isinstance(goal, str) else goal
+        over = self.world.terminal_of(dynamics.states, purpose)
+        first = np.where(over, 0, points.first[seen])
+        first[(seen < 0) & ~over] = -1
+        start = np.where(first[:, None] >= 0, np.eye(count)[first], 0.0)
+        arriving = dynamics.next_state
+        actions = np.arange(dynamics.legal.shape[1])[:, None]
+        memories = points.following[:, actions, seen[arriving]].transpose(1, 2, 3, 0)
+        memories = np.where((seen[arriving] < 0)[..., None], -1, memories)
+        memories = np.where(over[arriving][..., None], np.arange(count), memories)
+        possible = memories >= 0
+        step = Step(np.where(possible, memories, 0)[..., None], possible[..., None].astype(float))
+        arrived = np.repeat(over[:, None], count, axis=1)
+        return Controller(log_probs, start, step, arrived, partial=True)
+
+    def _beliefs_and_values(self, mind: MindOfParts, believes: Filtering) -> tuple[BeliefWorld, Array]:
+        """Returns the beliefs a mind may come to have, and `[B, A]` its values in each."""
+        goal = goals_of(mind.wants)[0]
+        key = (fingerprint(goal), believes, fingerprint(mind.can))
+        points = self._once(("points", key), lambda: self._points(mind, believes, goal))
+        weight = mind.wants.weight if isinstance(mind.wants, Curious) else 0.0
+
+        def solved() -> Array:
+            model = points.model
+            if weight:
+                reward = model.reward.copy()
+                reward[:-1] += weight * points.information[:, :, None]
+                model = replace(model, reward=reward)
+            return mind.plans.action_values(model, mind.chooses, self.gamma)[:-1]
+
+        planning = (mind.plans, mind.plans.depends_on(mind.chooses), weight)
+        return points, self._once(("belief values", key, planning), solved)
+
+    def _points(self, mind: MindOfParts, believes: Filtering, goal: Any) -> BeliefWorld:
+        believed = self._believed(mind)
+        able = ability(believed, mind.can, mind.name) if mind.can is not None else None
+        return belief_world(
+            believed, believes.weights(believed), purpose_of(believed, goal, mind.name),
+            believes.max_points, believes.resolution, able,
+        )  # fmt: skip
+
+    def _seen_as(self, mind: MindOfParts, points: BeliefWorld) -> Array:
+        """Returns `[S]` which observation of the believed world each true state gives; −1: one it never gives."""
+        believed = self._believed(mind)
+        if believed is self.world:
+            return points.seen
+        known = dict(zip(observation_keys(believed.observe(believed.dynamics().states)), points.seen.tolist()))
+        keys = observation_keys(self.world.observe(self.world.dynamics().states))
+        return np.array([known.get(key, -1) for key in keys])
+
+    # ------------------------------------------------------------------------------------------------------ shared
+
+    def _once(self, key: Any, solve: Callable[[], Found]) -> Found:
+        if key not in self._solved:
+            self._solved[key] = solve()
+        found: Found = self._solved[key]
+        return found
+
+    def _believed(self, mind: MindOfParts) -> World:
+        """Returns the world the mind believes to be in."""
+        if mind.params is None:
+            return self.world
+        if not isinstance(mind.params, self.world.Params):
+            raise UsageError(
+                f"params {mind.params!r} of a mind in {self.world.name}",
+                expected=f"a {self.world.Params.__name__}, the dynamics it believes in, or None for the true ones",
+                hint="world.params._replace(…)",
+            )
+        return self._once(("world", fingerprint(mind.params)), lambda: self.world.with_params(mind.params))
+
+    def _model(self, mind: MindOfParts, goal: Any) -> TabularModel:
+        believed = self._believed(mind)
+        key = ("model", fingerprint(goal), fingerprint(mind.params))
+        return self._once(key, lambda: TabularModel.from_world(believed, purpose=purpose_of(believed, goal, mind.name)))
+
+    def _rows(self, mind: MindOfParts) -> Array:
+        """Returns `[S]`: where each true state lies among the states the mind believes in."""
+        if mind.params is None:
+            return self._once("rows", lambda: np.arange(len(self.world.dynamics())))
+        return self._once(("rows", fingerprint(mind.params)), lambda: self._find_rows(mind))
+
+    def _find_rows(self, mind: MindOfParts) -> Array:
+        states, known = self.world.dynamics().states, self._believed(mind).dynamics()
+        try:
+            return known.index_of(states)
+        except UsageError as error:
+            keys = set(known.states.keys())
+            missing = next(s for s, key in enumerate(states.keys()) if key not in keys)
+            raise UsageError(
+                f"the mind ({mind.name}) believes in dynamics of {self.world.name} in which "
+                f"{self.world.unpack(states, missing)} cannot be reached, so it has no plan there",
+                expected="a false belief over the same states",
+                hint="list every state in the world's `roots(params)`",
+            ) from error
