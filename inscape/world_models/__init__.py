@@ -79,6 +79,10 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
     from inscape.world_models.planning.solve import solve as solve
     from inscape.world_models.planning.solve import solve_beliefs as solve_beliefs
+    from inscape.world_models.planning.tree_search.batched import BatchedSearch as BatchedSearch
+    from inscape.world_models.planning.tree_search.gumbel import Gumbel as Gumbel
+    from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
+    from inscape.world_models.planning.tree_search.puct import PUCT as PUCT
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
@@ -203,6 +207,10 @@ _HOMES = {
         "solve",
         "solve_beliefs",
     ),
+    "planning.tree_search.batched": ("BatchedSearch",),
+    "planning.tree_search.gumbel": ("Gumbel",),
+    "planning.tree_search.network": ("PerceptronEvaluator",),
+    "planning.tree_search.puct": ("PUCT",),
     "planning.tree_search.uct": ("UCT",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

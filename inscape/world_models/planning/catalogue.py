@@ -47,6 +47,16 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         aliases=("mcts",),
     ),
     PlannerEntry(
+        "puct",
+        "tree search with a prior over actions, for many states at once (AlphaZero, MuZero)",
+        "inscape.world_models.planning.tree_search.puct:PUCT",
+    ),
+    PlannerEntry(
+        "gumbel",
+        "tree search that improves on its prior from few simulations, for many states at once",
+        "inscape.world_models.planning.tree_search.gumbel:Gumbel",
+    ),
+    PlannerEntry(
         "value-iteration",
         "exact, where all states can be enumerated",
         "inscape.world_models.planning.lookup:ValueIteration",
