@@ -16,11 +16,11 @@ from inscape.envs.tasks.wrapping import as_wrapping
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
-from inscape.experiments.runs.run import differing
-from inscape.experiments.runs.training import settings_as_json
+from inscape.experiments.runs.settings import differing, settings_as_json
 
 if TYPE_CHECKING:
-    from inscape.experiments.runs.run import Run, RunSettings
+    from inscape.experiments.runs.run import Run
+    from inscape.experiments.runs.settings import RunSettings
 
 USUAL = TrainArguments(agent="", task="")
 """What `inscape train` does by default."""

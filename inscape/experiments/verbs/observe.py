@@ -15,7 +15,9 @@ from inscape.agents.rollout import rollout
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import as_task, task_from_json
 from inscape.errors import MissingLawError, UsageError, whole_number
-from inscape.experiments.runs.run import Run, find_run, load_trajectories, names_episodes, open_run
+from inscape.experiments.runs.folders import find_run, open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
 from inscape.experiments.verbs.given import agents_and_task
 from inscape.theory_of_mind.minds import minds_grid, name_of
 from inscape.theory_of_mind.observers.exact import ExactObserver

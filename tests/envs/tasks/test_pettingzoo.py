@@ -16,7 +16,7 @@ from inscape.envs.tasks.pettingzoo import PettingZooTask
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.multi_agent.test_self_play import assert_same
 
 TICTACTOE = "pettingzoo:pettingzoo.classic.tictactoe_v3"

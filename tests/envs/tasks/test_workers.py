@@ -416,7 +416,8 @@ def _zombies() -> list[str]:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs in the background of a shell
 from tests.envs.tasks.late_faults import name_of
 from inscape import resolve_task
 from inscape.envs.tasks.processes.workers import Workers
