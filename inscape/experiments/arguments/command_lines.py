@@ -46,6 +46,11 @@ def train_line(run: Run) -> str:
         words += ["--evaluate-every", str(s.evaluate_every)]
     if s.evaluate_episodes != USUAL.evaluate_episodes:
         words += ["--evaluate-episodes", str(s.evaluate_episodes)]
+    for name in ("hang_seconds", "max_restarts") if s.workers else ():
+        if s.workers.get(name) != getattr(USUAL, name):
+            words += [f"--{name.replace('_', '-')}", str(s.workers.get(name))]
+    if s.workers:
+        words += ["--workers", str(s.workers.get("count"))]
     evaluation = run.evaluation()
     if evaluation is not None and evaluation[1] != USUAL.final_episodes:
         words += ["--final-episodes", str(evaluation[1])]

@@ -107,9 +107,17 @@ def _given_over(before: RunSettings, settings: Mapping[str, Any], task: Task, wo
         task: its task.
         words: the line after the command.
     """
+    from inscape.experiments.runs.training import workers_of
+
     names = {"agent": before.agent, "task": str(before.task["name"])}
     others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
     defaults = {**names, **{name: getattr(before, name) for name in others}}
+    if (workers := workers_of(before)) is not None:
+        defaults |= {
+            "workers": workers.count,
+            "hang_seconds": workers.hang_seconds,
+            "max_restarts": workers.max_restarts,
+        }
     groups = args.settings_groups(TrainArguments, names["agent"], task, settings)
     return args.parse("train", TrainArguments, [*names.values(), *words], groups, defaults)
 

@@ -58,6 +58,10 @@ class RunSettings:
     code: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each name of code in agent and task, its file's absolute `path` and `sha256`; compared on resume by these."""
 
+    workers: dict[str, Any] = field(default_factory=dict)
+    """Worker processes it was started with: `count`, `hang_seconds`, `max_restarts`; empty for none. Results do not
+    depend on them: not compared on resume, where others may be given."""
+
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as JSON values."""
         return asdict(self)
@@ -122,7 +126,8 @@ class RunSettings:
                 )
 
     def differences(self, other: RunSettings) -> list[str]:
-        """Returns one line per setting that differs (`name: this -> other`), versions and the content of code aside.
+        """Returns one line per setting that differs (`name: this -> other`): not of versions, the content of code and
+        workers.
 
         A file is the same by whatever path it is named.
         """
@@ -131,13 +136,13 @@ class RunSettings:
         return [
             f"{name}: {_show(mine, name)} -> {_show(others, name)}"
             for name in names
-            if not name.startswith(("versions", "code"))
+            if not name.startswith(("versions", "code", "workers"))
         ]
 
 
 _TYPES: dict[str, type] = {
     "agent": str, "task": dict, "seed": int, "steps": int, "device": str, "agent_settings": dict,
-    "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict,
+    "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict, "workers": dict,
 }  # fmt: skip
 MOST = 2**62
 """Beyond any seed, and any number of steps."""

@@ -99,7 +99,8 @@ def train(
         on_yield: called with the agent and its metrics whenever `learn` yields; to look, not to change.
         accept_changes: with `resume`, go on although a file of the agent or of the task was edited since.
         workers: processes that the copies of a third-party environment are divided over, a number, `"auto"` or
-            `Workers` with the limits; None for what the task says (`Task.in_workers`). Results do not depend on it.
+            `Workers` with the limits; None for what the task says (`Task.in_workers`), or with `resume` and `out` for
+            what the run was started with. Results do not depend on it.
         agent_settings: settings of the agent by name, over `settings`.
 
     Raises:
@@ -121,6 +122,8 @@ def train(
     unsaved = out is None and root is None and not resume
     if task.world is None and not unsaved:
         require_json(task.to_json()["settings"], task.name)
+    if workers is None and task.workers is None and resume and out is not None:
+        workers = workers_of(open_run(out).settings)
     if workers is not None:
         task = in_workers(task, workers)
     learned_in, given = learning_task(agent, task), agent
@@ -143,6 +146,7 @@ def train(
         evaluate_every=max(1, (steps - before) // 10) if evaluate_every is None else evaluate_every,
         evaluate_episodes=evaluate_episodes,
         versions=installed_versions(),
+        workers=_stored_workers(task),
     )
     loaded = wanted.agent_settings.get("load") if spec.startswith(SB3_PREFIX) else None
     code = code_record(wanted.code_names()) | (file_record(loaded) if loaded else {})
@@ -186,6 +190,30 @@ def in_workers(task: Task, workers: Workers | int | Literal["auto"]) -> Task:
         logging.getLogger("inscape").info("No worker processes for %s: %s.", task.name, why)
         return task
     return task.in_workers(workers)
+
+
+def _stored_workers(task: Task) -> dict[str, Any]:
+    if task.workers is None:
+        return {}
+    return {name: getattr(task.workers, name) for name in ("count", "hang_seconds", "max_restarts")}
+
+
+def workers_of(settings: RunSettings) -> Workers | None:
+    """Returns the worker processes that a run was started with; None where it had none.
+
+    Raises:
+        UsageError: what is stored of them are no numbers of processes, seconds and restarts.
+    """
+    from inscape.envs.tasks.processes.workers import Workers
+
+    if not settings.workers:
+        return None
+    try:
+        return Workers(**settings.workers)
+    except TypeError as error:
+        raise UsageError(
+            f"run setting 'workers' is {settings.workers}", expected="count, hang_seconds, max_restarts"
+        ) from error
 
 
 def _require_own_names(settings: Mapping[str, Any]) -> None:
