@@ -24,7 +24,7 @@ from inscape.agents.settings import build_settings
 from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
-from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run
+from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run, open_run
 from inscape.experiments.runs.loading import build_agent, learning_task, require_saving
 from inscape.experiments.runs.loop import TrainingLoop, polite_interrupt, steps_learned
 from inscape.experiments.runs.progress import Progress

@@ -164,7 +164,7 @@ def test_a_run_goes_on_with_the_workers_it_was_started_with(tmp_path: Path) -> N
     """Stored, taken up by `resume`, and in the line that makes it again; others may be given, and no results differ."""
     from inscape.experiments.arguments.command_lines import train_line
     from inscape.experiments.commands.train import _given_over
-    from inscape.experiments.runs.run import open_run
+    from inscape.experiments.runs.folders import open_run
 
     def stop(agent: Any, metrics: Any) -> None:
         raise KeyboardInterrupt
