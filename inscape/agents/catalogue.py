@@ -8,7 +8,7 @@ from typing import Literal
 
 LearnerName = Literal[
     "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "td-lambda",
-    "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "llm",
+    "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -123,6 +123,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=10_000,
     ),
     AgentEntry(
+        "alphazero", "learns from a search that its network guides, by self-play (Silver et al. 2018)",
+        "inscape.agents.planners.alphazero:AlphaZero", "inscape.agents.planners.alphazero:AlphaZeroSettings",
+        learns=True, steps=500_000,
+    ),
+    AgentEntry(
         "value-iteration", "acts on the exact solution, greedily or with rationality beta",
         "inscape.agents.planners.value_iteration:ValueIterationAgent",
         "inscape.agents.planners.value_iteration:ValueIterationSettings",
@@ -130,10 +135,6 @@ BUILT_IN: tuple[AgentEntry, ...] = (
     AgentEntry(
         "pbvi", "acts on its belief, by point-based values with certified bounds (Smith & Simmons 2005)",
         "inscape.agents.planners.belief:PBVIAgent", "inscape.agents.planners.belief:PBVISettings",
-    ),
-    AgentEntry(
-        "pomcp", "searches from its belief, exact or in particles (Silver & Veness 2010)",
-        "inscape.agents.planners.pomcp:POMCPAgent", "inscape.agents.planners.pomcp:POMCPAgentSettings",
     ),
     AgentEntry(
         "qmdp", "acts on its belief as if it saw the state from the next step on (Littman et al. 1995)",

@@ -105,6 +105,21 @@ _DQN_PIXEL_LAKE = {
 }  # fmt: skip
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "alphazero": {
+        "tictactoe": Preset(150_000, {"value_range": (-1.0, 1.0)}),
+        "connectfour": Preset(
+            3_000_000,
+            {
+                "value_range": (-1.0, 1.0),
+                "num_envs": 256,
+                "num_simulations": 64,
+                "hidden": (256, 256),
+                "buffer_size": 200_000,
+                "batch_size": 512,
+                "random_moves": 0.1,
+            },
+        ),
+    },
     "self-play": {
         "tictactoe": Preset(600_000, {"random_moves": 0.3}),
         "connectfour": Preset(800_000, {"random_moves": 0.3}),

@@ -36,6 +36,7 @@ class PlanArguments:
       inscape plan FrozenLake8x8 --planner uct --planner.exploration 1.5
       inscape plan FrozenLake --planner my_planner.py:RandomShooting --planner.samples 200
       inscape plan FrozenLake8x8 --model tabular --model-steps 50000
+      inscape plan ConnectFour --planner gumbel --network runs/ConnectFour-alphazero-seed0 --simulations 400
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
       inscape plan Tiger --full-information
     """
@@ -45,6 +46,9 @@ class PlanArguments:
 
     planner: Annotated[str | None, arg(metavar="NAME|FILE:CLASS")] = None
     """How to plan; without it, the default for the world's actions."""
+
+    network: Annotated[str | None, arg(metavar="RUN")] = None
+    """A run whose network values states and proposes actions: of alphazero; of one player also ppo, a2c."""
 
     simulations: Annotated[int | None, arg(metavar="INT")] = None
     """Simulations of a search: 10,000 without it."""
@@ -98,12 +102,12 @@ def plan_command(argv: Sequence[str]) -> int:
     model = _model(given, task, model_rng, console)
     start, observation = _start(task, start_rng)
     state = start if given.model == "known" else model.init(observation)
-    name = given.planner or default_planner(model.action_space)
+    name = given.planner or ("gumbel" if given.network else default_planner(model.action_space))
     planner = _planner(name, given, gamma)
     if isinstance(planner, UCT):
         UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
     began, compiling = time.perf_counter(), compile_seconds()
-    plan = plan_in(model, state, planner, seed=given.seed, full_information=True)
+    plan = plan_in(model, state, planner, seed=given.seed, full_information=True, network=given.network)
     plan = plan[0] if isinstance(plan, Plans) else plan
     compiling = compile_seconds() - compiling
     seconds = time.perf_counter() - began - compiling
@@ -177,7 +181,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
         return task.world
     if given.model == "tabular":
         return _learned_from_random_steps(given, task, rng, console)
-    from inscape.experiments.runs.resuming import load_agent
+    from inscape.experiments.runs.training import load_agent
 
     agent, trained = load_agent(given.model)
     require_same_spaces(trained, task)

@@ -18,10 +18,12 @@ from inscape.errors import (
 )
 from inscape.experiments.runs.evaluation import hides_state
 from inscape.experiments.verbs.given import shown
+from inscape.experiments.verbs.network import evaluate_of
 from inscape.world_models.interface import require_model
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.catalogue import default_planner, make_planner
 from inscape.world_models.planning.interface import Plan, Planner, Plans
+from inscape.world_models.planning.tree_search.uct import UCT
 
 SIMULATIONS = 1000
 START, SEARCH = 0, 3
@@ -32,7 +34,7 @@ START, SEARCH = 0, 3
 def plan(
     world: Any, state: States, planner: str | type[Planner] | Planner | None = None, *,
     num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
-    **settings: Any,
+    network: Any = None, **settings: Any,
 ) -> Plans: ...  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def plan(
 def plan(
     world: Any, state: Any = None, planner: str | type[Planner] | Planner | None = None, *,
     num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
-    **settings: Any,
+    network: Any = None, **settings: Any,
 ) -> Plan: ...  # fmt: skip
 
 
@@ -53,6 +55,7 @@ def plan(
     gamma: float | None = None,
     seed: int = 0,
     full_information: bool = False,
+    network: Any = None,
     **settings: Any,
 ) -> Plan | Plans:
     """Searches from a state and returns the plan: action, its name, what each action is worth.
@@ -72,6 +75,8 @@ def plan(
         gamma: its discount; None for the world's.
         seed: of the search, and of the initial state where none is given. The same seed gives the same plan.
         full_information: plan in a world that hides its state, as one who sees it.
+        network: an agent or a run whose network values states and proposes actions, for a search that takes a prior
+            (`"gumbel"`, the default then, or `"puct"`): `alphazero`'s, or of one player that of `ppo`, `a2c`, ….
         settings: further settings of the planner, by name (of `UCT`, say `exploration=2.0`).
 
     Raises:
@@ -86,14 +91,22 @@ def plan(
     if known is not None:
         _require_seen(known, full_information)
     discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
-    planner = default_planner(model.action_space) if planner is None else planner
+    evaluate = None if network is None else evaluate_of(network, known)
+    if planner is None:
+        planner = default_planner(model.action_space) if network is None else "gumbel"
     made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
     if state is None:
         state = start_of(model, seed)
         one = True
     else:
         state, one = _states(model, known, state)
-    plans = made.plan(model, state, np.random.default_rng([seed, SEARCH]))
+    if evaluate is not None and isinstance(made, UCT):
+        raise UsageError(
+            "the network of an agent for uct, which takes no prior over actions", expected="a search that takes one",
+            hint='planner="gumbel" or "puct"',
+        )  # fmt: skip
+    rng = np.random.default_rng([seed, SEARCH])
+    plans = made.plan(model, state, rng) if evaluate is None else made.plan(model, state, rng, evaluate)
     if not isinstance(plans, Plans):
         raise UsageError(
             f"plan of {shown(planner)} returned {type(plans).__name__}", expected="Plans, one for each state"

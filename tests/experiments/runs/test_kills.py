@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 
 from inscape.agents.catalogue import BUILT_IN
-from inscape.experiments.runs.folders import open_run
-from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.run import Run, open_run
 from tests.experiments.runs.kills import Lives, kill_often, whole_life
-from tests.experiments.runs.storage.test_checkpoints import assert_same
+from tests.experiments.runs.test_checkpoints import assert_same
 
 WORLDS = Path(__file__).parents[2] / "agents" / "worlds.py"
 KILLS = 20
@@ -79,6 +78,19 @@ ROWS = {
     "independent:ppo": Row("TicTacToe", 5120, _PPO),
     "sac": Row("Pendulum", 1280, _SAC),
     "mcts": Row("FrozenLake", 2000, {"model": "tabular", "num_simulations": 5}),
+    "alphazero": Row(
+        "TicTacToe",
+        960,
+        {
+            "num_envs": 6,
+            "num_steps": 4,
+            "num_simulations": 4,
+            "gradient_steps": 2,
+            "batch_size": 16,
+            "hidden": (8,),
+            "buffer_size": 100,
+        },
+    ),
     "sb3:ppo": Row("CartPole", 1280, {**_SB3_ON, "batch_size": 16, "epochs": 2}),
     "sb3:a2c": Row("CartPole", 1280, _SB3_ON),
     "sb3:dqn": Row("CartPole", 1280, {**_SB3_OFF, "target_update_interval": 50}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,6 +75,29 @@ class PerceptronEvaluator:
         movers = np.asarray(self.world.mover_of(states))
         place = (np.arange(players) - movers[:, None]) % players
         return np.take_along_axis(values, place, axis=1), outputs[:, :actions]
+
+    def on(self, world: World) -> PerceptronEvaluator:
+        """Returns the same network for another world, of the same observations, actions and players.
+
+        Raises:
+            UsageError: they are not the same.
+        """
+        mine, theirs = (
+            (w.observation_space, w.num_actions, w.players) for w in (self.world, world)
+        )  # fmt: skip
+        if mine != theirs:
+            raise UsageError(
+                f"a network for {mine[1]} actions, {mine[2]} players and observations {mine[0]} in {world.name}",
+                expected=f"{theirs[1]} actions, {theirs[2]} players and observations {theirs[0]}",
+            )
+        other = copy.copy(self)
+        other.world = world
+        return other
+
+    @staticmethod
+    def inputs(world: World) -> int:
+        """Returns how many inputs a network for a world has."""
+        return FeatureReader(world.observation_space).width
 
     def outputs(self, features: np.ndarray) -> np.ndarray:
         """Returns `[B, A + M]` float32 outputs for features `[B, D]`."""
