@@ -46,7 +46,7 @@ def final_return(job: Job) -> float:
     from inscape.agents.registry import make_agent
     from inscape.agents.rollout import evaluate
     from inscape.envs.tasks.resolve import resolve_task
-    from inscape.experiments.runs.training import EVALUATION_SEED
+    from inscape.experiments.runs.loop import EVALUATION_SEED
 
     task = resolve_task(*WORLDS[job.world])
     agent: Any = make_agent(job.agent, task, seed=job.seed, settings=job.settings)

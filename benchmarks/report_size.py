@@ -27,7 +27,9 @@ def write_run(folder: Path, rows: int) -> None:
     import numpy as np
 
     from inscape.envs.tasks.resolve import resolve_task
-    from inscape.experiments.runs.run import METRICS, RunSettings, create_run
+    from inscape.experiments.runs.folders import create_run
+    from inscape.experiments.runs.settings import RunSettings
+    from inscape.experiments.runs.storage.metrics import METRICS
 
     task = resolve_task("CartPole").to_json()
     run = create_run(RunSettings("ppo", task, seed=0, steps=rows * STEPS_PER_ROW), folder)

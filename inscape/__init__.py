@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inscape.errors import PartialObservationError as PartialObservationError
     from inscape.errors import TooManyStatesError as TooManyStatesError
     from inscape.errors import UsageError as UsageError
-    from inscape.experiments.runs.training import load_agent as load_agent
+    from inscape.experiments.runs.resuming import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
     from inscape.experiments.verbs.observe import observe as observe
@@ -37,10 +37,8 @@ _HOMES = {
     "agents.registry": ("make_agent",),
     "agents.rollout": ("rollout",),
     # the verbs
-    "experiments.runs.training": (
-        "load_agent",
-        "train",
-    ),
+    "experiments.runs.training": ("train",),
+    "experiments.runs.resuming": ("load_agent",),
     "experiments.verbs.evaluate": ("evaluate",),
     "experiments.verbs.plan": ("plan",),
     "experiments.verbs.observe": ("observe",),

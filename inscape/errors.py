@@ -131,7 +131,8 @@ def closest(word: str, known: Iterable[str]) -> str:
     """Returns "did you mean 'x'?" for the nearest known word, or the list of what is known."""
     names = list(known)
     by_lower_case = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
+    swapped = [name for name in by_lower_case if sorted(name) == sorted(word.lower())]  # letters in another order
+    near = swapped or difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
     if near:
         return f"did you mean {by_lower_case[near[0]]!r}?"
     more = ", …" if len(names) > MOST_NAMES else ""

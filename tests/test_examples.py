@@ -22,7 +22,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as arguments
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from inscape.theory_of_mind import Observer, PlanningMind
 from inscape.world_models import (
     UCT,

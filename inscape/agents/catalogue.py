@@ -137,6 +137,10 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.agents.planners.belief:PBVIAgent", "inscape.agents.planners.belief:PBVISettings",
     ),
     AgentEntry(
+        "pomcp", "searches from its belief, exact or in particles (Silver & Veness 2010)",
+        "inscape.agents.planners.pomcp:POMCPAgent", "inscape.agents.planners.pomcp:POMCPAgentSettings",
+    ),
+    AgentEntry(
         "qmdp", "acts on its belief as if it saw the state from the next step on (Littman et al. 1995)",
         "inscape.agents.planners.belief:QMDPAgent", "inscape.agents.planners.belief:QMDPSettings",
     ),

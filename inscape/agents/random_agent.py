@@ -41,8 +41,27 @@ def legal_choices(space: gymnasium.Space[Any], action_mask: Array, rng: np.rando
     return np.asarray(np.stack(drawn, axis=1).reshape(len(action_mask), *(space.shape or ())) + start)
 
 
+def box_actions(space: gymnasium.spaces.Box, count: int, rng: np.random.Generator) -> Array:
+    """Returns `[B, ...]` actions drawn from a Box: uniform between bounds; where one of them is infinite, the other and
+    an exponential number of mean 1 from it; where both are, normal around 0. As `gymnasium.spaces.Box.sample` does.
+    """
+    shape = (count, *space.shape)
+    if space.dtype.kind in "iub":
+        least, most = space.low.astype(np.int64), space.high.astype(np.int64)
+        return rng.integers(least, most, shape, np.int64, endpoint=True).astype(space.dtype)
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if space.is_bounded():
+        return rng.uniform(low, high, shape).astype(space.dtype)
+    below, above = space.bounded_below, space.bounded_above
+    floor, ceiling = np.where(below, low, 0.0), np.where(above, high, 0.0)
+    one_sided = np.where(below, floor + rng.exponential(size=shape), ceiling - rng.exponential(size=shape))
+    open_ended = np.where(below | above, one_sided, rng.normal(size=shape))
+    between = rng.uniform(floor, np.where(below & above, ceiling, floor), shape)
+    return np.where(below & above, between, open_ended).astype(space.dtype)
+
+
 class RandomAgent(Agent):
-    """Chooses uniformly among the legal actions (of a Box: uniformly in it; bounds must be finite).
+    """Chooses uniformly among the legal actions; in a Box as `box_actions`.
 
     Args:
         task: what to act in.
@@ -55,8 +74,6 @@ class RandomAgent(Agent):
         self.settings = settings or RandomSettings()
         self._space: gymnasium.Space[Any] = copy.deepcopy(task.action_space)  # seeded here where it is composite
         self._rng = np.random.default_rng(seed)
-        if isinstance(self._space, gymnasium.spaces.Box) and not self._space.is_bounded():
-            raise UsageError(f"the action space {self._space} is unbounded", expected="finite bounds to draw between")
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
         count, space, rng = count_of(observation), self._space, self._rng
@@ -69,7 +86,7 @@ class RandomAgent(Agent):
         if isinstance(space, gymnasium.spaces.MultiBinary):
             return rng.integers(0, 2, (count, *space.shape))
         if isinstance(space, gymnasium.spaces.Box):
-            return rng.uniform(space.low, space.high, (count, *space.shape)).astype(space.dtype)
+            return box_actions(space, count, rng)
         space.seed(int(rng.integers(2**31)))
         return objects([space.sample() for _ in range(count)])
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inscape import html
 from inscape.agents.adapters import as_agent, for_task
-from inscape.agents.batches import count_of, is_array_space, objects, rows_of
+from inscape.agents.batches import count_of, folded, is_array_space, leading_shape, objects, rows_of
 from inscape.agents.interface import Agent
 from inscape.agents.vector_actor import VectorActor, check_actions
 from inscape.envs.data.trajectory import Trajectory
@@ -105,7 +105,7 @@ def rollout(agent: Any, task: Given, episodes: int, seed: int, max_copies: int =
     """
     task = as_task(task)
     seats = seated(agent, task, seed)
-    recorder = _Recorder(task.observation_space, task.action_space)
+    recorder = _Recorder(task)
     with exits_as_errors(_acting(seats, task)):
         played = list(_play(seats, task, episodes, seed, max_copies, recorder))
     identity = {"task": task.to_json(), "agent": ",".join(one.name for one in seats), "seed": seed}
@@ -254,8 +254,9 @@ class _Episode:
 class _Recorder:
     """Keeps every step of every copy as whole arrays; episodes are cut out at the end."""
 
-    def __init__(self, space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
-        self._space, self._action_space = space, action_space
+    def __init__(self, task: Task) -> None:
+        self._space, self._action_space = task.observation_space, task.action_space
+        self._axes = 2 if task.players > 1 and task.simultaneous else 1
         self.observations: list[Array] = []
         self.states: list[States] = []
         self.masks: list[Array | None] = []
@@ -263,7 +264,7 @@ class _Recorder:
         self.rewards: list[Array] = []
 
     def saw(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], observation: Array, mask: Array | None) -> None:
-        self.observations.append(flattened(observation, self._space))
+        self.observations.append(flattened(observation, self._space, self._axes))
         self.masks.append(None if mask is None else mask.copy())
         states = getattr(env, "states", None)
         if isinstance(states, States):
@@ -405,16 +406,25 @@ def _first_legal(idle: Array, mask: Array, space: gymnasium.Space[Any]) -> Array
     return np.asarray(first.reshape(idle.shape) + getattr(space, "start", 0))
 
 
-def flattened(batch: Any, space: gymnasium.Space[Any]) -> Array:
+def flattened(batch: Any, space: gymnasium.Space[Any], axes: int = 1) -> Array:
     """Returns a copy of `[B, ...]` observations or actions, as episodes are recorded: of a space that is not one array
     (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them; with texts that it does not take as hashed
     words (`packing.tokens`).
+
+    Args:
+        batch: `[B, ...]`, or `[B, M, ...]` of players who act at once.
+        space: of one element.
+        axes: 1, or 2 with players.
 
     Raises:
         UsageError: the space has elements of no fixed size (Sequence, Graph).
     """
     if is_array_space(space):
         return np.array(batch)
+    if axes > 1:
+        shape = leading_shape(batch, axes)
+        flat = flattened(folded(batch, (-1,), axes), space)
+        return flat.reshape(*shape, flat.shape[1])
     import gymnasium
 
     if not flattens(space):

@@ -192,8 +192,10 @@ def _check_composite(actions: Any, space: gymnasium.Space[Any], copies: Array, w
 
 
 def _check_continuous(array: Array, space: gymnasium.spaces.Box, copies: Array, who: str, step: int) -> Array:
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise UsageError(f"{who} returned actions of dtype {array.dtype} at step {step}", expected=f"{space.dtype}")
+    if array.dtype.kind == "f" and space.dtype.kind in "iub" and np.isfinite(array).all():
+        array = np.rint(array)  # the nearest of whole numbers
     array = array.astype(space.dtype, copy=False)
     # `not inside` rather than `outside`: a NaN is neither above nor below.
     inside = ((array >= space.low) & (array <= space.high)).reshape(len(copies), -1).all(axis=1)

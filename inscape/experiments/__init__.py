@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from inscape.experiments.report.sections import PlayerSection as PlayerSection
     from inscape.experiments.report.sections import TableSection as TableSection
     from inscape.experiments.report.sections import TextSection as TextSection
-    from inscape.experiments.runs.checkpoints import latest_checkpoint as latest_checkpoint
-    from inscape.experiments.runs.checkpoints import load_checkpoint as load_checkpoint
-    from inscape.experiments.runs.checkpoints import save_checkpoint as save_checkpoint
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
-    from inscape.experiments.runs.metrics import read_columns as read_columns
-    from inscape.experiments.runs.metrics import read_rows as read_rows
+    from inscape.experiments.runs.folders import open_run as open_run
+    from inscape.experiments.runs.loop import TrainingInterrupted as TrainingInterrupted
+    from inscape.experiments.runs.resuming import load_agent as load_agent
     from inscape.experiments.runs.run import Run as Run
-    from inscape.experiments.runs.run import RunSettings as RunSettings
-    from inscape.experiments.runs.run import load_trajectories as load_trajectories
-    from inscape.experiments.runs.run import open_run as open_run
-    from inscape.experiments.runs.run import save_trajectories as save_trajectories
+    from inscape.experiments.runs.settings import RunSettings as RunSettings
     from inscape.experiments.runs.statistics import Interval as Interval
     from inscape.experiments.runs.statistics import bootstrap_interval as bootstrap_interval
     from inscape.experiments.runs.statistics import interquartile_mean as interquartile_mean
     from inscape.experiments.runs.statistics import stratified_bootstrap_interval as stratified_bootstrap_interval
-    from inscape.experiments.runs.training import TrainingInterrupted as TrainingInterrupted
-    from inscape.experiments.runs.training import load_agent as load_agent
+    from inscape.experiments.runs.storage.checkpoints import latest_checkpoint as latest_checkpoint
+    from inscape.experiments.runs.storage.checkpoints import load_checkpoint as load_checkpoint
+    from inscape.experiments.runs.storage.checkpoints import save_checkpoint as save_checkpoint
+    from inscape.experiments.runs.storage.episodes import load_trajectories as load_trajectories
+    from inscape.experiments.runs.storage.episodes import save_trajectories as save_trajectories
+    from inscape.experiments.runs.storage.metrics import read_columns as read_columns
+    from inscape.experiments.runs.storage.metrics import read_rows as read_rows
     from inscape.experiments.runs.training import train as train
     from inscape.experiments.verbs.evaluate import PlayersEvaluation as PlayersEvaluation
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
@@ -45,11 +45,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     # training
-    "runs.training": (
-        "TrainingInterrupted",
-        "load_agent",
-        "train",
-    ),
+    "runs.training": ("train",),
+    "runs.loop": ("TrainingInterrupted",),
+    "runs.resuming": ("load_agent",),
     # the other verbs
     "verbs.evaluate": (
         "PlayersEvaluation",
@@ -62,19 +60,19 @@ _HOMES = {
         "observe",
     ),
     # run folders
-    "runs.run": (
-        "Run",
-        "RunSettings",
+    "runs.run": ("Run",),
+    "runs.settings": ("RunSettings",),
+    "runs.folders": ("open_run",),
+    "runs.storage.episodes": (
         "load_trajectories",
-        "open_run",
         "save_trajectories",
     ),
-    "runs.checkpoints": (
+    "runs.storage.checkpoints": (
         "latest_checkpoint",
         "load_checkpoint",
         "save_checkpoint",
     ),
-    "runs.metrics": (
+    "runs.storage.metrics": (
         "read_columns",
         "read_rows",
     ),

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.wanting import Switching as Switching
     from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
+    from inscape.theory_of_mind.recursion.folding import against as against
+    from inscape.theory_of_mind.recursion.folding import follow as follow
+    from inscape.theory_of_mind.recursion.games import Game as Game
+    from inscape.theory_of_mind.recursion.games import as_game as as_game
+    from inscape.theory_of_mind.recursion.levels import Levels as Levels
+    from inscape.theory_of_mind.recursion.levels import cognitive_hierarchy as cognitive_hierarchy
+    from inscape.theory_of_mind.recursion.levels import level_k as level_k
     from inscape.theory_of_mind.scoring import Calibration as Calibration
     from inscape.theory_of_mind.scoring import PredictionScore as PredictionScore
     from inscape.theory_of_mind.scoring import calibration as calibration
@@ -79,6 +86,10 @@ _HOMES = {
         "observe",
     ),
     "observers.numbering": ("NumberedTrajectory",),
+    # minds about minds
+    "recursion.folding": ("against", "follow"),
+    "recursion.games": ("Game", "as_game"),
+    "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
     # judging an observer
     "scoring": (
         "Calibration",

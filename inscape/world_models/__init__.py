@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.exact import FilteredEpisode as FilteredEpisode
     from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
     from inscape.world_models.belief.model import BeliefModel as BeliefModel
+    from inscape.world_models.belief.particles import ParticleBeliefs as ParticleBeliefs
+    from inscape.world_models.belief.particles import ParticleModel as ParticleModel
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import HasKeys as HasKeys
     from inscape.world_models.interface import HasLegal as HasLegal
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.beliefs.alpha_vectors import qmdp as qmdp
     from inscape.world_models.planning.beliefs.point_based import BeliefSolution as BeliefSolution
     from inscape.world_models.planning.beliefs.point_based import point_based as point_based
+    from inscape.world_models.planning.beliefs.pomcp import POMCP as POMCP
     from inscape.world_models.planning.beliefs.problem import BeliefProblem as BeliefProblem
     from inscape.world_models.planning.catalogue import make_planner as make_planner
     from inscape.world_models.planning.catalogue import planner_names as planner_names
@@ -130,6 +133,10 @@ _HOMES = {
         "ImpossiblePerceptError",
     ),
     "belief.model": ("BeliefModel",),
+    "belief.particles": (
+        "ParticleBeliefs",
+        "ParticleModel",
+    ),
     # planners
     "planning.catalogue": (
         "make_planner",
@@ -158,6 +165,7 @@ _HOMES = {
         "BeliefSolution",
         "point_based",
     ),
+    "planning.beliefs.pomcp": ("POMCP",),
     "planning.beliefs.problem": ("BeliefProblem",),
     "planning.choice": (
         "boltzmann_log_probs",

@@ -7,7 +7,7 @@ import torch
 
 from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 
 
 def weights(agent):

@@ -15,7 +15,7 @@ from inscape.agents.batches import batch_of
 from inscape.agents.rollout import evaluate, rollout
 from inscape.envs import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from inscape.world_models.networks.encoders.encoder import ObservationEncoder
 from inscape.world_models.networks.encoders.packing import ObservationPacking, packing_of, tokens
 from inscape.world_models.networks.part_networks import PartNetworks, learns_parts

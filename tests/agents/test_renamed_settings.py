@@ -21,8 +21,10 @@ from inscape.agents.sb3.settings import SB3Settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.run import RunSettings, open_run
-from inscape.experiments.runs.training import load_agent, train
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.runs.training import train
 
 
 def _settings_classes() -> dict[str, type]:

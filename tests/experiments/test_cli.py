@@ -12,7 +12,8 @@ from inscape.experiments.cli import COMMANDS, main
 from inscape.experiments.commands.evaluate import EvaluateArguments
 from inscape.experiments.commands.observe import ObserveArguments
 from inscape.experiments.commands.watch import WatchArguments
-from inscape.experiments.runs.run import load_trajectories, open_run
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.storage.episodes import load_trajectories
 
 AGENTS = """
 import numpy as np

@@ -24,9 +24,12 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.cli import main
 from inscape.experiments.report import report_for_runs
-from inscape.experiments.runs.manifest import MANIFEST, Manifest
-from inscape.experiments.runs.run import SETTINGS, load_trajectories, open_run
-from inscape.experiments.runs.training import load_agent, train
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.settings import SETTINGS
+from inscape.experiments.runs.storage.episodes import load_trajectories
+from inscape.experiments.runs.storage.manifest import MANIFEST, Manifest
+from inscape.experiments.runs.training import train
 from inscape.experiments.viewing.watch import replay
 
 TASKS = {

@@ -24,8 +24,8 @@ from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.arguments.parsing import NO_OPTIONS, TaskOptions, task_options
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import save_trajectories
-from inscape.experiments.runs.training import settings_as_json
+from inscape.experiments.runs.settings import settings_as_json
+from inscape.experiments.runs.storage.episodes import save_trajectories
 
 ROOM = """
 import gymnasium as gym

@@ -14,7 +14,7 @@ from inscape.agents.rollout import evaluate
 from inscape.errors import UsageError, exits_as_errors
 from inscape.experiments import train
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
 
 ROOT = Path(__file__).parents[2]
 WORLD = """

@@ -26,10 +26,13 @@ from inscape.agents.tabular.base import TabularAgent
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
-from inscape.experiments.runs.checkpoints import checkpoint_folders, load_checkpoint, save_checkpoint
-from inscape.experiments.runs.run import Run, open_run
-from inscape.experiments.runs.training import TrainingInterrupted, load_agent, train
-from tests.experiments.runs.test_checkpoints import assert_same
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.loop import TrainingInterrupted
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.storage.checkpoints import checkpoint_folders, load_checkpoint, save_checkpoint
+from inscape.experiments.runs.training import train
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 from tests.experiments.runs.test_kills import ROWS
 
 FLAWED = Path(__file__).parent / "flawed_worlds.py"

@@ -21,9 +21,10 @@ from inscape import trust
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.report import report_for_runs
-from inscape.experiments.runs.checkpoints import _json_bytes, _manifest_bytes, _sha256, latest_checkpoint
-from inscape.experiments.runs.manifest import MANIFEST, Manifest, within
-from inscape.experiments.runs.run import SETTINGS, open_run
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.settings import SETTINGS
+from inscape.experiments.runs.storage.checkpoints import _json_bytes, _manifest_bytes, _sha256, latest_checkpoint
+from inscape.experiments.runs.storage.manifest import MANIFEST, Manifest, within
 from inscape.experiments.runs.training import train
 from tests.experiments.conftest import CODE
 from tests.experiments.test_code_from_data import COMMANDS, Payload, refuses_to_run, rewrite, rewrite_episodes

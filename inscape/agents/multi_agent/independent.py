@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from inscape.agents.batches import rows_of
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.multi_agent.self_play import make_opponent, policy_log_probs
 from inscape.envs.tasks.opponents_task import OpponentsTask
@@ -88,7 +89,7 @@ class Independent(Agent):
         for seat in np.unique(player):
             rows = np.flatnonzero(player == seat)
             own = None if mask is None else mask[rows]
-            probability = np.exp(policy_log_probs(self.learners[seat], observation[rows], own))
+            probability = np.exp(policy_log_probs(self.learners[seat], rows_of(observation, rows), own))
             if chosen is None:
                 chosen = np.zeros((len(player), probability.shape[1]))
             chosen[rows] = probability

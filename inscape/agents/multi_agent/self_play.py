@@ -22,6 +22,7 @@ import gymnasium
 import numpy as np
 
 from inscape.agents.acting import sample_actions
+from inscape.agents.batches import count_of, rows_of
 from inscape.agents.interface import Agent, Metrics, can_learn, can_remember, can_resume, learning_task
 from inscape.agents.learning.settings_checks import require_counts, require_shares, require_weights
 from inscape.agents.multi_agent.ratings import fitted
@@ -250,7 +251,7 @@ class Pool:
         for number in np.unique(opponent):
             rows = np.flatnonzero(opponent == number)
             own = None if mask is None else mask[rows]
-            probability = np.exp(policy_log_probs(self._agent(int(number)), observation[rows], own))
+            probability = np.exp(policy_log_probs(self._agent(int(number)), rows_of(observation, rows), own))
             if self.random_moves:
                 legal = np.ones_like(probability) if own is None else own
                 uniform = legal / legal.sum(axis=1, keepdims=True)
@@ -411,8 +412,9 @@ class _Playing(Agent):
         self._agent, self._rng = agent, rng
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        mask = np.ones((len(observation), int(self._space.n)), np.bool_) if action_mask is None else action_mask
-        everybody = np.ones(len(observation), np.bool_)
+        count = count_of(observation)
+        mask = np.ones((count, int(self._space.n)), np.bool_) if action_mask is None else action_mask
+        everybody = np.ones(count, np.bool_)
         chosen = _chosen(observation, mask, everybody, self._agent, None, self._rng)
         return chosen + int(self._space.start)
 
@@ -435,7 +437,7 @@ def _chosen(
             log_probs = (
                 np.where(mask[rows], 0.0, -np.inf)
                 if agent is None
-                else policy_log_probs(agent, observation[rows], mask[rows])
+                else policy_log_probs(agent, rows_of(observation, rows), mask[rows])
             )
             actions[rows] = sample_actions(log_probs, rng)
     return actions

@@ -25,7 +25,8 @@ from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.batches import count_of, is_array_space
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.learning.rounds import say_rounds
-from inscape.agents.sb3.env import LawVecEnv, from_zero, gymnasium_copies, to_environment
+from inscape.agents.sb3.env import LawVecEnv, gymnasium_copies
+from inscape.agents.sb3.from_zero import from_zero, to_environment
 from inscape.agents.sb3.global_rng import global_state, isolated_globals, seeded_globals
 from inscape.agents.sb3.models import (
     algorithm_class,
@@ -106,7 +107,10 @@ class SB3Agent(Agent):
         s, cls = self.settings, algorithm_class(self.algorithm)
         on_policy = not issubclass(cls, OffPolicyAlgorithm)
         n_envs = s.num_envs or (8 if on_policy else 1)
-        env = gymnasium_copies(task, n_envs, self.seed) if task.world is None else LawVecEnv(task, n_envs, self.seed)
+        if task.world is None:
+            env: Any = gymnasium_copies(task, n_envs, self.seed, "" if self.algorithm == MASKED else self.name)
+        else:
+            env = LawVecEnv(task, n_envs, self.seed)
         policy = s.policy or usual_policy(self.algorithm, task)
         arguments = constructor_arguments(s, cls, self.name)
         try:
@@ -257,11 +261,8 @@ class SB3Agent(Agent):
         model = self.model
         logged = {name.removeprefix("train/"): value for name, value in model.logger.name_to_value.items()}
         metrics = {name: float(value) for name, value in logged.items() if isinstance(value, (int, float, np.number))}
-        ended = list(model.ep_info_buffer)
-        if ended:
-            metrics["episode_return"] = float(np.mean([episode["r"] for episode in ended]))
-            metrics["episode_length"] = float(np.mean([episode["l"] for episode in ended]))
-        return {"steps": float(model.num_timesteps), **metrics}
+        # not of Stable-Baselines3's buffer, of which the first reports are those of short episodes
+        return {"steps": float(model.num_timesteps), **metrics, **self._env.episodes.report()}
 
     @contextmanager
     def _isolated(self) -> Iterator[None]:
@@ -402,12 +403,28 @@ def _require_spaces(task: Task, name: str) -> None:
                 expected="Box, Discrete, MultiDiscrete, MultiBinary; observations also a Dict of them, not nested",
                 hint=_way_out(what, observed),
             )
+        if what.startswith("observes") and (wrong := _unreadable(space)):
+            raise UsageError(
+                f"{task.name} {what} {space}, which {name} does not take",
+                expected=wrong,
+                hint="--wrap gymnasium.wrappers:FlattenObservation; ppo, a2c and dqn of inscape take it as it is",
+            )
     if len(actions.shape or ()) > 1 and not isinstance(actions, spaces.Box):
         raise UsageError(
             f"{task.name} takes the actions {actions}, which {name} does not",
             expected="MultiDiscrete and MultiBinary actions of one dimension",
             hint="ppo takes those of several dimensions",
         )
+
+
+def _unreadable(space: gymnasium.Space[Any]) -> str:
+    """Returns what Stable-Baselines3 expects in place of an array it cannot make an input of; "" where it can."""
+    shape = space.shape or ()
+    if isinstance(space, gymnasium.spaces.Box) and (not shape or 0 in shape):
+        return "arrays of one number or more, with at least one axis"
+    if isinstance(space, gymnasium.spaces.MultiDiscrete) and len(shape) > 1:
+        return "MultiDiscrete observations of one dimension"
+    return ""
 
 
 def _way_out(what: str, observed: gymnasium.Space[Any]) -> str:

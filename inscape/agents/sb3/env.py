@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from inscape.agents.batches import rows_of
+from inscape.agents.learning.episode_log import EpisodeLog
+from inscape.agents.sb3.from_zero import FromZero, IgnoredMasks, from_zero, mask_size, space_from_zero, to_environment
 from inscape.envs.law.streams import copy_seeds
-from inscape.envs.tasks.checking.contract import MASK_KEYS
 from inscape.envs.tasks.checking.env import CheckedEnv
 from inscape.envs.tasks.resolve import as_task
 from inscape.world_models.networks.finite_checks import require_finite
@@ -27,95 +27,50 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
-def gymnasium_copies(task: Task, n_envs: int, seed: int) -> SeededVecEnv | WorkerVecEnv:
-    """Returns `n_envs` copies of a task without a law, as Stable-Baselines3 wants them."""
+def gymnasium_copies(task: Task, n_envs: int, seed: int, ignoring: str = "") -> SeededVecEnv | WorkerVecEnv:
+    """Returns `n_envs` copies of a task without a law, as Stable-Baselines3 wants them.
+
+    Args:
+        task: what to make copies of.
+        n_envs: how many.
+        seed: of all.
+        ignoring: name of an algorithm that takes no masks, which is said where there are some.
+    """
+    ignored = IgnoredMasks(f"{ignoring} in {task.name}" if ignoring else "")
     if task.workers is not None:
-        return WorkerVecEnv(task, task.workers, n_envs, seed)
+        return WorkerVecEnv(task, task.workers, n_envs, seed, ignored)
     numbers = itertools.count()
 
     def one() -> FromZero:
         env, number = task.env(), next(numbers)
         if isinstance(env, CheckedEnv):
             env.copy.number = number
-        return FromZero(env)
+        return FromZero(env, ignored)
 
     env: SeededVecEnv = make_vec_env(one, n_envs, seed, vec_env_cls=SeededVecEnv)
     return env
 
 
-class FromZero(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An ordinary environment whose numbered actions and observations begin at 0, which is all Stable-Baselines3 knows.
+def note_episodes(log: EpisodeLog, done: Array, infos: Sequence[Mapping[str, Any]]) -> None:
+    """Adds one step of all copies: what ended, by what `Monitor` writes in `info["episode"]`; without it, a fault cut
+    the episode off.
 
-    It keeps the last `info["action_mask"]` (flat, as `CheckedEnv` tells it), for sb3-contrib's masked algorithms.
+    Args:
+        log: which it is added to.
+        done: `[B]` bool.
+        infos: of each copy.
     """
-
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        super().__init__(env)
-        self._observed, self._taken = env.observation_space, env.action_space
-        self.observation_space, self.action_space = space_from_zero(self._observed), space_from_zero(self._taken)
-        self._mask: Array | None = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        self._mask = info.get("action_mask")
-        return from_zero(observation, self._observed), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(to_environment(action, self._taken))
-        self._mask = info.get("action_mask")
-        return from_zero(observation, self._observed), reward, terminated, truncated, info
-
-    def action_masks(self) -> Array:
-        """Returns `[A]` bool, True where legal; everything is, where the environment does not say."""
-        if self._mask is None:
-            return np.ones(_mask_size(self.action_space), np.bool_)
-        return self._mask
-
-
-def space_from_zero(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
-    """Returns the space with the same numbers of values, counted from 0; the very space where they are already.
-
-    Action masks among observations are left out: they are obeyed where they can be, and not observed.
-    """
-    if isinstance(space, gymnasium.spaces.Dict):
-        parts = {key: space_from_zero(part) for key, part in space.items() if key not in MASK_KEYS}
-        same = len(parts) == len(space.spaces) and all(parts[key] is part for key, part in space.items())
-        return space if same else gymnasium.spaces.Dict(parts)
-    if isinstance(space, gymnasium.spaces.Discrete) and space.start:
-        return gymnasium.spaces.Discrete(int(space.n))
-    if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.start.any():
-        return gymnasium.spaces.MultiDiscrete(space.nvec)
-    return space
-
-
-def from_zero(observation: Any, space: gymnasium.Space[Any]) -> Any:
-    """Returns one observation, or a batch, as `space_from_zero(space)` has it."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {key: from_zero(observation[key], part) for key, part in space.items() if key not in MASK_KEYS}
-    start = _start(space)
-    return observation if start is None else observation - start
-
-
-def to_environment(actions: Any, space: gymnasium.Space[Any]) -> Any:
-    """Returns one action of `space_from_zero(space)`, or a batch, as `space` has it."""
-    if isinstance(space, gymnasium.spaces.MultiBinary):  # Stable-Baselines3's are floating-point numbers
-        return np.asarray(actions).astype(space.dtype)
-    start = _start(space)
-    return actions if start is None else actions + start
-
-
-def _start(space: gymnasium.Space[Any]) -> Any:
-    numbered = isinstance(space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
-    return space.start if numbered and np.any(space.start) else None  # type: ignore[attr-defined]
-
-
-def _mask_size(space: gymnasium.Space[Any]) -> int:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return int(space.n)
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        return int(space.nvec.sum())
-    assert isinstance(space, gymnasium.spaces.MultiBinary), space
-    return 2 * int(np.prod(space.shape))
+    if not done.any():
+        log.skip(1)
+        return
+    returns, lengths, counted = np.zeros((1, len(done))), np.zeros((1, len(done)), np.int64), done.copy()
+    for i in np.flatnonzero(done).tolist():
+        episode = infos[i].get("episode")
+        counted[i] = episode is not None
+        if episode is not None:
+            returns[0, i], lengths[0, i] = episode["r"], episode["l"]
+    log.forget(done & ~counted)
+    log.add(counted[None], returns, lengths)
 
 
 class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
@@ -128,11 +83,17 @@ class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
 
     Attributes:
         steps: steps each copy has taken.
+        episodes: what ended.
     """
 
     def __init__(self, env_fns: list[Any]) -> None:
         super().__init__(env_fns)
         self.steps = 0
+        self.episodes = EpisodeLog(self.num_envs)
+
+    def reset(self) -> Any:
+        self.episodes.restart()
+        return super().reset()
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._seeds: Sequence[int | None] = super().seed(seed) if seed is None else copy_seeds(seed, self.num_envs)
@@ -141,6 +102,7 @@ class SeededVecEnv(DummyVecEnv):  # type: ignore[misc]
     def step_wait(self) -> tuple[Any, Array, Array, list[dict[str, Any]]]:
         result: tuple[Any, Array, Array, list[dict[str, Any]]] = super().step_wait()
         self.steps += 1
+        note_episodes(self.episodes, result[2], result[3])
         return result
 
 
@@ -171,6 +133,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         self._actions: Array = np.zeros(0)
         self.action_mask: Array | None = None
         self.returns, self.lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+        self.episodes = EpisodeLog(n_envs)
         # copies: Stable-Baselines3 seeds the spaces it is given
         super().__init__(n_envs, copy.deepcopy(task.observation_space), copy.deepcopy(task.action_space))
 
@@ -179,6 +142,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         _require_finite(observation, "the first observation", self.steps, self._name)
         self.action_mask = info.get("action_mask")
         self.returns[:], self.lengths[:] = 0.0, 0
+        self.episodes.restart()
         return np.ascontiguousarray(observation)
 
     def step_async(self, actions: Array) -> None:
@@ -204,6 +168,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
                 "episode": {"r": float(self.returns[i]), "l": int(self.lengths[i]), "t": 0.0},
             }
             self.returns[i], self.lengths[i] = 0.0, 0
+        note_episodes(self.episodes, done, infos)
         # in rows, as a checkpoint gives them back: a product rounds differently in the other order
         return np.ascontiguousarray(observation), reward, done, infos
 
@@ -214,6 +179,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
             "steps": self.steps,
+            "episodes": self.episodes.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -221,6 +187,7 @@ class LawVecEnv(VecEnv):  # type: ignore[misc]
         self.venv.load_state_dict(state["env"])
         self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
         self.steps = int(state["steps"])
+        self.episodes.load_state_dict(state.get("episodes"))
         self.action_mask = self.venv.world.legal_actions(self.venv.states)
 
     def action_masks(self) -> Array:
@@ -267,9 +234,13 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
         workers: these.
         n_envs: number of copies.
         seed: of the copies, by `copy_seeds`.
+        ignored: is shown every mask, and reports those that the algorithm does not obey.
     """
 
-    def __init__(self, task: Task, workers: Workers, n_envs: int, seed: int) -> None:
+    def __init__(
+        self, task: Task, workers: Workers, n_envs: int, seed: int, ignored: IgnoredMasks | None = None
+    ) -> None:
+        self._ignored = ignored or IgnoredMasks("")
         self.venv = task.worker_env(n_envs, workers, with_infos=True)
         self._observed, self._taken = task.observation_space, task.action_space
         self._seed: int | None = seed
@@ -277,6 +248,7 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
         self._actions: Any = None
         self._mask: Array | None = None
         self._rewards: list[list[float]] = [[] for _ in range(n_envs)]
+        self.episodes = EpisodeLog(n_envs)
         super().__init__(
             n_envs, copy.deepcopy(space_from_zero(self._observed)), copy.deepcopy(space_from_zero(self._taken))
         )
@@ -286,6 +258,7 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
         self._seed = None
         self._mask = info.get("action_mask")
         self._rewards = [[] for _ in range(self.num_envs)]
+        self.episodes.restart()
         return from_zero(observation, self._observed)
 
     def step_async(self, actions: Array) -> None:
@@ -295,6 +268,7 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
         observation, reward, terminated, truncated, info = self.venv.step(self._actions)
         self.steps += 1
         self._mask = info.get("action_mask")
+        self._ignored(self._mask)
         done, told, last = terminated | truncated, info.get("infos", {}), info.get("final_infos", {})
         infos: list[dict[str, Any]] = []
         for i, rewards in enumerate(self._rewards):
@@ -307,12 +281,13 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
                     own["episode"] = {"r": round(sum(rewards), 6), "l": len(rewards), "t": 0.0}
                 self._rewards[i] = []
             infos.append(own)
+        note_episodes(self.episodes, done, infos)
         return from_zero(observation, self._observed), reward.astype(np.float32), done, infos
 
     def action_masks(self) -> Array:
         """Returns `[B, Σ n]` bool, True where legal; everything is, where the environment does not say."""
         if self._mask is None:
-            return np.ones((self.num_envs, _mask_size(self.action_space)), np.bool_)
+            return np.ones((self.num_envs, mask_size(self.action_space)), np.bool_)
         return self._mask
 
     def close(self) -> None:

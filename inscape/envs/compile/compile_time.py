@@ -23,6 +23,7 @@ TYPICAL_SECONDS = {
     ("enumeration", "insert_all"): 0.3, ("enumeration", "explore"): 1.0, ("enumeration", "tabulate"): 0.6,
     ("play", "play"): 1.0, ("play", "play_parallel"): 3.0, ("play", "play_range"): 1.0,
     ("collecting", "collect"): 6.0, ("policy_gradient", "update"): 8.0, ("policy_gradient", ""): 2.0,
+    ("pomcp", "search"): 4.0,
     ("single", "step"): 0.8, ("stepping", "step"): 2.2,
     ("sweeps", "sweep"): 1.0,
     ("tabular", ""): 2.0,

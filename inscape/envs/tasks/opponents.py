@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
+from inscape.envs.tasks.checking.batches import spread
 from inscape.envs.tasks.task import Task
 from inscape.envs.world import World
 from inscape.errors import UsageError
@@ -35,13 +36,13 @@ class Opponents(Protocol):
     def drawn(self, numbers: Array) -> Array:
         """Returns `[n]` int64, whom each new episode is against, from `[n]` numbers uniform in [0, 1)."""
 
-    def probabilities(self, opponent: Array, player: Array, observation: Array, mask: Array | None) -> Array:
+    def probabilities(self, opponent: Array, player: Array, observation: Any, mask: Array | None) -> Array:
         """Returns `[n, A]` probabilities of actions.
 
         Args:
             opponent: `[n]` int64 as `drawn` gave it.
             player: `[n]` int64, the seat each of them acts for.
-            observation: `[n, ...]` what that player observes.
+            observation: `[n, ...]` what that player observes; of several parts, a batch of each.
             mask: `[n, A]` bool, True where legal; None where every action is.
         """
 
@@ -62,11 +63,16 @@ class SeatVectorEnv(VectorEnv[Any, Any, Any]):
         self.num_envs, self.opponents = num_envs, opponents
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
         self.single_observation_space, self.single_action_space = whole.observation_space, whole.action_space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._fixed_seat, self._players = seat, whole.players
         self._keys, self._clock, self._seat, self._opponent = np.zeros((4, num_envs), np.int64)
         self._everyone = np.arange(num_envs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "observation_space":
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)  # not every space has one
+        return self.observation_space
 
     @property
     def seats(self) -> Array:
@@ -99,11 +105,11 @@ class SeatVectorEnv(VectorEnv[Any, Any, Any]):
                 expected="an action where infos['action_mask'][copy] is True",
             )
 
-    def _end_infos(self, last: Array, over: Array) -> dict[str, Any]:
+    def _end_infos(self, last: Any, over: Array) -> dict[str, Any]:
         """Returns what infos say of the copies `over`, whose last observations are `last`."""
-        final, ended = np.zeros((self.num_envs, *last.shape[1:]), last.dtype), np.zeros(self.num_envs, np.bool_)
-        final[over], ended[over] = last, True
-        return {"final_obs": final, "_final_obs": ended}
+        ended = np.zeros(self.num_envs, np.bool_)
+        ended[over] = True
+        return {"final_obs": spread(last, over, self.num_envs), "_final_obs": ended}
 
 
 class OpponentsVectorEnv(SeatVectorEnv):

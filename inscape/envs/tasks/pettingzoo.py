@@ -21,6 +21,7 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks.checking import hangs
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES, batch_of, folded, rows_of, zero_of
 from inscape.envs.tasks.checking.contract import MASK_KEYS, Breach, Contract
 from inscape.envs.tasks.checking.place import Place, cannot_be_made
 from inscape.envs.tasks.processes.workers import WorkerVectorEnv
@@ -29,8 +30,6 @@ from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import UsageError, exits_as_errors
 
 Array = np.ndarray
-SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-"""Spaces that are one array, for observations and for actions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +37,9 @@ class PettingZooTask(Task):
     """A PettingZoo environment, named by its module: `pettingzoo:pettingzoo.classic.tictactoe_v3`.
 
     It is read as a Parallel environment where the module has `parallel_env`, else as an AEC environment (`env`).
-    Arguments of either are `settings`. All players have the same spaces. Observations that are `{"observation",
-    "action_mask"}` are taken apart; a mask in the infos is used too.
+    Arguments of either are `settings`. All players have the same spaces; observations may have several parts (Dict,
+    Tuple). Those that are `{"observation", "action_mask"}` are taken apart; a mask in the infos, or among other parts
+    of an observation, is used too.
     """
 
     @cached_property
@@ -109,14 +109,12 @@ class PettingZooTask(Task):
                     expected="the same for all players",
                     hint="SuperSuit's pad_observations_v0 and pad_action_space_v0 make them so",
                 )
-        for what, space in zip(("observation", "action"), spaces[0], strict=True):
-            if not isinstance(space, SPACES):
-                raise UsageError(
-                    f"{self.name}: the {what} space {space}",
-                    expected="one array: Box, Discrete, MultiDiscrete or MultiBinary; for observations also a Dict of "
-                    '"observation" and "action_mask"',
-                    hint="wrap it in a module of your own, whose env() flattens it",
-                )
+        if not isinstance(spaces[0][1], ARRAY_SPACES):
+            raise UsageError(
+                f"{self.name}: the action space {spaces[0][1]}",
+                expected="one array: Box, Discrete, MultiDiscrete or MultiBinary",
+                hint="wrap it in a module of your own, whose env() takes other actions",
+            )
         return spaces[0]
 
     @cached_property
@@ -186,12 +184,12 @@ class _OneCopy:
 
     def reset(self, *, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         seen, info = self._env.reset(seed=seed)
-        return seen[0], {key: value[0] for key, value in info.items()}
+        return rows_of(seen, 0), {key: value[0] for key, value in info.items()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         seen, rewards, terminated, truncated, info = self._env.step([action])
         told = {key: value[0] for key, value in info.items()}
-        return seen[0], rewards[0], bool(terminated[0]), bool(truncated[0]), told
+        return rows_of(seen, 0), rewards[0], bool(terminated[0]), bool(truncated[0]), told
 
     def render(self) -> Any:
         return self._env.render()[0]
@@ -216,17 +214,20 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         mode = AutoresetMode.SAME_STEP if self._same_step else AutoresetMode.NEXT_STEP
         self.metadata = {"autoreset_mode": mode, "render_modes": []}
         self.single_observation_space, self.single_action_space = task.observation_space, task.action_space
-        shape = num_envs, *rows
-        for name in ("observation_space", "action_space"):
-            space: gym.Space[Any] = getattr(self, f"single_{name}")
-            for count in reversed(shape):
-                space = batch_space(space, count)
-            setattr(self, name, space)
-        observation = self.single_observation_space
-        self._seen = np.zeros((*shape, *(observation.shape or ())), observation.dtype)
-        self._mask = np.ones((*shape, max(1, number_of_actions(task))), np.bool_)
+        self._shape = num_envs, *rows
+        self._rows = [zero_of(self.single_observation_space)] * int(np.prod(self._shape))
+        self._mask = np.ones((*self._shape, max(1, number_of_actions(task))), np.bool_)
         self._restricts = False
         self._ended = np.zeros(num_envs, np.bool_)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("observation_space", "action_space"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        space = getattr(self, f"single_{name}")  # not every space has a batched one
+        for count in reversed(self._shape):
+            space = batch_space(space, count)
+        setattr(self, name, space)
+        return space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts new episodes: with `copy_seeds(seed)`, or without a seed as each copy's random stream goes on.
@@ -240,7 +241,7 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         for copy, own in enumerate(seeds):
             self._begin(copy, own)
         self._ended[:] = False
-        return self._seen.copy(), self._info()
+        return self._observed(), self._info()
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         rewards = np.zeros((self.num_envs, self.task.players))
@@ -253,11 +254,11 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         self._ended = terminated | truncated
         final: dict[str, Any] = {}
         if self._same_step and self._ended.any():
-            final = {"final_obs": self._seen.copy(), "_final_obs": self._ended.copy()}
+            final = {"final_obs": self._observed(), "_final_obs": self._ended.copy()}
             for ended in np.flatnonzero(self._ended).tolist():
                 self._begin(ended)
             self._ended[:] = False
-        return self._seen.copy(), rewards, terminated, truncated, self._info() | final
+        return self._observed(), rewards, terminated, truncated, self._info() | final
 
     @abstractmethod
     def _begin(self, copy: int, seed: int | None = None) -> None:
@@ -272,9 +273,16 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
     ) -> None:
         """Notes what is observed and legal in a row, of one who `acts` next or whose part is over."""
         seen, mask = taken_apart(self.task, seen, info, place, acts)
-        self._seen[at] = seen
+        self._rows[self._row(at)] = seen
         self._mask[at] = True if mask is None else mask
         self._restricts |= mask is not None
+
+    def _row(self, at: int | tuple[int, int]) -> int:
+        return at if isinstance(at, int) else at[0] * self._shape[1] + at[1]
+
+    def _observed(self) -> Any:
+        """Returns `[B, ...]` or `[B, M, ...]` what is observed."""
+        return folded(batch_of(self.single_observation_space, self._rows), self._shape)
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self._mask.copy()} if self._restricts else {}
@@ -283,8 +291,8 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
 class ParallelVectorEnv(PettingZooVectorEnv):
     """Copies of a PettingZoo Parallel environment: observations `[B, M, ...]`, rewards `[B, M]`, masks `[B, M, A]`.
 
-    Who leaves early observes zeros, gets nothing and is not asked, until the episode ends for all; it ends by time
-    (`truncated`) if anybody's does.
+    Who leaves early observes zeros (`zero_of`), gets nothing and is not asked, until the episode ends for all; it ends
+    by time (`truncated`) if anybody's does.
     """
 
     def __init__(
@@ -315,6 +323,9 @@ class ParallelVectorEnv(PettingZooVectorEnv):
         late = {name: place.taken(contract.flag, value, "truncations") for name, value in late.items()}
         over = {name for name in names if ended.get(name, False) or late.get(name, False)}
         self._look_at_all(copy, observations, infos, over)
+        for what, told in (("the observations", observations), ("the rewards", gained)):
+            if missing := [name for name in chosen if name not in told]:
+                place.breach(Breach(what, f"do not have {missing[0]!r}, who acted", "an entry for each who acted"))
         for m, name in enumerate(names):
             rewards[m] = place.taken(contract.reward, gained.get(name, 0.0), f"the reward of {name}")
         place.clock.steps += 1
@@ -334,7 +345,8 @@ class ParallelVectorEnv(PettingZooVectorEnv):
             if name in observations:
                 self._look((copy, m), observations[name], infos.get(name, {}), place, name not in over)
             else:
-                self._seen[copy, m], self._mask[copy, m] = 0, True
+                self._rows[self._row((copy, m))] = zero_of(self.single_observation_space)
+                self._mask[copy, m] = True
 
     def render(self) -> tuple[Any, ...]:
         """Returns what each copy draws."""
@@ -495,10 +507,8 @@ def taken_apart(
     contract = task.contract
     told = place.taken(contract.info, info)
     mask = next((told[key] for key in MASK_KEYS if told.get(key) is not None), None)
-    if isinstance(seen, Mapping):
-        if "observation" not in seen:
-            place.breach(Breach("the observation", f"has the keys {sorted(map(str, seen))}", '"observation"'))
-        seen, mask = seen["observation"], seen.get("action_mask", mask)
+    seen, within = without_mask(seen, task.observation_space)
+    mask = within if within is not None else mask
     seen = place.taken(contract.observation, seen)
     if mask is None or not number_of_actions(task):
         return seen, None
@@ -515,5 +525,24 @@ def _as_given(action: Any) -> Any:
     return int(action) if isinstance(action, np.integer) else action
 
 
+def without_mask(seen: Any, space: gym.Space[Any]) -> tuple[Any, Any]:
+    """Returns an observation as `space` has it, and the mask that is handed over with it; None where there is none.
+
+    Args:
+        seen: what a player observes, as the environment gives it.
+        space: of observations, taken apart.
+    """
+    if not isinstance(seen, Mapping):
+        return seen, None
+    mask = next((seen[key] for key in MASK_KEYS if key in seen), None)
+    inside = isinstance(space, gym.spaces.Dict) and set(space.spaces) == set(seen)
+    return (seen["observation"] if _is_wrapped(seen) and not inside else seen), mask
+
+
 def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:
-    return space["observation"] if isinstance(space, gym.spaces.Dict) and "observation" in space.spaces else space
+    return space["observation"] if isinstance(space, gym.spaces.Dict) and _is_wrapped(space.spaces) else space
+
+
+def _is_wrapped(parts: Mapping[str, Any]) -> bool:
+    """Returns whether an observation, or a Dict space, is one part and its mask: no other part would be lost."""
+    return "observation" in parts and set(parts) <= {"observation", *MASK_KEYS}

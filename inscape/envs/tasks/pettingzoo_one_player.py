@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.tasks.pettingzoo import PettingZooTask
+from inscape.envs.tasks.pettingzoo import PettingZooTask, without_mask
 from inscape.envs.tasks.task import Task
 
 
@@ -33,13 +32,13 @@ class OnePlayerEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         self._env.reset(seed=seed, options=options)
         seen, _, _, _, info = self._env.last()
-        return _taken_apart(seen, info)
+        return self._taken_apart(seen, info)
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         # many games use actions as keys and indices
         self._env.step(int(action) if isinstance(action, np.integer) else action)
         seen, reward, terminated, truncated, info = self._env.last()
-        observation, info = _taken_apart(seen, info)
+        observation, info = self._taken_apart(seen, info)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
@@ -49,12 +48,9 @@ class OnePlayerEnv(gym.Env[Any, Any]):
     def close(self) -> None:
         self._env.close()
 
-
-def _taken_apart(seen: Any, info: Any) -> tuple[Any, dict[str, Any]]:
-    if isinstance(seen, Mapping) and "observation" in seen:
-        masks = {"action_mask": seen["action_mask"]} if "action_mask" in seen else {}
-        return seen["observation"], {**info, **masks}
-    return seen, info
+    def _taken_apart(self, seen: Any, info: Any) -> tuple[Any, dict[str, Any]]:
+        observation, mask = without_mask(seen, self.observation_space)
+        return observation, info if mask is None else {**info, "action_mask": mask}
 
 
 @dataclass(frozen=True, eq=False)

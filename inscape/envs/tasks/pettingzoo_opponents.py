@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inscape.envs.law import streams
+from inscape.envs.tasks.checking.batches import batch_of
 from inscape.envs.tasks.opponents import MOST_BEGINNINGS, Array, Opponents, SeatVectorEnv
 from inscape.envs.tasks.pettingzoo import Game, PettingZooTask, number_of_actions, taken_apart
 from inscape.errors import UsageError
@@ -122,20 +123,19 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
 
     # ------------------------------------------------------------------------------------------------ looking
 
-    def _looks(self, rows: Array, players: Array) -> tuple[Array, Array | None]:
+    def _looks(self, rows: Array, players: Array) -> tuple[Any, Array | None]:
         """Returns `[n, ...]` what these players observe, at their turn or at their end, and `[n, A]` what is legal."""
-        space = self.single_observation_space
-        observation = np.zeros((len(rows), *(space.shape or ())), space.dtype)
+        seen_by: list[Any] = []
         masks = np.ones((len(rows), self._actions), np.bool_)
         for row, (copy, player) in enumerate(zip(rows, players, strict=True)):
             game = self.games[copy]
             told = game.last.get(int(player))
             seen, info = told or (game.seen, game.info)
             seen, mask = taken_apart(self.task, seen, info, game.place, acts=told is None)
-            observation[row] = seen
+            seen_by.append(seen)
             if mask is not None:
                 masks[row], self._restricts = mask, True
-        return observation, masks if self._restricts else None
+        return batch_of(self.single_observation_space, seen_by), masks if self._restricts else None
 
     def _flags(self, name: str) -> Array:
         """Returns `[B]` one of the flags of the learner's players."""

@@ -19,6 +19,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from inscape.envs.tasks.checking.batches import folded
 from inscape.envs.tasks.task import Autoreset, Task
 from inscape.errors import UsageError
 
@@ -43,8 +44,13 @@ class PlayersVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = env.metadata
         self.single_observation_space = env.single_observation_space
         self.single_action_space = env.single_action_space
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "observation_space":
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)  # not every space has one
+        return self.observation_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts new episodes; seed and options are those of the copies, but `"first_copy"` counts rows."""
@@ -60,8 +66,8 @@ class PlayersVectorEnv(VectorEnv[Any, Any, Any]):
         flags = np.repeat(terminated, self.players), np.repeat(truncated, self.players)
         return self._rows(observation), self._rows(reward), *flags, self._info(info)
 
-    def _rows(self, array: Array) -> Array:
-        return np.ascontiguousarray(array).reshape(self.num_envs, *array.shape[2:])
+    def _rows(self, batch: Any) -> Any:
+        return folded(batch, (self.num_envs,), axes=2)
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         rows: dict[str, Any] = {name: self._rows(info[name]) for name in ("action_mask", "final_obs") if name in info}

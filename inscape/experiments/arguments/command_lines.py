@@ -16,11 +16,11 @@ from inscape.envs.tasks.wrapping import as_wrapping
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
-from inscape.experiments.runs.run import differing
-from inscape.experiments.runs.training import settings_as_json
+from inscape.experiments.runs.settings import differing, settings_as_json
 
 if TYPE_CHECKING:
-    from inscape.experiments.runs.run import Run, RunSettings
+    from inscape.experiments.runs.run import Run
+    from inscape.experiments.runs.settings import RunSettings
 
 USUAL = TrainArguments(agent="", task="")
 """What `inscape train` does by default."""
@@ -46,6 +46,11 @@ def train_line(run: Run) -> str:
         words += ["--evaluate-every", str(s.evaluate_every)]
     if s.evaluate_episodes != USUAL.evaluate_episodes:
         words += ["--evaluate-episodes", str(s.evaluate_episodes)]
+    for name in ("hang_seconds", "max_restarts") if s.workers else ():
+        if s.workers.get(name) != getattr(USUAL, name):
+            words += [f"--{name.replace('_', '-')}", str(s.workers.get(name))]
+    if s.workers:
+        words += ["--workers", str(s.workers.get("count"))]
     evaluation = run.evaluation()
     if evaluation is not None and evaluation[1] != USUAL.final_episodes:
         words += ["--final-episodes", str(evaluation[1])]

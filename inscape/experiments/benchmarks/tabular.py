@@ -21,7 +21,7 @@ from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.files import write_text
+from inscape.experiments.runs.storage.files import write_text
 from inscape.world_models.planning.dynamic_programming import policy_evaluation, value_iteration
 from inscape.world_models.tabular.model import TabularModel
 

@@ -23,7 +23,7 @@ from inscape.agents.vector_actor import check_actions
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
 from inscape.experiments.checks.report import DEVIATIONS, CheckReport, Failed, Skipped, chi_square_deviation, require
-from inscape.experiments.runs.checkpoints import load_checkpoint, require_storable, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, require_storable, save_checkpoint
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task

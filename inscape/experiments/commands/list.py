@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table
-from inscape.experiments.runs.run import open_run, run_folders
+from inscape.experiments.runs.folders import open_run, run_folders
 
 
 @dataclass(frozen=True)

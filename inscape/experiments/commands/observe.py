@@ -14,7 +14,8 @@ from tyro.conf import Positional, arg
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
-from inscape.experiments.runs.run import find_run, names_episodes
+from inscape.experiments.runs.folders import find_run
+from inscape.experiments.runs.storage.episodes import names_episodes
 from inscape.theory_of_mind.minds import name_of
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
         return task.world
     if given.model == "tabular":
         return _learned_from_random_steps(given, task, rng, console)
-    from inscape.experiments.runs.training import load_agent
+    from inscape.experiments.runs.resuming import load_agent
 
     agent, trained = load_agent(given.model)
     require_same_spaces(trained, task)

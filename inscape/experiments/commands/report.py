@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.suggestions import require_agent_first
-from inscape.experiments.runs.run import find_run, names_episodes, open_run
+from inscape.experiments.runs.folders import find_run, open_run
+from inscape.experiments.runs.storage.episodes import names_episodes
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -76,7 +77,7 @@ def _zip_is_no_agent(source: str) -> UsageError:
 def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[Any, Task]:
     """Returns the agent that RUN|AGENT|ZIP means, and the task to act in: `world`, unless the line changes it."""
     from inscape.agents.registry import make_agent
-    from inscape.experiments.runs.training import load_agent
+    from inscape.experiments.runs.resuming import load_agent
     from inscape.experiments.verbs.given import require_same_spaces
 
     if find_run(source) is not None:

@@ -13,7 +13,9 @@ from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.run import DEFAULT_ROOT, Run, RunSettings, open_run
+from inscape.experiments.runs.folders import DEFAULT_ROOT, open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -105,9 +107,17 @@ def _given_over(before: RunSettings, settings: Mapping[str, Any], task: Task, wo
         task: its task.
         words: the line after the command.
     """
+    from inscape.experiments.runs.training import workers_of
+
     names = {"agent": before.agent, "task": str(before.task["name"])}
     others = ("steps", "seed", "device", "evaluate_every", "evaluate_episodes")
     defaults = {**names, **{name: getattr(before, name) for name in others}}
+    if (workers := workers_of(before)) is not None:
+        defaults |= {
+            "workers": workers.count,
+            "hang_seconds": workers.hang_seconds,
+            "max_restarts": workers.max_restarts,
+        }
     groups = args.settings_groups(TrainArguments, names["agent"], task, settings)
     return args.parse("train", TrainArguments, [*names.values(), *words], groups, defaults)
 
@@ -123,7 +133,8 @@ def _say_preset(agent: str, task: Task, steps: int, settings: Any) -> None:
 def final_evaluation(run: Run, task: Task, episodes: int) -> None:
     """Evaluates the agent of a finished run, prints how it did, and stores that and some episodes in the run folder."""
     from inscape.agents.rollout import bootstrap_interval, evaluate_players, rollout
-    from inscape.experiments.runs.training import EVALUATION_SEED, evaluated_casts, load_agent
+    from inscape.experiments.runs.loop import EVALUATION_SEED, evaluated_casts
+    from inscape.experiments.runs.resuming import load_agent
 
     agent, _ = load_agent(run)
     seed = EVALUATION_SEED + run.settings.seed

@@ -12,7 +12,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console
 from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
-from inscape.experiments.runs.run import load_trajectories, names_episodes
+from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from inscape.experiments.report import (
     write_report,
 )
 from inscape.experiments.report.sections import Cell
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
 
 LAKE, GOALS = "FrozenLake8x8", "FourGoals"
 SOLVED = 475.0

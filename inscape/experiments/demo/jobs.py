@@ -18,8 +18,9 @@ from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.experiments.report import PlayerEpisode, imagined_futures, player_episode, posterior_overlays
 from inscape.experiments.runs.evaluation import ExactEvaluation, exact_value
+from inscape.experiments.runs.resuming import load_agent
 from inscape.experiments.runs.statistics import Interval
-from inscape.experiments.runs.training import load_agent, train
+from inscape.experiments.runs.training import train
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory

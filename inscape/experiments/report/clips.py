@@ -38,7 +38,8 @@ def clip(run: Run, task: Task, agent: str, color: int, whose: str = "") -> list[
         agent, color: as in `PlayerEpisode`.
         whose: in front of the title.
     """
-    from inscape.experiments.runs.training import EVALUATION_SEED, load_agent
+    from inscape.experiments.runs.loop import EVALUATION_SEED
+    from inscape.experiments.runs.resuming import load_agent
     from inscape.experiments.viewing.watch import episode_tiles
 
     seed = EVALUATION_SEED + run.settings.seed

@@ -20,9 +20,9 @@ from inscape.experiments.numbers import column_decimals, interval_decimals, numb
 from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import pack_curves, pack_player
 from inscape.experiments.report.sections import Cell, CurvesSection, Label, Section, TableSection, TextSection
-from inscape.experiments.runs.files import write_text
-from inscape.experiments.runs.run import installed_versions
+from inscape.experiments.runs.settings import installed_versions
 from inscape.experiments.runs.statistics import Interval
+from inscape.experiments.runs.storage.files import write_text
 
 JSON = Any
 

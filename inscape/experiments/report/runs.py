@@ -35,9 +35,11 @@ from inscape.experiments.report.sections import (
     Section,
     TableSection,
 )
-from inscape.experiments.runs.metrics import MetricColumns
-from inscape.experiments.runs.run import Run, RunSettings, differing, flat_settings, open_run
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings, differing, flat_settings
 from inscape.experiments.runs.statistics import Interval, bootstrap_interval
+from inscape.experiments.runs.storage.metrics import MetricColumns
 
 if TYPE_CHECKING:
     from inscape.envs.world import World

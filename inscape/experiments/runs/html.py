@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from inscape import html
 from inscape.errors import UsageError
-from inscape.experiments.runs.metrics import MetricColumns
+from inscape.experiments.runs.storage.metrics import MetricColumns
 
 SHOWN = ("evaluation/return_mean", "episode_return")
 """Metrics of which the first that was logged is the curve."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inscape.agents.in_hand import require_in_a_name
 from inscape.envs.tasks.resolve import as_task, task_from_json
 from inscape.errors import UsageError, exits_as_errors
+from inscape.experiments.runs.settings import SETTINGS
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
     from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
-
-SETTINGS_FILE = "settings.json"
 
 
 class StoredRun(Protocol):
@@ -51,7 +50,7 @@ def agent_of(
         )
     run.require_trust()
     settings = run.settings
-    task = task_from_json(settings.task, run.path / SETTINGS_FILE) if world is None else as_task(world)
+    task = task_from_json(settings.task, run.path / SETTINGS) if world is None else as_task(world)
     if agent is None:
         require_in_a_name(settings.agent, run.path)
         agent = settings.agent

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.experiments.runs.folders import create_run
 from inscape.experiments.runs.loading import require_saving
-from inscape.experiments.runs.metrics import Column, MetricColumns, as_number
-from inscape.experiments.runs.run import Run, RunSettings, create_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings
 from inscape.experiments.runs.statistics import Interval
+from inscape.experiments.runs.storage.metrics import Column, MetricColumns, as_number, plain_value
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -75,9 +77,7 @@ class UnsavedRun(Run):
         return run
 
     def log(self, metrics: dict[str, float]) -> None:
-        self._rows.append(
-            {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()}
-        )
+        self._rows.append({key: plain_value(value) for key, value in metrics.items()})
 
     def metrics(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]

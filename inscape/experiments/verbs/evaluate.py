@@ -11,7 +11,7 @@ from inscape import html
 from inscape.agents.rollout import MAX_COPIES, Evaluation, evaluate_players, evaluation_of, rollout
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError, whole_number
-from inscape.experiments.runs.run import save_trajectories
+from inscape.experiments.runs.storage.episodes import save_trajectories
 from inscape.experiments.verbs.given import agents_and_task
 
 if TYPE_CHECKING:

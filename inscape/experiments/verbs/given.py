@@ -10,8 +10,9 @@ from inscape.agents.registry import make_agent
 from inscape.envs.tasks.in_hand import task_in_hand
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError, whole_number
-from inscape.experiments.runs.run import Run, find_run, open_run
-from inscape.experiments.runs.training import load_agent
+from inscape.experiments.runs.folders import find_run, open_run
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.run import Run
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent

@@ -15,8 +15,11 @@ from inscape.agents.rollout import rollout
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import as_task, task_from_json
 from inscape.errors import MissingLawError, UsageError, whole_number
-from inscape.experiments.runs.run import Run, find_run, load_trajectories, names_episodes, open_run
+from inscape.experiments.runs.folders import find_run, open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
 from inscape.experiments.verbs.given import agents_and_task
+from inscape.experiments.verbs.steps import are_steps, episode_of
 from inscape.theory_of_mind.minds import minds_grid, name_of
 from inscape.theory_of_mind.observers.exact import ExactObserver
 
@@ -189,10 +192,13 @@ def observe(
 
         observe("value-iteration", "FourGoals").goals["D"]
         observe(run)
+        observe([(state, "right"), (next_state, "up")], "FourGoals")
         observe(my_agent, MyWorld(), minds=[PlanningMind("shop", 5.0), Wanderer()])
 
     Args:
-        agent: as `evaluate` takes it; or episodes: a list of `Trajectory`, or a file of them; or a run.
+        agent: as `evaluate` takes it; or episodes: a list of `Trajectory`, or a file of them; or a run; or steps that
+            were seen, a list of `(state, action)` or `(state, action, next_state)`, as `ExactObserver.update` takes
+            them.
         world: as `evaluate` takes it, with a law of one player; a run, or stored episodes, may leave it out.
         minds: the hypotheses; None for every goal with every beta and backup.
         goals: goals considered, names or purposes of the world; None for all that it names.
@@ -223,6 +229,10 @@ def episodes_of(
     agent: Any, world: Given | None, episodes: int, seed: int, device: str = "cpu", settings: Any = None
 ) -> tuple[list[Trajectory], Task]:
     """Returns the episodes that are observed, recorded ones or played here, and the task they were played in."""
+    if are_steps(agent):
+        task = _task_of_steps(world)
+        assert task.world is not None
+        return [episode_of(agent, task.world, task)], task
     recorded, source = _recorded(agent, world)
     if recorded:
         if world is not None:
@@ -254,8 +264,8 @@ def _recorded(agent: Any, world: Any) -> tuple[list[Trajectory], str]:
     if isinstance(agent, (list, tuple)):
         raise UsageError(
             f"a list of {type(agent[0]).__name__ if agent else 'nothing'} to observe",
-            expected="an agent, a run, or episodes: Trajectory objects, as rollout returns them",
-            hint="Observer(world, minds).update(state, action) takes in single steps",
+            expected="an agent, a run, episodes (Trajectory objects, as rollout returns them) or (state, action) pairs",
+            hint='observe([(state, "right"), (state, "up")], world)',
         )
     if isinstance(agent, Run):
         return (agent.episodes(), agent.name) if world is None else ([], "")
@@ -266,6 +276,14 @@ def _recorded(agent: Any, world: Any) -> tuple[list[Trajectory], str]:
         if (run := find_run(source)) is not None and world is None:
             return open_run(run).episodes(), source
     return [], ""
+
+
+def _task_of_steps(world: Given | None) -> Task:
+    if world is None:
+        raise UsageError("steps without a world", expected="the world they were taken in", hint="observe(steps, world)")
+    task = as_task(world)
+    _require_one_observed(task)
+    return task
 
 
 def _require_one_observed(task: Task) -> None:

@@ -23,7 +23,7 @@ from inscape.envs.rendering.scene import color_of
 from inscape.envs.tasks.resolve import world_settings
 from inscape.envs.tasks.task import Task
 from inscape.errors import TooManyStatesError, UsageError
-from inscape.experiments.runs.files import write_text
+from inscape.experiments.runs.storage.files import write_text
 from inscape.experiments.viewing.stage import WorldSession
 
 if TYPE_CHECKING:

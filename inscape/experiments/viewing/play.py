@@ -19,7 +19,7 @@ from inscape.envs.rendering.scene import player_color
 from inscape.envs.rendering.window import Line, PlayWindow
 from inscape.errors import UsageError
 from inscape.experiments.runs.evaluation import looks_alike
-from inscape.experiments.runs.run import save_trajectories
+from inscape.experiments.runs.storage.episodes import save_trajectories
 from inscape.experiments.viewing.stage import EpisodeSession, agents_by_player, choose, make_session, words_scene
 from inscape.experiments.viewing.watch import natural_fps
 

@@ -297,8 +297,8 @@ def agents_by_player(specs: Sequence[str], task: Task, seed: int, humans: bool, 
 
 def _agent(spec: str, task: Task, seed: int, settings: Any) -> Any:
     from inscape.agents.registry import make_agent
-    from inscape.experiments.runs.run import find_run
-    from inscape.experiments.runs.training import load_agent
+    from inscape.experiments.runs.folders import find_run
+    from inscape.experiments.runs.resuming import load_agent
 
     if find_run(spec) is None:
         return make_agent(spec, task, seed=seed, settings=settings)

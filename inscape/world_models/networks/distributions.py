@@ -1,4 +1,7 @@
-"""Policies' distributions over `Discrete`, `MultiDiscrete` and `Box` actions, on the raw outputs of a network."""
+"""Policies' distributions over actions, on the raw outputs of a network.
+
+Actions are `Discrete`, `MultiDiscrete`, `MultiBinary` or `Box`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inscape.envs.tasks.checking.contract import in_box
 from inscape.errors import UsageError
 from inscape.world_models.networks.numpy_distributions import half_range
 
@@ -93,12 +97,13 @@ class GaussianActions:
     """Independent normals. `outputs [B, 2·D]` are means and log standard deviations in units of half the range.
 
     Where there are bounds (below `heads.UNBOUNDED`), an action u means centre + u · half range; what falls outside is
-    clipped only on its way to the environment, so that log-probabilities stay those of the unclipped normal.
+    clipped only on its way to the environment, so that log-probabilities stay those of the unclipped normal; likewise
+    rounded, where a Box holds whole numbers.
     """
 
     def __init__(self, space: gymnasium.spaces.Box) -> None:
-        if not np.issubdtype(space.dtype, np.floating):
-            raise UsageError(f"actions {space}", expected="a Box of floating-point numbers")
+        if space.dtype.kind not in "fiu":
+            raise UsageError(f"actions {space}", expected="a Box of numbers")
         self.space, self.size = space, int(np.prod(space.shape))
         self.width = 2 * self.size
         self.centre, self.half = half_range(space)
@@ -125,19 +130,21 @@ class GaussianActions:
 
     def to_environment(self, actions: Tensor) -> NDArray[Any]:
         values = actions.cpu().numpy().reshape(len(actions), *self.space.shape) * self.half + self.centre
-        return np.asarray(np.clip(values, self.space.low, self.space.high).astype(self.space.dtype))
+        return in_box(values, self.space)
 
 
 def action_distribution(space: gymnasium.Space[Any]) -> ActionDistribution:
     """Returns the distribution family for an action space.
 
     Raises:
-        UsageError: the space is neither Discrete, MultiDiscrete nor a floating-point Box.
+        UsageError: the space is neither Discrete, MultiDiscrete, MultiBinary nor a Box of numbers.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return CategoricalActions(space)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return MultiCategoricalActions(space)
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return MultiCategoricalActions(gymnasium.spaces.MultiDiscrete(np.full(space.shape, 2)))
     if isinstance(space, gymnasium.spaces.Box):
         return GaussianActions(space)
-    raise UsageError(f"actions {space}", expected="Discrete, MultiDiscrete or Box actions")
+    raise UsageError(f"actions {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box actions")

@@ -61,6 +61,11 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         "exact, where all states can be enumerated",
         "inscape.world_models.planning.lookup:ValueIteration",
     ),
+    PlannerEntry(
+        "pomcp",
+        "search from a belief, where the state is hidden (POMCP)",
+        "inscape.world_models.planning.beliefs.pomcp:POMCP",
+    ),
 )
 """The first that suits a model's actions is its default."""
 

@@ -102,6 +102,52 @@ def _merged_rewards(model: TabularModel) -> np.ndarray:
     return merged
 
 
+class HiddenTableParams(NamedTuple):
+    """The tables of a `TabularModel`, and `[S]` the number of what is observed in each state."""
+
+    next_state: np.ndarray
+    probability: np.ndarray
+    reward: np.ndarray
+    continuation: np.ndarray
+    legal: np.ndarray
+    initial: np.ndarray
+    terminal: np.ndarray
+    percept: np.ndarray
+
+
+class HiddenTableWorld(TableWorld):
+    """A world read from tables whose state is not seen.
+
+    Args:
+        model: the tables.
+        percepts: `[S]` the number of what is observed in each state.
+    """
+
+    Params = HiddenTableParams  # type: ignore[assignment]
+
+    def setup(self, model: TabularModel | None = None, percepts: np.ndarray | None = None) -> tuple[Any, Any]:
+        tables, purpose = TableWorld.setup(self, model)
+        return HiddenTableParams(**tables._asdict(), percept=np.asarray(percepts, np.int64)), purpose
+
+    @staticmethod
+    def observation(params: HiddenTableParams, state: TableState) -> int:
+        return params.percept[state.number]
+
+    @staticmethod
+    def observations(params: HiddenTableParams) -> int:
+        return int(params.percept.max()) + 1
+
+
+_hidden_worlds: WeakKeyDictionary[Any, HiddenTableWorld] = WeakKeyDictionary()
+
+
+def hidden_world_of(model: Any) -> HiddenTableWorld:
+    """Returns the tables of a `BeliefModel` as a law in which only what it observes is seen; the same one each time."""
+    if model not in _hidden_worlds:
+        _hidden_worlds[model] = HiddenTableWorld(model=model.tables, percepts=model.filter.percepts)
+    return _hidden_worlds[model]
+
+
 _worlds: WeakKeyDictionary[TabularModel, TableWorld] = WeakKeyDictionary()
 
 

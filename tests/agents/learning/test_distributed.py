@@ -24,10 +24,12 @@ from inscape.agents.registry import make_agent
 from inscape.envs.data.transition import Transition
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import checkpoint_folders
-from inscape.experiments.runs.run import Run, open_run
-from inscape.experiments.runs.training import learning_task, train
-from tests.experiments.runs.test_checkpoints import assert_same
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.loading import learning_task
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.storage.checkpoints import checkpoint_folders
+from inscape.experiments.runs.training import train
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 
 WORLDS = Path(__file__).parents[1] / "worlds.py"
 CORRIDOR = f"{WORLDS}:Corridor"

@@ -140,6 +140,11 @@ LEARNERS = {
     "ppo cuda": ("ppo", {**SETTINGS, "epochs": 1, "minibatches": 1, "backend": "cuda"}),
     "a2c": ("a2c", {**SETTINGS, "backend": "compiled"}),
     "recurrent-ppo": ("recurrent-ppo", {"num_envs": 4, "num_steps": 25, "epochs": 1, "minibatches": 1, "memory": 4}),
+    "sb3:ppo": ("sb3:ppo", {**SETTINGS, "epochs": 1, "batch_size": 100}),
+    "sb3:dqn": (
+        "sb3:dqn",
+        {"num_envs": 4, "report_every": 100, "train_freq": 1, "learning_starts": 10_000, "buffer_size": 900},
+    ),
     "dqn": ("dqn", {"num_envs": 4, "report_every": 100, "train_freq": 1, "learning_starts": 10_000, "hidden": (4,)}),
 }
 

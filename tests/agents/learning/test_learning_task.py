@@ -9,7 +9,7 @@ import pytest
 from inscape.agents.registry import make_agent
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from tests.experiments.runs.test_checkpoints import assert_same
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 
 _ROUNDS = {"num_envs": 4, "num_steps": 16, "hidden": (8,)}
 AGENTS = {

@@ -7,7 +7,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from inscape.agents.learning.normalization import ReturnNormalizer
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 
 
 class Prescribed(VecEnv):

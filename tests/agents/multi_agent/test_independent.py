@@ -8,7 +8,7 @@ from inscape.agents.registry import agent_names, default_settings, is_agent_spec
 from inscape.agents.rollout import evaluate_players, rollout, seated
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.multi_agent.test_self_play import assert_same
 
 DILEMMA = resolve_task("PrisonersDilemma", {"rounds": 1})

@@ -11,7 +11,7 @@ from inscape.agents.registry import make_agent
 from inscape.agents.rollout import evaluate_players, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 
 TICTACTOE = resolve_task("TicTacToe")
 KUHN = resolve_task("KuhnPoker")

@@ -31,7 +31,7 @@ from inscape.envs.law.tools import gaussian
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from inscape.world_models.networks.distributions import GaussianActions
 from inscape.world_models.networks.encoders.encoder import ObservationEncoder
 from inscape.world_models.networks.encoders.features import FeatureReader

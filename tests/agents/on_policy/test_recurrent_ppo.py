@@ -13,8 +13,8 @@ from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.checks.agents import check_agent_spec
-from inscape.experiments.runs.checkpoints import load_checkpoint
 from inscape.experiments.runs.evaluation import exact_value
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint
 from inscape.world_models.networks.finite_checks import DivergenceError
 from tests.agents.exactness import assert_resuming_is_exact, assert_same_seed_same_weights, weights
 

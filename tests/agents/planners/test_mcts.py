@@ -13,7 +13,8 @@ from inscape.agents.rollout import evaluate, rollout
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.runs.evaluation import exact_value
-from inscape.experiments.runs.training import load_agent, train
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.training import train
 from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.planning.choice import boltzmann_log_probs
 from inscape.world_models.planning.dynamic_programming import value_iteration

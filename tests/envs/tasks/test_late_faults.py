@@ -22,7 +22,7 @@ from inscape.agents.rollout import evaluate
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.envs.tasks.processes.workers import Workers
 from inscape.experiments import train
-from inscape.experiments.runs.training import load_agent
+from inscape.experiments.runs.resuming import load_agent
 from tests.envs.tasks import late_faults
 from tests.envs.tasks.late_faults import COPIES, FAULTS, HARMLESS, SEED, cases, name_of
 

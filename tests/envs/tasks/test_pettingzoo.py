@@ -16,7 +16,7 @@ from inscape.envs.tasks.pettingzoo import PettingZooTask
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.shared_policy import one_player
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.multi_agent.test_self_play import assert_same
 
 TICTACTOE = "pettingzoo:pettingzoo.classic.tictactoe_v3"
@@ -255,8 +255,13 @@ def test_illegal_actions_and_odd_environments_are_refused(errand, monkeypatch):
     silent.reset(seed=0)
     with pytest.raises(UsageError, match=r"b is gone from `agents` without a last turn[\s\S]*step\(None\)"):
         list(map(silent.step, np.zeros((5, 1), np.int64)))
-    with pytest.raises(UsageError, match=r"observation space Dict[\s\S]*flattens it"):
-        resolve_task(errand, {"odd": True})
+    with pytest.raises(UsageError, match=r"the observation of .* is array[\s\S]*with the keys \['here'\]"):
+        resolve_task(errand, {"odd": True}).vector_env(1).reset(seed=0)
+    monkeypatch.setattr(Errand, "action_space", lambda self, agent: gym.spaces.Dict())
+    with pytest.raises(UsageError, match=r"the action space Dict\(\)"):
+        resolve_task(errand)
+    monkeypatch.undo()
+    errand = named(monkeypatch, env=Errand)
     with pytest.raises(UsageError, match=r"the observation of .* has the shape \(3,\)[\s\S]*\(2,\)"):
         resolve_task(errand, {"shape": 3}).vector_env(1).reset(seed=0)
     with pytest.raises(UsageError, match="2 players, and a Gymnasium environment has one"):

@@ -12,7 +12,7 @@ from inscape.envs.tasks.pixels import LUMINANCE, Pictures
 from inscape.envs.tasks.resolve import resolve_task, task_from_json
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 
 SMALL = {"pixels": 24, "frames": 3}
 

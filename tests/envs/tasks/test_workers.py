@@ -160,6 +160,32 @@ def test_training_does_not_depend_on_the_number_of_workers(agent: str, tmp_path:
         assert rows == other_rows and _same_state(state, other_state)
 
 
+def test_a_run_goes_on_with_the_workers_it_was_started_with(tmp_path: Path) -> None:
+    """Stored, taken up by `resume`, and in the line that makes it again; others may be given, and no results differ."""
+    from inscape.experiments.arguments.command_lines import train_line
+    from inscape.experiments.commands.train import _given_over
+    from inscape.experiments.runs.folders import open_run
+
+    def stop(agent: Any, metrics: Any) -> None:
+        raise KeyboardInterrupt
+
+    task, given = resolve_task("CartPole-v1"), {"num_envs": 4, "num_steps": 16, "hidden": (8,)}
+    common: dict[str, Any] = {"settings": given, "out": tmp_path / "run", "evaluate_every": 0, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train("ppo", task, 128, workers=Workers(2, hang_seconds=20), on_yield=stop, **common)
+    settings = open_run(tmp_path / "run").settings
+    assert settings.workers == {"count": 2, "hang_seconds": 20, "max_restarts": 20}
+    line = _given_over(settings, settings.agent_settings, task, [])
+    assert (line.workers, line.hang_seconds, line.max_restarts) == (2, 20.0, 20)
+    assert _given_over(settings, settings.agent_settings, task, ["--workers", "0"]).workers == 0
+    run = train("ppo", task, 128, resume=True, **common)
+    assert run.held is not None and run.held[1].workers is not None and run.held[1].workers.count == 2
+    assert run.trained_steps == 128 and "--hang-seconds 20 --workers 2" in train_line(run)
+    other = train("ppo", task, 128, **{**common, "out": tmp_path / "other"})
+    assert _same_state(run.load_latest()[0], other.load_latest()[0]) and other.settings.workers == {}
+    assert run.settings.differences(other.settings) == []
+
+
 def _same_state(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_same_state(one[key], other[key]) for key in one)
@@ -416,7 +442,8 @@ def _zombies() -> list[str]:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs in the background of a shell
 from tests.envs.tasks.late_faults import name_of
 from inscape import resolve_task
 from inscape.envs.tasks.processes.workers import Workers

@@ -9,8 +9,9 @@ from inscape.agents.registry import make_agent
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import Run, RunSettings, create_run, open_run
-from inscape.experiments.runs.training import complete_settings
+from inscape.experiments.runs.folders import create_run, open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings, complete_settings
 
 
 def run_of(folder: Path, agent: str, world: str, settings: Any, of_world: Any, **others: Any) -> Run:

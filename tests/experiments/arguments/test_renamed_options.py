@@ -10,7 +10,7 @@ from inscape.agents.on_policy.ppo import PPOSettings
 from inscape.agents.sb3.settings import SB3Settings
 from inscape.experiments.arguments.renamed_options import current_words
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_commands_to_try_next_name_the_run_that_training_makes() -> None:
-    from inscape.experiments.runs.run import RunSettings, run_name
+    from inscape.experiments.runs.settings import RunSettings, run_name
 
     settings = RunSettings(agent="ppo", task={"name": "CartPole", "settings": {}}, seed=1, steps=1, device="cpu")
     assert f"inscape watch runs/{run_name(settings)} " in demo.NEXT[2]

@@ -32,7 +32,8 @@ from inscape.experiments.report import (
     write_report,
 )
 from inscape.experiments.report.packing import MAX_CURVE_POINTS, pack_player
-from inscape.experiments.runs.run import RunSettings, create_run
+from inscape.experiments.runs.folders import create_run
+from inscape.experiments.runs.settings import RunSettings
 from inscape.experiments.runs.statistics import Interval
 from inscape.theory_of_mind.minds import minds_grid
 from inscape.theory_of_mind.observers.exact import Observer

@@ -21,11 +21,12 @@ from inscape.experiments.cli import main
 from inscape.experiments.numbers import column_decimals, interval_decimals, number_text
 from inscape.experiments.report import Label, PlayerSection, TableSection, render_report, report_for_runs
 from inscape.experiments.report.runs import told_apart
-from inscape.experiments.runs.run import RunSettings, create_run, open_run
+from inscape.experiments.runs.folders import create_run, open_run
+from inscape.experiments.runs.settings import RunSettings
 from inscape.experiments.runs.statistics import Interval
 from tests.conftest import ROOT
 from tests.experiments.report.test_report import node, payload_of
-from tests.experiments.runs.test_checkpoints import assert_same
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 
 # --- labels ----------------------------------------------------------------------------------------------------------
 

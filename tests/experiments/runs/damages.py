@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
 
 TRAIN = (
     "train q-learning FourGoals --world.map A.S/.#B --steps 600 --report-every 100 --evaluate-every 300 "

@@ -19,10 +19,11 @@ import pytest
 
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import Run, open_run
-from inscape.experiments.runs.training import load_agent
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.run import Run
 from tests.experiments.runs import damages
-from tests.experiments.runs.test_checkpoints import assert_same
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from inscape.agents.catalogue import BUILT_IN
-from inscape.experiments.runs.run import Run, open_run
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.run import Run
 from tests.experiments.runs.kills import Lives, kill_often, whole_life
-from tests.experiments.runs.test_checkpoints import assert_same
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 
 WORLDS = Path(__file__).parents[2] / "agents" / "worlds.py"
 KILLS = 20

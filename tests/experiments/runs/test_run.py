@@ -9,17 +9,10 @@ import pytest
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.errors import UsageError
-from inscape.experiments.runs.run import (
-    Run,
-    RunSettings,
-    create_run,
-    find_run,
-    load_trajectories,
-    matching_run,
-    open_run,
-    run_folders,
-    save_trajectories,
-)
+from inscape.experiments.runs.folders import create_run, find_run, matching_run, open_run, run_folders
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.runs.storage.episodes import load_trajectories, save_trajectories
 
 
 def settings(**changes: Any) -> RunSettings:

@@ -14,8 +14,9 @@ import torch
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.experiments.checks.check import check
-from inscape.experiments.runs.checkpoints import load_checkpoint, require_storable, save_checkpoint
-from inscape.experiments.runs.training import load_agent, train
+from inscape.experiments.runs.resuming import load_agent
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, require_storable, save_checkpoint
+from inscape.experiments.runs.training import train
 
 Pair = namedtuple("Pair", "left right")
 

@@ -496,6 +496,56 @@ def test_observe_takes_minds_goals_episodes_and_runs(tmp_path: Path) -> None:
     assert observed.goals["left end"][0] == pytest.approx(0.9)
 
 
+S = Walk.State
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(S(3), "right"), (S(4), "right"), (S(5), "right")],
+        [(S(3), 1), (S(4), 1), (S(5), 1), S(6)],
+        [((3,), 1), ((4,), 1), ((5,), 1), ((6,), None)],
+        [[S(3), np.int64(1)], [S(4), 1], [S(5), 1], (S(6),)],
+        [(S(3), 1, S(4)), (S(4), 1, S(5)), (S(5), 1, S(6))],
+        ((S(3), 1, S(4)), (S(4), 1), (S(5), "right")),
+    ],
+)
+def test_observe_takes_steps_that_were_seen(steps: Any) -> None:
+    """What is believed is what the recorded episode says, of states and actions however they are given."""
+    whole, found = observe(Rightward(), Walk()), observe(steps, Walk())
+    assert found.goal == "right end" and found[0].actions == ("right",) * 3
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(found.bits, whole.bits)
+    assert found[0].trajectory.rewards.tolist() == whole[0].trajectory.rewards.tolist()
+    assert "what was seen in" in repr(found) and found[0].trajectory.terminated
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([(S(3), "up")], "action 'up'"),
+        ([(S(3), 1), (S(3), 1)], "step 0"),
+        ([(S(3), 1, S(4)), (S(5), 1)], "step 1 begins in state"),
+        ([(S(3), 1), S(4), (S(4), 1)], "step 1 is State"),
+        ([(S(3), 1), (S(4), 1, S(5), 1)], "step 1 is"),
+        ([(S(3), None)], "no action"),
+        ([(S(3), None), (S(4), 1)], "action None"),
+        ([(99, 1)], "state number 99"),
+        ([((3, 4), 1)], "2 fields"),
+    ],
+)
+def test_steps_that_cannot_be_are_named(steps: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        observe(steps, Walk())
+
+
+def test_steps_need_the_world_they_were_taken_in() -> None:
+    with pytest.raises(UsageError, match="steps without a world"):
+        observe([(S(3), 1)])
+    with pytest.raises(UsageError, match="2 players"):
+        observe([(S(3), 1)], "TicTacToe")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -16,7 +16,7 @@ from inscape.envs.worlds.multi_agent.kuhn_poker import KuhnPoker
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
 from inscape.experiments.runs.evaluation import looks_alike
-from inscape.experiments.runs.run import load_trajectories
+from inscape.experiments.runs.storage.episodes import load_trajectories
 from inscape.experiments.viewing import play as playing
 from inscape.experiments.viewing.play import Session, direction_of, idle_action, keys_for, play, push_of
 from inscape.experiments.viewing.stage import agents_by_player, make_session, perceived_scene

@@ -11,7 +11,7 @@ from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
 from inscape.experiments.cli import main
-from inscape.experiments.runs.run import save_trajectories
+from inscape.experiments.runs.storage.episodes import save_trajectories
 from inscape.experiments.viewing import watch as watching
 from inscape.experiments.viewing.watch import HOLD_SECONDS, natural_fps, replay, watch
 

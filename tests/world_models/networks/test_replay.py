@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from inscape.envs.data.transition import Transition
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import load_checkpoint, save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_checkpoint
 from inscape.world_models.networks.replay import ReplayMemory, SumTree
 
 CLOCK = Box(0, 1e6, (2,), np.float32)

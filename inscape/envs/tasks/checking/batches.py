@@ -7,14 +7,53 @@ of objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector.utils import create_empty_array
 
 ARRAY_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
 """Spaces whose elements are arrays of one shape and dtype."""
+
+
+def mapped(change: Callable[[np.ndarray], np.ndarray], batch: Any) -> Any:
+    """Returns a batch whose arrays are changed, each by itself."""
+    if isinstance(batch, dict):
+        return {key: mapped(change, part) for key, part in batch.items()}
+    return tuple(mapped(change, part) for part in batch) if isinstance(batch, tuple) else change(batch)
+
+
+def folded(batch: Any, shape: tuple[int, ...], axes: int = 1) -> Any:
+    """Returns a batch with other leading axes, `[*shape, ...]` instead of its first `axes`."""
+    return mapped(lambda array: np.ascontiguousarray(array).reshape(*shape, *array.shape[axes:]), batch)
+
+
+def spread(batch: Any, rows: np.ndarray, count: int) -> Any:
+    """Returns `[count, ...]` with the elements of a batch in these rows; the others hold anything."""
+
+    def one(array: np.ndarray) -> np.ndarray:
+        whole = np.zeros((count, *array.shape[1:]), array.dtype)
+        whole[rows] = array
+        return whole
+
+    return mapped(one, batch)
+
+
+def zero_of(space: gym.Space[Any]) -> Any:
+    """Returns the element of a space that stands for nothing: zeros, the least of numbered values, an empty text."""
+    if isinstance(space, gym.spaces.Dict):
+        return {key: zero_of(part) for key, part in space.items()}
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(zero_of(part) for part in space.spaces)
+    if isinstance(space, (gym.spaces.Discrete, gym.spaces.MultiDiscrete)):
+        return np.asarray(space.start, space.dtype)
+    if isinstance(space, ARRAY_SPACES):
+        return np.zeros(space.shape or (), space.dtype)
+    if isinstance(space, gym.spaces.Text):
+        return ""
+    return create_empty_array(space, n=None)  # type: ignore[arg-type]  # None: of one element
 
 
 def rows_of(batch: Any, at: Any) -> Any:
@@ -62,6 +101,13 @@ def count_of(batch: Any) -> int:
     if isinstance(batch, dict):
         return count_of(next(iter(batch.values())))
     return count_of(batch[0]) if isinstance(batch, tuple) else len(batch)
+
+
+def leading_shape(batch: Any, axes: int) -> tuple[int, ...]:
+    """Returns the first `axes` dimensions that all arrays of a batch share."""
+    while isinstance(batch, (dict, tuple)):
+        batch = next(iter(batch.values())) if isinstance(batch, dict) else batch[0]
+    return tuple(batch.shape[:axes])
 
 
 def copied(batch: Any) -> Any:

@@ -46,7 +46,9 @@ def numbers_check(contract: Contract, batch: tuple[int, ...]) -> tuple[Callable[
     if isinstance(space, (gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)):
         first, beyond = integer_range(space)
         low, high = (np.broadcast_to(bound, space.shape) for bound in (first, np.asarray(beyond) - 1))
-    elif isinstance(space, gym.spaces.Box):
+    elif not isinstance(space, gym.spaces.Box) or space.dtype.kind == "b" or not space.low.size:
+        return None, None
+    else:
         limits: Any = np.finfo(space.dtype) if space.dtype.kind == "f" else np.iinfo(space.dtype)
         low, high = space.low, space.high
         if contract.out_of_bounds_reported():
@@ -55,8 +57,6 @@ def numbers_check(contract: Contract, batch: tuple[int, ...]) -> tuple[Callable[
             low, high = np.clip(low, -MAX, MAX), np.clip(high, -MAX, MAX)
         elif (low <= limits.min).all() and (high >= limits.max).all():
             return None, None
-    else:
-        return None, None
     if space.dtype.kind == "f" and not batch and len(space.shape) == 1 and 0 < space.shape[0] <= FEW:
         return inside(low.tolist(), high.tolist()), None
     shape = (*batch, *space.shape)

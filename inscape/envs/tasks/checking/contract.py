@@ -76,9 +76,7 @@ class Contract:
         self._beyond: int = 0
         if discrete:
             self._low, self._beyond = integer_range(observation_space)
-        self._first, self._last, self._plain_actions = None, 0, action_space.dtype == np.int64
-        if isinstance(action_space, gym.spaces.Discrete):
-            self._first, self._last = int(action_space.start), int(action_space.start) + int(action_space.n) - 1
+        self.numbered = _numbered(action_space)
         self._offsets = np.cumsum([0, *self.mask_sizes[:-1]])
 
     # ------------------------------------------------------------------------------------------ from the environment
@@ -241,15 +239,11 @@ class Contract:
         Raises:
             UsageError: as `action`; or there are more or fewer.
         """
-        if (
-            self._first is not None
-            and type(values) is np.ndarray
-            and values.dtype is _INT64
-            and values.shape == (count,)
-        ):
-            numbers = values.tolist()
-            if self._first <= min(numbers) and max(numbers) <= self._last:
-                return values if self._plain_actions else values.astype(self.action_space.dtype)
+        if self.numbered and type(values) is np.ndarray and values.dtype is _INT64 and values.shape == (count,):
+            try:  # a look-up takes less than to compare a number with bounds, and to make one of the space's dtype
+                return list(map(self.numbered.__getitem__, values.tolist()))
+            except IndexError:
+                pass  # is named below
         if isinstance(self.action_space, ARRAY_SPACES):
             return self._handed_over_array(self.action_space, np.asarray(values), count)
         if len(values) != count:
@@ -261,18 +255,39 @@ class Contract:
         if array.shape != shape:
             raise UsageError(f"actions of shape {array.shape} for {self.name}", expected=f"shape {shape}")
         box = isinstance(space, gym.spaces.Box)
-        if array.dtype.kind not in ("fiu" if box else "biu"):
+        if array.dtype.kind not in ("fiub" if box else "biu"):
             raise UsageError(f"actions of dtype {array.dtype} for {self.name}", expected=f"{space.dtype} in {space}")
         if isinstance(space, gym.spaces.Box):
             if np.isnan(array).any():
                 raise UsageError(f"the action {_shown(array[np.isnan(array)][0])} for {self.name}", expected="a number")
-            return np.asarray(np.clip(array, space.low, space.high), space.dtype)
+            return in_box(array, space)
         low, high = integer_range(space)
         wrong = (array < low) | (array >= high)
         if wrong.any():
             row = int(np.argmax(wrong.reshape(count, -1).any(axis=1)))
             raise UsageError(f"the action {_shown(array[row])} for {self.name}", expected=f"a value in {space}")
         return array.astype(space.dtype)
+
+
+class _Numbered(dict[Any, Any]):
+    """Actions by number, in the dtype of their space; any other key raises IndexError."""
+
+    def __missing__(self, key: Any) -> Any:
+        raise IndexError(key)
+
+
+def _numbered(space: gym.Space[Any]) -> _Numbered:
+    """Returns the actions of a Discrete space by their numbers; none of other spaces, or of very many actions."""
+    if not isinstance(space, gym.spaces.Discrete) or space.n > 10_000:
+        return _Numbered()
+    kind, start = np.dtype(space.dtype).type, int(space.start)
+    return _Numbered({start + k: kind(start + k) for k in range(int(space.n))})
+
+
+def in_box(array: Array, space: gym.spaces.Box) -> Array:
+    """Returns numbers clipped to a Box, in its dtype; in a Box of whole numbers the nearest ones."""
+    inside = np.clip(array, space.low, space.high)
+    return np.asarray(np.rint(inside) if space.dtype.kind in "iub" and array.dtype.kind == "f" else inside, space.dtype)
 
 
 def mask_sizes(space: gym.Space[Any]) -> tuple[int, ...]:

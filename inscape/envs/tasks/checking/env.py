@@ -39,7 +39,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._array_type, self._dtype, self._shape = array_of(self.contract.observation_space)
         self._reported = False
         self._inside, self._numbers = numbers_check(self.contract, ())
-        self._actions = _numbered_actions(self.contract.action_space)
+        self._actions = self.contract.numbered
         self._elsewhere = self.copy.tells_elsewhere
         hangs.watch()
 
@@ -134,18 +134,3 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
             return self.copy.mask(info, observation)
         except Breach as breach:
             self.copy.breach(breach)
-
-
-class _Numbered(dict[Any, Any]):
-    """Actions by number, in the dtype of their space; any other key raises IndexError."""
-
-    def __missing__(self, key: Any) -> Any:
-        raise IndexError(key)
-
-
-def _numbered_actions(space: gym.Space[Any]) -> _Numbered:
-    """Returns the actions of a Discrete space by their numbers; none of other spaces, or of very many actions."""
-    if not isinstance(space, gym.spaces.Discrete) or space.n > 10_000:
-        return _Numbered()
-    kind, start = np.dtype(space.dtype).type, int(space.start)
-    return _Numbered({start + k: kind(start + k) for k in range(int(space.n))})

@@ -74,7 +74,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         self._numbers = numbers_check(self.contract, (count,))[1]
         self._inside = numbers_check(self.contract, ())[0]
         # of few numbers, bytes are joined: much faster than rows of an array filled one by one
-        self._few = self._array_type is not None and np.prod(self._shape) * self._dtype.itemsize <= FEW_BYTES
+        self._few = self._array_type is not None and 0 < np.prod(self._shape) * self._dtype.itemsize <= FEW_BYTES
         self._elsewhere = any(copy.tells_elsewhere for copy in self.copies)
         self._row = None if self._array_type is None else np.dtype((self._dtype, self._shape))
         self._bind()
@@ -126,7 +126,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         count, contract, fresh, elsewhere = self.num_envs, self.contract, self._fresh, self._elsewhere
         array_type, dtype, shape, same_step = self._array_type, self._dtype, self._shape, self._same_step
-        few = self._few
+        few, inside, final = self._few, self._inside, None
         rows: Any = [None] * count if few or array_type is None else np.empty((count, *shape), dtype)
         rewards: list[Any] = [0.0] * count
         terminated, truncated = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
@@ -156,7 +156,13 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
                 if over or cut:
                     terminated[i], truncated[i] = over, cut
                     if same_step:
-                        finals[i] = self._taken(i, observation)
+                        if array_type is None:
+                            finals[i] = self._taken(i, observation)
+                        else:
+                            final = np.zeros((count, *shape), dtype) if final is None else final
+                            final[i] = observation
+                            if inside is None or not inside(*observation.tolist()):
+                                self._conformed(i, observation)
                         observation, mask = self._first(i)
                         if mask is not None:
                             masks[i] = mask
@@ -177,8 +183,8 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
             self._look_at_each(batch)
         self._clock.steps += 1
         infos = self._infos([masks.get(i) for i in range(count)]) if masks else {}
-        if finals:
-            infos["final_obs"] = self._final_batch(finals)
+        if final is not None or finals:
+            infos["final_obs"] = self._final_batch(finals) if final is None else final
             infos["_final_obs"] = terminated | truncated
         return batch, gained, terminated, truncated, infos
 
@@ -206,12 +212,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         return observation, None if mask is None else copy.legal(mask, False)
 
     def _final_batch(self, finals: dict[int, Any]) -> Any:
-        """Returns `[B, ...]` last observations; rows of copies that go on hold anything."""
-        if self._array_type is not None:
-            batch = np.zeros((self.num_envs, *self._shape), self._dtype)
-            for i, observation in finals.items():
-                batch[i] = observation
-            return batch
+        """Returns `[B, ...]` last observations of several parts; rows of copies that go on hold anything."""
         some = next(iter(finals.values()))
         return batch_of(self.single_observation_space, [finals.get(i, some) for i in range(self.num_envs)])
 

@@ -83,7 +83,7 @@ class ObservationEncoder(torch.nn.Module):
         normalize: keep running statistics (`Box` only).
 
     Raises:
-        UsageError: a space that is none of these.
+        UsageError: a space that is none of these, or that holds nothing.
     """
 
     mean: torch.Tensor
@@ -111,6 +111,8 @@ class ObservationEncoder(torch.nn.Module):
         else:
             raise UsageError(f"observations {space}", expected="Discrete, MultiDiscrete, MultiBinary or Box")
         self.width = sum(self.sizes) or int(np.prod(space.shape or (1,)))
+        if not self.width:
+            raise UsageError(f"observations {space} hold nothing to observe", expected="at least one number")
         self.pieces.append(Piece(space, self.width))
         self.normalize = normalize and not self.sizes
         self.register_buffer("offset", torch.as_tensor(start, dtype=torch.int64), persistent=False)

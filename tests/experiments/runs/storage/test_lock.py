@@ -20,11 +20,11 @@ from inscape import resolve_task
 from inscape.agents.random_agent import RandomAgent
 from inscape.errors import UsageError
 from inscape.experiments import train
-from inscape.experiments.runs import lock
-from inscape.experiments.runs.lock import LOCK, STALE_SECONDS, Holder, RunLock, holder_of
-from inscape.experiments.runs.run import open_run
+from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.storage import lock
+from inscape.experiments.runs.storage.lock import LOCK, STALE_SECONDS, Holder, RunLock, holder_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 class Slow(RandomAgent):
@@ -199,7 +199,7 @@ def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
 
 SCRIPT = """
 import sys, time
-from tests.experiments.runs.test_lock import AGENT, trained
+from tests.experiments.runs.storage.test_lock import AGENT, trained
 from pathlib import Path
 def wait(agent, metrics):
     if metrics["steps"] == 3:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from inscape.errors import UsageError
-from inscape.experiments.runs.row_sums import SUMS
-from inscape.experiments.runs.run import Run, RunSettings, create_run, open_run
+from inscape.experiments.runs.folders import create_run, open_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.runs.storage.row_sums import SUMS
 
 
 @pytest.fixture

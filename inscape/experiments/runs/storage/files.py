@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from inscape.errors import UsageError
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file in UTF-8 or none: beside its place, flushed, renamed."""
@@ -27,3 +29,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Reports as `UsageError` what kept a file of a run from being written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}",
+            expected="a folder that can be written, with room on its disk",
+            hint="make room, then go on: inscape train --resume RUN",
+        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
-from inscape.experiments.runs.checkpoints import (
+from inscape.experiments.runs.storage.checkpoints import (
     MANIFEST,
     STATE,
     TENSORS,
@@ -242,7 +242,7 @@ def test_every_bit_of_the_manifest_matters(tmp_path: Path) -> None:
 SAVER = """
 import sys
 import numpy as np
-from inscape.experiments.runs.checkpoints import save_checkpoint
+from inscape.experiments.runs.storage.checkpoints import save_checkpoint
 for step in range(10_000):
     save_checkpoint(f"{sys.argv[1]}/checkpoints/step-{step % 5}", {"step": step, "a": np.full(20_000, step)})
     print(step, flush=True)

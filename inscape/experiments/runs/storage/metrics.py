@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.experiments.runs.manifest import Entry, changed
+from inscape.experiments.runs.storage.manifest import Entry, changed
+
+METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
 
@@ -240,4 +242,11 @@ def _damaged(path: Path, number: int, line: bytes, problem: str) -> UsageError:
         f"{path}, line {number} {problem}: {line.decode(errors='replace')[:60]!r}",
         expected="one JSON object per line",
         hint="remove that line",
+    )
+
+
+def plain_value(value: Any) -> Any:
+    """Returns a NumPy scalar or an array of no dimension as a Python number; anything else as it is."""
+    return (
+        value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0) else value
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from inscape import trust
 from inscape.errors import UsageError
-from inscape.experiments.runs.files import write_text
+from inscape.experiments.runs.storage.files import write_text
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -147,3 +147,22 @@ def _damaged(folder: Path, found: str) -> UsageError:
         expected="the file that inscape wrote",
         hint="a copy of it as it was; or remove it, to take the run as it is, unsigned",
     )
+
+
+class HashedPrefix:
+    """Hash of what a growing file has held so far, each byte read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._hash, self._bytes = path, hashlib.sha256(), 0
+
+    def entry(self) -> Entry | None:
+        """Returns the entry of the file as it is; None where there is none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._bytes)
+                while block := file.read(1 << 20):
+                    self._hash.update(block)
+                    self._bytes += len(block)
+        except FileNotFoundError:
+            return None
+        return Entry(self._bytes, self._hash.copy().hexdigest())

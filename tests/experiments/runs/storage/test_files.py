@@ -7,7 +7,7 @@ from typing import IO
 
 import pytest
 
-from inscape.experiments.runs.files import replacing, write_text
+from inscape.experiments.runs.storage.files import replacing, write_text
 
 
 def test_what_is_written_whole_takes_the_place(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from inscape.errors import UsageError
-from inscape.experiments.runs.files import write_text
+from inscape.experiments.runs.storage.files import write_text
 
 SUMS = "metrics.sums"
 _WHOLE = re.compile(rb"\d{1,18}\n([0-9a-f]{8}\n)*[0-9a-f]{0,8}")

@@ -14,9 +14,11 @@ from inscape.errors import UsageError
 from inscape.experiments.cli import main
 from inscape.experiments.report import report_for_runs
 from inscape.experiments.report.packing import MAX_CURVE_POINTS
-from inscape.experiments.runs import metrics
-from inscape.experiments.runs.metrics import read_columns, read_rows
-from inscape.experiments.runs.run import METRICS, Run, RunSettings, create_run
+from inscape.experiments.runs.folders import create_run
+from inscape.experiments.runs.run import Run
+from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.runs.storage import metrics
+from inscape.experiments.runs.storage.metrics import METRICS, read_columns, read_rows
 
 KEYS = ("steps", "seconds", "loss", "ré{tur}n", "rare", "absent")
 
