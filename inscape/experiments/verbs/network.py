@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.experiments.runs.training import load_agent
+from inscape.experiments.runs.resuming import load_agent
 from inscape.experiments.verbs.given import run_given, shown
 from inscape.world_models.planning.interface import Evaluate
 from inscape.world_models.planning.tree_search.network import PerceptronEvaluator
