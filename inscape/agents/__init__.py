@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from inscape.agents.on_policy.recurrent_ppo import RecurrentPPOSettings as RecurrentPPOSettings
     from inscape.agents.on_policy.reinforce import Reinforce as Reinforce
     from inscape.agents.on_policy.reinforce import ReinforceSettings as ReinforceSettings
+    from inscape.agents.planners.alpha_beta import AlphaBetaAgent as AlphaBetaAgent
+    from inscape.agents.planners.alpha_beta import AlphaBetaSettings as AlphaBetaSettings
     from inscape.agents.planners.mcts import MCTS as MCTS
     from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
     from inscape.agents.planners.value_iteration import ValueIterationAgent as ValueIterationAgent
@@ -166,6 +168,10 @@ _HOMES = {
     "multi_agent.self_play": (
         "SelfPlay",
         "SelfPlaySettings",
+    ),
+    "planners.alpha_beta": (
+        "AlphaBetaAgent",
+        "AlphaBetaSettings",
     ),
     "planners.mcts": (
         "MCTS",

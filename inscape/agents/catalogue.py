@@ -128,6 +128,10 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         learns=True, steps=500_000,
     ),
     AgentEntry(
+        "alphabeta", "alpha-beta with a table of positions: exact in board games of two (Knuth & Moore 1975)",
+        "inscape.agents.planners.alpha_beta:AlphaBetaAgent", "inscape.agents.planners.alpha_beta:AlphaBetaSettings",
+    ),
+    AgentEntry(
         "value-iteration", "acts on the exact solution, greedily or with rationality beta",
         "inscape.agents.planners.value_iteration:ValueIterationAgent",
         "inscape.agents.planners.value_iteration:ValueIterationSettings",

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
     from inscape.world_models.planning.solve import solve as solve
     from inscape.world_models.planning.solve import solve_beliefs as solve_beliefs
+    from inscape.world_models.planning.tree_search.alpha_beta import AlphaBeta as AlphaBeta
     from inscape.world_models.planning.tree_search.batched import BatchedSearch as BatchedSearch
     from inscape.world_models.planning.tree_search.gumbel import Gumbel as Gumbel
     from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
@@ -219,6 +220,7 @@ _HOMES = {
     "planning.tree_search.gumbel": ("Gumbel",),
     "planning.tree_search.network": ("PerceptronEvaluator",),
     "planning.tree_search.puct": ("PUCT",),
+    "planning.tree_search.alpha_beta": ("AlphaBeta",),
     "planning.tree_search.uct": ("UCT",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

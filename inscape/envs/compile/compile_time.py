@@ -19,6 +19,7 @@ TEMPLATE = "__template__"
 """The global of a kernel module that holds the last part of its template's name."""
 
 TYPICAL_SECONDS = {
+    ("alpha_beta", "search"): 5.0,
     ("batch", "steps"): 0.8,
     ("enumeration", "insert_all"): 0.3, ("enumeration", "explore"): 1.0, ("enumeration", "tabulate"): 0.6,
     ("play", "play"): 1.0, ("play", "play_parallel"): 3.0, ("play", "play_range"): 1.0,

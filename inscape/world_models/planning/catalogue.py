@@ -57,6 +57,12 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         "inscape.world_models.planning.tree_search.gumbel:Gumbel",
     ),
     PlannerEntry(
+        "alphabeta",
+        "alpha-beta with a table of positions: two players in turn, exact where it reaches the end",
+        "inscape.world_models.planning.tree_search.alpha_beta:AlphaBeta",
+        aliases=("alpha-beta",),
+    ),
+    PlannerEntry(
         "value-iteration",
         "exact, where all states can be enumerated",
         "inscape.world_models.planning.lookup:ValueIteration",
