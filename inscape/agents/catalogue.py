@@ -137,6 +137,23 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.agents.planners.value_iteration:ValueIterationSettings",
     ),
     AgentEntry(
+        "cem", "plans action sequences by the cross-entropy method (Rubinstein 1999)",
+        "inscape.agents.planners.control:CEMAgent", "inscape.agents.planners.control:CEMAgentSettings",
+    ),
+    AgentEntry(
+        "icem", "plans action sequences by CEM with correlated noise and elites kept (Pinneri et al. 2020)",
+        "inscape.agents.planners.control:ICEMAgent", "inscape.agents.planners.control:ICEMAgentSettings",
+    ),
+    AgentEntry(
+        "mppi", "plans action sequences by weighing random ones, path integrals (Williams et al. 2017)",
+        "inscape.agents.planners.control:MPPIAgent", "inscape.agents.planners.control:MPPIAgentSettings",
+    ),
+    AgentEntry(
+        "random-shooting", "takes the first action of the best of many random sequences (Nagabandi et al. 2018)",
+        "inscape.agents.planners.control:RandomShootingAgent",
+        "inscape.agents.planners.control:RandomShootingAgentSettings",
+    ),
+    AgentEntry(
         "pbvi", "acts on its belief, by point-based values with certified bounds (Smith & Simmons 2005)",
         "inscape.agents.planners.belief:PBVIAgent", "inscape.agents.planners.belief:PBVISettings",
     ),

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.catalogue import planner_names as planner_names
     from inscape.world_models.planning.choice import boltzmann_log_probs as boltzmann_log_probs
     from inscape.world_models.planning.choice import boltzmann_value as boltzmann_value
+    from inscape.world_models.planning.control.cem import CEM as CEM
+    from inscape.world_models.planning.control.icem import ICEM as ICEM
+    from inscape.world_models.planning.control.mppi import MPPI as MPPI
+    from inscape.world_models.planning.control.random_shooting import RandomShooting as RandomShooting
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
     from inscape.world_models.planning.dynamic_programming import Solution as Solution
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
@@ -172,6 +176,10 @@ _HOMES = {
         "boltzmann_log_probs",
         "boltzmann_value",
     ),
+    "planning.control.cem": ("CEM",),
+    "planning.control.icem": ("ICEM",),
+    "planning.control.mppi": ("MPPI",),
+    "planning.control.random_shooting": ("RandomShooting",),
     "planning.dynamic_programming": (
         "SoftSolution",
         "Solution",

@@ -45,6 +45,7 @@ class SearchTree:
 
 _NONE = np.empty((0, 0))
 _COUNTED = ("visit_counts", "simulations")
+_ROWS = ("values", "action_values", "visit_counts", "action_probs", "simulations", "sequences", "carried")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,8 @@ class Plan:
             towards. A search by visits: the share of visits.
         metrics: what else the planner reports, by name.
         action_names: `[A]` the names of the actions; empty where they have none, or the planner does not know them.
+        sequence: `[H]` integers or `[H, D]` floats, the actions planned one after another; empty for planners that plan
+            one action.
     """
 
     action: int | np.ndarray
@@ -75,6 +78,7 @@ class Plan:
     action_probs: np.ndarray = field(default_factory=lambda: np.empty(0))
     metrics: dict[str, float] = field(default_factory=dict)
     action_names: tuple[str, ...] = ()
+    sequence: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def action_name(self) -> str:
@@ -116,6 +120,9 @@ class Plans(Sequence[Plan]):
         trees: one for each state, or none at all.
         metrics: `[B]` each.
         action_names: `[A]` the names of the actions; empty where they have none.
+        sequences: `[B, H]` integers or `[B, H, D]` floats; empty for planners that plan one action.
+        carried: `[B, K]` float64, what the planner goes on from when it is given these plans as `previous`; empty for
+            planners that always begin anew.
 
     Raises:
         UsageError: one of them has not B rows.
@@ -130,10 +137,12 @@ class Plans(Sequence[Plan]):
     trees: tuple[SearchTree, ...] = ()
     metrics: dict[str, np.ndarray] = field(default_factory=dict)
     action_names: tuple[str, ...] = ()
+    sequences: np.ndarray = field(default_factory=lambda: _NONE)
+    carried: np.ndarray = field(default_factory=lambda: _NONE)
 
     def __post_init__(self) -> None:
         count = len(self.actions)
-        for name in ("values", "action_values", "visit_counts", "action_probs", "simulations"):
+        for name in _ROWS:
             column = getattr(self, name)
             if column is _NONE:
                 shape = (count,) if name == "simulations" else (count, 0)
@@ -162,6 +171,7 @@ class Plans(Sequence[Plan]):
             trees=trees if len(trees) == len(plans) else (),
             metrics={name: np.array([plan.metrics[name] for plan in plans]) for name in plans[0].metrics},
             action_names=plans[0].action_names,
+            sequences=np.array([plan.sequence for plan in plans]),
         )
 
     @property
@@ -210,6 +220,8 @@ class Plans(Sequence[Plan]):
                 self.trees[index],
                 {name: column[index] for name, column in self.metrics.items()},
                 self.action_names,
+                self.sequences[index],
+                self.carried[index],
             )
         action = self.actions[index]
         return Plan(
@@ -222,6 +234,7 @@ class Plans(Sequence[Plan]):
             action_probs=self.action_probs[index],
             metrics={name: float(column[index]) for name, column in self.metrics.items()},
             action_names=self.action_names,
+            sequence=self.sequences[index],
         )
 
     def __repr__(self) -> str:
