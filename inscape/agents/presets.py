@@ -104,6 +104,29 @@ _DQN_PIXEL_LAKE = {
     "epsilon_fraction": 0.6, "hidden": (64,),
 }  # fmt: skip
 
+# Planners of action sequences, on the known law (benchmarks/control_planning.py). Pole and track of CartPole are lost
+# within two seconds or not at all: 80 to 100 steps see both ends of the track. Where reward is far or rare (the cars,
+# Acrobot), so must the horizon be, and pushes that last.
+_CONTROL: Mapping[str, Mapping[str, Any]] = {
+    "cartpole": {"horizon": 80, "population": 64, "noise_exponent": 0.0},
+    "pendulum": {"horizon": 30},
+    "cartpoleswingup": {"horizon": 100, "population": 64, "noise_exponent": 2.0},
+    "mountaincar": {"horizon": 120, "population": 100, "noise_exponent": 2.0},
+    "mountaincarcontinuous": {"horizon": 100, "population": 100, "noise_exponent": 2.0},
+    "acrobot": {"horizon": 100, "population": 64, "noise_exponent": 2.0},
+}
+
+
+def _planning(changes: Mapping[str, Mapping[str, Any]], *without: str) -> dict[str, Preset]:
+    """Returns the presets of a planner in the control worlds: the common ones with changes, without some settings."""
+    return {
+        world: Preset(
+            0, {name: value for name, value in {**common, **changes.get(world, {})}.items() if name not in without}
+        )
+        for world, common in _CONTROL.items()
+    }
+
+
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "alphazero": {
         "tictactoe": Preset(150_000, {"value_range": (-1.0, 1.0)}),
@@ -187,6 +210,10 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "fourgoals": Preset(300_000),
     },
     "mcts": {"frozenlake8x8": Preset(30_000)},
+    "cem": _planning({"pendulum": {"choose": "best"}}),
+    "icem": _planning({"acrobot": {"elites": 5}}),
+    "mppi": _planning({"cartpole": {"horizon": 100, "population": 100}, "pendulum": {"noise_exponent": 1.0}}),
+    "random-shooting": _planning({}, "noise_exponent", "population"),
     "sac": {
         "pendulum": Preset(10_000, _SAC_SMALL),
         # the goal is rarely reached by actions drawn independently at each step; 4 of 4 seeds end above 93
@@ -201,6 +228,8 @@ ALIASES: Mapping[str, str] = {
     "frozenlake-v1": "frozenlake",
     "pendulum-v1": "pendulum",
     "mountaincarcontinuous-v0": "mountaincarcontinuous",
+    "mountaincar-v0": "mountaincar",
+    "acrobot-v1": "acrobot",
     "pettingzoo:pettingzoo.classic.tictactoe_v3": "tictactoe",
     "pettingzoo:pettingzoo.classic.connect_four_v3": "connectfour",
 }

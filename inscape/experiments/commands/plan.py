@@ -39,6 +39,7 @@ class PlanArguments:
       inscape plan ConnectFour --planner gumbel --network runs/ConnectFour-alphazero-seed0 --simulations 400
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
       inscape plan Tiger --full-information
+      inscape plan Pendulum --planner icem --planner.horizon 40
     """
 
     task: Annotated[Positional[str], arg(metavar="WORLD")]
@@ -223,7 +224,10 @@ def _print_plan(
     title = f"{task.name}, {planner}, {count}γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]
     table = make_table(*columns, numbers=columns[1:])
-    for index, name in enumerate(task.action_names):
+    several = isinstance(plan.action, np.ndarray)
+    if isinstance(plan.action, np.ndarray):
+        table = _components(task, plan.action, plan)
+    for index, name in enumerate(() if several else task.action_names):
         visits = f"{int(plan.visit_counts[index]):,}" if len(plan.visit_counts) else ""
         worth = number(plan.action_values[index]) if len(plan.action_values) else ""
         cells = [name, worth, visits]
@@ -236,8 +240,14 @@ def _print_plan(
         console.print(f"[dim]Seen by the planner alone: {escape(_fields(task, start))}[/dim]", soft_wrap=True)
     print_table(console, title, table)
     who = " of one who sees the state" if seen else ""
-    best = f"[bold]{escape(task.action_names[plan.action])}[/bold], value {number(plan.value)}"
-    console.print(f"Best action{who}: {best}")
+    named = plan.action_name if isinstance(plan.action, np.ndarray) else task.action_names[plan.action]
+    console.print(f"Best action{who}: [bold]{escape(named)}[/bold], value {number(plan.value)}")
+    if "population_std" in plan.metrics:
+        last = {name: number(plan.metrics[f"population_{name}"]) for name in ("mean", "std", "best")}
+        console.print(
+            f"Predicted return over {len(plan.sequence)} steps: {number(plan.value)}; of the last population "
+            f"{last['mean']} ± {last['std']}, its best {last['best']}"
+        )
     if optimum:
         _, value, bound = optimum
         console.print(
@@ -253,6 +263,18 @@ def _print_plan(
             f"What is observed in {escape(task.name)} does not determine the state; the model takes it for the state.",
             soft_wrap=True,
         )
+
+
+def _components(task: Task, action: np.ndarray, plan: Plan) -> Any:
+    """Returns the table of a continuous action: its components, and how far the search was from deciding on each."""
+    space: Any = task.action_space
+    spread = [plan.metrics.get(f"action_std_{k}") for k in range(len(action))]
+    columns = ["component", "action", "lowest", "highest", *(["deviation left"] if spread[0] is not None else [])]
+    table = make_table(*columns, numbers=columns[1:])
+    for k, value in enumerate(action):
+        cells = [str(k), number(float(value)), number(float(space.low[k])), number(float(space.high[k]))]
+        table.add_row(*cells, *([number(left)] if (left := spread[k]) is not None else []))
+    return table
 
 
 def _fields(task: Task, start: Any) -> str:

@@ -72,6 +72,30 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         "search from a belief, where the state is hidden (POMCP)",
         "inscape.world_models.planning.beliefs.pomcp:POMCP",
     ),
+    PlannerEntry(
+        "icem",
+        "cross-entropy method with correlated noise and elites kept, over action sequences",
+        "inscape.world_models.planning.control.icem:ICEM",
+        actions="any",
+    ),
+    PlannerEntry(
+        "cem",
+        "cross-entropy method over action sequences",
+        "inscape.world_models.planning.control.cem:CEM",
+        actions="any",
+    ),
+    PlannerEntry(
+        "mppi",
+        "random action sequences weighed by exp(return/λ)",
+        "inscape.world_models.planning.control.mppi:MPPI",
+        actions="any",
+    ),
+    PlannerEntry(
+        "random-shooting",
+        "best of random action sequences",
+        "inscape.world_models.planning.control.random_shooting:RandomShooting",
+        actions="any",
+    ),
 )
 """The first that suits a model's actions is its default."""
 

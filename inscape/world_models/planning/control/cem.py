@@ -17,7 +17,8 @@ from inscape.world_models.planning.interface import Evaluate, Plans
 class CEM(CEMSettings):
     """Draws action sequences from a distribution, fits it to the best, and again; acts on its mean.
 
-    Continuous actions: independent Gaussians, within bounds. Discrete ones: independent probabilities at each step.
+    Continuous actions: independent Gaussians, within bounds. Discrete ones: independent probabilities at each step,
+    and the best sequence is acted on.
 
     Source: Rubinstein (1999), "The cross-entropy method for combinatorial and continuous optimization", Methodology and
     Computing in Applied Probability 1(2), for planning: Chua, Calandra, McAllister & Levine (2018), "Deep reinforcement
@@ -70,6 +71,17 @@ class CEM(CEMSettings):
         return actions or dimensions
 
 
+def elite_weights(returns: np.ndarray, elites: int) -> np.ndarray:
+    """Returns `[B, N]` weights of sequences: 1/K each for the K best; those that tie for the last places share them.
+
+    Where all returns are equal, as before a rare reward is found, the distribution so stays as wide as it is.
+    """
+    last = -np.partition(-returns, elites - 1, axis=1)[:, elites - 1 : elites]
+    better, tied = returns > last, returns == last
+    share = (elites - better.sum(axis=1, keepdims=True)) / tied.sum(axis=1, keepdims=True)
+    return np.asarray((better + share * tied) / elites)
+
+
 def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: int, decay: float) -> Plans:
     """Returns the plans of a search by the cross-entropy method.
 
@@ -92,19 +104,18 @@ def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: 
         if iteration == 0:
             drawn = proposal.sample(search.rngs, count + kept, planner.noise_exponent)
             if kept:  # those of the last decision, where there was one, instead of the first drawn
-                old = carried[:, of_proposal:].reshape(drawn[:, :kept].shape)
-                drawn[:, :kept] = np.where(np.isnan(old), drawn[:, :kept], old)
+                old = carried[:, of_proposal:].reshape(drawn[:, :kept].shape)[:, :, :-1]  # their last action is drawn
+                drawn[:, :kept, :-1] = np.where(np.isnan(old), drawn[:, :kept, :-1], old)
         else:
             drawn = proposal.sample(search.rngs, count, planner.noise_exponent)
             drawn = np.concatenate([elites[:, :kept], drawn], axis=1) if kept else drawn
         if kept and iteration == planner.iterations - 1:
             drawn = np.concatenate([drawn, proposal.centre()[:, None]], axis=1)
         returns = search.returns(drawn)
-        order = np.argsort(-returns, axis=1, kind="stable")[:, : planner.elites]
-        elites = drawn[rows, order]
+        elites = drawn[rows, np.argsort(-returns, axis=1, kind="stable")[:, : max(1, kept)]]
         best = elites[:, 0]
-        alike = np.full(order.shape, 1.0 / order.shape[1])
-        proposal = proposal.fitted(elites, alike, planner.momentum, spread=True)
-    chosen = best if planner.choose == "best" else proposal.centre()
+        proposal = proposal.fitted(drawn, elite_weights(returns, planner.elites), planner.momentum, spread=True)
+    # of discrete actions, those most probable at each step need not go together
+    chosen = best if planner.choose == "best" or search.actions else proposal.centre()
     passed = [proposal.carried(), shifted(elites[:, :kept], axis=2).reshape(search.batch, -1).astype(np.float64)]
     return search.plans(chosen, np.concatenate(passed, axis=1), proposal)

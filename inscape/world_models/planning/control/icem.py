@@ -17,12 +17,13 @@ from inscape.world_models.planning.interface import Evaluate, Plans
 class ICEM(ICEMSettings):
     """The cross-entropy method as improved for few samples.
 
-    Noise along a sequence is correlated (`noise_exponent`), a share of the elites is kept from one iteration to the next
-    and, a step on, from one decision to the next, the mean joins the last population, which shrinks as the distribution
-    narrows, and the best sequence is acted on. Discrete actions: the same, their draws being as persistent.
+    Noise along a sequence is correlated (`noise_exponent`). A share of the elites is kept from one iteration to the
+    next and, a step on, from one decision to the next. The population shrinks as the distribution narrows; the mean
+    joins the last one, and its best sequence is acted on. Discrete actions: the same, their draws being as persistent.
 
     Source: Pinneri, Sawant, Blaes, Achterhold, Stueckler, Rolinek & Martius (2020), "Sample-efficient cross-entropy
-    method for real-time planning", CoRL, algorithm 1. The last action of a shifted sequence is repeated here.
+    method for real-time planning", CoRL, algorithm 1. Sequences that tie for the last place among the
+    elites share it.
     """
 
     gamma: float = 0.99

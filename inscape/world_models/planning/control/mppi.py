@@ -43,10 +43,16 @@ class MPPI(MPPISettings):
         search = Search(self, model, states, rng, evaluate)
         size = self.horizon * (search.actions or len(search.low))
         proposal = search.proposal(self.initial_std, self.uniform_share, search.carried_from(previous, size))
+        chosen = proposal.centre()
         for _ in range(self.iterations):
             drawn = proposal.sample(search.rngs, self.population, self.noise_exponent)
-            proposal = proposal.fitted(drawn, self._weights(search.returns(drawn)), 0.0, spread=False)
-        return search.plans(proposal.centre(), proposal.carried(), proposal)
+            returns = search.returns(drawn)
+            proposal = proposal.fitted(drawn, self._weights(returns), 0.0, spread=False)
+            chosen = proposal.centre()
+            if search.actions:  # what is most probable at each step need not go together: the best that begins so
+                begins = drawn[:, :, 0] == chosen[:, :1]
+                chosen = drawn[np.arange(len(drawn)), np.where(begins, returns, -np.inf).argmax(axis=1)]
+        return search.plans(chosen, proposal.carried(), proposal)
 
     def _weights(self, returns: np.ndarray) -> np.ndarray:
         """Returns `[B, N]` weights ∝ exp(return/λ)."""

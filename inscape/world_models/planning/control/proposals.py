@@ -29,11 +29,11 @@ def amplitudes(horizon: int, exponent: float) -> np.ndarray:
     scale = np.sqrt(horizon * power / (share * power).sum() * horizon / 2.0)
     scale[share == 1.0] *= np.sqrt(2.0)
     scale.setflags(write=False)
-    return scale
+    return np.asarray(scale)
 
 
 def coloured_noise(rngs: Rngs, shape: tuple[int, ...], horizon: int, exponent: float) -> np.ndarray:
-    """Returns `[B, *shape, H]` standard normal numbers, correlated along the last axis; row b from generator b alone."""
+    """Returns `[B, *shape, H]` standard normal numbers, correlated along the last axis; row b from generator b."""
     noise = np.empty((len(rngs), *shape, horizon))
     for row, rng in zip(noise, rngs):
         rng.standard_normal(out=row)
@@ -102,10 +102,10 @@ class Gaussian(Proposal):
         return Gaussian(momentum * self.mean + (1.0 - momentum) * mean, std, self.low, self.high)
 
     def centre(self) -> np.ndarray:
-        return np.clip(self.mean, self.low, self.high)
+        return np.asarray(np.clip(self.mean, self.low, self.high))
 
     def carried(self) -> np.ndarray:
-        return shifted(self.mean).reshape(len(self.mean), -1)
+        return np.asarray(shifted(self.mean).reshape(len(self.mean), -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Categorical(Proposal):
     probs: np.ndarray
 
     def sample(self, rngs: Rngs, count: int, exponent: float) -> np.ndarray:
-        batch, horizon, actions = self.probs.shape
+        horizon, actions = self.probs.shape[1:]
         if exponent == 0.0:
             drawn = np.array([rng.random((count, horizon)) for rng in rngs])
             cumulative = self.probs.cumsum(axis=2)
@@ -139,7 +139,7 @@ class Categorical(Proposal):
 
     def carried(self) -> np.ndarray:
         ahead = np.concatenate([self.probs[:, 1:], np.full_like(self.probs[:, :1], 1.0 / self.probs.shape[2])], axis=1)
-        return ahead.reshape(len(ahead), -1)
+        return np.asarray(ahead.reshape(len(ahead), -1))
 
 
 def shifted(sequences: np.ndarray, axis: int = 1) -> np.ndarray:

@@ -46,7 +46,7 @@ class RandomShooting(RandomShootingSettings):
     ) -> Plans:
         """Returns a plan for each of B states; see `CEM.plan`. With `previous`, the last sequence competes too."""
         search = Search(self, model, states, rng, evaluate)
-        shape = (self.population, self.horizon)
+        shape: tuple[int, ...] = (self.population, self.horizon)
         if search.actions:
             drawn = np.array([own.integers(search.actions, size=shape) for own in search.rngs])
         else:

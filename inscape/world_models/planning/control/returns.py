@@ -26,8 +26,7 @@ def returns_of(
     states: Any,
     sequences: np.ndarray,
     gamma: float,
-    particles: int,
-    rngs: list[np.random.Generator],
+    keys: np.ndarray,
     evaluate: Evaluate | None,
 ) -> np.ndarray:
     """Returns `[B, N]` mean discounted returns of N action sequences from each of B states.
@@ -40,21 +39,22 @@ def returns_of(
         states: B of its states.
         sequences: `[B, N, H]` integers, or `[B, N, H, D]` float64.
         gamma: discount per step.
-        particles: roll-outs per sequence.
-        rngs: B generators. On a known law row b draws from generator b alone, and its N sequences meet the same random
-            numbers; other models draw from the first.
+        keys: `[B, particles]` int64, of random streams: as many roll-outs per sequence. On a known law row b draws from
+            its own streams alone, and its N sequences meet the same random numbers; in other models the keys seed the
+            generator that `step` is given.
         evaluate: values of last states.
 
     Raises:
         UsageError: a return is not finite; the message says where. A state that is not terminal has no legal action.
     """
+    particles = keys.shape[1]
+    rng = np.random.default_rng([int(key) & streams.MASK for key in keys[:, 0]])
     if isinstance(model, KnownModel):
-        keys = np.array([streams.random_keys(rng, particles) for rng in rngs])
         totals, weights, last = _by_kernel(model, states, sequences, gamma, keys)
     else:
-        totals, weights, last = _by_steps(model, states, sequences, gamma, particles, rngs[0])
+        totals, weights, last = _by_steps(model, states, sequences, gamma, particles, rng)
     if not np.isfinite(totals).all():
-        _explain(model, states, sequences, int(np.flatnonzero(~np.isfinite(totals))[0]) // particles, rngs[0])
+        _explain(model, states, sequences, int(np.flatnonzero(~np.isfinite(totals))[0]) // particles, rng)
     alive = np.flatnonzero(weights > 0.0)
     if evaluate is not None and len(alive):
         values, _ = evaluated(evaluate, last[alive], 1, getattr(model.action_space, "n", 0))

@@ -21,7 +21,7 @@ class Search:
     """A search for action sequences in a model, from each of B states at once.
 
     Attributes:
-        rngs: a generator for each state.
+        keys, rngs: a random stream, and a generator that draws sequences, for each state.
         batch, horizon: B, H.
         actions: A where actions are discrete, else 0.
         low, high: `[D]` bounds where they are continuous.
@@ -43,11 +43,15 @@ class Search:
         self.states = self._checked(states)
         self.batch = len(self.states)
         self.evaluate = evaluate
-        keys = streams.random_keys(rng, self.batch) if isinstance(rng, np.random.Generator) else rng
-        if len(keys) != self.batch:
-            raise UsageError(f"{len(keys)} keys for {self.batch} states", expected="one for each, or a generator")
+        keys = streams.random_keys(rng, self.batch) if isinstance(rng, np.random.Generator) else np.asarray(rng)
+        if keys.shape != (self.batch,) or keys.dtype != np.int64:
+            raise UsageError(
+                f"keys of shape {keys.shape}, {keys.dtype}, for {self.batch} states",
+                expected="a generator, or one int64 key for each",
+            )
+        self.keys = keys
         self.rngs = [np.random.default_rng(int(key) & streams.MASK) for key in keys]
-        self._rolled = 0
+        self._rolled = self._drawn = 0
         self._best = np.full((self.batch, self.actions), -np.inf)
         self._counts = np.zeros((self.batch, self.actions), np.int64)
         self._last = np.zeros((self.batch, 1))
@@ -90,9 +94,11 @@ class Search:
 
     def returns(self, sequences: np.ndarray) -> np.ndarray:
         """Returns `[B, N]` what the sequences earn, and keeps account of them."""
-        returns = returns_of(
-            self.model, self.states, sequences, self.gamma, self.particles, self.rngs, self.evaluate
-        )  # fmt: skip
+        streams_used = self._drawn + np.tile(np.arange(self.particles), self.batch)
+        keys = streams.words(np.repeat(self.keys, self.particles), streams_used).view(np.int64)
+        self._drawn += self.particles
+        keys = keys.reshape(self.batch, self.particles)
+        returns = returns_of(self.model, self.states, sequences, self.gamma, keys, self.evaluate)
         self._rolled += sequences.shape[1] * self.particles
         self._last = returns
         for a in range(self.actions):

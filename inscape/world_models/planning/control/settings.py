@@ -59,7 +59,7 @@ class CEMSettings(SampledSettings):
     momentum: float = 0.1
     """Weight of the old mean and deviation (or probabilities) in the new ones."""
     choose: Literal["mean", "best"] = "mean"
-    """What is acted on: the last distribution's mean (of discrete actions the most probable), or the best sequence."""
+    """What is acted on: the last distribution's mean, or the best sequence; discrete actions have no mean."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -59,11 +59,11 @@ def roll_range(P, F, I, actions, keys, gamma, horizon, totals, weights, next_F, 
     each = totals.shape[0] // keys.shape[0]  # columns of one state
     for first in range(low, high, TILE):
         last = min(high, first + TILE)
-        for c in range(first, last):
-            state = load_state(F, I, c // each)
-            store_state(next_F, next_I, c, state)
-            totals[c] = 0.0
-            weights[c] = 0.0 if terminal(params, purpose, state) else 1.0
+        for column in range(first, last):
+            state = load_state(F, I, column // each)
+            store_state(next_F, next_I, column, state)
+            totals[column] = 0.0
+            weights[column] = 0.0 if terminal(params, purpose, state) else 1.0
         for t in range(horizon):
             for column in range(first, last):
                 c = np.uint64(column)
