@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.believing import Sees as Sees
     from inscape.theory_of_mind.parts.choosing import Best as Best
     from inscape.theory_of_mind.parts.choosing import Softmax as Softmax
+    from inscape.theory_of_mind.parts.others import Hierarchy as Hierarchy
+    from inscape.theory_of_mind.parts.others import LevelK as LevelK
+    from inscape.theory_of_mind.parts.others import Uniform as Uniform
     from inscape.theory_of_mind.parts.planning import Exponential as Exponential
     from inscape.theory_of_mind.parts.planning import Hyperbolic as Hyperbolic
     from inscape.theory_of_mind.parts.planning import Planning as Planning
+    from inscape.theory_of_mind.parts.wanting import Caring as Caring
     from inscape.theory_of_mind.parts.wanting import Curious as Curious
     from inscape.theory_of_mind.parts.wanting import InTurn as InTurn
     from inscape.theory_of_mind.parts.wanting import Switching as Switching
@@ -57,9 +61,10 @@ _HOMES = {
         "grid",
         "minds_grid",
     ),
-    "parts.wanting": ("Curious", "InTurn", "Switching"),
+    "parts.wanting": ("Caring", "Curious", "InTurn", "Switching"),
     "parts.believing": ("Filtering", "Params", "Sees"),
     "parts.planning": ("Exponential", "Hyperbolic", "Planning"),
+    "parts.others": ("Hierarchy", "LevelK", "Uniform"),
     "parts.choosing": ("Best", "Softmax"),
     "belief_points": ("BeliefWorld", "belief_world"),
     "controllers": (

@@ -72,10 +72,17 @@ def belief_world(
             expected="a world with one player",
         )
     tables = TabularModel.from_world(world, purpose)
+    return beliefs_in(world, tables, tables.initial if prior is None else prior, max_points, resolution, can)
+
+
+def beliefs_in(
+    world: Any, tables: TabularModel, prior: ArrayLike, max_points: int, resolution: float, can: Array | None
+) -> BeliefWorld:
+    """Returns the world over the beliefs one can come to have in the tables of a world (see `belief_world`)."""
     keys = observation_keys(world.observe(world.dynamics().states))
     number = {key: n for n, key in enumerate(dict.fromkeys(keys))}
     seen = np.array([number[key] for key in keys])
-    start = np.asarray(tables.initial if prior is None else prior, np.float64)
+    start = np.asarray(prior, np.float64)
     if start.shape != (tables.num_states,) or (start < 0).any() or not abs(start.sum() - 1) <= SUM_TOLERANCE:
         raise UsageError(
             f"a prior of shape {start.shape}, sum {start.sum():.9g}",
@@ -147,7 +154,7 @@ class _Search:
             ways.append((self.arrive(mass), chance, worth, max(0.0, gain)))
         self.rows.append(ways)
 
-    def result(self, first: Array, world: World) -> BeliefWorld:
+    def result(self, first: Array, world: Any) -> BeliefWorld:
         count, actions = len(self.beliefs), self.tables.num_actions
         following = np.array([[way[0] for way in ways] for ways in self.rows]).reshape(count, actions, -1)
         chance = np.array([[way[1] for way in ways] for ways in self.rows]).reshape(count, actions, -1)

@@ -14,6 +14,7 @@ from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.minds import Mind, name_of
 from inscape.theory_of_mind.parts.believing import Filtering
 from inscape.theory_of_mind.planning_mind import PlanningMind
+from inscape.theory_of_mind.player_view import view_of
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import observation_keys
 
@@ -97,25 +98,27 @@ class MindPolicies:
         return moved
 
 
-def policies_of(world: World, minds: Sequence[Mind], gamma: float) -> MindPolicies:
+def policies_of(world: World, minds: Sequence[Mind], gamma: float, player: int | None = None) -> MindPolicies:
     """Returns the policies of all minds; `PlanningMind`s that share Q (the hard backup at several β) share one solve.
 
     Args:
         world: the world acted in.
         minds: the G minds.
         gamma: the discount `PlanningMind`s plan with; other minds choose their own.
+        player: whose minds these are, where there are several players.
 
     Raises:
-        MissingLawError: the world cannot be enumerated, or has several players.
+        MissingLawError: the world cannot be enumerated; or has several players, and none is named.
         UsageError: a `PlanningMind` wants what the world has no purpose for, or believes in dynamics that do not know a
             state of the world; a controller is not valid (`check_controller`); a mind that does not say it sees acts
             differently in states that look alike.
     """
-    solver, dynamics = MindSolver(world, gamma), world.dynamics()
+    view = view_of(world, player)
+    solver, dynamics = MindSolver(view, gamma), view.dynamics()
     controllers = [
         solver.controller(mind)
         if type(mind) is PlanningMind  # a subclass may have a controller of another kind, so it is asked for it
-        else check_controller(mind.controller(world, 0), world, name_of(mind))
+        else check_controller(mind.controller(world, player or 0), view, name_of(mind))
         for mind in minds
     ]
     counts = np.array([controller.num_memories for controller in controllers])
@@ -141,7 +144,7 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float) -> MindPolici
                 steps.append(MemoryStep(rows, *np.broadcast_arrays(next_memory, np.log(probability))))
     mind_of = np.repeat(np.arange(len(minds)), counts)
     policies = MindPolicies(log_probs, arrived, mind_of, first_row, log_start, tuple(steps))
-    _refuse_unseen_state(world, minds, policies, counts)
+    _refuse_unseen_state(view, minds, policies, counts)
     return policies
 
 

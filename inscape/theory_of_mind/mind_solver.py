@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.belief_points import BeliefWorld, belief_world
+from inscape.errors import UsageError
+from inscape.theory_of_mind.belief_points import BeliefWorld, beliefs_in
 from inscape.theory_of_mind.controllers import Array, Controller, Step
 from inscape.theory_of_mind.parts.abilities import ability
 from inscape.theory_of_mind.parts.believing import Believes, Filtering
 from inscape.theory_of_mind.parts.choosing import Chooses
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.parts.wanting import (
+    Caring,
     Curious,
     InTurn,
     Switching,
@@ -25,11 +26,9 @@ from inscape.theory_of_mind.parts.wanting import (
     next_goal,
     purpose_of,
 )
+from inscape.theory_of_mind.player_view import PlayerView
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, observation_keys
-
-if TYPE_CHECKING:
-    from inscape.envs.world import World
 
 Found = TypeVar("Found")
 
@@ -48,6 +47,8 @@ class MindOfParts(Protocol):
     @property
     def can(self) -> Any: ...
     @property
+    def others(self) -> Any: ...
+    @property
     def params(self) -> Any: ...
     @property
     def name(self) -> str: ...
@@ -57,19 +58,11 @@ class MindSolver:
     """Solves what `PlanningMind`s plan in one world, each distinct problem once.
 
     Args:
-        world: the world acted in.
+        world: the world acted in: of one player, or the `PlayerView` of one of several.
         gamma: the discount of minds that have none of their own.
-
-    Raises:
-        MissingLawError: the world has several players.
     """
 
-    def __init__(self, world: World, gamma: float) -> None:
-        if world.players > 1:
-            raise MissingLawError(
-                f"{world.name} has {world.players} players, and the exact observer watches one",
-                expected="a world with one player",
-            )
+    def __init__(self, world: Any, gamma: float) -> None:
         self.world, self.gamma = world, gamma
         self._solved: dict[Any, Any] = {}
 
@@ -89,7 +82,10 @@ class MindSolver:
         if isinstance(mind.believes, Filtering):
             return self._beliefs_and_values(mind, mind.believes)[1]
         goals, in_turn = goals_of(mind.wants), isinstance(mind.wants, InTurn)
-        planning = (mind.plans, mind.plans.depends_on(mind.chooses), fingerprint(mind.can), fingerprint(mind.params))
+        planning = (
+            mind.plans, mind.plans.depends_on(mind.chooses), *map(fingerprint, (mind.can, mind.params, mind.others)),
+            mind.wants if isinstance(mind.wants, Caring) else None,
+        )  # fmt: skip
 
         def solved(*pursued: Any) -> Array:
             key = ("values", fingerprint(pursued), planning)
@@ -177,7 +173,7 @@ class MindSolver:
     def _beliefs_and_values(self, mind: MindOfParts, believes: Filtering) -> tuple[BeliefWorld, Array]:
         """Returns the beliefs a mind may come to have, and `[B, A]` its values in each."""
         goal = goals_of(mind.wants)[0]
-        key = (fingerprint(goal), believes, fingerprint(mind.can))
+        key = (fingerprint(goal), believes, fingerprint(mind.can), fingerprint(mind.others))
         points = self._once(("points", key), lambda: self._points(mind, believes, goal))
         weight = mind.wants.weight if isinstance(mind.wants, Curious) else 0.0
 
@@ -195,10 +191,9 @@ class MindSolver:
     def _points(self, mind: MindOfParts, believes: Filtering, goal: Any) -> BeliefWorld:
         believed = self._believed(mind)
         able = ability(believed, mind.can, mind.name) if mind.can is not None else None
-        return belief_world(
-            believed, believes.weights(believed), purpose_of(believed, goal, mind.name),
-            believes.max_points, believes.resolution, able,
-        )  # fmt: skip
+        prior = believes.weights(believed)
+        tables = self._model(mind, goal)
+        return beliefs_in(believed, tables, prior, believes.max_points, believes.resolution, able)
 
     def _seen_as(self, mind: MindOfParts, points: BeliefWorld) -> Array:
         """Returns `[S]` which observation of the believed world each true state gives; −1: one it never gives."""
@@ -217,8 +212,8 @@ class MindSolver:
         found: Found = self._solved[key]
         return found
 
-    def _believed(self, mind: MindOfParts) -> World:
-        """Returns the world the mind believes to be in."""
+    def _believed(self, mind: MindOfParts) -> Any:
+        """Returns the world the mind believes to be in, or the player's view of it."""
         if mind.params is None:
             return self.world
         if not isinstance(mind.params, self.world.Params):
@@ -231,8 +226,17 @@ class MindSolver:
 
     def _model(self, mind: MindOfParts, goal: Any) -> TabularModel:
         believed = self._believed(mind)
-        key = ("model", fingerprint(goal), fingerprint(mind.params))
-        return self._once(key, lambda: TabularModel.from_world(believed, purpose=purpose_of(believed, goal, mind.name)))
+        purpose = purpose_of(believed, goal, mind.name)
+        caring = mind.wants if isinstance(mind.wants, Caring) else None
+        key = ("model", *map(fingerprint, (goal, mind.params, mind.others)), caring)
+        if isinstance(believed, PlayerView):
+            return self._once(key, lambda: believed.model(caring, purpose, mind.others, self.gamma))
+        if mind.others is not None or caring is not None:
+            raise UsageError(
+                f"the mind ({mind.name}) minds others, and {self.world.name} has one player",
+                expected="a world of several players",
+            )
+        return self._once(key, lambda: TabularModel.from_world(believed, purpose=purpose))
 
     def _rows(self, mind: MindOfParts) -> Array:
         """Returns `[S]`: where each true state lies among the states the mind believes in."""
@@ -243,7 +247,7 @@ class MindSolver:
     def _find_rows(self, mind: MindOfParts) -> Array:
         states, known = self.world.dynamics().states, self._believed(mind).dynamics()
         try:
-            return known.index_of(states)
+            return np.asarray(known.index_of(states))
         except UsageError as error:
             keys = set(known.states.keys())
             missing = next(s for s, key in enumerate(states.keys()) if key not in keys)

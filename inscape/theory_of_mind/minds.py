@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array, Controller
 from inscape.theory_of_mind.parts.believing import Believes, Sees
 from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax
+from inscape.theory_of_mind.parts.others import Hierarchy, LevelK, Uniform
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.parts.wanting import ByValue
 from inscape.theory_of_mind.planning_mind import PlanningMind
@@ -87,6 +88,7 @@ def grid(
     plans: Iterable[Planning],
     believes: Iterable[Believes | None] = (None,),
     can: Iterable[Any] = (None,),
+    others: Iterable[Any] = (None,),
     prior: Callable[[PlanningMind], float] | ArrayLike | None = None,
 ) -> MindGrid:
     """Returns every combination of parts as minds, the first axis varying slowest.
@@ -94,7 +96,7 @@ def grid(
         grid(wants=["north", "south"], chooses=[Softmax(1.0), Best()], plans=[Planning("hard")])
 
     Args:
-        wants, chooses, plans, believes, can: the axes; a part by itself is an axis of one.
+        wants, chooses, plans, believes, can, others: the axes; a part by itself is an axis of one.
         prior: weights, in the order of the minds, or a function of a mind that gives its weight; they are divided by
             their sum. None: uniform.
 
@@ -102,7 +104,7 @@ def grid(
         UsageError: an axis is empty; a part is not what it must be; weights are negative, not finite, all zero, or of
             another number.
     """
-    given = {"wants": wants, "believes": believes, "plans": plans, "chooses": chooses, "can": can}
+    given = {"wants": wants, "believes": believes, "plans": plans, "chooses": chooses, "can": can, "others": others}
     axes = {name: _parts(name, axis) for name, axis in given.items()}
     empty = next((name for name, entries in axes.items() if not entries), None)
     if empty is not None:
@@ -115,7 +117,11 @@ def _parts(name: str, axis: Any) -> list[Any]:
     """Returns the entries of an axis; a list or a generator is several, a part (a name, a mask) one."""
     if name == "can" and (callable(axis) or isinstance(axis, np.ndarray)):
         return [axis]
-    single = isinstance(axis, (str, Softmax, Best, Planning, ByValue, Sees)) or hasattr(axis, "_fields") or axis is None
+    single = (
+        isinstance(axis, (str, Softmax, Best, Planning, ByValue, Sees, Uniform, LevelK, Hierarchy, Mapping))
+        or hasattr(axis, "_fields")
+        or axis is None
+    )
     return [axis] if single else list(axis)
 
 

@@ -13,10 +13,12 @@ from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.parts.abilities import check_can, in_words
 from inscape.theory_of_mind.parts.believing import Believes, Filtering, Params, Sees, check_believes
 from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax, check_chooses
+from inscape.theory_of_mind.parts.others import check_others
 from inscape.theory_of_mind.parts.planning import BACKUPS as BACKUPS
 from inscape.theory_of_mind.parts.planning import Backup, Planning
 from inscape.theory_of_mind.parts.wanting import ByValue, Curious, InTurn, Switching
 from inscape.theory_of_mind.parts.wanting import fingerprint as fingerprint
+from inscape.theory_of_mind.player_view import view_of
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
@@ -45,7 +47,7 @@ class PlanningMind(ByValue):
         backup: that of `Planning(backup)`.
         params: those of `Params(params)`.
         sees: with `params`, or alone (`Sees()`).
-        believes, plans, chooses, can: the parts, see the attributes.
+        believes, plans, chooses, can, others: the parts, see the attributes.
 
     Raises:
         UsageError: a part is given twice or missing, or is not what it must be.
@@ -64,6 +66,9 @@ class PlanningMind(ByValue):
     can: Any
     """What it can do, of what is legal: names of actions; `[A]` or `[S, A]` bool; a function of a `State` and the name
     of an action; None: everything."""
+    others: Any
+    """What it takes the other players to be: `Uniform()`, `LevelK(k)`, `Hierarchy(k, tau)`, or `{player: Mind}`; None:
+    uniform, where there are others."""
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class PlanningMind(ByValue):
         plans: Planning | None = None,
         chooses: Chooses | None = None,
         can: Any = None,
+        others: Any = None,
     ) -> None:
         if (goal is _NOT_GIVEN) == (wants is _NOT_GIVEN):
             found = "neither a goal nor wants" if goal is _NOT_GIVEN else "a goal and wants"
@@ -100,6 +106,7 @@ class PlanningMind(ByValue):
             "plans": Planning(backup) if plans is None else plans,
             "chooses": Softmax(beta) if chooses is None else check_chooses(chooses),
             "can": check_can(can),
+            "others": check_others(others),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -142,7 +149,8 @@ class PlanningMind(ByValue):
         """The mind in a few words, for legends and messages."""
         can = "" if self.can is None else f", able to {in_words(self.can)}"
         believes = "" if self.believes is None else f", {self.believes}"
-        return f"{self.wants}, {self.chooses}, {self.plans}{believes}{can}"
+        others = "" if self.others is None else f", {_others_in_words(self.others)}"
+        return f"{self.wants}, {self.chooses}, {self.plans}{believes}{can}{others}"
 
     def controller(self, world: World, player: int = 0) -> Controller:
         """Returns what the mind does in each state of `world`, planning with the world's discount.
@@ -150,15 +158,13 @@ class PlanningMind(ByValue):
         Its memory is the goal it pursues (`InTurn`, `Switching`) or its belief (`Filtering`), else it has none.
 
         Raises:
-            MissingLawError: the world cannot be enumerated, or has several players.
+            MissingLawError: the world cannot be enumerated.
             UsageError: the mind wants what the world has no purpose for, or believes in dynamics that do not know a
                 state of the world; can do nothing in a state; or `player` is not a player of the world.
         """
-        if not 0 <= player < world.players:
-            raise UsageError(f"player {player} of {world.name}", expected=f"0 to {world.players - 1}")
-        return MindSolver(world, world.gamma).controller(self)
+        return MindSolver(view_of(world, player), world.gamma).controller(self)
 
-    def action_values(self, world: World, gamma: float | None = None) -> Array:
+    def action_values(self, world: World, gamma: float | None = None, player: int = 0) -> Array:
         """Returns the mind's Q, in reward units: −inf for actions it takes to be illegal, 0 once arrived.
 
         `[S, A]`, or `[W, S, A]` for a mind with W goals, or `[B, A]` for one with B beliefs.
@@ -166,8 +172,15 @@ class PlanningMind(ByValue):
         Args:
             world: the world acted in.
             gamma: the discount it plans with, where it has none of its own; None: the world's.
+            player: as which player.
 
         Raises:
             MissingLawError, UsageError: as `controller`.
         """
-        return MindSolver(world, world.gamma if gamma is None else gamma).action_values(self)
+        return MindSolver(view_of(world, player), world.gamma if gamma is None else gamma).action_values(self)
+
+
+def _others_in_words(others: Any) -> str:
+    if isinstance(others, tuple):
+        return "; ".join(f"player {p} ({getattr(mind, 'name', type(mind).__name__)})" for p, mind in others)
+    return str(others)

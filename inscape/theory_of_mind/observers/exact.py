@@ -17,6 +17,7 @@ from inscape.theory_of_mind.minds import Mind, name_of
 from inscape.theory_of_mind.observers.checks import check_fresh, check_gamma, check_minds, check_prior
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
 from inscape.theory_of_mind.observers.numbering import NumberedTrajectory, Numbering, is_one
+from inscape.theory_of_mind.player_view import PlayerView, view_of
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -38,6 +39,8 @@ class ExactObserver:
         minds: the G hypotheses, distinct: `PlanningMind`s or any other objects with a `controller`.
         prior: `[G]` probabilities; None: that of the `grid` the minds are from, else uniform.
         gamma: the discount of `PlanningMind`s that have none of their own; None: the world's.
+        player: who is watched, where there are several players; actions are then that player's own, and 0 while
+            another one moves. Predictions of states take the others to act at random.
 
     Attributes:
         policies: what each mind would do in every state.
@@ -47,22 +50,27 @@ class ExactObserver:
         UsageError: no minds or equal ones; a prior of the wrong length, negative or not summing to 1; gamma outside
             [0, 1]; a goal the world does not have; a controller that is not valid; a mind that acts on state the world
             hides and does not say it sees.
-        MissingLawError: the world cannot be enumerated, or has several players.
+        MissingLawError: the world cannot be enumerated; or has several players, and none is named.
 
     Source: Baker, Saxe & Tenenbaum (2009), Action understanding as inverse planning, Cognition 113(3), Eqs. 1–3; the
         filter over memory is the forward algorithm, Rabiner (1989), Proceedings of the IEEE 77(2), Eqs. 19–21.
     """
 
     def __init__(
-        self, world: World, minds: Sequence[Mind], prior: ArrayLike | None = None, gamma: float | None = None
+        self,
+        world: World,
+        minds: Sequence[Mind],
+        prior: ArrayLike | None = None,
+        gamma: float | None = None,
+        player: int | None = None,
     ) -> None:
-        self.world = world
+        self.world = view_of(world, player)
         self.minds = check_minds(minds)
         self.gamma = check_gamma(world.gamma if gamma is None else gamma)
         self._prior = check_prior(prior, self.minds, getattr(minds, "prior", None))
-        self._numbering = Numbering(world)
+        self._numbering = Numbering(self.world)
         self.dynamics = self._numbering.dynamics
-        self.policies: MindPolicies = policies_of(world, self.minds, self.gamma)
+        self.policies: MindPolicies = policies_of(world, self.minds, self.gamma, player)
         with np.errstate(divide="ignore"):  # a mind may be ruled out beforehand
             log_prior = np.log(self._prior)
         # memory is drawn at the first state; until then a mind's first row stands for the mind
@@ -306,7 +314,10 @@ class ExactObserver:
         states = trajectory.states
         if states is None:
             states = self.world.states_of(trajectory.observations)
-        actions = self._numbering.action_numbers(trajectory.actions)
+        actions = trajectory.actions
+        if isinstance(self.world, PlayerView):
+            actions = self.world.own_actions(self._numbering.state_numbers(states, 0), actions)
+        actions = self._numbering.action_numbers(actions)
         if len(states) != len(actions) + 1:
             raise UsageError(
                 f"a trajectory of {len(actions)} actions with {len(states)} states",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,61 @@ class Curious(ByValue):
         return f"{self.goal}, curious {self.weight:g}"
 
 
+@dataclass(frozen=True, eq=False)
+class Caring(ByValue):
+    """A goal, and what others get: R_i + Σ_j weight_j·R_j − guilt·max(R_i − R_j, 0) − envy·max(R_j − R_i, 0).
+
+    Guilt and envy are averaged over the others. All holds for the rewards of a step.
+
+    Source: weights: Jern & Kemp (2014), Cognition 133; guilt and envy: Fehr & Schmidt (1999), Quarterly Journal of
+        Economics 114(3), Eq. 1.
+    """
+
+    goal: Any
+    """The name of a purpose, or a `Purpose`."""
+    weights: tuple[tuple[int, float], ...] = ()
+    """How much a reward of each other player counts, by its number (negative: spite); a mapping is taken, too."""
+    guilt: float = 0.0
+    """Cost of getting more than another, per unit of reward."""
+    envy: float = 0.0
+    """Cost of getting less than another, per unit of reward."""
+
+    def __post_init__(self) -> None:
+        weights = self.weights
+        pairs = tuple(weights.items()) if isinstance(weights, Mapping) else tuple(weights)
+        try:
+            pairs = tuple((int(player), float(weight)) for player, weight in pairs)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"weights = {weights!r}", expected="{player: weight}") from error
+        if not np.isfinite([weight for _, weight in pairs]).all():
+            raise UsageError(f"weights = {weights!r}", expected="finite numbers")
+        object.__setattr__(self, "weights", pairs)
+        for name in ("guilt", "envy"):
+            object.__setattr__(self, name, finite_number(name, getattr(self, name)))
+
+    def utility(self, rewards: Array, player: int) -> Array:
+        """Returns `[...]` what rewards `[..., M]` are worth to a player.
+
+        Raises:
+            UsageError: a weight is of the player itself, or of none.
+        """
+        others = [m for m in range(rewards.shape[-1]) if m != player]
+        wrong = [m for m, _ in self.weights if m not in others]
+        if wrong:
+            raise UsageError(f"player {player} cares for player {wrong[0]}", expected=f"one of {others}")
+        own = rewards[..., player]
+        worth = own + sum(weight * rewards[..., m] for m, weight in self.weights)
+        for m in others:
+            more = own - rewards[..., m]
+            worth = worth - (self.guilt * np.maximum(more, 0) + self.envy * np.maximum(-more, 0)) / len(others)
+        return np.asarray(worth)
+
+    def __str__(self) -> str:
+        parts = [f"player {m}×{weight:g}" for m, weight in self.weights]
+        parts += [f"{name} {getattr(self, name):g}" for name in ("guilt", "envy") if getattr(self, name)]
+        return f"{self.goal}, caring for {', '.join(parts) or 'nobody'}"
+
+
 def _goals(part: Any, given: Any) -> tuple[Any, ...]:
     name = type(part).__name__
     if isinstance(given, str) or hasattr(given, "_fields") or not hasattr(given, "__iter__"):
@@ -126,7 +182,7 @@ def goals_of(wants: Any) -> tuple[Any, ...]:
     """Returns the goals of what a mind wants, one or more."""
     if isinstance(wants, (InTurn, Switching)):
         return wants.goals
-    return (wants.goal,) if isinstance(wants, Curious) else (wants,)
+    return (wants.goal,) if isinstance(wants, (Curious, Caring)) else (wants,)
 
 
 def purpose_of(world: World, goal: Any, who: str) -> Any:

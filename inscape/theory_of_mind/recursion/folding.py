@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from inscape.errors import MissingLawError, UsageError
 from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array
+from inscape.theory_of_mind.parts.wanting import Caring
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, absorb
 
@@ -27,7 +28,7 @@ class PlayersTables:
 
     Attributes:
         next_state, probability: `[S, J, K]`.
-        reward: `[S, J, M]` expected.
+        paid: `[S, J, K, M]` rewards; 0 for what cannot happen.
         moves: `[J, M]` each player's part of a choice; in turn, the move itself in every column.
         legal: `[S, M, A]` bool, what each player can do; of one who does not move, nothing.
         mover: `[S]` who moves; −1 where all act at once, or it is over.
@@ -59,8 +60,7 @@ class PlayersTables:
         choice = np.tile(np.repeat(numbers, width), size)
         taken = self.moves[choice] if world.simultaneous else choice
         paid = np.asarray(world.reward_of(sources, taken, law.states[law.next_state.reshape(-1)]))
-        paid = np.where(used.reshape(-1)[:, None], paid, 0.0).reshape(size, choices, width, players)
-        self.reward = np.einsum("sjk,sjkm->sjm", self.probability, paid)
+        self.paid = np.where(used.reshape(-1)[:, None], paid, 0.0).reshape(size, choices, width, players)
         self.legal = np.zeros((size, players, actions), np.bool_)
         if world.simultaneous:
             self.mover = np.full(size, -1)
@@ -84,8 +84,13 @@ class PlayersTables:
         legal = self.legal[:, player].astype(float)
         return np.asarray(legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0))
 
-    def against(self, player: int, policies: Mapping[int, ArrayLike]) -> TabularModel:
-        """Returns the model of `player` where the others act by `policies` (see `against`)."""
+    def rewards(self, player: int, caring: Caring | None = None) -> Array:
+        """Returns `[S, J]` what a choice is expected to be worth to a player."""
+        worth = self.paid[..., player] if caring is None else caring.utility(self.paid, player)
+        return np.asarray((self.probability * worth).sum(axis=2))
+
+    def against(self, player: int, policies: Mapping[int, ArrayLike], caring: Caring | None = None) -> TabularModel:
+        """Returns the model of `player` where the others act by `policies` (see `against`); `caring`: what it wants."""
         players = self.world.players
         if not 0 <= player < players:
             raise UsageError(f"player {player} of {self.world.name}", expected=f"0 to {players - 1}")
@@ -107,12 +112,12 @@ class PlayersTables:
             own = np.broadcast_to(own, weight.shape)
         legal = self.legal[:, player].copy()
         legal[~acting & ~self.terminal, 0] = True
-        model = self._gathered(own, weight, actions, player)
+        model = self._gathered(own, weight, weight * self.rewards(player, caring), actions)
         names = tuple(self.world.action_names)
         text = f"{self.world.name} for player {player}"
         return TabularModel(*model, legal, self.initial, self.terminal, name=text, action_names=names)
 
-    def _gathered(self, own: Array, weight: Array, actions: int, player: int) -> tuple[Array, Array, Array, Array]:
+    def _gathered(self, own: Array, weight: Array, paid: Array, actions: int) -> tuple[Array, Array, Array, Array]:
         """Returns `(next_state, probability, reward, continuation) [S, A, K]`, equal successors added up."""
         from scipy.sparse import coo_matrix
 
@@ -123,11 +128,11 @@ class PlayersTables:
         rows, columns = np.broadcast_to(row, mass.shape)[held], self.next_state[held]
         table = coo_matrix((mass[held], (rows, columns)), (size * actions, size)).tocsr()
         table.sum_duplicates()
-        worth = np.bincount((row[:, :, 0]).ravel(), (weight * self.reward[:, :, player]).ravel(), size * actions)
+        worth = np.bincount(row[:, :, 0].ravel(), paid.ravel(), size * actions)
         total = np.asarray(table.sum(axis=1)).ravel()
         counts = np.diff(table.indptr)
         wide = max(1, int(counts.max(initial=1)))
-        require_memory(32 * size * actions * wide, f"the model of player {player} of {self.world.name}")
+        require_memory(32 * size * actions * wide, f"the model of one player of {self.world.name}")
         place = np.arange(len(table.data)) - np.repeat(table.indptr[:-1], counts)
         rows = np.repeat(np.arange(size * actions), counts)
         next_state: Array = np.repeat(np.arange(size), actions)[:, None].repeat(wide, axis=1)

@@ -191,7 +191,7 @@ def test_one_players_model_values_what_all_of_them_do(world: Any) -> None:
                     weight = policies[0][s, moves[0]] * policies[1][s, moves[1]]
                 else:
                     weight = policies[tables.mover[s]][s, j] if tables.mover[s] >= 0 else 0.0
-                paid[s] += weight * tables.reward[s, j, player]
+                paid[s] += weight * tables.rewards(player)[s, j]
                 for n, p in zip(tables.next_state[s, j], tables.probability[s, j]):
                     flow[s, n] += weight * p * (not tables.terminal[n])
         values = np.linalg.solve(np.eye(size) - world.gamma * flow, paid)
