@@ -51,7 +51,6 @@ from inscape.world_models.planning.kernels.tree import (
     PARENT,
     PLAYERS,
     ROOM,
-    SAMPLED,
     TRIED,
     TROUBLE,
     VALUE,
@@ -66,8 +65,19 @@ from inscape.world_models.planning.kernels.tree import (
     set_prior,
 )
 
+# constants of an instance: whether a network values leaves; whether outcomes are sampled (a law that cannot list them)
 NETWORK = False
+SAMPLE = False
 CHUNK = 8
+
+
+@inner
+def rule_of(P, params, given):
+    """Returns the rule of `kernels/tree.py` with the numbers of actions, outcomes and players that the law has: where
+    these are constants of the law, loops over them are unrolled."""
+    kind, max_depth, room, kept, width, _, fixed, scale, offset, _, _ = given
+    outcomes = width if SAMPLE else branches(params)
+    return kind, max_depth, room, kept, outcomes, SAMPLE, fixed, scale, offset, num_actions(P), NUM_PLAYERS
 
 
 @inline_jit
@@ -98,7 +108,7 @@ def follow(P, F, I, node, real, tree, params, purpose, b, g, slot, key, rule, ga
     a = slot // width
     state = load_state(F, I, g)
     chosen = action_of_index(P, a)
-    if rule[SAMPLED]:
+    if SAMPLE:
         following = sample_transition(params, state, chosen, key, tree[b, CLOCK])
         tree[b, CLOCK] += TRANSITION_SLOTS
     else:
@@ -178,9 +188,10 @@ def set_values(node, real, tree, rows, count, network, memory, leaf_of, rule):
 
 
 @jit
-def plant(P, F, I, T, keys, rule, gamma, max_depth, rolls, rewards, reading, network, memory, leaf_of, first, last):
+def plant(P, F, I, T, keys, given, gamma, max_depth, rolls, rewards, reading, network, memory, leaf_of, first, last):
     """Makes the roots of trees first … last − 1, whose states the first columns of each tree's nodes hold."""
     params, purpose = load_params(P), load_purpose(P)
+    rule = rule_of(P, params, given)
     node, real, tree = T[0], T[1], T[2]
     written, gained = rewards
     obs, table, places, scale = reading
@@ -211,7 +222,8 @@ def plant(P, F, I, T, keys, rule, gamma, max_depth, rolls, rewards, reading, net
 
 @jit
 def search(
-    P, F, I, T, keys, begin, end, rule, gamma, max_depth, rolls, rewards, reading, network, memory, leaf_of, first, last
+    P, F, I, T, keys, begin, end, given, gamma, max_depth, rolls, rewards, reading, network, memory, leaf_of,
+    first, last,
 ):  # fmt: skip
     """Runs simulations begin … end − 1 in trees first … last − 1; a tree that met trouble stops.
 
@@ -223,6 +235,7 @@ def search(
         leaf_of: `[B]` leaf of each tree.
     """
     params, purpose = load_params(P), load_purpose(P)
+    rule = rule_of(P, params, given)
     node, real, tree, tree_real, considered, spread = T
     written, gained = rewards
     obs, table, places, scale = reading

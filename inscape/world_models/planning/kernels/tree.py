@@ -134,7 +134,7 @@ def follow_improved(node, real, tree_real, b, g, A, M, value_scale, offset):
     value only, π′ is the prior.
     """
     q_at, p_at, w_at = VALUE + 3 * M, VALUE + 3 * M + A, RETURNS + M
-    total, mass = 0, 1.0
+    chosen, highest = -1, -math.inf
     if tree_real[b, HIGH] > tree_real[b, LOW]:
         mixed, total, most = mixed_value(node, real, g, A, M)
         weight = value_weight(tree_real, b, most, value_scale, offset)
@@ -152,15 +152,19 @@ def follow_improved(node, real, tree_real, b, g, A, M, value_scale, offset):
             e *= real[g, p_at + a]
             tree_real[b, w_at + a] = e
             mass += e
+        for a in range(A):
+            score = tree_real[b, w_at + a] * (1.0 + total) - node[g, TRIED + a] * mass
+            if real[g, p_at + a] > 0.0 and score > highest:
+                chosen, highest = a, score
     else:
+        total = 1
         for a in range(A):
             total += node[g, TRIED + a]
-            tree_real[b, w_at + a] = real[g, p_at + a]
-    chosen, highest = -1, -math.inf
-    for a in range(A):
-        score = tree_real[b, w_at + a] * (1.0 + total) - node[g, TRIED + a] * mass
-        if real[g, p_at + a] > 0.0 and score > highest:
-            chosen, highest = a, score
+        for a in range(A):
+            p = real[g, p_at + a]
+            score = p * total - node[g, TRIED + a]
+            if p > 0.0 and score > highest:
+                chosen, highest = a, score
     return chosen
 
 

@@ -47,7 +47,7 @@ class LawTrees:
         self._states = world.empty_states(count * self._room)
         reward_out = np.zeros(count) if world.players == 1 else np.zeros((world.players, count))
         network = isinstance(evaluate, PerceptronEvaluator)
-        self._kernels = world.kernel(TEMPLATE, constants={"NETWORK": network})
+        self._kernels = world.kernel(TEMPLATE, constants={"NETWORK": network, "SAMPLE": not exact})
         self._rewards = reward_out, reward_out.reshape(world.players, count)
         self._leaf_of = np.zeros(count, np.int64)
         blocks = block_count(None, count * planner.num_simulations, WORTH_A_THREAD)
