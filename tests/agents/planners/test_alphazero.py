@@ -12,6 +12,7 @@ from inscape import UsageError, make_agent, plan
 from inscape.agents.kernels import search_imitation
 from inscape.agents.planners.alphazero import AlphaZero, AlphaZeroSettings
 from inscape.agents.planners.search_games import PositionMemory, SearchGames
+from inscape.agents.presets import PRESETS
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import PartialObservationError
 
@@ -209,3 +210,46 @@ def test_refusals() -> None:
     agent = learned("TicTacToe", 24)
     with pytest.raises(UsageError, match="weights"):
         AlphaZero(resolve_task("TicTacToe"), 0, AlphaZeroSettings(hidden=(4,))).load_state_dict(agent.state_dict())
+
+
+def lost_lines(agent: AlphaZero) -> int:
+    """Returns how many lines of TicTacToe the network alone loses, in either seat, against every reply."""
+    world = agent.world
+    dynamics = world.dynamics()
+    states, legal = dynamics.states, dynamics.legal
+    over, mover = world.terminal_of(states), world.mover_of(states)
+    masks = np.where(over[:, None], True, legal)
+    best = agent.policy_log_probs(world.observe(states), masks).argmax(axis=1)
+    won = np.array([_won(world, states, i) for i in range(len(states))])
+    start = int(dynamics.index_of(world.sample_initial(1, np.random.default_rng(0)))[0])
+    lost = 0
+    for seat in (0, 1):
+        waiting = [start]
+        while waiting:
+            s = waiting.pop()
+            if over[s]:
+                lost += bool(won[s]) and 1 - int(mover[s]) != seat
+            elif mover[s] == seat:
+                waiting.append(int(dynamics.next_state[s, best[s], 0]))
+            else:
+                waiting += [int(n) for n in dynamics.next_state[s, legal[s], 0]]
+    return lost
+
+
+def _won(world: Any, states: Any, index: int) -> bool:
+    """Returns whether whoever moved last has a line."""
+    from inscape.envs.worlds.multi_agent.boards import has_line
+
+    return has_line(world.params, world.unpack(states, index).other)
+
+
+@pytest.mark.slow
+@pytest.mark.compiled(all=False)
+def test_the_network_alone_loses_no_line_of_tic_tac_toe() -> None:
+    task = resolve_task("TicTacToe")
+    preset = PRESETS["alphazero"]["tictactoe"]
+    agent = AlphaZero(task, 0, AlphaZeroSettings(**preset.settings))
+    assert lost_lines(agent) > 0
+    for _ in agent.learn(task, preset.steps):
+        pass
+    assert lost_lines(agent) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,6 +206,28 @@ def test_halving_shares_visits() -> None:
     for actions in range(1, 20):
         for count in (1, 5, 33):
             assert len(considered_visits(actions, count)) == count
+
+
+PLAIN = """
+import numpy as np
+from inscape.envs.tasks.resolve import resolve_task
+from inscape.world_models import PUCT, Gumbel
+world = resolve_task("TicTacToe").world
+states = world.sample_initial(3, np.random.default_rng(0))
+for planner in (PUCT(120), Gumbel(120)):
+    plans = planner.plan(world, states, np.random.default_rng(5))
+    print(plans.visit_counts.tolist(), plans.action_values.tolist(), plans.action_probs.tolist())
+"""
+
+
+@pytest.mark.compiled
+def test_compiled_and_plain_give_the_same_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {**os.environ, "INSCAPE_KERNELS": "plain"}
+    plain = subprocess.run(
+        [sys.executable, "-c", PLAIN], env=environment, capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    exec(PLAIN, {})
+    assert capsys.readouterr().out == plain
 
 
 # ------------------------------------------------------------------------------------------------ parts
