@@ -399,7 +399,7 @@ def _returns_elsewhere(task: Task, one: Agent, other: Agent | None, seat: Array,
         rows = np.flatnonzero(seat == place)
         if len(rows):
             agents = [_Playing(task, one if k == place else other, rng) for k in range(task.players)]
-            found = evaluate_players(agents, task, len(rows), seed=int(rng.integers(2**32)), max_copies=MATCH_COPIES)
+            found = evaluate_players(agents, task, len(rows), seed=int(rng.integers(2**31)), max_copies=MATCH_COPIES)
             returns[rows] = np.stack([evaluation.returns for evaluation in found], axis=1)
     return returns
 

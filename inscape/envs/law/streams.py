@@ -49,15 +49,15 @@ def copy_seeds(seed: int, copies: int, first: int = 0) -> list[int]:
 
     Those of copies `first` to `first + copies − 1`, so that several processes can share them out.
 
-    The others have 32 bits of their key, because some environments take no larger seed. Seeds one after another, which
-    Gymnasium gives copies, would make copy 1 of seed s live the life of copy 0 of seed s + 1.
+    The others have 31 bits of their key, because many environments hand their seed to an `int` of C. Seeds one after
+    another, which Gymnasium gives copies, would make copy 1 of seed s live the life of copy 0 of seed s + 1.
     """
-    return [seed, *(int(key) & 0xFFFFFFFF for key in stream_keys(seed, first + copies)[1:])][first:]
+    return [seed, *(int(key) & 0x7FFFFFFF for key in stream_keys(seed, first + copies)[1:])][first:]
 
 
 def later_seed(seed: int, steps: int) -> int:
     """Returns the seed of what begins anew after `steps` steps; `seed` itself where these are 0."""
-    return stream_key(stream_key(seed, steps)) & 0xFFFFFFFF if steps else seed
+    return stream_key(stream_key(seed, steps)) & 0x7FFFFFFF if steps else seed
 
 
 def random_keys(rng: np.random.Generator, count: int) -> np.ndarray:
