@@ -21,9 +21,10 @@ from gymnasium.vector.utils import batch_space
 from inscape.envs.law.streams import copy_seeds
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks.checking import hangs
-from inscape.envs.tasks.checking.batches import ARRAY_SPACES, batch_of, folded, rows_of, zero_of
-from inscape.envs.tasks.checking.contract import MASK_KEYS, Breach, Contract
+from inscape.envs.tasks.checking.batches import batch_of, folded, rows_of, zero_of
+from inscape.envs.tasks.checking.contract import Breach, Contract
 from inscape.envs.tasks.checking.place import Place, cannot_be_made
+from inscape.envs.tasks.pettingzoo_players import Pair, common_spaces, number_of_actions, plain_space, taken_apart
 from inscape.envs.tasks.processes.workers import WorkerVectorEnv
 from inscape.envs.tasks.shared_policy import no_single_environment
 from inscape.envs.tasks.task import Autoreset, Task
@@ -37,9 +38,9 @@ class PettingZooTask(Task):
     """A PettingZoo environment, named by its module: `pettingzoo:pettingzoo.classic.tictactoe_v3`.
 
     It is read as a Parallel environment where the module has `parallel_env`, else as an AEC environment (`env`).
-    Arguments of either are `settings`. All players have the same spaces; observations may have several parts (Dict,
-    Tuple). Those that are `{"observation", "action_mask"}` are taken apart; a mask in the infos, or among other parts
-    of an observation, is used too.
+    Arguments of either are `settings`. Observations may have several parts (Dict, Tuple). Where players' spaces differ
+    in their sizes alone, all have the largest (`common_spaces`). Observations that are `{"observation",
+    "action_mask"}` are taken apart; a mask in the infos, or among other parts of an observation, is used too.
     """
 
     @cached_property
@@ -83,9 +84,14 @@ class PettingZooTask(Task):
             raise cannot_be_made(self.name, error) from error
 
     @cached_property
-    def contract(self) -> Contract:
-        """What its copies may hand over and be handed."""
-        return Contract(self.name, self.observation_space, self.action_space)
+    def contracts(self) -> tuple[Contract, ...]:
+        """What its copies may hand over to each player, and be handed by it."""
+        own = self._own_and_common[1]
+        contracts: dict[int, Contract] = {}
+        for m, spaces in enumerate(own):  # one for all whose spaces are the same
+            first = next((k for k in contracts if own[k] == spaces), m)
+            contracts[m] = contracts.get(first) or Contract(self.name, *spaces)
+        return tuple(contracts.values())
 
     def make_in_turn(self, render_mode: str | None = None) -> Any:
         """Returns one AEC environment; a Parallel one asks its players one after another, who see nothing new."""
@@ -97,25 +103,16 @@ class PettingZooTask(Task):
         return parallel_to_aec(env)
 
     @cached_property
-    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    def _own_and_common(self) -> tuple[Pair, list[Pair]]:
+        """The spaces that all players share, and each player's own."""
         env, names = self.make(), self.player_names
-        spaces = [(_plain_space(env.observation_space(name)), env.action_space(name)) for name in names]
+        own = [(plain_space(env.observation_space(name)), env.action_space(name)) for name in names]
         env.close()
-        for name, pair in zip(names, spaces, strict=True):
-            if pair != spaces[0]:
-                raise UsageError(
-                    f"{self.name}: {name} has the spaces {pair[0]}, {pair[1]}, and {names[0]} has "
-                    f"{spaces[0][0]}, {spaces[0][1]}",
-                    expected="the same for all players",
-                    hint="SuperSuit's pad_observations_v0 and pad_action_space_v0 make them so",
-                )
-        if not isinstance(spaces[0][1], ARRAY_SPACES):
-            raise UsageError(
-                f"{self.name}: the action space {spaces[0][1]}",
-                expected="one array: Box, Discrete, MultiDiscrete or MultiBinary",
-                hint="wrap it in a module of your own, whose env() takes other actions",
-            )
-        return spaces[0]
+        return common_spaces(self.name, names, own), own
+
+    @cached_property
+    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
+        return self._own_and_common[0]
 
     @cached_property
     def player_names(self) -> tuple[str, ...]:
@@ -272,10 +269,15 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         self, at: int | tuple[int, int], seen: Any, info: dict[str, Any], place: Place, acts: bool = True
     ) -> None:
         """Notes what is observed and legal in a row, of one who `acts` next or whose part is over."""
-        seen, mask = taken_apart(self.task, seen, info, place, acts)
+        player = self._player(at)
+        seen, mask = taken_apart(self.task, player, seen, info, place, acts)
         self._rows[self._row(at)] = seen
         self._mask[at] = True if mask is None else mask
         self._restricts |= mask is not None
+
+    @abstractmethod
+    def _player(self, at: int | tuple[int, int]) -> int:
+        """Returns whose row that is."""
 
     def _row(self, at: int | tuple[int, int]) -> int:
         return at if isinstance(at, int) else at[0] * self._shape[1] + at[1]
@@ -300,8 +302,12 @@ class ParallelVectorEnv(PettingZooVectorEnv):
     ) -> None:
         super().__init__(task, num_envs, autoreset, (task.players,))
         self.copies = [task.make(render_mode) for _ in range(num_envs)]
-        self._places = [Place(task.contract, number) for number in range(num_envs)]
+        self._places = [Place(task.contracts[0], number) for number in range(num_envs)]
         hangs.watch()
+
+    def _player(self, at: int | tuple[int, int]) -> int:
+        assert isinstance(at, tuple)
+        return at[1]
 
     def _begin(self, copy: int, seed: int | None = None) -> None:
         place = self._places[copy]
@@ -313,8 +319,11 @@ class ParallelVectorEnv(PettingZooVectorEnv):
 
     def _step(self, copy: int, actions: Array, rewards: Array) -> tuple[bool, bool]:
         env, names = self.copies[copy], self.task.player_names
-        place, contract = self._places[copy], self.task.contract
-        chosen = {name: _as_given(contract.action(actions[m])) for m, name in enumerate(names) if name in env.agents}
+        place, contracts = self._places[copy], self.task.contracts
+        contract = contracts[0]
+        chosen = {
+            name: _as_given(contracts[m].action(actions[m])) for m, name in enumerate(names) if name in env.agents
+        }
         stepped = place.call("step", env.step, chosen)
         if not (isinstance(stepped, tuple) and len(stepped) == 5 and all(isinstance(d, Mapping) for d in stepped)):
             place.breach(Breach("step", "returns something else", "five dictionaries, with what each player is told"))
@@ -371,6 +380,10 @@ class TurnsVectorEnv(PettingZooVectorEnv):
         super().__init__(task, num_envs, autoreset, ())
         self.games = [Game(task, render_mode, number) for number in range(num_envs)]
 
+    def _player(self, at: int | tuple[int, int]) -> int:
+        assert isinstance(at, int)
+        return self.games[at].mover
+
     def _begin(self, copy: int, seed: int | None = None) -> None:
         self.games[copy].begin(seed)
         self._look(copy, self.games[copy].seen, self.games[copy].info, self.games[copy].place)
@@ -416,7 +429,7 @@ class Game:
 
     def __init__(self, task: PettingZooTask, render_mode: str | None = None, number: int = 0) -> None:
         self.task, self.env = task, task.make_in_turn(render_mode)
-        self.place = Place(task.contract, number)
+        self.place = Place(task.contracts[0], number)
         hangs.watch()
         self._number = {name: m for m, name in enumerate(task.player_names)}
 
@@ -438,7 +451,7 @@ class Game:
             UsageError: a player left before its end was reported to it, or one joined that is not in `possible_agents`.
         """
         before = list(self.env.agents)
-        self.place.call("step", self.env.step, _as_given(self.task.contract.action(action)))
+        self.place.call("step", self.env.step, _as_given(self.task.contracts[self.mover].action(action)))
         self.place.clock.steps += 1
         missing = [name for name in before if name not in self.env.agents]
         if missing:
@@ -457,7 +470,7 @@ class Game:
             if not (isinstance(told, tuple) and len(told) == 5):
                 self.place.breach(Breach("last", f"returns {type(told).__name__}", "five values"))
             seen, gained, terminated, truncated, info = told
-            contract = self.task.contract
+            contract = self.task.contracts[0]
             gained = self.place.taken(contract.reward, gained)
             terminated = self.place.taken(contract.flag, terminated, "terminated")
             truncated = self.place.taken(contract.flag, truncated, "truncated")
@@ -485,64 +498,6 @@ class Game:
         self.env.close()
 
 
-def number_of_actions(task: Task) -> int:
-    """Returns A; 0 where actions are not Discrete."""
-    return int(task.action_space.n) if isinstance(task.action_space, gym.spaces.Discrete) else 0
-
-
-def taken_apart(
-    task: PettingZooTask, seen: Any, info: Any, place: Place, acts: bool = True
-) -> tuple[Any, Array | None]:
-    """Returns the observation, copied, without its mask, and the mask `[A]` bool, or None where there is none.
-
-    Args:
-        task: what is played.
-        seen, info: what a player observes and is told, as the environment gives them.
-        place: where that is, for messages.
-        acts: whether that player acts next; one whose part is over may have no legal action.
-
-    Raises:
-        EnvironmentFault: the observation, or the mask, is not in its space; or it forbids everything.
-    """
-    contract = task.contract
-    told = place.taken(contract.info, info)
-    mask = next((told[key] for key in MASK_KEYS if told.get(key) is not None), None)
-    seen, within = without_mask(seen, task.observation_space)
-    mask = within if within is not None else mask
-    seen = place.taken(contract.observation, seen)
-    if mask is None or not number_of_actions(task):
-        return seen, None
-    legal: Array = place.taken(contract.mask, mask)
-    if not legal.any():
-        if acts:
-            place.forbids()
-        legal = np.ones_like(legal)
-    return seen, legal
-
-
 def _as_given(action: Any) -> Any:
     """Returns a numbered action as a plain integer, which PettingZoo's games use as keys and indices."""
     return int(action) if isinstance(action, np.integer) else action
-
-
-def without_mask(seen: Any, space: gym.Space[Any]) -> tuple[Any, Any]:
-    """Returns an observation as `space` has it, and the mask that is handed over with it; None where there is none.
-
-    Args:
-        seen: what a player observes, as the environment gives it.
-        space: of observations, taken apart.
-    """
-    if not isinstance(seen, Mapping):
-        return seen, None
-    mask = next((seen[key] for key in MASK_KEYS if key in seen), None)
-    inside = isinstance(space, gym.spaces.Dict) and set(space.spaces) == set(seen)
-    return (seen["observation"] if _is_wrapped(seen) and not inside else seen), mask
-
-
-def _plain_space(space: gym.Space[Any]) -> gym.Space[Any]:
-    return space["observation"] if isinstance(space, gym.spaces.Dict) and _is_wrapped(space.spaces) else space
-
-
-def _is_wrapped(parts: Mapping[str, Any]) -> bool:
-    """Returns whether an observation, or a Dict space, is one part and its mask: no other part would be lost."""
-    return "observation" in parts and set(parts) <= {"observation", *MASK_KEYS}

@@ -8,7 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from inscape.envs.tasks.pettingzoo import PettingZooTask, without_mask
+from inscape.envs.tasks.pettingzoo import PettingZooTask
+from inscape.envs.tasks.pettingzoo_players import without_mask
 from inscape.envs.tasks.task import Task
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from inscape.envs.law import streams
 from inscape.envs.tasks.checking.batches import batch_of
 from inscape.envs.tasks.opponents import MOST_BEGINNINGS, Array, Opponents, SeatVectorEnv
-from inscape.envs.tasks.pettingzoo import Game, PettingZooTask, number_of_actions, taken_apart
+from inscape.envs.tasks.pettingzoo import Game, PettingZooTask
+from inscape.envs.tasks.pettingzoo_players import number_of_actions, taken_apart
 from inscape.errors import UsageError
 from inscape.rng import drawn_indices
 
@@ -131,7 +132,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
             game = self.games[copy]
             told = game.last.get(int(player))
             seen, info = told or (game.seen, game.info)
-            seen, mask = taken_apart(self.task, seen, info, game.place, acts=told is None)
+            seen, mask = taken_apart(self.task, int(player), seen, info, game.place, acts=told is None)
             seen_by.append(seen)
             if mask is not None:
                 masks[row], self._restricts = mask, True

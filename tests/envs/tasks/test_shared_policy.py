@@ -114,7 +114,7 @@ class Errands(ParallelEnv):
         self.by_time, self.odd = by_time, odd
 
     def observation_space(self, agent):
-        inner = gym.spaces.Box(0, 9, (3 if self.odd and agent == "b" else 2,), np.float32)
+        inner = gym.spaces.Box(0, 9, (2, 1) if self.odd and agent == "b" else (2,), np.float32)
         return gym.spaces.Dict({"observation": inner, "action_mask": gym.spaces.Box(0, 1, (3,), np.int8)})
 
     def action_space(self, agent):
@@ -204,7 +204,7 @@ def test_our_learners_in_environments_of_others(name, errands):
 
 
 def test_environments_of_others_that_do_not_fit(errands):
-    with pytest.raises(UsageError, match=r"b has the spaces Box\(0.0, 9.0, \(3,\)[\s\S]*pad_observations"):
+    with pytest.raises(UsageError, match=r"b has the spaces Box\(0.0, 9.0, \(2, 1\)[\s\S]*of other sizes"):
         resolve_task(errands, {"odd": True})
     with pytest.raises(UsageError, match="has neither parallel_env nor env"):
         resolve_task("pettingzoo:pettingzoo.utils")
