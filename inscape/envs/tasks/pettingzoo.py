@@ -269,8 +269,8 @@ class PettingZooVectorEnv(VectorEnv[Any, Any, Any], ABC):
         self, at: int | tuple[int, int], seen: Any, info: dict[str, Any], place: Place, acts: bool = True
     ) -> None:
         """Notes what is observed and legal in a row, of one who `acts` next or whose part is over."""
-        player = self._player(at)
-        seen, mask = taken_apart(self.task, player, seen, info, place, acts)
+        contract = self.task.contracts[self._player(at)]
+        seen, mask = taken_apart(self.task, contract, seen, info, place, acts)
         self._rows[self._row(at)] = seen
         self._mask[at] = True if mask is None else mask
         self._restricts |= mask is not None

@@ -132,7 +132,7 @@ class PettingZooOpponentsVectorEnv(SeatVectorEnv):
             game = self.games[copy]
             told = game.last.get(int(player))
             seen, info = told or (game.seen, game.info)
-            seen, mask = taken_apart(self.task, int(player), seen, info, game.place, acts=told is None)
+            seen, mask = taken_apart(self.task, self.task.contracts[player], seen, info, game.place, acts=told is None)
             seen_by.append(seen)
             if mask is not None:
                 masks[row], self._restricts = mask, True

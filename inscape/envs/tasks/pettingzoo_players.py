@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from inscape.envs.tasks.checking.batches import ARRAY_SPACES
-from inscape.envs.tasks.checking.contract import MASK_KEYS
+from inscape.envs.tasks.checking.contract import MASK_KEYS, Contract
 from inscape.envs.tasks.checking.place import Place
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
-
-if TYPE_CHECKING:
-    from inscape.envs.tasks.pettingzoo import PettingZooTask
 
 Array = np.ndarray
 Pair = tuple[gym.Space[Any], gym.Space[Any]]
@@ -93,14 +90,14 @@ def number_of_actions(task: Task) -> int:
 
 
 def taken_apart(
-    task: PettingZooTask, player: int, seen: Any, info: Any, place: Place, acts: bool = True
+    task: Task, contract: Contract, seen: Any, info: Any, place: Place, acts: bool = True
 ) -> tuple[Any, Array | None]:
     """Returns the observation, copied, without its mask, in the space that all players share, and the mask `[A]` bool,
     or None where there is none.
 
     Args:
         task: what is played.
-        player: whose they are.
+        contract: of the player whose they are.
         seen, info: what a player observes and is told, as the environment gives them.
         place: where that is, for messages.
         acts: whether that player acts next; one whose part is over may have no legal action.
@@ -108,7 +105,7 @@ def taken_apart(
     Raises:
         EnvironmentFault: the observation, or the mask, is not in its space; or it forbids everything.
     """
-    contract, actions = task.contracts[player], number_of_actions(task)
+    actions = number_of_actions(task)
     told = place.taken(contract.info, info)
     mask = next((told[key] for key in MASK_KEYS if told.get(key) is not None), None)
     seen, within = without_mask(seen, contract.observation_space)
