@@ -162,6 +162,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.agents.planners.pomcp:POMCPAgent", "inscape.agents.planners.pomcp:POMCPAgentSettings",
     ),
     AgentEntry(
+        "active-inference", "acts by expected free energy: rewards, and information (Friston et al. 2015)",
+        "inscape.agents.planners.active_inference:ActiveInferenceAgent",
+        "inscape.agents.planners.active_inference:ActiveInferenceAgentSettings",
+    ),
+    AgentEntry(
         "qmdp", "acts on its belief as if it saw the state from the next step on (Littman et al. 1995)",
         "inscape.agents.planners.belief:QMDPAgent", "inscape.agents.planners.belief:QMDPSettings",
     ),

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.average import average_linear_programme as average_linear_programme
     from inscape.world_models.planning.average import average_of_policy as average_of_policy
     from inscape.world_models.planning.average import average_reward as average_reward
+    from inscape.world_models.planning.beliefs.active_inference import ActiveInference as ActiveInference
+    from inscape.world_models.planning.beliefs.active_inference import PolicyPosterior as PolicyPosterior
+    from inscape.world_models.planning.beliefs.active_inference import parameter_information as parameter_information
     from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors as AlphaVectors
     from inscape.world_models.planning.beliefs.alpha_vectors import alpha_vectors as alpha_vectors
     from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound as fast_informed_bound
@@ -159,6 +162,11 @@ _HOMES = {
         "average_linear_programme",
         "average_of_policy",
         "average_reward",
+    ),
+    "planning.beliefs.active_inference": (
+        "ActiveInference",
+        "PolicyPosterior",
+        "parameter_information",
     ),
     "planning.beliefs.alpha_vectors": (
         "AlphaVectors",

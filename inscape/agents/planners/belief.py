@@ -22,6 +22,7 @@ from inscape.world_models.networks.types import Array, State
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
+    from inscape.envs.world import World
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,22 @@ class BeliefAgent(Agent):
                 f"{world.name} has {world.players} players, who each believe for themselves",
                 expected="a world of one player",
             )
-        gamma = self.settings.gamma
-        if gamma is None:
-            gamma = world.gamma if world.gamma < 1.0 else 0.95
-        if not 0.0 <= gamma < 1.0:
-            raise UsageError(f"gamma = {gamma} for {self.name}", expected="a discount from 0 to below 1")
         self.model = BeliefModel.from_world(world)
-        self.problem = BeliefProblem.of(self.model, gamma)
+        self.problem = BeliefProblem.of(self.model, self._discount(world))
         self._plan()
         self._rng = np.random.default_rng(seed)
 
     def _default(self) -> QMDPSettings:
         return QMDPSettings()
+
+    def _discount(self, world: World) -> float:
+        """Returns the discount to plan with."""
+        gamma = self.settings.gamma
+        if gamma is None:
+            gamma = world.gamma if world.gamma < 1.0 else 0.95
+        if not 0.0 <= gamma < 1.0:
+            raise UsageError(f"gamma = {gamma} for {self.name}", expected="a discount from 0 to below 1")
+        return gamma
 
     @abstractmethod
     def _plan(self) -> None:

@@ -96,6 +96,11 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         "inscape.world_models.planning.control.random_shooting:RandomShooting",
         actions="any",
     ),
+    PlannerEntry(
+        "active-inference",
+        "sequences of actions by expected free energy",
+        "inscape.world_models.planning.beliefs.active_inference:ActiveInference",
+    ),
 )
 """The first that suits a model's actions is its default."""
 

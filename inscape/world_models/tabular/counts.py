@@ -364,6 +364,13 @@ class LearnedTabularModel:
             initial[-1] = 1.0
         return np.asarray(initial / initial.sum())
 
+    def successor_counts(self) -> list[list[np.ndarray]]:
+        """Returns how often each successor was seen: an array for each state and action, in order of first sight."""
+        return [
+            [np.array([outcome.count for outcome in row.values()], np.float64) for row in actions]
+            for actions in self._counts
+        ]
+
     def tried(self) -> np.ndarray:
         """Returns `[S, A]` how often each action was seen taken in each state (never in the last, the unseen one)."""
         counts = np.zeros((len(self._index) + 1, self.num_actions), np.int64)

@@ -59,8 +59,10 @@ class BeliefProblem:
         return int(self.observation.max(initial=0)) + 1
 
     @staticmethod
-    def of(model: Any, gamma: float | None = None) -> BeliefProblem:
+    def of(model: Any, gamma: float | None = None, lump: bool = True) -> BeliefProblem:
         """Returns the problem of a `BeliefModel`, or of a world (its class, or its name).
+
+        Without `lump`, every state that is not terminal is a class of its own.
 
         Raises:
             MissingLawError: the law can only be sampled, or there are several players.
@@ -83,7 +85,7 @@ class BeliefProblem:
 
         tables = model.tables
         seen = model.filter.percepts
-        class_of, classes = _lumped(tables, seen)
+        class_of, classes = _lumped(tables, seen) if lump else _each(tables)
         first = np.array([np.argmax(class_of == c) for c in range(classes)])
         observations = int(seen.max()) + 1
         c, a, k = np.nonzero(tables.probability[first] * tables.legal[first][:, :, None])
@@ -137,6 +139,12 @@ class BeliefProblem:
         """Raises UsageError for γ = 1, where values of beliefs may be infinite."""
         if self.gamma == 1.0:
             raise UsageError(f"gamma = 1 for {method}", expected="gamma < 1", hint="a horizon (alpha_vectors)")
+
+
+def _each(tables: Any) -> tuple[Array, int]:
+    """Returns `[S]` classes of one state each, −1 where terminal, and how many there are."""
+    going = ~tables.terminal
+    return np.where(going, np.cumsum(going) - 1, -1), int(going.sum())
 
 
 def _lumped(tables: Any, seen: Array) -> tuple[Array, int]:
