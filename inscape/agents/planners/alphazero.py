@@ -215,11 +215,19 @@ class AlphaZero(Agent):
             log_probs = self.policy_log_probs(observation, action_mask)
             return greedy_log_probs(log_probs) if self.settings.greedy else log_probs
         plans, going = self._plans(observation)
-        legal = np.ones((len(observation), self.world.num_actions)) if action_mask is None else action_mask
-        probs = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1)  # of what is over
+        count = self.world.num_actions
+        mask = (
+            np.ones((len(observation), count), np.bool_) if action_mask is None else np.asarray(action_mask, np.bool_)
+        )
+        probs = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)  # where it is over, and where nothing was tried
         if len(going):
-            chosen = np.eye(self.world.num_actions)[plans.actions]
-            probs[going] = chosen if self.settings.greedy else plans.action_probs
+            allowed = np.where(mask[going], plans.action_probs, 0.0)
+            if self.settings.greedy:
+                proposed = np.eye(count)[plans.actions] * mask[going]
+                best = np.eye(count)[allowed.argmax(axis=1)] * (allowed.max(axis=1, keepdims=True) > 0)
+                allowed = np.where(proposed.any(axis=1, keepdims=True), proposed, best)
+            total = allowed.sum(axis=1, keepdims=True)
+            probs[going] = np.where(total > 0, allowed / np.where(total > 0, total, 1.0), probs[going])
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(probs))
 

@@ -168,6 +168,10 @@ def test_it_acts_by_search_or_by_the_network() -> None:
     searching.load_state_dict(agent.state_dict())
     assert searching.act(observation, legal)[1] == 2  # wins at once
     assert searching.act(observation[1], legal[1]) == 2
+    only = np.zeros((2, 9), np.bool_)  # a caller may allow less than the law
+    only[:, [5, 7]] = True
+    assert set(searching.act(observation, only)) <= {5, 7}
+    assert np.exp(searching.action_log_probs(observation, only)).sum(axis=1).tolist() == [1.0, 1.0]
     found = searching.plan_for(observation[1])
     assert found is not None
     assert found.visit_counts.sum() == 200
