@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,8 +64,36 @@ class TooManyStatesError(UsageError):
 
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
+_LIBRARIES = tuple({f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+"""Where Python and what is installed lie."""
 _PARSERS = (f"{os.sep}argparse.py", f"{os.sep}tyro{os.sep}")
 """What leaves Python for good reason: help was shown, or a wrong option named."""
+
+
+def raised_elsewhere(error: BaseException, doing: str) -> UsageError | None:
+    """Returns the error in words, if code that is neither Inscape's nor an installed library's raised it; else None.
+
+    Args:
+        error: what was raised.
+        doing: what is going on, for messages: "… while {doing}".
+    """
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    own = [f for f in frames if f.filename.startswith(_PACKAGE) or not f.filename.startswith(_LIBRARIES)]
+    theirs = list(itertools.takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), reversed(own)))
+    if not theirs:
+        return None
+    try:
+        text = str(error)
+    except Exception as again:  # whatever the __str__ of an error of theirs raises
+        text = f"(its text cannot be had: {type(again).__name__})"
+    at, *others = theirs
+    callers = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in others[:5])
+    return UsageError(
+        f"{at.filename}:{at.lineno} raised {f'{type(error).__name__}: {text[:500]}'.rstrip(': ')} in {at.name}, "
+        f"while {doing}",
+        expected="code that returns",
+        hint=f"look there, and at what called it: {callers}" if callers else "look there",
+    )
 
 
 @contextmanager
@@ -78,14 +109,14 @@ def exits_as_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as leaving:
-        at = leaving.__traceback__
-        while at is not None and at.tb_next is not None:
-            at = at.tb_next
-        file = "" if at is None else at.tb_frame.f_code.co_filename
-        if at is None or file.startswith(_PACKAGE) or any(part in file for part in _PARSERS):
+        frames = traceback.extract_tb(leaving.__traceback__)
+        # of a parser, whose it is: ours, or that of a file that reads the command line when it is imported
+        asked = [frame for frame in frames if not any(part in frame.filename for part in _PARSERS)]
+        if not asked or asked[-1].filename.startswith(_PACKAGE):
             raise
+        at = asked[-1]
         raise UsageError(
-            f"{file}:{at.tb_lineno} called sys.exit({leaving.code!r}) in {at.tb_frame.f_code.co_name}, while {doing}",
+            f"{at.filename}:{at.lineno} called sys.exit({leaving.code!r}) in {at.name}, while {doing}",
             expected="code that returns, or raises an error that says what is wrong",
             hint="raise an exception there",
         ) from leaving

@@ -137,7 +137,10 @@ def load_file(path: str, what: str) -> ModuleType:
         del sys.modules[name]
         at = f"{path}:{line}" if (line := line_of(error, file)) else path
         message = error.msg if isinstance(error, SyntaxError) and error.msg else error
-        raise UsageError(f"{at} failed to import: {type(error).__name__}: {message}", hint=f"python {path}") from error
+        hint = f"python {path}"
+        if isinstance(error, ImportError) and "relative import" in str(error):
+            hint = f"from the folder above its package: {file.resolve().parent.name}.{file.stem}:YourClass"
+        raise UsageError(f"{at} failed to import: {type(error).__name__}: {message}", hint=hint) from error
     for member in vars(module).values():
         if isinstance(member, type) and member.__module__ == name:
             copyreg.pickle(member, _reduced_with_its_file)

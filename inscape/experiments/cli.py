@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from inscape.errors import UsageError, closest, exits_as_errors, printable
+from inscape.errors import UsageError, closest, exits_as_errors, printable, raised_elsewhere
 from inscape.experiments.encoding import make_encodable
 from inscape.trust import trusting
 
@@ -109,6 +109,12 @@ def _code_of(words: list[str]) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt}" if str(interrupt) else "\nInterrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        doing = f"inscape {words[0] if words else ''} was running"
+        if (told := raised_elsewhere(error, doing)) is None:
+            raise
+        print(f"inscape: {printable(str(told))}", file=sys.stderr)
+        return 2
     except SystemExit as leaving:  # tyro has said what was wrong, or shown the help
         return leaving.code if isinstance(leaving.code, int) else 2 if leaving.code else 0
 

@@ -240,3 +240,109 @@ def main_exit() -> None:
     from inscape import errors
 
     exec(compile("raise SystemExit(3)", f"{Path(errors.__file__).parent}/x.py", "exec"), {})
+
+
+# --------------------------------------------------------------------------------------- what their code raises
+
+
+def files(folder: Path, monkeypatch: pytest.MonkeyPatch, **sources: str) -> None:
+    monkeypatch.chdir(folder)
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source)
+
+
+HELPER = """
+def chosen(observation):
+    return 1 / 0
+"""
+RAISING = """
+import numpy as np
+class Mine:
+    def __init__(self, task, seed=0):
+        {init}
+        self.learned = 0
+    def act(self, observation, action_mask=None):
+        {act}
+        return np.zeros(len(observation), np.int64)
+    def learn(self, task, steps):
+        for self.learned in range(1, steps + 1):
+            {learn}
+            yield {{"steps": self.learned}}
+    def state_dict(self):
+        return {{"learned": self.learned}}
+    def load_state_dict(self, state):
+        self.learned = state["learned"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "words"),
+    [
+        ("act", "raise ValueError('odd shape')", "mine.py:8 raised ValueError: odd shape in act"),
+        ("act", "np.zeros(2)[7]", "mine.py:8 raised IndexError"),
+        ("act", "{}['left']", "mine.py:8 raised KeyError: 'left' in act"),
+        ("act", "raise RuntimeError", "mine.py:8 raised RuntimeError in act"),
+        ("learn", "assert self.learned < 3, 'too far'", "mine.py:12 raised AssertionError: too far in learn"),
+    ],
+)
+def test_what_an_agent_raises_is_named_without_a_traceback(
+    where: str,
+    line: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files(tmp_path, monkeypatch, mine=RAISING.format(**{"init": "pass", "act": "pass", "learn": "pass", where: line}))
+    assert main(["train", "mine.py:Mine", "Chain", "--steps", "5", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert words in said and "while inscape train was running" in said and "Traceback" not in said
+
+
+def test_what_a_helper_raises_is_named_with_its_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = RAISING.format(init="pass", act="return chosen(observation)", learn="pass")
+    files(tmp_path, monkeypatch, helper=HELPER, mine=f"from helper import chosen{source}")
+    assert main(["evaluate", "mine.py:Mine", "Chain", "--episodes", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "helper.py:3 raised ZeroDivisionError: division by zero in chosen" in said
+    assert "mine.py:8 in act" in said
+
+
+def test_errors_of_inscape_and_of_python_callers_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of Inscape's own has its traceback; in Python an agent's error is the agent's."""
+
+    source = compile("def broken(words):\n    return words[0].nothing", f"{ROOT}/inscape/experiments/x.py", "exec")
+    names: dict[str, object] = {}
+    exec(source, names)  # code that lies in the package
+    monkeypatch.setattr("inscape.experiments.cli._run", names["broken"])
+    with pytest.raises(AttributeError):
+        main(["list", "worlds"])
+    monkeypatch.undo()
+
+    def act(observation: object) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        evaluate(act, resolve_task("Chain"), 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "spec", "words"),
+    [
+        (
+            "argv", "import argparse\nargparse.ArgumentParser().parse_args(['--no'])", "argv.py:Mine",
+            "argv.py:2 called sys.exit(2)",
+        ),
+        ("one", "class Mine: pass", "one.py", "one.py:YourClass"),
+        ("part", "from .other import x", "part.py:Mine", "part:YourClass"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_taken_say_why(
+    name: str, source: str, spec: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    files(tmp_path, monkeypatch, **{name: source})
+    assert main(["evaluate", "random", spec, "--episodes", "1"]) == 2
+    assert words in capsys.readouterr().err

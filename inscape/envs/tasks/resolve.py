@@ -173,7 +173,9 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
         raise UsageError(
             f"no world named {name!r}",
             expected="a built-in world, a Gymnasium id, or file.py:Class",
-            hint=module_of(name) or closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
+            hint=f"{name}:YourClass, to say which class of the file"
+            if name.endswith(".py")
+            else module_of(name) or closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
         )
     task = Task(name, None, environment_settings(name, spec, given), _time_limit(given, spec.max_episode_steps))
     _ = task.observation_space  # a missing package or a wrong setting is reported here
