@@ -109,7 +109,7 @@ _DQN_PIXEL_LAKE = {
 # Acrobot), so must the horizon be, and pushes that last.
 _CONTROL: Mapping[str, Mapping[str, Any]] = {
     "cartpole": {"horizon": 80, "population": 64, "noise_exponent": 0.0},
-    "pendulum": {"horizon": 30},
+    "pendulum": {"horizon": 40, "population": 100, "iterations": 6, "gamma": 1.0},
     "cartpoleswingup": {"horizon": 100, "population": 64, "noise_exponent": 2.0},
     "mountaincar": {"horizon": 120, "population": 100, "noise_exponent": 2.0},
     "mountaincarcontinuous": {"horizon": 100, "population": 100, "noise_exponent": 2.0},
@@ -213,7 +213,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "cem": _planning({"pendulum": {"choose": "best"}}),
     "icem": _planning({"acrobot": {"elites": 5}}),
     "mppi": _planning({"cartpole": {"horizon": 100, "population": 100}, "pendulum": {"noise_exponent": 1.0}}),
-    "random-shooting": _planning({}, "noise_exponent", "population"),
+    "random-shooting": _planning({}, "noise_exponent", "population", "iterations"),
     "sac": {
         "pendulum": Preset(10_000, _SAC_SMALL),
         # the goal is rarely reached by actions drawn independently at each step; 4 of 4 seeds end above 93

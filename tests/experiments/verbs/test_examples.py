@@ -12,6 +12,7 @@ from tests.conftest import EXAMPLES
 VERBS = {
     "evaluate": ["95 % interval", "1.0 -1.0"],
     "plan": ["Plan(", "right"],
+    "imagine": ["left Trajectory(imagined in CartPole", "right earns more by"],
     "observe": ["A [", "(61, 8)"],
     "solve": ["0.41464", "(16, 4)"],
 }
