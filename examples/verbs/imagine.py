@@ -8,4 +8,4 @@ lean = lambda states: (world.observe(states)[:, 2] > 0).astype(int)  # noqa: E73
 imagined = inscape.imagine(world, state, ["left", "right"], lean, horizon=60)
 for name, trajectory in imagined.items():
     print(name, trajectory)
-print("right earns more by", imagined.difference("right", "left")[0])
+print("left earns more by", imagined.difference("left", "right")[0])

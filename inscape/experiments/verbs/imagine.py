@@ -134,6 +134,7 @@ def imagine(
 
 def _one_state(model: Any, state: Any) -> Any:
     """Returns a batch of one state, which is not terminal."""
+    start: Any
     if isinstance(model, KnownModel):
         start = model.world.as_states(state)
     elif hasattr(state, "__len__"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def tinted(shapes: tuple[Shape, ...], color: str) -> tuple[Shape, ...]:
     for shape in shapes:
         if isinstance(shape, Text):
             continue
-        changes = {name: color for name in ("fill", "stroke") if getattr(shape, name, None) is not None}
+        changes: dict[str, Any] = {name: color for name in ("fill", "stroke") if getattr(shape, name, None) is not None}
         made.append(dataclasses.replace(shape, **changes))
     return tuple(made)
 

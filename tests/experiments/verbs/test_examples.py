@@ -12,7 +12,7 @@ from tests.conftest import EXAMPLES
 VERBS = {
     "evaluate": ["95 % interval", "1.0 -1.0"],
     "plan": ["Plan(", "right"],
-    "imagine": ["left Trajectory(imagined in CartPole", "right earns more by"],
+    "imagine": ["left Trajectory(imagined in CartPole", "left earns more by 5.0"],
     "observe": ["A [", "(61, 8)"],
     "solve": ["0.41464", "(16, 4)"],
 }
