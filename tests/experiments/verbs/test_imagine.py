@@ -11,7 +11,7 @@ import pytest
 from inscape import imagine, make_agent, make_world, train
 from inscape.errors import MissingLawError, UsageError
 from inscape.experiments.cli import main
-from inscape.experiments.viewing.imagined import imagined_picture, imagined_sections, tinted
+from inscape.experiments.report.imagined import imagined_picture, imagined_sections, tinted
 from inscape.world_models import LearnedTabularModel, TabularModel, policy_evaluation
 
 CARTPOLE = make_world("CartPole")
