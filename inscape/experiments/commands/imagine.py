@@ -69,9 +69,9 @@ class ImagineArguments:
 def imagine_command(argv: Sequence[str]) -> int:
     """Prints and draws what would follow."""
     from inscape.envs.tasks.resolve import resolve_task
+    from inscape.experiments.report.imagined import difference, save_imagined
     from inscape.experiments.runs.resuming import load_agent
     from inscape.experiments.verbs.imagine import imagine
-    from inscape.experiments.report.imagined import difference, save_imagined
 
     names = args.leading_names(argv, 1, "inscape imagine WORLD [options]")
     given = args.parse("imagine", ImagineArguments, argv, args.world_settings_group(names[0]) if names else None)
