@@ -16,6 +16,8 @@ PRINTED = (
     ["0.8235294117", "0.823529411"],
     ["[0. 0.]", "-0.055", "4.747222", "strategies="],
     ["19.", "[0]"],
+    ["listen\nlisten"],
+    ["7.05876804e-01", "[3 3] 0.0 1.386"],
     ["(20, 1)", "[-"],
     ["right"],
     ["0.0 3"],
@@ -24,7 +26,8 @@ PRINTED = (
 
 
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
-def test_the_page_says_what_its_programs_print(number, capsys):
+def test_the_page_says_what_its_programs_print(number, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     exec(PROGRAMS[number], {})
     printed = capsys.readouterr().out
     for words in PRINTED[number]:
