@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.minds import grid as grid
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
-    from inscape.theory_of_mind.observers.exact import Observer as Observer
     from inscape.theory_of_mind.observers.exact import observe as observe
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
     from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
     from inscape.theory_of_mind.observers.interface import Prediction as Prediction
     from inscape.theory_of_mind.observers.numbering import NumberedTrajectory as NumberedTrajectory
+    from inscape.theory_of_mind.observers.observer import Observer as Observer
+    from inscape.theory_of_mind.observers.partial import PartialObserver as PartialObserver
+    from inscape.theory_of_mind.observers.particle import ParticleObserver as ParticleObserver
     from inscape.theory_of_mind.parts.believing import Filtering as Filtering
     from inscape.theory_of_mind.parts.believing import Params as Params
     from inscape.theory_of_mind.parts.believing import Sees as Sees
@@ -87,10 +89,12 @@ _HOMES = {
     ),
     "observers.exact": (
         "ExactObserver",
-        "Observer",
         "observe",
     ),
     "observers.numbering": ("NumberedTrajectory",),
+    "observers.observer": ("Observer",),
+    "observers.partial": ("PartialObserver",),
+    "observers.particle": ("ParticleObserver",),
     # minds about minds
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),

@@ -180,7 +180,7 @@ class MindSolver:
         def solved() -> Array:
             model = points.model
             if weight:
-                reward = model.reward.copy()
+                reward = model.reward.copy() if goal is not None else np.zeros_like(model.reward)
                 reward[:-1] += weight * points.information[:, :, None]
                 model = replace(model, reward=reward)
             return mind.plans.action_values(model, mind.chooses, self.gamma)[:-1]

@@ -88,6 +88,8 @@ class PlanningMind(ByValue):
         if (goal is _NOT_GIVEN) == (wants is _NOT_GIVEN):
             found = "neither a goal nor wants" if goal is _NOT_GIVEN else "a goal and wants"
             raise UsageError(f"a mind with {found}", expected="one of them", hint="PlanningMind('north', 2.0, 'hard')")
+        if goal is None or wants is None:
+            raise UsageError("a mind that wants nothing", expected="a goal", hint="world.purpose; or Curious(weight)")
         if not isinstance(sees, bool):
             raise UsageError(f"sees is {sees!r}", expected="True or False")
         short = Params(params, sees) if params is not None else Sees() if sees else None

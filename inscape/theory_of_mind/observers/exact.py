@@ -173,6 +173,10 @@ class ExactObserver:
         """
         return float(_log_sum(self._log_joint))
 
+    def evidence(self) -> float:
+        """Returns P(actions | states): 1 before any evidence (`log_evidence` does not underflow)."""
+        return math.exp(self.log_evidence())
+
     def posterior_over(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T + 1, G]`: the posterior before the first action and after each; the observer stays as it is.
 
@@ -548,10 +552,6 @@ class ExactObserver:
             hint="more minds (another goal or belief, a prior without zeros), or check where the data are from; "
             "fresh=True where an episode begins",
         )
-
-
-Observer = ExactObserver
-"""What users import as `inscape.theory_of_mind.Observer`."""
 
 
 def observe(observer: ExactObserver, trajectory: Trajectory | NumberedTrajectory) -> Array:

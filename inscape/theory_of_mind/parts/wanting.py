@@ -92,23 +92,23 @@ class Switching(ByValue):
 
 @dataclass(frozen=True, eq=False)
 class Curious(ByValue):
-    """A goal, and `weight` for every bit by which an action is expected to reduce the uncertainty about the state.
+    """`weight` for every bit that an action is expected to tell about the state, and a goal beside it, if any.
 
     Only a mind that filters what it sees (`Filtering`) can be uncertain.
 
     Source: expected information gain: Lindley (1956), Annals of Mathematical Statistics 27(4).
     """
 
-    goal: Any
-    """The name of a purpose, or a `Purpose`."""
     weight: float
     """Reward per bit."""
+    goal: Any = None
+    """The name of a purpose, or a `Purpose`; None: nothing but to know (episodes end as under the world's own)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", finite_number("weight", self.weight, "in reward per bit"))
 
     def __str__(self) -> str:
-        return f"{self.goal}, curious {self.weight:g}"
+        return f"{'nothing else' if self.goal is None else self.goal}, curious {self.weight:g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +188,13 @@ def goals_of(wants: Any) -> tuple[Any, ...]:
 def purpose_of(world: World, goal: Any, who: str) -> Any:
     """Returns a goal if it is one of `world`: a name means what it means in the dynamics the mind believes in.
 
+    None, of a mind that is only curious, is the world's own purpose.
+
     Raises:
         UsageError: it is neither a name nor a purpose of the world.
     """
+    if goal is None:
+        return world.purpose
     if not isinstance(goal, (str, world.Purpose)):
         named = ", ".join(world.goals) or "none is named"
         raise UsageError(

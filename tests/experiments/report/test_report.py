@@ -35,8 +35,8 @@ from inscape.experiments.report.packing import MAX_CURVE_POINTS, pack_player
 from inscape.experiments.runs.folders import create_run
 from inscape.experiments.runs.settings import RunSettings
 from inscape.experiments.runs.statistics import Interval
+from inscape.theory_of_mind import Observer
 from inscape.theory_of_mind.minds import minds_grid
-from inscape.theory_of_mind.observers.exact import Observer
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.interface import Plan, SearchTree
 

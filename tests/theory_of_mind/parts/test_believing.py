@@ -203,7 +203,7 @@ def test_information_is_what_a_look_tells() -> None:
     np.testing.assert_allclose(points.information[start], [1.0 - entropy, 0.0, 0.0], atol=1e-12)
     keen, plain = (
         np.exp(mind(wants=wants).controller(WORLD).log_probs)[row(0, 2, 0), 0, 0]
-        for wants in (Curious(GOAL, 1.0), GOAL)
+        for wants in (Curious(1.0, GOAL), GOAL)
     )
     assert keen > plain
 
