@@ -303,6 +303,8 @@ def evaluated(evaluate: Evaluate, states: Any, players: int, actions: int) -> tu
     if logits is None:
         return values, None
     prior = np.asarray(as_numpy(logits), np.float64)
+    if prior.shape == (count, actions) and np.isfinite(prior).all():
+        return values, prior
     hopeless = np.isnan(prior) | np.isposinf(prior)
     if prior.shape != (count, actions) or hopeless.any() or np.isneginf(prior).all(axis=1).any():
         raise UsageError(

@@ -95,8 +95,9 @@ class ModelTrees:
             reward = np.asarray(as_numpy(step.reward)).reshape(count, players)
             continuation = np.asarray(as_numpy(step.continuation))
             legal = None if legal is None else np.asarray(as_numpy(legal), np.bool_)
-        reward, continuation = reward.astype(np.float64), continuation.astype(np.float64)
-        if (fresh < 0).any():  # another leaf of this wave made the node
+        reward = np.asarray(reward, np.float64)
+        continuation = np.asarray(continuation, np.float64)
+        if wave > 1 and (fresh < 0).any():  # another leaf of this wave made the node
             new = np.flatnonzero(fresh >= 0)
             fresh, following, reward, continuation = fresh[new], following[new], reward[new], continuation[new]
             legal = None if legal is None else legal[new]
