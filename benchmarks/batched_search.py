@@ -7,8 +7,8 @@ perceptron of two layers of 64: "mlp" is mctx's model, a step of a learned model
 called once for all trees in each wave; "law, mlp" values the states of a known law, compiled into the search.
 
 Ours and mctx's take turns; a ratio is the median over rounds of the ratio within a round, once of wall-clock time and
-once of processor time of the process (what other processes take falls out of the second). mctx comes with
-`pip install mctx` in the environment of the peers on JAX.
+once of processor time of the process (what other processes take falls out of the second). mctx is among the peers on
+JAX (`peers/requirements.txt`).
 """
 
 from __future__ import annotations
