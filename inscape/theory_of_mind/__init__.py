@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.belief_points import belief_world as belief_world
     from inscape.theory_of_mind.controllers import Controller as Controller
     from inscape.theory_of_mind.controllers import Step as Step
+    from inscape.theory_of_mind.explaining import explain as explain
+    from inscape.theory_of_mind.explaining import weight_of_evidence as weight_of_evidence
     from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
     from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
@@ -99,6 +101,7 @@ _HOMES = {
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
+    "explaining": ("explain", "weight_of_evidence"),
     # judging an observer
     "scoring": (
         "Calibration",

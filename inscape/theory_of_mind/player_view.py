@@ -97,6 +97,10 @@ class PlayerView:
         tables = self.tables(purpose)
         return tables.against(self.player, self._policies(others, gamma), wants if isinstance(wants, Caring) else None)
 
+    def acts(self) -> Array:
+        """Returns `[S]` bool: does the player choose anything there."""
+        return np.asarray(self.tables().legal[:, self.player].any(axis=1))
+
     def own_actions(self, states: Array, actions: Array) -> Array:
         """Returns `[T]` the player's actions along a trajectory; 0 where another one moved.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
+from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
@@ -30,7 +31,9 @@ class ObserveArguments(args.TaskArguments):
     Examples:
       inscape observe runs/FourGoals-q-learning-seed0
       inscape observe episodes.npz --goals A,B,C --beta 1,10
-      inscape observe value-iteration FourGoals --backup maxent
+      inscape observe value-iteration FourGoals --backup maxent --explain
+      inscape observe pbvi FoodTrucks --minds-filter
+      inscape observe random TicTacToe --player 0 --minds my_minds.py:minds
     """
 
     source: Annotated[Positional[str], arg(metavar="RUN|EPISODES|AGENT")]
@@ -57,6 +60,18 @@ class ObserveArguments(args.TaskArguments):
     minds_see: bool = False
     """The minds considered know the state even where the world hides it from the acting agent."""
 
+    minds_filter: bool = False
+    """The minds considered do not see the state: they update beliefs by what they see."""
+
+    minds: Annotated[str, arg(metavar="FILE:NAME")] = ""
+    """Minds of your own instead: a list of them in a file or module, or a function of the world that returns one."""
+
+    player: Annotated[int | None, arg(metavar="N")] = None
+    """Who is watched, where there are several players."""
+
+    explain: bool = False
+    """Say in a few sentences what is believed in the end, and which steps told it."""
+
     episodes: int = 1
     """Episodes to show (and to play, for an agent or a run without recorded ones)."""
 
@@ -77,19 +92,44 @@ def observe_command(argv: Sequence[str]) -> int:
         agent, task = agent_and_task(given.source, given, world)  # recorded episodes are of the world as it was
         trajectories = rollout(agent, task, given.episodes, given.seed)
     else:
-        trajectories, task = episodes_of(given.source, named, given.episodes, given.seed, settings=settings)
+        trajectories, task = episodes_of(
+            given.source, named, given.episodes, given.seed, settings=settings, player=given.player
+        )
     goals = args.words_of(given.goals) or None
     prior = args.numbers_of("prior", given.prior) if given.prior else None
     minds = args.numbers_of("beta", given.beta), args.words_of(given.backup)
-    observer = observer_for(task, None, goals, *minds, prior, given.gamma, given.minds_see)
+    own = _minds_of(given.minds, task) if given.minds else None
+    observer = observer_for(
+        task, own, goals, *minds, prior, given.gamma, given.minds_see, given.minds_filter, given.player
+    )
     console = make_console()
     if given.minds_see:
         _say_what_minds_see(console, task)
     for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
-        _print_posterior(console, posterior_of(observer, trajectory, task), task, number)
+        posterior = posterior_of(observer, trajectory, task)
+        _print_posterior(console, posterior, task, number)
+        if given.explain:
+            console.print(escape(posterior.explain()), soft_wrap=True)
     if not names_episodes(given.source):
         say_how_to_watch(console, given.source, given.task)
     return 0
+
+
+def _minds_of(name: str, task: Task) -> list[Any]:
+    """Returns the minds that `file.py:NAME` or `package.module:NAME` names.
+
+    Raises:
+        UsageError: it is no list of minds, and no function of a world that returns one.
+    """
+    from inscape.envs.loading import load_class
+
+    found = load_class(name, "list of minds")
+    if callable(found) and not hasattr(found, "controller"):
+        found = found(task.world)
+    minds = [found] if callable(getattr(found, "controller", None)) else found
+    if not isinstance(minds, (list, tuple)):
+        raise UsageError(f"{name} is {type(found).__name__}", expected="a list of minds, or a function(world) of one")
+    return minds if isinstance(minds, list) else list(minds)
 
 
 def _say_what_minds_see(console: Console, task: Task) -> None:

@@ -20,8 +20,12 @@ from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
 from inscape.experiments.verbs.given import agents_and_task
 from inscape.experiments.verbs.steps import are_steps, episode_of
+from inscape.theory_of_mind.explaining import explain
 from inscape.theory_of_mind.minds import minds_grid, name_of
 from inscape.theory_of_mind.observers.exact import ExactObserver
+from inscape.theory_of_mind.parts.believing import Filtering
+from inscape.theory_of_mind.planning_mind import PlanningMind
+from inscape.theory_of_mind.player_view import PlayerView
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.resolve import Given
@@ -39,8 +43,8 @@ class Posterior:
     Attributes:
         probabilities: `[T + 1, G]` P(mind | what was seen), before the first action and after each.
         minds: the G minds.
-        goals: for each goal `[T + 1]`, its probability, summed over the minds that have it; minds without goals are
-            keyed by their names.
+        goals: for each goal `[T + 1]`, its probability, summed over the minds that have it; minds without goals, or
+            all of one goal, are keyed by their names.
         bits: `[T]` −log₂ P(action | what was seen before it): how surprising each action was.
         actions: the T actions' names.
         trajectory: the episode.
@@ -80,6 +84,10 @@ class Posterior:
     def goal(self) -> str:
         """The goal most probable in the end."""
         return max(self.goals, key=lambda goal: float(self.goals[goal][-1]))
+
+    def explain(self, most: int = 3) -> str:
+        """Returns what came to be believed, and which steps told it, in a few sentences."""
+        return explain(self.goals, self.actions, self.bits, self.num_actions, most)
 
     def __repr__(self) -> str:
         believed = float(self.goals[self.goal][-1])
@@ -183,6 +191,8 @@ def observe(
     prior: Sequence[float] | None = None,
     gamma: float | None = None,
     minds_see: bool = False,
+    minds_filter: bool = False,
+    player: int | None = None,
     episodes: int = 1,
     seed: int = 0,
     device: str = "cpu",
@@ -199,7 +209,7 @@ def observe(
         agent: as `evaluate` takes it; or episodes: a list of `Trajectory`, or a file of them; or a run; or steps that
             were seen, a list of `(state, action)` or `(state, action, next_state)`, as `ExactObserver.update` takes
             them.
-        world: as `evaluate` takes it, with a law of one player; a run, or stored episodes, may leave it out.
+        world: as `evaluate` takes it, with a law; a run, or stored episodes, may leave it out.
         minds: the hypotheses; None for every goal with every beta and backup.
         goals: goals considered, names or purposes of the world; None for all that it names.
         betas: degrees of rationality considered, per unit of reward.
@@ -207,6 +217,8 @@ def observe(
         prior: `[G]` one probability for each mind, or with `goals` one for each goal; None for equal ones.
         gamma: discount the minds plan with; None for the world's.
         minds_see: the minds considered know the state even where the world hides it from the acting agent.
+        minds_filter: they do not see it, and update beliefs by what they see.
+        player: who is watched, where there are several players.
         episodes: how many are watched.
         seed: of the episodes, and of an agent that is made here.
         device, settings: of an agent that is made here.
@@ -215,18 +227,24 @@ def observe(
         A `Posterior` for each episode; of a single one, `.goals`, `.probabilities`, `.most_probable`, `.bits`.
 
     Raises:
-        MissingLawError: the world has no law, or several players.
+        MissingLawError: the world has no law; or several players, and none is named.
         UsageError: no such agent, world or mind; the world names no goals and no minds are given.
         ImpossibleEvidenceError: no mind would have done what the agent did.
     """
     episodes, seed = whole_number("episodes =", episodes, 1), whole_number("seed", seed)
-    watched, task = episodes_of(agent, world, episodes, seed, device, settings)
-    observer = observer_for(task, minds, goals, betas, backups, prior, gamma, minds_see)
+    watched, task = episodes_of(agent, world, episodes, seed, device, settings, player)
+    observer = observer_for(task, minds, goals, betas, backups, prior, gamma, minds_see, minds_filter, player)
     return Posteriors(tuple(posterior_of(observer, one, task) for one in watched[:episodes]), observer)
 
 
 def episodes_of(
-    agent: Any, world: Given | None, episodes: int, seed: int, device: str = "cpu", settings: Any = None
+    agent: Any,
+    world: Given | None,
+    episodes: int,
+    seed: int,
+    device: str = "cpu",
+    settings: Any = None,
+    player: int | None = None,
 ) -> tuple[list[Trajectory], Task]:
     """Returns the episodes that are observed, recorded ones or played here, and the task they were played in."""
     if are_steps(agent):
@@ -243,15 +261,15 @@ def episodes_of(
             raise UsageError(
                 f"{source} does not say what its episodes were played in", expected="episodes inscape wrote, or a world"
             )
-        _require_one_observed(task)
+        _require_one_observed(task, player)
         for trajectory in recorded:
             if task.world is not None and trajectory.states is not None:
                 task.world.require_states(trajectory.states, f"the states in {source}")
         return recorded, task
     if world is not None:
-        _require_one_observed(as_task(world))
+        _require_one_observed(as_task(world), player)
     agents, task = agents_and_task(agent, world, seed, device, settings)
-    _require_one_observed(task)
+    _require_one_observed(task, player)
     return rollout(agents, task, episodes, seed), task
 
 
@@ -286,18 +304,18 @@ def _task_of_steps(world: Given | None) -> Task:
     return task
 
 
-def _require_one_observed(task: Task) -> None:
+def _require_one_observed(task: Task, player: int | None = None) -> None:
     if task.world is None:
         raise MissingLawError(
             f"{task.name} has no law to observe with",
             expected="a built-in world, or a World in a file: the observer plans as the agent might",
             hint="observe(agent, 'FourGoals')",
         )
-    if task.world.players > 1:
+    if task.world.players > 1 and player is None:
         raise MissingLawError(
             f"{task.name} has {task.world.players} players, and the observer watches one",
-            expected="a world of one player",
-            hint="inscape observe AGENT FourGoals",
+            expected="a world of one player, or the number of one of them",
+            hint="player=0; inscape observe AGENT FourGoals; inscape observe AGENT TicTacToe --player 0 --minds FILE",
         )
 
 
@@ -310,16 +328,21 @@ def observer_for(
     prior: Sequence[float] | None = None,
     gamma: float | None = None,
     minds_see: bool = False,
+    minds_filter: bool = False,
+    player: int | None = None,
 ) -> ExactObserver:
     """Returns the observer of a task; arguments as `observe`'s."""
-    _require_one_observed(task)
+    _require_one_observed(task, player)
+    if minds_see and minds_filter:
+        raise UsageError("minds that see the state and minds that filter", expected="one of minds_see and minds_filter")
     world = task.world
     assert world is not None
     if minds is not None:
         if goals is not None:
             raise UsageError("minds and goals", expected="one of them: minds have goals of their own")
-        considered: list[Any] = list(minds) if isinstance(minds, (list, tuple)) else [minds]
-        return ExactObserver(world, considered, None if prior is None else np.asarray(prior, np.float64), gamma)
+        considered: list[Any] = minds if isinstance(minds, list) else [*minds] if isinstance(minds, tuple) else [minds]
+        weights = None if prior is None else np.asarray(prior, np.float64)
+        return ExactObserver(world, considered, weights, gamma, player)
     considered_goals: list[Any] = [goals] if isinstance(goals, str) else list(world.goals if goals is None else goals)
     if not considered_goals:
         raise UsageError(
@@ -328,14 +351,16 @@ def observer_for(
             hint="inscape observe AGENT FourGoals",
         )
     considered = minds_grid(considered_goals, betas, backups, sees=minds_see)  # type: ignore[arg-type]
+    if minds_filter:
+        considered = [PlanningMind(m.goal, m.beta, m.backup, believes=Filtering()) for m in considered]
     if prior is None:
-        return ExactObserver(world, considered, None, gamma)
+        return ExactObserver(world, considered, None, gamma, player)
     if len(prior) not in (len(considered_goals), len(considered)):
         raise UsageError(
             f"{len(prior)} prior probabilities for {len(considered_goals)} goals", expected="one for each goal"
         )
     each = len(considered) // len(prior)
-    return ExactObserver(world, considered, np.repeat(np.asarray(prior, np.float64) / each, each), gamma)
+    return ExactObserver(world, considered, np.repeat(np.asarray(prior, np.float64) / each, each), gamma, player)
 
 
 def posterior_of(observer: ExactObserver, trajectory: Trajectory, task: Task) -> Posterior:
@@ -343,14 +368,26 @@ def posterior_of(observer: ExactObserver, trajectory: Trajectory, task: Task) ->
     numbered = observer.state_indices(trajectory)
     posteriors = observer.posterior_over(numbered)
     goals = observer.marginal(lambda mind: str(getattr(mind, "goal", name_of(mind))), posteriors)
+    if len(goals) == 1:  # minds that want the same differ in something else
+        goals = observer.marginal(name_of, posteriors)
     names = task.action_names
     return Posterior(
         posteriors,
         tuple(observer.minds),
         {str(goal): np.asarray(held) for goal, held in goals.items()},
         observer.bits_per_action(numbered),
-        tuple(names[int(action)] for action in trajectory.actions),
+        _named(observer, numbered, names),
         trajectory,
         task.name,
         len(names),
+    )
+
+
+def _named(observer: ExactObserver, numbered: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns what the one who is watched did at every step; a dash where another player moved."""
+    view = observer.world
+    acts = view.acts() if isinstance(view, PlayerView) else None
+    return tuple(
+        names[int(action)] if acts is None or acts[state] else "–"
+        for state, action in zip(numbered.states, numbered.actions)
     )
