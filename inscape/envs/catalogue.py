@@ -230,6 +230,10 @@ TEAMS = (
         "HelperHinderer", "inscape.envs.worlds.multi_agent.helper_hinderer:HelperHinderer",
         "one walks to one of four goals, the other helps or hinders it", {}, 60, 2,
     ),
+    WorldSpec(
+        "DecTiger", "inscape.envs.worlds.multi_agent.dec_tiger:DecTiger",
+        "two listen for the tiger, and cannot speak", {}, 100, 2,
+    ),
 )  # fmt: skip
 
 FAMILIES: dict[str, tuple[WorldSpec, ...]] = {

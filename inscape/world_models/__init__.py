@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.finite_horizon import soft_backward_induction as soft_backward_induction
     from inscape.world_models.planning.games.exact import GameValues as GameValues
     from inscape.world_models.planning.games.exact import game_values as game_values
+    from inscape.world_models.planning.games.joint import JointPlan as JointPlan
+    from inscape.world_models.planning.games.joint import joint_plan as joint_plan
     from inscape.world_models.planning.games.matrix import Equilibrium as Equilibrium
     from inscape.world_models.planning.games.matrix import correlated_equilibrium as correlated_equilibrium
     from inscape.world_models.planning.games.matrix import nash_equilibria as nash_equilibria
@@ -204,6 +206,10 @@ _HOMES = {
     "planning.games.exact": (
         "GameValues",
         "game_values",
+    ),
+    "planning.games.joint": (
+        "JointPlan",
+        "joint_plan",
     ),
     "planning.games.matrix": (
         "Equilibrium",

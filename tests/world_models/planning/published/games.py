@@ -11,10 +11,12 @@ from inscape.world_models import (
     GameTree,
     cfr,
     correlated_equilibrium,
+    joint_plan,
     nash_equilibria,
     point_based,
     zero_sum_equilibrium,
 )
+from tests.world_models.planning.games.test_joint import BroadcastChannel
 from tests.world_models.planning.published.printed import Printed
 
 FERGUSON = "Ferguson (2014), Game Theory, 2nd edition"
@@ -22,6 +24,7 @@ OPENSPIEL = "Lanctot et al. (2019), OpenSpiel, arXiv:1908.09453"
 OSBORNE = "Osborne & Rubinstein (1994), A Course in Game Theory"
 POMDP = "Hahsler & Cassandra, R package pomdp"
 KUHN = "Kuhn (1950), A simplified two-person poker"
+MASPLAN = "masplan.org, Optimal values for finite-horizon Dec-POMDPs"
 NISAN = "Nisan, Roughgarden, Tardos & Vazirani (2007), Algorithmic Game Theory"
 
 
@@ -74,4 +77,8 @@ ENTRIES = [
     Printed(POMDP, "README and help of solve_POMDP: Tiger, discount 0.75",
             "value of the start, and of knowing where the tiger is", [1.933439, 11.450079, 11.450079], 6,
             tiger_forgetting),
+    Printed(MASPLAN, "Dec-Tiger", "horizons 2, 3, 4", [-4.0, 5.190812, 4.802755], 6,
+            lambda: [joint_plan("DecTiger", h).value for h in (2, 3, 4)]),
+    Printed(MASPLAN, "broadcast channel", "horizons 2 to 6", [2.0, 2.99, 3.89, 4.79, 5.69], 6,
+            lambda: [joint_plan(BroadcastChannel(), h).value for h in (2, 3, 4, 5, 6)]),
 ]  # fmt: skip
