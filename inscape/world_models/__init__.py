@@ -89,6 +89,12 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.policies import return_distribution as return_distribution
     from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
+    from inscape.world_models.planning.shaping import ShapingReport as ShapingReport
+    from inscape.world_models.planning.shaping import shaped as shaped
+    from inscape.world_models.planning.shaping import shaping_report as shaping_report
+    from inscape.world_models.planning.soft_policies import EpsilonSoftSolution as EpsilonSoftSolution
+    from inscape.world_models.planning.soft_policies import epsilon_soft_optimum as epsilon_soft_optimum
+    from inscape.world_models.planning.soft_policies import stage_values as stage_values
     from inscape.world_models.planning.solve import solve as solve
     from inscape.world_models.planning.solve import solve_beliefs as solve_beliefs
     from inscape.world_models.planning.tree_search.alpha_beta import AlphaBeta as AlphaBeta
@@ -233,6 +239,16 @@ _HOMES = {
     "planning.policy_iteration": (
         "linear_programme",
         "policy_iteration",
+    ),
+    "planning.shaping": (
+        "ShapingReport",
+        "shaped",
+        "shaping_report",
+    ),
+    "planning.soft_policies": (
+        "EpsilonSoftSolution",
+        "epsilon_soft_optimum",
+        "stage_values",
     ),
     "planning.solve": (
         "solve",
