@@ -353,6 +353,48 @@ def test_a_model_that_only_samples() -> None:
         assert plans.values.mean() == pytest.approx(2.0, abs=0.6)
 
 
+class Noisy(World):
+    """Two steps; action `b` earns 1 and noise, `a` noise alone. The noise is a continuum: outcomes are sampled."""
+
+    class State(NamedTuple):
+        at: float
+        steps: int
+
+    actions = ("a", "b")
+    noise = 1
+
+    @staticmethod
+    def initial(params: Any, branch: int) -> tuple[float, Any]:
+        return 1.0, Noisy.State(0.0, 0)
+
+    @staticmethod
+    def transition(params: Any, state: Any, action: int, noise: Any) -> Any:
+        return Noisy.State(noise[0] - 0.5, state.steps + 1)
+
+    @staticmethod
+    def reward(params: Any, purpose: Any, state: Any, action: int, next_state: Any) -> float:
+        return action + next_state.at
+
+    @staticmethod
+    def terminal(params: Any, purpose: Any, state: Any) -> bool:
+        return state.steps >= 2
+
+
+@pytest.mark.parametrize("make", [PUCT, Gumbel])
+def test_a_law_that_only_samples(make: Any) -> None:
+    world = Noisy()
+    states = world.sample_initial(6, np.random.default_rng(0))
+    search = make(300, gamma=1.0, max_outcomes=12).begin(world, states, np.random.default_rng(1))
+    plans = search.run()
+    assert (plans.actions == 1).all()
+    np.testing.assert_allclose(plans.values, 2.0, atol=0.45)
+    columns = search.engine.columns
+    kept = (columns.child[search.engine.roots].reshape(6, 2, 12) >= 0).sum(axis=2)
+    tried = columns.tried[search.engine.roots]
+    assert (kept <= np.minimum(12, np.sqrt(tried) + 1)).all()
+    assert kept.max() == 12
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 
 
