@@ -19,6 +19,7 @@ from inscape.errors import UsageError
 from inscape.world_models.planning import small_tables, undiscounted
 from inscape.world_models.planning.choice import boltzmann_log_probs, check_beta
 from inscape.world_models.planning.problem import Problem, rounding_of, sweeps_for
+from inscape.world_models.planning.sweeping import modified
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
 Backup = Literal["soft-eval", "maxent", "hard"]
@@ -98,8 +99,7 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
     check_limits(tolerance, max_iterations)
     if gamma == 1.0 and problem.keeps_going():
         return _solve_undiscounted(problem, tolerance, max_iterations)
-    height, drop = problem.certificate()
-    return _solve(problem, "hard", 0.0, tolerance, max_iterations, height, drop)
+    return _solve_hard(problem, tolerance, max_iterations)
 
 
 def soft_value_iteration(
@@ -210,11 +210,10 @@ def policy_evaluation(
     """
     table = as_tabular(model, "policy evaluation")
     policy = check_policy(table, np.asarray(policy, np.float64))
-    problem = Problem.of(table, gamma).under(policy)
+    problem = Problem.of_policy(table, gamma, policy)
     if gamma == 1.0:
         problem = problem.without_idle_loops()
-    height, drop = problem.certificate()
-    found = _solve(problem, "hard", 0.0, tolerance, max_iterations, height, drop)
+    found = _solve_hard(problem, tolerance, max_iterations)
     if found.iterations >= max_iterations and found.error_bound > tolerance:
         raise UsageError(
             f"the values of a policy in {table.name} are known to within {found.error_bound:.3g} only, after "
@@ -223,6 +222,14 @@ def policy_evaluation(
             hint="a larger tolerance or max_iterations",
         )
     return found.values
+
+
+def _solve_hard(problem: Problem, tolerance: float, max_iterations: int) -> Solution:
+    check_limits(tolerance, max_iterations)
+    if small_tables.is_small(problem.weight):
+        return _solve(problem, "hard", 0.0, tolerance, max_iterations, *problem.certificate())
+    found = modified.solve(problem, problem.bounds(), tolerance, max_iterations)
+    return Solution(found.values, found.q_values, found.error_bound, found.iterations, found.residual)
 
 
 SWEEPS_AT_ONCE = 10_000

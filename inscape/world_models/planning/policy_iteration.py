@@ -113,6 +113,8 @@ def policy_values(problem: Problem, policy: np.ndarray) -> np.ndarray:
         UsageError: the matrix does not fit into memory.
     """
     going = np.flatnonzero(~problem.terminal)
+    if not len(going):
+        return np.zeros(len(problem.terminal))
     require_memory(24 * len(going) ** 2, f"the linear system of {len(going):,} states")
     column = np.full(len(problem.terminal), len(going))
     column[going] = np.arange(len(going))
@@ -121,8 +123,7 @@ def policy_values(problem: Problem, policy: np.ndarray) -> np.ndarray:
     chain = np.bincount(at.ravel(), problem.weight[going, taken].ravel(), len(going) * (len(going) + 1))
     system = np.eye(len(going)) - chain.reshape(len(going), -1)[:, :-1]
     values = np.zeros(len(problem.terminal))
-    if len(going):
-        values[going] = np.linalg.solve(system, problem.reward[going, taken])
+    values[going] = np.linalg.solve(system, problem.reward[going, taken])
     return values
 
 

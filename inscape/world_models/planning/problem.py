@@ -1,6 +1,7 @@
 """Tables folded for dynamic programming, and what bounds the error of values in them.
 
-Sources: the weighted sup-norm certificate: Bertsekas (2012), "Dynamic Programming and Optimal Control" II, section 3.3.
+Sources: the weighted sup-norm certificate: Bertsekas (2012), "Dynamic Programming and Optimal Control" II, section 3.3;
+bounds from one backup: MacQueen (1966), Journal of Mathematical Analysis and Applications 14.
 """
 
 from __future__ import annotations
@@ -11,9 +12,39 @@ from types import ModuleType
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.planning import small_tables
+from inscape.world_models.planning.small_tables import is_small
+from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel
 
 EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a Jacobi backup certifies, from what it changes.
+
+    Attributes:
+        smallest, largest: Σ weight of a state and action lies between them.
+        amplified: an upper bound on |V* − V| is `amplified` times the largest |TV − V|.
+        closed: whether there is no terminal state.
+    """
+
+    smallest: float
+    largest: float
+    amplified: float
+    closed: bool
+
+    @property
+    def shifts(self) -> bool:
+        """Whether a constant added to V is γ times that constant in TV."""
+        return self.closed and self.largest - self.smallest <= 1e-9 * (1.0 - self.largest)
+
+    def of(self, least: float, most: float) -> tuple[float, float]:
+        """Returns (lower, upper) bounds on V* − V in states that are not terminal."""
+        lower = least * (self.amplified if least < 0.0 else 1.0 / (1.0 - self.smallest))
+        upper = most * (self.amplified if most > 0.0 else 1.0 / (1.0 - self.smallest))
+        return lower, upper
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,36 +58,81 @@ class Problem:
     terminal: np.ndarray  # [S]
     largest_reward: float  # of Σ_k p·|r|, for rounding
     gamma: float
+    kept_bounds: tuple[float, float] | None = None  # least and most Σ weight of an action, if known
 
     @staticmethod
     def of(table: TabularModel, gamma: float) -> Problem:
-        if not 0.0 <= gamma <= 1.0:  # also refuses NaN
-            raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
-        legal, terminal = table.legal, table.terminal
-        reward = np.einsum("sak,sak->sa", table.probability, table.reward)
-        largest = float(np.einsum("sak,sak->sa", table.probability, np.abs(table.reward)).max())
-        return Problem(
-            table.name,
-            np.ascontiguousarray(table.next_state, np.int32),
-            gamma * table.probability * table.continuation,
-            np.where(legal | terminal[:, None], reward, -np.inf),
-            terminal,
-            largest,
-            gamma,
-        )
+        check_gamma(gamma)
+        given = table.next_state, table.probability, table.reward, table.continuation
+        return Problem._folded(table, *given, table.legal, gamma)
 
-    def under(self, policy: np.ndarray) -> Problem:
-        """Returns the chain that a policy makes of the problem: one action, all outcomes."""
-        states = len(policy)
-        weight = (policy[:, :, None] * self.weight).reshape(states, 1, -1)
-        reward = (policy * np.where(policy > 0, self.reward, 0.0)).sum(axis=1, keepdims=True)
-        nexts = self.next_state.reshape(states, 1, -1)
-        return Problem(self.name, nexts, weight, reward, self.terminal, self.largest_reward, self.gamma)
+    @staticmethod
+    def of_policy(table: TabularModel, gamma: float, policy: np.ndarray) -> Problem:
+        """Returns the chain that a policy makes of the tables: one action, with the outcomes of all it may take.
+
+        Args:
+            table, gamma: as in `of`.
+            policy: `[S, A]` probabilities, 0 in terminal states and of illegal actions.
+        """
+        check_gamma(gamma)
+        states, actions, width = table.probability.shape
+        s, a = np.nonzero(policy)
+        counts = np.bincount(s, minlength=states)
+        most = max(1, int(counts.max()))
+        place = np.arange(len(s)) - np.repeat(np.cumsum(counts) - counts, counts)
+        row, share = np.repeat(np.arange(states) * actions, most).reshape(states, most), np.zeros((states, most))
+        row[s, place] += a
+        share[s, place] = policy[s, a]
+        require_memory(28 * row.size * width, f"the outcomes of a policy in {table.name}")
+
+        def taken(entries: np.ndarray) -> np.ndarray:
+            return np.take(entries.reshape(-1, width), row, axis=0).reshape(states, 1, -1)
+
+        probability = taken(table.probability) * np.repeat(share, width, axis=1).reshape(states, 1, -1)
+        legal = np.ones((states, 1), bool)
+        given = taken(table.next_state), probability, taken(table.reward), taken(table.continuation)
+        return Problem._folded(table, *given, legal, gamma)
+
+    @staticmethod
+    def _folded(
+        table: TabularModel,
+        next_state: np.ndarray,
+        probability: np.ndarray,
+        reward: np.ndarray,
+        continuation: np.ndarray,
+        legal: np.ndarray,
+        gamma: float,
+    ) -> Problem:
+        states, terminal = len(next_state), table.terminal
+        if is_small(probability):
+            weight = gamma * probability * continuation
+            expected = np.einsum("sak,sak->sa", probability, reward)
+            largest = float(np.einsum("sak,sak->sa", probability, np.abs(reward)).max())
+            expected = np.where(legal | terminal[:, None], expected, -np.inf)
+            successors = np.ascontiguousarray(next_state, np.int32)
+            return Problem(table.name, successors, weight, expected, terminal, largest, gamma)
+        from inscape.world_models.planning.kernels import backups
+
+        require_memory(8 * probability.size, f"the weights of {table.name}")
+        weight, expected = np.empty(probability.shape), np.empty(legal.shape)
+        tables = (np.ascontiguousarray(array, np.float64) for array in (probability, reward, continuation))
+        largest, *kept = backups.fold(*tables, legal, terminal, gamma, weight, expected)
+        successors = np.ascontiguousarray(next_state, np.int32)
+        if successors.min() < 0 or successors.max() >= states:  # of probability 0
+            successors = np.where((successors < 0) | (successors >= states), np.int32(0), successors)
+        return Problem(table.name, successors, weight, expected, terminal, largest, gamma, (kept[0], kept[1]))
+
+    def kept(self) -> tuple[float, float]:
+        """Returns the least and the most Σ weight of a legal action, terminal states left out; (inf, 0): of none."""
+        if self.kept_bounds is not None:
+            return self.kept_bounds
+        legal = np.isfinite(self.reward) & ~self.terminal[:, None]
+        kept = np.einsum("sak->sa", self.weight)
+        return float(kept.min(where=legal, initial=np.inf)), float(kept.max(where=legal, initial=0.0))
 
     def keeps_going(self) -> bool:
         """Returns whether some action never ends the episode by itself."""
-        legal = np.isfinite(self.reward) & ~self.terminal[:, None]
-        return bool((self.weight.sum(axis=2) >= 1.0 - 1e-9)[legal].any())
+        return self.kept()[1] >= 1.0 - 1e-9
 
     def without_idle_loops(self) -> Problem:
         """Returns the chain with states that never end and earn nothing counted as terminal."""
@@ -68,20 +144,25 @@ class Problem:
                 f"with gamma = 1 the policy earns reward for ever in state {np.flatnonzero(earning)[0]} of {self.name}",
                 expected="a policy that ends, or gamma < 1",
             )
-        return Problem(
-            self.name, self.next_state, self.weight, self.reward, self.terminal | forever, self.largest_reward, 1.0
-        )
+        return replace(self, terminal=self.terminal | forever)
+
+    def bounds(self) -> Bounds:
+        """Returns what a Jacobi backup certifies about V* (see `certificate`)."""
+        height, drop = self.certificate()
+        closed = not self.terminal.any() and height == 1.0
+        smallest = self.kept()[0] * (1.0 - self.weight.shape[2] * EPSILON) if closed else 0.0
+        return Bounds(smallest, 1.0 - drop / height, height / drop, closed)
 
     def certificate(self) -> tuple[float, float]:
         """Returns (max h, η) for some h ≥ 0 with max_a Σ weight·h ≤ h − η in every state that is not terminal.
 
         Then |TV − V| ≤ ε everywhere implies |V* − V| ≤ (ε/η)·h and |V* − TV| ≤ (ε/η)·(h − η).
         """
-        legal = np.isfinite(self.reward)
-        keep = float(self.weight.sum(axis=2).max(where=legal & ~self.terminal[:, None], initial=0.0))
+        keep = self.kept()[1]
         if self.gamma < 1.0 or keep < 1.0 - 1e-9:
-            return 1.0, 1.0 - keep
-        return self._longest_duration(legal)
+            # the sum of K weights may be rounded down
+            return 1.0, 1.0 - keep * (1.0 + self.weight.shape[2] * EPSILON)
+        return self._longest_duration(np.isfinite(self.reward))
 
     def _longest_duration(self, legal: np.ndarray) -> tuple[float, float]:
         sweeps = sweeps_for(self.weight)
@@ -118,14 +199,18 @@ class Problem:
         reward less (1/β)·KL(π‖π₀). Actions of prior 0 become illegal."""
         reward = np.where(self.terminal[:, None], self.reward, self.reward + log_prior / beta)
         largest = float(np.abs(np.where(np.isfinite(log_prior), log_prior, 0.0)).max(initial=0.0)) / beta
-        return replace(self, reward=reward, largest_reward=self.largest_reward + largest)
+        return replace(self, reward=reward, largest_reward=self.largest_reward + largest, kept_bounds=None)
+
+
+def check_gamma(gamma: float) -> None:
+    """Raises UsageError unless gamma is a discount."""
+    if not 0.0 <= gamma <= 1.0:  # also refuses NaN
+        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
 
 
 def sweeps_for(weight: np.ndarray) -> ModuleType:
     """Returns what solves tables of this size: compiled sweeps, or what need not be compiled."""
-    from inscape.world_models.planning import small_tables
-
-    if small_tables.is_small(weight):
+    if is_small(weight):
         return small_tables
     from inscape.world_models.planning.kernels import sweeps
 

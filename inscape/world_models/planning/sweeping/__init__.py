@@ -1,0 +1,1 @@
+"""Exact dynamic programming in large tables."""
