@@ -97,6 +97,11 @@ def test_stable_baselines_says_which_observations_it_takes(observed: spaces.Spac
     assert "FlattenObservation" in caught.value.hint
 
 
+def test_a_linear_policy_takes_one_array() -> None:
+    with pytest.raises(UsageError, match=r"sb3:ars does not take[\s\S]*FlattenObservation"):
+        make_agent("sb3:ars", resolve_task(lambda: Theirs(spaces.Dict(here=BOX))))
+
+
 # ------------------------------------------------------------------------------------------------ the random agent
 
 

@@ -41,6 +41,12 @@ def algorithm_class(algorithm: str) -> Any:
 
 def usual_policy(algorithm: str, task: Task) -> str:
     if algorithm == "ars":
+        if isinstance(task.observation_space, gymnasium.spaces.Dict):
+            raise UsageError(
+                f"{task.name} observes {task.observation_space}, which sb3:ars does not take",
+                expected="one array: its policy is linear",
+                hint="--wrap gymnasium.wrappers:FlattenObservation; sb3:ppo takes a Dict of arrays",
+            )
         return "LinearPolicy"
     kind = "MultiInput" if isinstance(task.observation_space, gymnasium.spaces.Dict) else "Mlp"
     if kind == "Mlp" and task.world is None and picture_layout(task.observation_space) is not None:
