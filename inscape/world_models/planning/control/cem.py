@@ -17,6 +17,8 @@ from inscape.world_models.planning.interface import Evaluate, Plans
 class CEM(CEMSettings):
     """Draws action sequences from a distribution, fits it to the best, and again; acts on its mean.
 
+    The mean joins the last population.
+
     Continuous actions: independent Gaussians, within bounds. Discrete ones: independent probabilities at each step,
     and the best sequence is acted on.
 
@@ -109,7 +111,7 @@ def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: 
         else:
             drawn = proposal.sample(search.rngs, count, planner.noise_exponent)
             drawn = np.concatenate([elites[:, :kept], drawn], axis=1) if kept else drawn
-        if kept and iteration == planner.iterations - 1:
+        if iteration == planner.iterations - 1:
             drawn = np.concatenate([drawn, proposal.centre()[:, None]], axis=1)
         returns = search.returns(drawn)
         elites = drawn[rows, np.argsort(-returns, axis=1, kind="stable")[:, : max(1, kept)]]

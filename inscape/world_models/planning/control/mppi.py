@@ -14,7 +14,7 @@ from inscape.world_models.planning.interface import Evaluate, Plans
 
 @dataclass(frozen=True)
 class MPPI(MPPISettings):
-    """Averages random action sequences around the last plan, weighed by exp(return/λ).
+    """Averages random action sequences around the last plan, weighed by exp(return/λ); the plan is one of them.
 
     Continuous actions: the mean moves, the deviation stays. Discrete ones: probabilities move to the weighed shares,
     which minimises the same divergence from the optimal distribution. The term of the paper that penalises distance
@@ -46,6 +46,7 @@ class MPPI(MPPISettings):
         chosen = proposal.centre()
         for _ in range(self.iterations):
             drawn = proposal.sample(search.rngs, self.population, self.noise_exponent)
+            drawn[:, 0] = proposal.centre()  # the last plan itself, without noise
             returns = search.returns(drawn)
             proposal = proposal.fitted(drawn, self._weights(returns), 0.0, spread=False)
             chosen = proposal.centre()
