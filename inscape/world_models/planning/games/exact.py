@@ -1,4 +1,5 @@
-"""Exact values of games in which players move in turn and see everything: backward induction over all states.
+"""Exact values of games in which players move in turn and see everything: backward induction over all states, or
+retrograde analysis where states may come back.
 
 Sources: Zermelo (1913); von Neumann & Morgenstern (1944), chapter 15; order by removing states whose successors are
 done: Kahn (1962), "Topological sorting of large networks", CACM 5(11); cycles, discounted: Shapley (1953), "Stochastic
@@ -14,6 +15,7 @@ import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
 from inscape.world_models.planning.dynamic_programming import ties
+from inscape.world_models.planning.games.retrograde import retrograde
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +32,8 @@ class GameValues:
         mover: `[S]`; −1 where it is over.
         initial: `[S]` probabilities of the first state.
         error_bound: of the values: rounding, and where the game may go on for ever what iteration has left.
+        progress: `[S]` where states may come back and γ = 1, a best move that brings the end nearer; −1 where there is
+            none. None: every best move does.
     """
 
     world: Any
@@ -39,11 +43,13 @@ class GameValues:
     mover: Array
     initial: Array
     error_bound: float
+    progress: Array | None = None
 
     @property
     def policy(self) -> Array:
-        """`[S]` int64 optimal actions, the first among equals."""
-        return np.asarray(self.q_values.argmax(axis=1))
+        """`[S]` int64 optimal actions, the first among equals, and such that a game that is won is won in the end."""
+        best = np.asarray(self.q_values.argmax(axis=1))
+        return best if self.progress is None else np.where(self.progress >= 0, self.progress, best)
 
     @property
     def value(self) -> Array:
@@ -62,7 +68,9 @@ class GameValues:
 def game_values(world: Any, gamma: float | None = None, tolerance: float = 1e-9) -> GameValues:
     """Returns the values of every state of a game in turn, each player maximising its own return.
 
-    Where several actions are best for the mover, and the others' returns differ, the first counts.
+    Where several actions are best for the mover, and the others' returns differ, the first counts. Where states may
+    come back and γ = 1, going on for ever is a draw, worth 0 (two players with opposite rewards, no chance, paid at
+    the end).
 
     Args:
         world: a world of players who move in turn (or its class or name), whose states can be enumerated.
@@ -71,7 +79,7 @@ def game_values(world: Any, gamma: float | None = None, tolerance: float = 1e-9)
 
     Raises:
         MissingLawError: one player, or players who act at once, or a law that can only be sampled.
-        UsageError: players do not see everything; the game may go on for ever and gamma = 1.
+        UsageError: players do not see everything; the game may go on for ever, gamma = 1, and it is no such game.
     """
     from inscape.envs.tasks.resolve import resolve_task
 
@@ -110,8 +118,13 @@ def game_values(world: Any, gamma: float | None = None, tolerance: float = 1e-9)
         q[rows], values[rows] = found, best
         return change
 
-    left = 0.0
-    if order is not None:
+    left, progress = 0.0, None
+    if order is None and discount == 1.0 and game.players == 2:
+        first, progress = retrograde(game.name, law.next_state, probability, law.legal, paid, terminal, mover)
+        values = np.stack([first, -first], axis=1)
+        back_up(np.flatnonzero(~terminal))  # for the values of actions: the values of states stay what they are
+        order = []
+    elif order is not None:
         for layer in order:
             back_up(layer)
     else:
@@ -120,7 +133,7 @@ def game_values(world: Any, gamma: float | None = None, tolerance: float = 1e-9)
     own[terminal] = 0.0
     largest = float(np.abs(values).max(initial=0.0) + np.abs(paid).max(initial=0.0))
     rounding = (width + 8) * np.finfo(float).eps * largest * (len(order) if order is not None else 1)
-    return GameValues(game, law.states, values, own, mover, law.initial, left + float(rounding))
+    return GameValues(game, law.states, values, own, mover, law.initial, left + float(rounding), progress)
 
 
 def _iterate(name: str, rows: Array, back_up: Any, gamma: float, tolerance: float, players: int) -> float:
