@@ -18,7 +18,7 @@ from inscape.agents.planners.value_iteration import known_law
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
-from inscape.world_models.planning.beliefs.pomcp import POMCP, POMCPSettings
+from inscape.world_models.planning.beliefs.pomcp import MOST_STATES, POMCP, POMCPSettings
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.model import BeliefModel
     from inscape.world_models.belief.particles import ParticleModel
     from inscape.world_models.planning.interface import Plan
-
-MOST_STATES = 50_000
-"""States up to which beliefs are exact where it is left open."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +171,6 @@ def _model(world: World, settings: POMCPAgentSettings, seed: int) -> BeliefModel
         try:
             world.dynamics(max_states=MOST_STATES)
             return BeliefModel.from_world(world)
-        except TooManyStatesError:
+        except (TooManyStatesError, MissingLawError):  # too many, or its initial states can only be sampled
             pass
     return ParticleModel(world, settings.num_particles, seed)

@@ -38,6 +38,7 @@ class PlanArguments:
       inscape plan FrozenLake8x8 --model tabular --model-steps 50000
       inscape plan ConnectFour --planner gumbel --network runs/ConnectFour-alphazero-seed0 --simulations 400
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
+      inscape plan Tiger --planner pomcp
       inscape plan Tiger --full-information
       inscape plan Pendulum --planner icem --planner.horizon 40
     """
@@ -94,11 +95,12 @@ def plan_command(argv: Sequence[str]) -> int:
     console = make_console()
     _require_one_at_a_time(given, task)
     hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
-    if hidden and given.model == "known" and not given.full_information:
+    believes = hidden and given.planner is not None and _begins_in_beliefs(given.planner)
+    if hidden and given.model == "known" and not given.full_information and not believes:
         raise PartialObservationError(
             f"an agent in {task.name} does not see its state, and a plan begins in a state",
             expected="a world whose observation determines its state",
-            hint="--full-information, to plan as one who sees it",
+            hint="--planner pomcp, which plans with what is known; --full-information, to plan as one who sees it",
         )
     model = _model(given, task, model_rng, console)
     start, observation = _start(task, start_rng)
@@ -112,13 +114,19 @@ def plan_command(argv: Sequence[str]) -> int:
     plan = plan[0] if isinstance(plan, Plans) else plan
     compiling = compile_seconds() - compiling
     seconds = time.perf_counter() - began - compiling
-    _print_plan(console, given, task, start, plan, gamma, hidden, name)
+    _print_plan(console, given, task, start, plan, gamma, hidden and not believes, name)
     beside = f"; {compiling:.1f} s of compiling beside" if compiling else ""
     rate = f", {plan.simulations / seconds:,.0f} simulations/s" if plan.simulations else ""
     console.print(f"{seconds * 1e3:.1f} ms{rate}{beside}")
-    if not hidden:  # the agent that plans needs to see the state
+    if not hidden or believes:  # the agent that plans needs to see the state, or to believe
         say_how_to_watch(console, name if is_built_in(name) else "mcts", given.task)
     return 0
+
+
+def _begins_in_beliefs(name: str) -> bool:
+    from inscape.world_models.planning.catalogue import planner_class
+
+    return bool(getattr(planner_class(name), "begins_in_beliefs", False))
 
 
 def _planner(name: str, given: Any, gamma: float) -> Any:
@@ -219,7 +227,8 @@ def _print_plan(
     console: Console, given: Any, task: Task, start: Any, plan: Plan, gamma: float, hidden: bool, planner: str
 ) -> None:
     seen = hidden and given.model == "known"  # planned with more than the acting agent would know
-    optimum = _optimum(task, start, gamma) if seen or not hidden else None
+    knows = task.world is None or not _begins_in_beliefs(planner)
+    optimum = _optimum(task, start, gamma) if knows and (seen or not hidden) else None
     count = f"{plan.simulations:,} simulations, " if plan.simulations else ""
     title = f"{task.name}, {planner}, {count}γ = {gamma:g}, model {given.model}"
     columns = ["action", "value", "visits", *(["optimal value"] if optimum else [])]

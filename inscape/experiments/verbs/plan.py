@@ -74,7 +74,8 @@ def plan(
         num_simulations: simulations of a planner that is made here and has them; 1,000 by default.
         gamma: its discount; None for the world's.
         seed: of the search, and of the initial state where none is given. The same seed gives the same plan.
-        full_information: plan in a world that hides its state, as one who sees it.
+        full_information: plan in a world that hides its state, as one who sees it. Planners that begin in beliefs
+            ("pomcp", "active-inference") need none: they know what one knows who observes the state as the first.
         network: an agent or a run whose network values states and proposes actions, for a search that takes a prior
             (`"gumbel"`, the default then, or `"puct"`): `alphazero`'s, or of one player that of `ppo`, `a2c`, ….
         settings: further settings of the planner, by name (of `UCT`, say `exploration=2.0`).
@@ -88,13 +89,13 @@ def plan(
     seed = whole_number("seed", seed)
     model = model_of(world)
     known = model.world if isinstance(model, KnownModel) else model if isinstance(model, World) else None
-    if known is not None:
-        _require_seen(known, full_information)
     discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
     evaluate = None if network is None else evaluate_of(network, known)
     if planner is None:
         planner = default_planner(model.action_space) if network is None else "gumbel"
     made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
+    if known is not None:
+        _require_seen(known, full_information or getattr(made, "begins_in_beliefs", False))
     if state is None:
         state = start_of(model, seed)
         one = True
@@ -174,7 +175,7 @@ def _require_seen(world: World, full_information: bool) -> None:
         raise PartialObservationError(
             f"an agent in {world.name} does not see its state, and a plan begins in a state",
             expected="a world whose observation determines its state",
-            hint="full_information=True, to plan as one who sees it; a BeliefModel plans with what is known",
+            hint="planner='pomcp', which plans with what is known; full_information=True, to plan as one who sees it",
         )
 
 

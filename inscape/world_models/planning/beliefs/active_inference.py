@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -97,6 +97,8 @@ class ActiveInferenceSettings:
 @dataclass(frozen=True)
 class ActiveInference(ActiveInferenceSettings):
     """The planner: `ActiveInference(depth=3).plan(BeliefModel.from_world(world), beliefs, rng)[0]`."""
+
+    begins_in_beliefs: ClassVar[bool] = True
 
     def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Evaluate | None = None) -> Plans:
         """Returns a plan for each of B beliefs: the likeliest first action, `action_probs` of all.

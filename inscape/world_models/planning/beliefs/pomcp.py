@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,7 +23,7 @@ from inscape.envs.compile import choice
 from inscape.envs.law import streams
 from inscape.envs.law.states import States
 from inscape.envs.world import World
-from inscape.errors import UsageError
+from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.belief.particles import ParticleBelief, ParticleBeliefs, ParticleModel
 from inscape.world_models.interface import refuse_environment
@@ -42,6 +42,8 @@ WITHOUT_PAUSE = 100_000
 FIRST_LOOK = 16
 """Simulations in plain Python after which it is first compared with compiling."""
 FIRST_ROOM = 256
+MOST_STATES = 50_000
+"""States up to which beliefs are exact where it is left open."""
 PER_NODE = (
     "links", "visits", "able", "tried", "rewards", "futures", "counted", "guided", "arrived", "action_value", "value",
     "leaf",
@@ -68,7 +70,8 @@ class POMCPSettings:
     rollout: Literal["auto", "uniform", "informed", "none"] = "auto"
     """How a new history is valued: by the return of uniformly random legal actions (`uniform`); by the fast informed
     bound at the states that came there (`informed`, where the world can be enumerated); or as 0 (`none`). `auto`:
-    informed where beliefs are exact, else uniform."""
+    informed where beliefs are exact, else uniform. Informed values come down from an upper bound as simulations
+    grow."""
     averaging_visits: float = 10.0
     """Visits after which a history's value is that of its best action rather than the average over visits."""
     max_depth: int = 100
@@ -94,7 +97,9 @@ class POMCP(POMCPSettings):
     max_nodes: int = 2_000_000
     """Most histories kept; the search stops early when they are used up (see `Plan.simulations`)."""
     num_particles: int = 1000
-    """Particles of the first belief, where a world is given rather than a model of beliefs."""
+    """Particles of the first belief, where a world of more than 50,000 states is given."""
+
+    begins_in_beliefs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,9 +145,9 @@ class POMCP(POMCPSettings):
                     f"the state {model.unpack(given, int(over[0]))} of {model.name} is terminal",
                     expected="a state in which something can still be done",
                 )
-            seed = int(rng.integers(2**31))
-            model = ParticleModel(model, self.num_particles, seed)
-            states = model.init(model.world.observe(given))
+            world, seed = model, int(rng.integers(2**31))
+            model = _beliefs_over(world) or ParticleModel(world, self.num_particles, seed)
+            states = model.init(world.observe(given))
         if isinstance(model, ParticleModel):
             if not isinstance(states, ParticleBeliefs):
                 raise UsageError(f"states of type {type(states).__name__}", expected="ParticleBeliefs: model.init(...)")
@@ -254,6 +259,17 @@ def _exact(world: World) -> BeliefModel:
     if world not in _exact_models:
         _exact_models[world] = BeliefModel.from_world(world)
     return _exact_models[world]
+
+
+def _beliefs_over(world: World) -> BeliefModel | None:
+    """Returns the exact model of a world of one player; None where it has too many states, or can only be sampled."""
+    if world.players > 1 or not world.is_enumerable:
+        return None
+    try:
+        world.dynamics(max_states=MOST_STATES)
+    except (TooManyStatesError, MissingLawError):  # too many, or its initial states can only be sampled
+        return None
+    return _exact(world)
 
 
 def _frequencies(exact: BeliefModel, row: ParticleBelief) -> np.ndarray:

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inscape import MissingLawError, UsageError, make_agent, make_world, resolve_task
+from inscape import (
+    MissingLawError,
+    PartialObservationError,
+    UsageError,
+    make_agent,
+    make_world,
+    plan,
+    resolve_task,
+)
 from inscape.envs.compile.switch import is_plain
 from inscape.world_models import (
     POMCP,
@@ -173,6 +181,19 @@ def test_the_agent_listens_before_it_opens(belief):
     assert np.array_equal(again.act(both), agent.act(both))
     assert agent.act(both, np.array([[True] * 3, [False, True, True]])).tolist()[1] in (1, 2)
     assert agent.plan_for(np.array(2)).action == 0
+
+
+@pytest.mark.parametrize("name", ["Tiger", "CartPole", "FrozenLake"])
+def test_the_verb_begins_with_what_is_known(name):
+    found = plan(name, planner="pomcp", num_simulations=30, seed=1)
+    assert found.visit_counts.sum() == 30
+    with pytest.raises(PartialObservationError, match="pomcp"):
+        plan("Tiger", num_simulations=30)
+
+
+def test_an_agent_in_a_world_of_real_numbers_takes_particles():
+    agent = make_agent("pomcp", resolve_task("CartPole"), settings={"num_simulations": 20, "num_particles": 5})
+    assert isinstance(agent.model, ParticleModel)
 
 
 def test_agents_refuse():
