@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,24 +18,11 @@ from tyro.conf import Positional, arg
 from inscape.errors import MissingLawError, UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
+from inscape.experiments.commands.value_text import best_actions, text_map
 
 if TYPE_CHECKING:
     from inscape.envs.law.states import States
     from inscape.envs.world import World
-
-ARROWS = {
-    "left": "←",
-    "right": "→",
-    "up": "↑",
-    "down": "↓",
-    "stay": "·",
-    "west": "←",
-    "east": "→",
-    "north": "↑",
-    "south": "↓",
-}
-WIDEST_MAP = 26
-"""Columns of a map that still fit beside each other, of six characters each."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +36,7 @@ class SolveArguments:
       inscape solve examples/elevator.py:Elevator --method policy-iteration
       inscape solve RiverSwim --criterion average
       inscape solve Taxi --save taxi.csv
+      inscape solve FrozenLake8x8 --report lake.html
       inscape solve Tiger --horizon 10
       inscape solve examples/tiger.pomdp --seconds 60
     """
@@ -82,6 +71,9 @@ class SolveArguments:
     save: Annotated[Path | None, arg(metavar="FILE.csv")] = None
     """Writes every state's value, action values and optimal actions (with --horizon: with all steps to go)."""
 
+    report: Annotated[Path | None, arg(metavar="FILE.html")] = None
+    """Writes a page: the certificate, values and optimal actions on the world's picture, and a table of states."""
+
 
 def solve_command(argv: Sequence[str]) -> int:
     """Solves a world."""
@@ -108,11 +100,11 @@ def solve_command(argv: Sequence[str]) -> int:
         raise UsageError("--horizon 0", expected="at least 1")
     hidden = not world.continuous and hides_state(world)
     if hidden and not given.full_information and given.criterion != "average":
-        return _solve_beliefs(console, given, task)
+        return _solve_beliefs(console, given, task, argv)
     if given.criterion == "average":
         if hidden and not given.full_information:
             raise UsageError(f"--criterion average for {task.name}, which hides its state", hint="--full-information")
-        return _solve_average(console, given, task)
+        return _solve_average(console, given, task, argv)
     began, compiling = time.perf_counter(), compile_seconds()
     model = TabularModel.from_world(world)
     tabulated = time.perf_counter()
@@ -130,7 +122,7 @@ def solve_command(argv: Sequence[str]) -> int:
     states = world.dynamics().states
     how = f"{given.horizon} steps to go" if stages else given.method
     title = f"{task.name}: {model.num_states:,} states, {model.num_actions} actions, γ = {gamma:g}, {how}"
-    drawn = _map(world, states, values, q_values, model.terminal, model.legal)
+    drawn = text_map(world, states, values, q_values, model.terminal, model.legal)
     if drawn is not None:
         console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
         console.print(drawn, markup=False, soft_wrap=True)
@@ -149,7 +141,7 @@ def solve_command(argv: Sequence[str]) -> int:
             "state, and an upper bound on what can be had without.",
             soft_wrap=True,
         )
-    several = (_best(q_values, model.legal).sum(axis=1) > 1) & ~model.terminal
+    several = (best_actions(q_values, model.legal).sum(axis=1) > 1) & ~model.terminal
     if several.any():
         console.print(f"In {int(several.sum()):,} states several actions are optimal.", soft_wrap=True)
     counted = f", {solution.iterations:,} iterations" if isinstance(solution, Solution) else ""
@@ -158,12 +150,36 @@ def solve_command(argv: Sequence[str]) -> int:
     if given.save is not None:
         _save(given.save, world, states, model, solution, stages)
         console.print(f"Saved in {escape(str(given.save))}", soft_wrap=True)
+    if given.report is not None:
+        from inscape.experiments.report.solved import write_solve_report
+
+        certificate = [
+            ("value of the start", start), ("every value is within", float(solution.error_bound)),
+            ("states", model.num_states), ("actions", model.num_actions), ("discount", float(gamma)),
+            ("method", "backward induction" if stages else given.method),
+            *([("steps to go", given.horizon)] if stages else [("iterations", solution.iterations)]),  # type: ignore[union-attr]
+            ("seconds to tabulate", tabulated - began), ("seconds to solve", solved - tabulated),
+        ]  # fmt: skip
+        written = write_solve_report(
+            given.report, world, f"{task.name}, solved", certificate, states, values,
+            best_actions(q_values, model.legal), model.terminal, _listed(model, given.states), [_command(argv)],
+        )  # fmt: skip
+        console.print(f"Report: {escape(str(written))}", soft_wrap=True)
     if not stages and not hidden:
         say_how_to_watch(console, "value-iteration", given.task)
     return 0
 
 
-def _solve_average(console: Console, given: Any, task: Any) -> int:
+def _command(argv: Sequence[str]) -> str:
+    return shlex.join(["inscape", "solve", *argv])
+
+
+def _listed(model: Any, count: int) -> np.ndarray:
+    """Returns the numbers of the states that are listed: those an episode starts in first, ends last."""
+    return np.lexsort((np.arange(model.num_states), model.terminal, -model.initial))[:count]
+
+
+def _solve_average(console: Console, given: Any, task: Any, argv: Sequence[str]) -> int:
     """Solves for the reward per step in the long run: gain and bias."""
     from inscape.world_models.planning.solve import solve
     from inscape.world_models.tabular.model import TabularModel
@@ -183,7 +199,7 @@ def _solve_average(console: Console, given: Any, task: Any) -> int:
         f"{task.name}: {model.num_states:,} states, {model.num_actions} actions, average reward, {solution.structure}; "
         f"{'bias' if same else 'gain'} of each state"
     )
-    drawn = _map(world, states, shown, q_values, model.terminal, model.legal)
+    drawn = text_map(world, states, shown, q_values, model.terminal, model.legal)
     if drawn is not None:
         console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
         console.print(drawn, markup=False, soft_wrap=True)
@@ -198,6 +214,19 @@ def _solve_average(console: Console, given: Any, task: Any) -> int:
     if model.terminal.any() and not np.abs(solution.gain).any():
         console.print("Episodes end, so nothing is earned in the long run; the bias is the total reward.")
     console.print(f"{_time(seconds)} to tabulate and solve, {solution.iterations:,} policies")
+    if given.report is not None:
+        from inscape.experiments.report.solved import write_solve_report
+
+        certificate = [
+            ("reward per step from the start", start), ("every gain is within", float(solution.error_bound)),
+            ("structure", solution.structure), ("states", model.num_states), ("actions", model.num_actions),
+            ("seconds to tabulate and solve", seconds),
+        ]  # fmt: skip
+        written = write_solve_report(
+            given.report, world, f"{task.name}, solved for average reward", certificate, states, shown, best,
+            model.terminal, _listed(model, given.states), [_command(argv)], "bias" if same else "gain",
+        )  # fmt: skip
+        console.print(f"Report: {escape(str(written))}", soft_wrap=True)
     if given.save is not None:
         names = [str(world.choice_name(a)) for a in range(model.num_actions)]
         fields = list(world.unpack(states, 0)._asdict())
@@ -226,7 +255,7 @@ def _write_rows(path: Path, columns: list[str], rows: Iterable[list[Any]]) -> No
         ) from None
 
 
-def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
+def _solve_beliefs(console: Console, given: Any, task: Any, argv: Sequence[str]) -> int:
     """Solves a world that hides its state: values of beliefs, with both bounds."""
     from inscape.world_models.planning.beliefs.point_based import BeliefSolution
     from inscape.world_models.planning.solve import solve_beliefs
@@ -248,6 +277,7 @@ def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
         soft_wrap=True,
     )
     table = make_table("first observation", "probability", "value", "best action", numbers=["probability", "value"])
+    starts: list[tuple[str, float, float, str]] = []
     for belief, probability in list(zip(problem.initial, problem.initial_probability, strict=True))[: given.states]:
         allowed = problem.allowed(belief[None])[0][solution.actions]
         scores = np.where(allowed, solution.vectors @ belief, -np.inf)
@@ -258,6 +288,7 @@ def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
         words = seen[0] if seen else world.observe(world.dynamics().states[[state]])[0].tolist()
         best = str(world.choice_name(int(solution.actions[scores.argmax()])))
         table.add_row(escape(str(words)), number(probability), number(scores.max()), escape(best))
+        starts.append((str(words), float(probability), float(scores.max()), best))
     console.print(table)
     if isinstance(solution, BeliefSolution):
         console.print(
@@ -274,6 +305,23 @@ def _solve_beliefs(console: Console, given: Any, task: Any) -> int:
             soft_wrap=True,
         )
     console.print(f"{_time(seconds)} to solve")
+    if given.report is not None:
+        from inscape.experiments.report.solved import write_belief_report
+
+        bounds: list[tuple[str, Any]] = [("value of the start", solution.value)]
+        if isinstance(solution, BeliefSolution):
+            digits = max(0, 2 - int(np.floor(np.log10(max(solution.gap, 1e-12)))))
+            bounds = [
+                ("value of the start, at least", f"{solution.lower:.{digits}f}".replace("-", "−")),
+                ("at most", f"{solution.upper:.{digits}f}".replace("-", "−")), ("gap", solution.gap),
+                ("trials", solution.trials),
+            ]  # fmt: skip
+        bounds += [
+            ("vectors", len(solution)), ("classes of states", problem.num_classes),
+            ("actions", problem.num_actions), ("discount", float(gamma)), ("seconds to solve", seconds),
+        ]  # fmt: skip
+        written = write_belief_report(given.report, f"{task.name}, solved", bounds, starts, [_command(argv)])
+        console.print(f"Report: {escape(str(written))}", soft_wrap=True)
     say_how_to_watch(console, "pbvi", given.task)
     return 0
 
@@ -282,48 +330,12 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _best(q_values: np.ndarray, legal: np.ndarray) -> np.ndarray:
-    """Returns `[S, A]` bool: the optimal actions, ties all of them."""
-    from inscape.world_models.planning.dynamic_programming import ties
-
-    return np.asarray(ties(np.where(legal, q_values, -np.inf), 1e-9) & legal)
-
-
-def _map(
-    world: World, states: States, values: np.ndarray, q_values: np.ndarray, terminal: np.ndarray, legal: np.ndarray
-) -> str | None:
-    """Returns values and optimal actions on the map; None where states have no place of their own."""
-    places = [world.place_of(states, index) for index in range(min(len(states), 2_000))]
-    known = [place for place in places if place is not None]
-    if len(known) < len(states) or len(set(known)) < len(known):
-        return None
-    xs, ys = sorted({x for x, _ in known}), sorted({y for _, y in known})
-    if len(xs) > WIDEST_MAP or len(xs) * len(ys) > 4 * len(known):
-        return None
-    best = _best(q_values, legal)
-    arrows = [ARROWS.get(str(world.choice_name(a)), str(world.choice_name(a))[:1]) for a in range(q_values.shape[1])]
-    digits = 3 if np.abs(values).max(initial=0.0) < 10 else 1
-    numbers = [f"{value + 0.0:.{digits}f}".replace("-", "−") for value in np.round(values, digits)]
-    marks = [
-        "end" if terminal[s] else "".join(dict.fromkeys(a for a, is_best in zip(arrows, row, strict=True) if is_best))
-        for s, row in enumerate(best)
-    ]
-    width = max(max(map(len, numbers)), max(map(len, marks))) + 2
-    rows: list[str] = []
-    at = {place: s for s, place in enumerate(known)}
-    for y in ys:
-        cells = [at.get((x, y)) for x in xs]
-        rows.append("".join(("" if s is None else numbers[s]).rjust(width) for s in cells).rstrip())
-        rows.append("".join(("" if s is None else marks[s]).rjust(width) for s in cells).rstrip())
-    return "\n".join(rows)
-
-
 def _print_states(
     console: Console, title: str, world: World, states: States, model: Any, values: np.ndarray, q_values: np.ndarray,
     count: int,
 ) -> None:  # fmt: skip
-    order = np.lexsort((np.arange(model.num_states), model.terminal, -model.initial))[:count]
-    best = _best(q_values, model.legal)
+    order = _listed(model, count)
+    best = best_actions(q_values, model.legal)
     table = make_table("state", "value", "optimal", numbers=["value"])
     for s in order:
         optimal = ", ".join(str(world.choice_name(int(a))) for a in np.flatnonzero(best[s]))
@@ -348,7 +360,7 @@ def _rows(
     world: World, states: States, model: Any, values: np.ndarray, q_values: np.ndarray, names: list[str], stages: bool
 ) -> Iterator[list[Any]]:
     for h in range(len(values)):
-        best = _best(q_values[h], model.legal)
+        best = best_actions(q_values[h], model.legal)
         for s in range(model.num_states):
             state = world.unpack(states, s)._asdict().values()
             optimal = " ".join(names[a] for a in np.flatnonzero(best[s])) if not model.terminal[s] else ""

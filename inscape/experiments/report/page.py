@@ -19,7 +19,16 @@ from inscape.errors import UsageError
 from inscape.experiments.numbers import column_decimals, interval_decimals, number_text
 from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import pack_curves, pack_player
-from inscape.experiments.report.sections import Cell, CurvesSection, Label, Section, TableSection, TextSection
+from inscape.experiments.report.sections import (
+    Cell,
+    CurvesSection,
+    Label,
+    MapSection,
+    Section,
+    TableSection,
+    TextSection,
+)
+from inscape.experiments.report.value_map import map_html
 from inscape.experiments.runs.settings import installed_versions
 from inscape.experiments.runs.statistics import Interval
 from inscape.experiments.runs.storage.files import write_text
@@ -154,6 +163,8 @@ def _section_html(section: Section, index: int, payload: dict[str, list[JSON]]) 
         body = f'<p class="note">{_escape(section.note)}</p>' if section.note else ""
         if isinstance(section, TableSection):
             body += _table_html(section)
+        elif isinstance(section, MapSection):
+            body += map_html(section)
         elif isinstance(section, CurvesSection):
             body += f'<div data-curves="{len(payload["curves"])}"></div>'
             payload["curves"].append(pack_curves(section))

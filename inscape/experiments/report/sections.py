@@ -205,4 +205,41 @@ class PlayerSection:
     side_by_side: bool = False
 
 
-Section = TextSection | TableSection | CurvesSection | PlayerSection
+@dataclass(frozen=True)
+class MapCell:
+    """A place on a map of values.
+
+    Attributes:
+        x, y: its middle, in scene units.
+        value: what is shown there.
+        directions: unit vectors of the optimal actions that go somewhere.
+        words: the other optimal actions, by name.
+        label: what a pointer resting on it is shown.
+    """
+
+    x: float
+    y: float
+    value: float
+    directions: tuple[tuple[float, float], ...] = ()
+    words: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class MapSection:
+    """Values and optimal actions on a world's own picture.
+
+    Attributes:
+        scene: the picture; its static shapes are drawn.
+        cells: places with values.
+        side: of a cell, in scene units.
+    """
+
+    title: str
+    scene: Scene
+    cells: tuple[MapCell, ...]
+    side: float = 1.0
+    note: str = ""
+
+
+Section = TextSection | TableSection | CurvesSection | PlayerSection | MapSection

@@ -117,3 +117,32 @@ def test_a_file_that_cannot_be_written(capsys, tmp_path):
     code, _, err = printed(capsys, "FrozenLake", "--save", str(tmp_path / "taken" / "values.csv"))
     assert code == 2
     assert "cannot be written" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("FrozenLake",), ("Certificate", "every value is within", 'class="map"', "<polygon", "States")),
+        (("FrozenLake", "--horizon", "3"), ("steps to go", 'class="map"')),
+        (("RiverSwim", "--criterion", "average"), ("reward per step from the start", "bias")),
+        (("Taxi", "--states", "3"), ("3 of 500 states",)),
+        (("Tiger", "--tolerance", "1"), ("value of the start, at least", "gap", "listen")),
+        (("Tiger", "--horizon", "2"), ("value of the start", "vectors", "listen")),
+    ],
+)
+def test_a_page_of_what_was_solved(capsys, tmp_path, words, expected):
+    page = tmp_path / "solved.html"
+    code, out, _ = printed(capsys, *words, "--report", str(page))
+    assert code == 0
+    assert "Report: " in out
+    written = page.read_text()
+    for part in (*expected, f"inscape solve {' '.join(words)}"):
+        assert part in written
+
+
+def test_a_page_that_cannot_be_written(capsys, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    code, _, err = printed(capsys, "FrozenLake", "--report", str(blocked / "page.html"))
+    assert code == 2
+    assert "cannot write" in err
