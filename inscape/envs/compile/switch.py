@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import ModuleType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from inscape.errors import UsageError
 
@@ -81,6 +81,19 @@ def compiled_kernels() -> Iterator[None]:
         yield
     finally:
         _compiled_blocks -= 1
+
+
+def plain_form(form: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Returns a decorator of kernels that puts `form` in their place in processes whose kernels are plain Python: for
+    loops over long arrays, which NumPy takes at once. The kernel is its attribute `kernel`."""
+
+    def chosen(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        if not is_plain():
+            return kernel
+        form.kernel = kernel  # type: ignore[attr-defined]
+        return form
+
+    return chosen
 
 
 def kernel_math() -> ModuleType:

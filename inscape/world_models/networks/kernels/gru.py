@@ -18,6 +18,8 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 import numpy as np
 
+from inscape.envs.compile.switch import plain_form
+from inscape.world_models.networks.kernels import array_forms
 from inscape.world_models.networks.kernels.perceptron import FLOAT, ONE, copy_rows, inline, jit, tanh
 
 HALF, ZERO = FLOAT(0.5), FLOAT(0)
@@ -56,12 +58,14 @@ def forward(X, U, b, first, starts, hidden, gates, before):
 # loops over few arrays each: more would need more checks that they do not overlap than the compiler makes
 
 
+@plain_form(array_forms.gates)
 @inline
 def _gates(x, p, b, g):
     for j in range(np.uint64(g.size)):
         g[j] = sigmoid(x[j] + p[j] + b[j])
 
 
+@plain_form(array_forms.candidate)
 @inline
 def _candidate(x, p, b, r, n, q):
     for j in range(np.uint64(q.size)):
@@ -70,6 +74,7 @@ def _candidate(x, p, b, r, n, q):
         n[j] = tanh(x[j] + r[j] * q[j])
 
 
+@plain_form(array_forms.mix)
 @inline
 def _mix(z, n, known, h):
     for j in range(np.uint64(h.size)):

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
+from inscape.envs.compile.switch import plain_form
+from inscape.world_models.networks.kernels import array_forms
 
 TANH, RELU = 0, 1
 # sums in any order; NaN and infinity mean what they mean
@@ -46,6 +48,7 @@ def tanh(x):
     return n / d
 
 
+@plain_form(array_forms.copy_rows)
 @inline
 def copy_rows(table, out):
     """Fills `out [rows, width]` with `table`. `out[:] = table` would compile the text of an error first, for 1.4 s."""
@@ -70,6 +73,7 @@ def space(sizes, rows):
     return rows * sizes[1:].sum()
 
 
+@plain_form(array_forms.activate)
 @jit
 def activate(Z, bias, activation, last):
     """Adds the bias to `Z [rows, width]` and applies the activation, in place."""
@@ -105,6 +109,7 @@ def forward(W, sizes, activation, X, H):
     return inputs
 
 
+@plain_form(array_forms.through_activation)
 @jit
 def through_activation(delta, Y, activation):
     """Multiplies `delta [rows, width]` by the derivative of the activation where its output was `Y`, in place.
@@ -120,6 +125,7 @@ def through_activation(delta, Y, activation):
             d[i] = FLOAT(0) if y[i] <= FLOAT(0) else d[i]
 
 
+@plain_form(array_forms.sum_rows)
 @jit
 def sum_rows(table, out):
     """Writes `out [width]`, the sums of the columns of `table [rows, width]`."""
@@ -160,6 +166,7 @@ def backward(W, sizes, activation, X, H, delta, G, D):
     return current
 
 
+@plain_form(array_forms.norm)
 @jit
 def norm(G):
     """Returns the Euclidean norm of a vector, summed in float64."""
@@ -185,6 +192,7 @@ def adam_scales(step, rate):
     return FLOAT(rate / (1.0 - 0.9**step)), FLOAT(1.0 / np.sqrt(1.0 - 0.999**step))
 
 
+@plain_form(array_forms.adam_move)
 @inline
 def adam_move(W, G, M, V, size, root, scale, epsilon):
     """Takes the step of `adam` with the numbers of `adam_scales`."""
@@ -197,6 +205,7 @@ def adam_move(W, G, M, V, size, root, scale, epsilon):
         W[i] -= size * M[i] / (np.sqrt(V[i]) * root + small)
 
 
+@plain_form(array_forms.rmsprop)
 @jit
 def rmsprop(W, G, V, rate, scale, decay, epsilon):
     """Moves `W` against `scale · G`, divided by the root of the running mean square `V` (Hinton 2012, lecture 6e)."""
