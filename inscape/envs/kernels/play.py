@@ -31,6 +31,7 @@ from inscape.envs.kernels.names import (
 )
 
 TILE = 512  # copies per round of passes, as in the stepping template
+LAST = 4096  # copies whose last episodes are finished together: fewer and fewer go on, which are stepped side by side
 PERIOD = SLOTS + CHOICE_SLOTS  # random numbers of a step and of the choice before it
 
 
@@ -128,12 +129,14 @@ def play_range(P, F, I, gained, returns, fresh, limit, most, steps, low, high):
     Returns how many episodes ended within the steps.
     """
     episodes = 0
-    for first in range(low, high, TILE):
-        last = min(high, first + TILE)
-        for _ in range(steps):
-            act(P, F, I, gained, limit, first, last)
-            episodes += reset_finished(P, F, I, gained, returns, fresh, first, last)
-        finish(P, F, I, gained, returns, fresh, limit, most, first, last)
+    for start in range(low, high, LAST):
+        end = min(high, start + LAST)
+        for first in range(start, end, TILE):
+            last = min(end, first + TILE)
+            for _ in range(steps):
+                act(P, F, I, gained, limit, first, last)
+                episodes += reset_finished(P, F, I, gained, returns, fresh, first, last)
+        finish(P, F, I, gained, returns, fresh, limit, most, start, end)
     return episodes
 
 
