@@ -27,6 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pytest
 
 from inscape.envs.compile.switch import compiled_kernels, is_plain
+from tests.forked import Forks
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 # runs are signed with a secret in the user's configuration folder: tests have one of their own
@@ -52,6 +53,17 @@ def one_of_each_kind(names: Iterable[str]) -> list[Any]:
     """Returns the names as parameters of a test, slow but for one world of each kind."""
     quick = ONE_OF_EACH_KIND | {f"inscape/{name}-v0" for name in ONE_OF_EACH_KIND}
     return [name if name in quick or ":" in name else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def slow_but(quick: Iterable[Any], values: Iterable[Any]) -> list[Any]:
+    """Returns the values as parameters of a test, slow but for the quick ones."""
+    quick = list(quick)
+    return [
+        value
+        if value in quick
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
+        for value in values
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,6 +117,14 @@ def _installed_packages_are_read_once() -> Iterator[None]:
         for module in (agents, worlds):
             patch.setattr(module, "entry_points", functools.cache(module.entry_points))
         yield
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes of their own for commands and programs, without the seconds that imports take (`tests.forked`)."""
+    made = Forks()
+    yield made
+    made.close()
 
 
 @pytest.fixture

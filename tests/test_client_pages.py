@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium
@@ -64,10 +62,9 @@ def test_snippets_compile(client):
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_snippets_run(name, tmp_path):
-    environment = os.environ | {"INSCAPE_KERNELS": "plain", "PYTHONPATH": str(ROOT), "SDL_VIDEODRIVER": "dummy"}
-    words = [sys.executable, str(clients.SNIPPETS / name)]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+def test_snippets_run(name, tmp_path, forks):
+    environment = os.environ | {"INSCAPE_KERNELS": "plain", "SDL_VIDEODRIVER": "dummy"}
+    done = forks.program((clients.SNIPPETS / name).read_text(), tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

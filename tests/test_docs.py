@@ -6,14 +6,13 @@ import ast
 import importlib
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import EXAMPLES, ROOT
+from tests.forked import Forks
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 ROOMS = ("envs", "world_models", "agents", "theory_of_mind", "experiments")
@@ -104,7 +103,7 @@ def test_only_public_names_are_used(page: Path) -> None:
                 assert {n.name for n in node.names} <= {*importlib.import_module(node.module).__all__, *ROOMS}
 
 
-def test_what_the_readme_says_in_python_runs(tmp_path: Path) -> None:
+def test_what_the_readme_says_in_python_runs(tmp_path: Path, forks: Forks) -> None:
     """On plain kernels, with numbers of four digits and more cut to a thousandth, and without what needs a GPU."""
     programs = programs_in(ROOT / "README.md")
     assert programs
@@ -112,14 +111,7 @@ def test_what_the_readme_says_in_python_runs(tmp_path: Path) -> None:
         lines = [line for line in program.splitlines() if "cuda" not in line]
         environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
         small = re.sub(r"\b\d[\d_]{3,}\b", lambda m: str(max(int(m[0]) // 1000, 2)), "\n".join(lines))
-        result = subprocess.run(
-            [sys.executable, "-c", small],
-            cwd=tmp_path,
-            env=environment | {"INSCAPE_KERNELS": "plain", "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        result = forks.program(small, tmp_path, environment | {"INSCAPE_KERNELS": "plain"})
         assert result.returncode == 0, result.stderr
 
 

@@ -141,6 +141,7 @@ def test_an_agent_balances_the_pole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", BALANCE, "CartPole"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_a_world_of_ones_own_is_trained_in_planned_in_and_observed(
     elevator_file: str, capsys: pytest.CaptureFixture[str]

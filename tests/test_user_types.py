@@ -152,6 +152,7 @@ def mypy(folder: Path, files: list[Path]) -> str:
     return (done.stdout + done.stderr).strip()
 
 
+@pytest.mark.slow
 def test_what_the_docs_show_passes_mypy(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     files = files_of_a_user(tmp_path)

@@ -19,6 +19,7 @@ from inscape.experiments.runs.storage.checkpoints import load_checkpoint, save_c
 from inscape.world_models.networks.encoders.encoder import ObservationEncoder
 from inscape.world_models.networks.encoders.packing import ObservationPacking, packing_of, tokens
 from inscape.world_models.networks.part_networks import PartNetworks, learns_parts
+from tests.conftest import slow_but
 
 PICTURE = spaces.Box(0, 255, (24, 24, 3), np.uint8)
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
@@ -53,7 +54,8 @@ OFF_POLICY = {
     "report_every": 8,
 }
 AGENTS: dict[str, dict[str, Any]] = {
-    "ppo": ON_POLICY, "a2c": ON_POLICY, "recurrent-ppo": {**ON_POLICY, "minibatches": 2, "memory": 8},
+    "ppo": {**ON_POLICY, "epochs": 2, "minibatches": 2}, "a2c": ON_POLICY,
+    "recurrent-ppo": {**ON_POLICY, "minibatches": 2, "memory": 8},
     "reinforce": {"num_envs": 2, "hidden": (8,)}, "dqn": OFF_POLICY, "sac": OFF_POLICY,
 }  # fmt: skip
 
@@ -99,8 +101,9 @@ def seen_in(space: Any, count: int, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("space", COMPOSITE.values(), ids=COMPOSITE)
-def test_deep_agents_learn_act_and_are_evaluated(task, agent, space):
+@pytest.mark.parametrize("name", slow_but(("nested", "text", "two pictures", "every dtype"), COMPOSITE))
+def test_deep_agents_learn_act_and_are_evaluated(task, agent, name):
+    space = COMPOSITE[name]
     sensors = task(space, agent)
     made: Any = make_agent(agent, sensors, settings=AGENTS[agent])
     rows = list(made.learn(sensors, 48))
@@ -315,7 +318,10 @@ def test_ppo_learns_from_whichever_part_tells(by):
     gym.register("Told-v0", lambda: Told(by), max_episode_steps=10)
     try:
         told = resolve_task("Told-v0")
-        settings = {"num_envs": 8, "num_steps": 16, "learning_rate": 5e-3, "hidden": (16,), "gamma": 0.0}
+        settings = {
+            "num_envs": 8, "num_steps": 16, "learning_rate": 1e-2, "hidden": (16,), "gamma": 0.0,
+            "epochs": 4, "minibatches": 4,
+        }  # fmt: skip
         made: Any = make_agent("ppo", told, settings=settings)
         _ = list(made.learn(told, 1280))
         assert evaluate(made, told, 10, seed=3).mean > 8
@@ -344,7 +350,7 @@ class Mission(gym.Space[str]):
 )  # fmt: skip
 def test_texts_of_spaces_that_a_package_has_made(task, space):
     sensors = task(space)
-    made: Any = make_agent("ppo", sensors, settings=ON_POLICY)
+    made: Any = make_agent("ppo", sensors, settings=AGENTS["ppo"])
     _ = list(made.learn(sensors, 32))
     recorded = rollout(made, sensors, 2, seed=3)[0]
     assert recorded.observations.shape[0] == len(recorded) + 1

@@ -4,9 +4,7 @@ in one folder, opened from another."""
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -212,13 +210,6 @@ def test_what_cannot_be_is_refused_with_what_to_do(folders, capsys, line, said):
     assert "Traceback" not in text
 
 
-def in_a_new_process(*words: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "INSCAPE_KERNELS": "plain", "PYTHONPATH": root}
-    line = [sys.executable, "-m", "inscape", *words]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-
-
 def trained(agent: str, name: str, *options: str) -> Path:
     line = ["train", agent, name, *options, "--steps", "64", "--out", "runs/one", "--final-episodes", "2"]
     small = ["--num-envs", "2", "--num-steps", "16", "--hidden", "8"] if agent == "ppo" else []
@@ -227,7 +218,7 @@ def trained(agent: str, name: str, *options: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["room.py:Room", "roomkit.envs:Room"])
-def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(folders, capsys, monkeypatch, name):
+def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(folders, capsys, monkeypatch, forks, name):
     here, there = folders
     options = ["--env.size", "5", "--env.walls", "1,2", "--env.level_file", "bonus.txt", "--max-episode-steps", "8"]
     run = trained("ppo", name, *options, "--wrap", f"{name.partition(':')[0]}:Half:scale=0.25")
@@ -238,7 +229,7 @@ def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(fold
     capsys.readouterr()
     monkeypatch.chdir(there)
     one = "mean return 11, 95 % interval 11 to 11 (3 episodes of 8 steps)"
-    done = in_a_new_process("evaluate", str(run), "--episodes", "3")
+    done = forks.command("evaluate", str(run), "--episodes", "3")
     assert one in done.stdout, done.stderr
     for line, said in (
         (["evaluate", run, "--episodes", "3"], one),
@@ -276,15 +267,15 @@ def test_an_edited_wrapper_or_file_of_a_setting_is_noticed_on_resume(folders, ca
         (here / file).write_text(before)
 
 
-def test_somebody_else_s_run_with_a_wrapper_is_refused_until_trusted(folders, capsys, monkeypatch, tmp_path):
+def test_somebody_else_s_run_with_a_wrapper_is_refused_until_trusted(folders, capsys, monkeypatch, tmp_path, forks):
     run = trained("ppo", "CartPole-v1", "--wrap", "room.py:Half")
     stored = json.loads((run / "settings.json").read_text())
     assert stored["task"]["wrappers"][0]["name"] == "room.py:Half"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other"))
-    refused = in_a_new_process("evaluate", str(run), "--episodes", "1")
+    refused = forks.command("evaluate", str(run), "--episodes", "1")
     assert refused.returncode == 2
     assert "names code to run, 'room.py:Half'" in refused.stderr
-    trusted = in_a_new_process("evaluate", str(run), "--episodes", "1", "--trust")
+    trusted = forks.command("evaluate", str(run), "--episodes", "1", "--trust")
     assert trusted.returncode == 0, trusted.stderr
 
 

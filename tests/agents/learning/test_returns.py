@@ -278,9 +278,9 @@ SB3_DQN = {
 }  # fmt: skip
 slow = pytest.mark.slow
 LEARNERS = [  # agent, world, settings, steps, how its value of observations is read
-    pytest.param("ppo", "Beat", PPO, 192 * 40, _critic, id="ppo"),
+    pytest.param("ppo", "Beat", PPO, 192 * 40, _critic, id="ppo", marks=slow),
     pytest.param("ppo", "Beat", {**PPO, "backend": "torch"}, 192 * 40, _critic, id="ppo-torch", marks=slow),
-    pytest.param("a2c", "Beat", ON_POLICY, 192 * 150, _critic, id="a2c"),
+    pytest.param("a2c", "Beat", ON_POLICY, 192 * 150, _critic, id="a2c", marks=slow),
     pytest.param("recurrent-ppo", "Beat", {**PPO, "memory": 8, "hidden": ()}, 192 * 40, _critic, id="rnn", marks=slow),
     pytest.param("reinforce", "Beat", REINFORCE, 2400, _critic, id="reinforce", marks=slow),
     pytest.param("dqn", "Beat", DQN, 6000, _best_action, id="dqn"),

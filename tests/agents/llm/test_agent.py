@@ -162,6 +162,7 @@ def test_cloning_approaches_the_demonstrators_distribution(lake: Task) -> None:
     assert np.abs(0.25 - shown.targets).mean() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_reinforcement_improves_a_poor_clone() -> None:
     task = resolve_task("FrozenLake")
@@ -286,6 +287,7 @@ def test_max_grad_norm_limits_gradients_in_both_stages(lake: Task, monkeypatch: 
     assert norms == pytest.approx([1e-3] * len(norms), rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
     lake: Task, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,7 @@ def test_nothing_earned_divides_by_nothing():
     assert_array_equal(agent._scaled(np.zeros(3, np.float32)), 0.0)
 
 
+@pytest.mark.slow
 def test_a_better_action_is_found_among_large_costs():
     task = as_task(Better(pay=-1000.0))  # action 2 costs a thousandth more
     settings = {**SMALL, "gradient_steps": 16, "learning_rate": 3e-3, "anneal": "linear", "batch_size": 32}

@@ -235,6 +235,7 @@ def test_time_limits_are_bootstrapped(forever, backend):
     assert_allclose(agent.state_values(np.array([[0], [1]])), 10.0, atol=0.4)
 
 
+@pytest.mark.slow
 def test_a2c_solves_a_toy_with_masks(corridor):
     agent = make_agent("a2c", corridor, settings={"num_envs": 16, "learning_rate": 1e-2, "hidden": (16,)})
     rows = list(agent.learn(corridor, 12_000))

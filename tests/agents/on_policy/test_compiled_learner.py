@@ -381,6 +381,7 @@ def test_players_update_as_in_torch_and_runs_go_over():
         assert_array_equal(lived[-2], reached["env"]["ints"][-2] + 16)  # the copies' clocks went on
 
 
+@pytest.mark.slow
 def test_resuming_with_players_is_exact(tmp_path):
     task = players_task()
     whole, half, resumed = (make(task) for _ in range(3))

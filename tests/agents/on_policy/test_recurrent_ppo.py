@@ -245,6 +245,7 @@ def test_the_value_at_a_cut_is_of_the_last_observation_with_all_that_was_remembe
         assert collected.starts[:, copy].tolist() == [t == 10 for t in range(12)]
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_it_solves_a_toy_with_masks(corridor):
     agent = make_agent("recurrent-ppo", corridor, settings={

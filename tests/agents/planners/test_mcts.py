@@ -125,6 +125,7 @@ def test_who_cannot_plan_for_several_players_says_so():
         make_agent("value-iteration", rocks)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_search_balances_the_pole():
     """Deterministic, continuous, no table: known law only."""

@@ -111,6 +111,7 @@ RECURRENT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_recurrent_ppo_remembers_the_sign():
     """A corridor of two steps: 4 for who remembers the sign at its start, 1.95 at best for anybody else."""
     task = resolve_task("TMaze", {"length": 2})

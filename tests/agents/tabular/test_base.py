@@ -338,7 +338,7 @@ def test_plain_python_equals_compiled(name):
         assert np.allclose(plain.tables[table], array, rtol=1e-12), table
 
 
-@pytest.mark.parametrize("name", CONTROL)
+@pytest.mark.parametrize("name", a_few(CONTROL))
 def test_ordinary_environments_are_learned_by_the_same_rules(name):
     task = resolve_task("FrozenLake-v1", {"is_slippery": False})
     agent = learnt(name, task, 12_000, epsilon_end=0.2, seeds=1)

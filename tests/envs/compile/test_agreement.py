@@ -14,6 +14,7 @@ import pytest
 from inscape.envs.compile.switch import is_plain, plain_kernels
 from inscape.envs.registry import make_world
 from inscape.envs.world import World
+from tests.conftest import slow_but
 
 STEPS, LIMIT = 25, 7
 MODES = ("next-step", "same-step", "disabled")
@@ -34,7 +35,11 @@ pytestmark = pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "modes"),
     [
-        *((name, modes) for name, (_, modes) in KINDS.items()),
+        # tests/envs/readers/test_readers.py has the law of a wide world and one of players who act at once
+        *slow_but(
+            [(name, KINDS[name][1]) for name in ("FrozenLake", "Pendulum", "KuhnPoker")],
+            ((name, modes) for name, (_, modes) in KINDS.items()),
+        ),
         *(pytest.param(name, MODES, marks=pytest.mark.slow) for name, (_, modes) in KINDS.items() if modes != MODES),
     ],
 )

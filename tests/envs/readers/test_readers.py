@@ -30,7 +30,12 @@ def same(a, b):
     return all(np.array_equal(x, y, equal_nan=True) for x, y in ((a.floats, b.floats), (a.ints, b.ints)))
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(NAMES))
+LONG = "Household"  # some three seconds as plain Python
+
+
+@pytest.mark.parametrize(
+    "name", [*one_of_each_kind(name for name in NAMES if name != LONG), pytest.param(LONG, marks=pytest.mark.slow)]
+)
 def test_every_reader_tells_the_same_story(name):
     world = resolve_task(name).world
     the_same_trajectory_whatever_the_company(world)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from inscape.experiments import train
 from inscape.experiments.runs.resuming import load_agent
 from tests.envs.tasks import late_faults
 from tests.envs.tasks.late_faults import COPIES, FAULTS, HARMLESS, SEED, cases, name_of
+from tests.forked import Forks
 
-ROOT = Path(__file__).parents[3]
 AGENTS: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": COPIES, "num_steps": 16, "epochs": 1, "hidden": (8,)},
     "dqn": {"num_envs": COPIES, "learning_starts": 64, "hidden": (8,), "buffer_size": 500, "backend": "torch"},
@@ -166,10 +164,11 @@ def test_every_fatal_fault_in_workers(
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "when"), [case for case in FATAL if not case[0].startswith(("hang", "files"))])
 def test_in_this_process_the_run_is_left_resumable(
-    what: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks
 ) -> None:
     out = tmp_path / "run"
-    done = command("train", "sb3:ppo", name_of(what, when), "--steps", str(STEPS), "--out", str(out), *SB3_WORDS)
+    words = ("train", "sb3:ppo", name_of(what, when), "--steps", str(STEPS), "--out", str(out), *SB3_WORDS)
+    done = forks.command(*words)
     assert (out / "settings.json").is_file(), done.stderr
     require_kept("sb3:ppo", name_of(what, when), out, monkeypatch)
 
@@ -206,27 +205,19 @@ SB3_WORDS = (
 )  # fmt: skip
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "inscape", *words], capture_output=True, text=True, timeout=120, env=environment,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
 ON_THE_LINE = [("exit", "late"), ("interrupt", "second"), ("raises-control", "copy3"), ("reward-nan", "first")]
 
 
 @pytest.mark.parametrize(("what", "when"), ON_THE_LINE)
-def test_on_the_command_line(what: str, when: str, tmp_path: Path) -> None:
+def test_on_the_command_line(what: str, when: str, tmp_path: Path, forks: Forks) -> None:
     out = tmp_path / "run"
     words = ("train", "sb3:ppo", name_of(what, when), "--steps", str(STEPS), "--out", str(out), *SB3_WORDS)
-    done = command(*words)
+    done = forks.command(*words)
     assert done.returncode == 2 and "Traceback" not in done.stderr and "\x1b" not in done.stderr, done.stderr
     require_named(done.stderr[done.stderr.index("inscape: ") :], what)
     os.environ["LATE_FAULTS_MENDED"] = "1"
     try:
-        again = command("train", "--resume", str(out), "--final-episodes", "2")
+        again = forks.command("train", "--resume", str(out), "--final-episodes", "2")
     finally:
         del os.environ["LATE_FAULTS_MENDED"]
     assert again.returncode == 0, again.stderr

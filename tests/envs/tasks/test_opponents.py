@@ -88,6 +88,7 @@ def test_a_lost_game_by_hand():
     assert cells(seen[0]) == "x........"
 
 
+@pytest.mark.slow
 def test_random_play_has_its_known_shares():
     """Both at random, the first wins 58.49 % and the second 28.81 % of games (exact: 737/1260, 121/420)."""
     env = against("TicTacToe", Uniform()).vector_env(256)

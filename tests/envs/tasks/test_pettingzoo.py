@@ -293,7 +293,11 @@ def test_self_play_learns_which_action_pays(errand):
 @pytest.mark.parametrize("name", [TICTACTOE, RPS])
 def test_independent_learners_there(learner, name):
     task = resolve_task(name)
-    own = PPO if learner == "ppo" else {"num_envs": 4, "learning_starts": 32, "buffer_size": 500, "report_every": 64}
+    own = (
+        PPO
+        if learner == "ppo"
+        else {"num_envs": 4, "learning_starts": 32, "buffer_size": 500, "report_every": 64, "train_freq": 16}
+    )
     one, two = (make_agent(f"independent:{learner}", task, seed=1, settings=own) for _ in range(2))
     rows = list(one.learn(task, 512))
     assert rows[-1]["steps"] == 512

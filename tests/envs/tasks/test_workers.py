@@ -26,6 +26,7 @@ from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.envs.tasks.processes.workers import Workers, WorkerVectorEnv
 from inscape.errors import UsageError
 from inscape.experiments import train
+from tests.conftest import slow_but
 from tests.envs.tasks.late_faults import COPIES, SEED, name_of
 from tests.envs.tasks.walk import COMPOSITE, Walk
 
@@ -86,14 +87,20 @@ def _row(batch: Any, i: int) -> Any:
     return tuple(_row(part, i) for part in batch) if isinstance(batch, tuple) else batch[i]
 
 
-@pytest.mark.parametrize("autoreset", ["same-step", "next-step"])
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "box": {}, "masks": {"masked": True}, "composite": {"space": COMPOSITE}, "discrete": {"space": spaces.Discrete(7)},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "arguments", [{}, {"masked": True}, {"space": COMPOSITE}, {"space": spaces.Discrete(7)}],
-    ids=["box", "masks", "composite", "discrete"],
-)  # fmt: skip
-def test_copies_are_the_same_in_any_number_of_processes(
-    autoreset: str, arguments: dict[str, Any], walk: Callable[..., Any]
-) -> None:
+    ("autoreset", "kind"),
+    slow_but(
+        [("same-step", "box"), ("same-step", "composite"), ("next-step", "masks")],
+        [(autoreset, kind) for kind in ARGUMENTS for autoreset in ("same-step", "next-step")],
+    ),
+)
+def test_copies_are_the_same_in_any_number_of_processes(autoreset: str, kind: str, walk: Callable[..., Any]) -> None:
+    arguments = ARGUMENTS[kind]
     task = walk(**arguments)
     alone = played(task, 5, autoreset)
     for workers in (3,) if arguments else (1, 2, 4):
@@ -146,9 +153,10 @@ def test_players_as_rows_and_opponents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("agent", ["ppo", "sb3:dqn"])
 def test_training_does_not_depend_on_the_number_of_workers(agent: str, tmp_path: Path) -> None:
-    settings = {"num_envs": 4, "num_steps": 16, "hidden": (8,)} if agent == "ppo" else {"num_envs": 3}
+    small = {"num_envs": 4, "num_steps": 16, "hidden": (8,), "epochs": 2, "minibatches": 2}
+    settings = small if agent == "ppo" else {"num_envs": 3}
     results = []
-    for workers in (0, 1, 3) if agent == "ppo" else (0, 2):
+    for workers in (0, 3) if agent == "ppo" else (0, 2):
         run = train(
             agent, resolve_task("CartPole-v1"), 300, seed=1, out=tmp_path / str(workers), settings=settings,
             workers=workers, evaluate_every=150, evaluate_episodes=3, progress=False,
@@ -254,7 +262,7 @@ def restarted(what: str, workers: int, autoreset: Any = "same-step", steps: int 
     return out, limits
 
 
-@pytest.mark.parametrize("autoreset", ["same-step", "next-step"])
+@pytest.mark.parametrize("autoreset", slow_but(["same-step"], ["same-step", "next-step"]))
 def test_a_copy_that_raises_is_made_again_and_its_episode_cut_off(autoreset: str) -> None:
     found = [restarted("raises", workers, autoreset) for workers in (1, 2, 4)]
     (steps, limits), *others = found
@@ -275,8 +283,13 @@ def test_a_copy_that_raises_is_made_again_and_its_episode_cut_off(autoreset: str
         assert same(steps[1:], other[1:])
 
 
-@pytest.mark.parametrize("autoreset", ["same-step", "next-step"])
-@pytest.mark.parametrize("what", ["os-exit", "killed", "hang"])
+@pytest.mark.parametrize(
+    ("what", "autoreset"),
+    slow_but(
+        [("os-exit", "same-step"), ("hang", "next-step")],
+        [(what, autoreset) for what in ("os-exit", "killed", "hang") for autoreset in ("same-step", "next-step")],
+    ),
+)
 def test_a_process_that_ends_or_hangs_is_started_again(what: str, autoreset: str) -> None:
     steps, limits = restarted(what, 2, autoreset)
     assert limits.restarts == 1

@@ -610,7 +610,13 @@ OF_COMPILED = {"compiles", "plain equals compiled"}
 
 
 def marked(broken: type[World], check: str, said: str) -> Any:
-    return pytest.param(broken, check, said, marks=pytest.mark.compiled(all=False) if check in OF_COMPILED else ())
+    """Compiled, one of each of these checks is quick: most of such a test is compiling."""
+    if check not in OF_COMPILED:
+        return pytest.param(broken, check, said)
+    quick = (broken, check) in ((FalseSight, "plain equals compiled"), (HalfCompiled, "compiles"))
+    return pytest.param(
+        broken, check, said, marks=[pytest.mark.compiled(all=False), *([] if quick else [pytest.mark.slow])]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # the defect of some

@@ -94,16 +94,16 @@ def test_wrong_places_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("count", "columns", "rows"),
     [
-        (48, 8, 6),
-        (49, 7, 7),
-        (50, 10, 5),
+        pytest.param(48, 8, 6, marks=pytest.mark.slow),
+        pytest.param(49, 7, 7, marks=pytest.mark.slow),
+        pytest.param(50, 10, 5, marks=pytest.mark.slow),
         (1, 1, 1),
         (5, 5, 1),
         (6, 6, 1),
         (14, 7, 2),
         (36, 9, 4),
-        (60, 10, 6),
-        (47, 8, 6),
+        pytest.param(60, 10, 6, marks=pytest.mark.slow),
+        pytest.param(47, 8, 6, marks=pytest.mark.slow),
     ],
 )
 def test_the_sheet_has_equal_tiles_with_names_and_no_empty_cell(tmp_path, count, columns, rows):

@@ -17,6 +17,7 @@ def pumping(states):
     return 2 * (states[3] >= 0)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_trajectories_equal_gymnasium_bit_for_bit():
     """1,000 episodes, 40 of them random and long. One differing bit would grow: the motion is chaotic."""

@@ -18,6 +18,7 @@ def pushes(states, rng):
     return actions
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_trajectories_equal_gymnasium_bit_for_bit():
     rng = np.random.default_rng(0)

@@ -82,8 +82,8 @@ def play(env_id, is_house, rng, steps):
     [
         ("MiniGrid-Empty-8x8-v0", EmptyRoom(size=8)),
         ("MiniGrid-DoorKey-5x5-v0", DoorKey(size=5)),
-        ("MiniGrid-DoorKey-8x8-v0", DoorKey(size=8)),
-        ("MiniGrid-DoorKey-16x16-v0", DoorKey(size=16)),
+        pytest.param("MiniGrid-DoorKey-8x8-v0", DoorKey(size=8), marks=pytest.mark.slow),
+        pytest.param("MiniGrid-DoorKey-16x16-v0", DoorKey(size=16), marks=pytest.mark.slow),
     ],
 )
 def test_every_step_equals_minigrids(env_id, world):

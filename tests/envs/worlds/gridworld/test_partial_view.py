@@ -177,7 +177,7 @@ def test_shortest_way_through_the_empty_room():
     assert values @ law.initial == pytest.approx(0.9**10, abs=1e-9)
 
 
-@pytest.mark.parametrize(("size", "starts"), [(5, 48), (6, 816)])
+@pytest.mark.parametrize(("size", "starts"), [(5, 48), pytest.param(6, 816, marks=pytest.mark.slow)])
 def test_small_door_keys_are_enumerated_and_every_start_can_be_won(size, starts):
     world = DoorKey(size=size, reward="constant")
     law = world.dynamics()

@@ -92,19 +92,19 @@ def positions_by_ply_of_tic_tac_toe() -> list[int]:
     return counts
 
 
-@pytest.mark.compiled(all=False)
-def test_connect_four_has_tromps_numbers_of_positions():
+@pytest.mark.parametrize("plies", [5, pytest.param(8, marks=[pytest.mark.slow, pytest.mark.compiled(all=False)])])
+def test_connect_four_has_tromps_numbers_of_positions(plies):
     """OEIS A212693 (J. Tromp): legal 7 × 6 positions after n plies."""
     world = make_world("ConnectFour")
     states = world.pack([BoardState(0, 0, 0)])
     counts = []
-    for _ in range(9):
+    for _ in range(plies + 1):
         counts.append(len(states))
         states = states[~world.terminal_of(states)]
         rows, actions = np.nonzero(world.legal_actions(states))
         following, _, _ = world.step(states[rows], actions, np.random.default_rng(0))
         states = following[np.unique(following.ints, axis=1, return_index=True)[1]]
-    assert counts == [1, 7, 49, 238, 1120, 4263, 16422, 54859, 184275]
+    assert counts == [1, 7, 49, 238, 1120, 4263, 16422, 54859, 184275][: plies + 1]
 
 
 BOARDS = [
@@ -190,6 +190,7 @@ def test_discs_fall_to_the_lowest_free_cell():
     assert np.array_equal(other, planes[:, :, ::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_search_as_first_player_never_loses_to_chance():
     world, rng, games = make_world("TicTacToe"), np.random.default_rng(0), 200
