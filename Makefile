@@ -34,6 +34,7 @@ coverage-compiled: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -m "slow or not slow" -k mypy tests/test_user_types.py
 
 # benchmarks/README.md; peers on JAX have an environment of their own
 JAX    := $(VENV)/jax
