@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.average import average_linear_programme as average_linear_programme
     from inscape.world_models.planning.average import average_of_policy as average_of_policy
     from inscape.world_models.planning.average import average_reward as average_reward
+    from inscape.world_models.planning.batches.value_iteration import BatchedSolution as BatchedSolution
+    from inscape.world_models.planning.batches.value_iteration import batched_value_iteration as batched_value_iteration
     from inscape.world_models.planning.beliefs.active_inference import ActiveInference as ActiveInference
     from inscape.world_models.planning.beliefs.active_inference import PolicyPosterior as PolicyPosterior
     from inscape.world_models.planning.beliefs.active_inference import parameter_information as parameter_information
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
     from inscape.world_models.tabular.model import absorb as absorb
+    from inscape.world_models.tabular.purposes import purpose_tables as purpose_tables
 
 _HOMES = {
     # what a model is
@@ -139,6 +142,7 @@ _HOMES = {
         "TabularModel",
         "absorb",
     ),
+    "tabular.purposes": ("purpose_tables",),
     "tabular.counts": (
         "LearnedTabularModel",
         "TabularModelSettings",
@@ -202,6 +206,10 @@ _HOMES = {
         "policy_evaluation",
         "soft_value_iteration",
         "value_iteration",
+    ),
+    "planning.batches.value_iteration": (
+        "BatchedSolution",
+        "batched_value_iteration",
     ),
     "planning.finite_horizon": (
         "FiniteHorizonSolution",

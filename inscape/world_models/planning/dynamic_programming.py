@@ -99,7 +99,7 @@ def value_iteration(model: Any, gamma: float, tolerance: float = 1e-6, max_itera
     check_limits(tolerance, max_iterations)
     if gamma == 1.0 and problem.keeps_going():
         return _solve_undiscounted(problem, tolerance, max_iterations)
-    return _solve_hard(problem, tolerance, max_iterations)
+    return solve_problem(problem, tolerance, max_iterations)
 
 
 def soft_value_iteration(
@@ -213,7 +213,7 @@ def policy_evaluation(
     problem = Problem.of_policy(table, gamma, policy)
     if gamma == 1.0:
         problem = problem.without_idle_loops()
-    found = _solve_hard(problem, tolerance, max_iterations)
+    found = solve_problem(problem, tolerance, max_iterations)
     if found.iterations >= max_iterations and found.error_bound > tolerance:
         raise UsageError(
             f"the values of a policy in {table.name} are known to within {found.error_bound:.3g} only, after "
@@ -224,7 +224,8 @@ def policy_evaluation(
     return found.values
 
 
-def _solve_hard(problem: Problem, tolerance: float, max_iterations: int) -> Solution:
+def solve_problem(problem: Problem, tolerance: float, max_iterations: int) -> Solution:
+    """Returns V* of folded tables, for γ < 1 or where every policy ends; arguments as in `value_iteration`."""
     check_limits(tolerance, max_iterations)
     if small_tables.is_small(problem.weight):
         return _solve(problem, "hard", 0.0, tolerance, max_iterations, *problem.certificate())

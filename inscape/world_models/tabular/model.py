@@ -141,12 +141,7 @@ class TabularModel:
             MissingLawError: the law can only be sampled, or the world has several players.
             UsageError: the law is broken (see `World.dynamics`).
         """
-        if world.players > 1:
-            raise MissingLawError(
-                f"{world.name} has {world.players} players, and a table of one reward cannot hold their purposes",
-                expected="a world with one player",
-                hint="tree search (UCT) keeps a value per player",
-            )
+        refuse_players(world)
         if purpose is not None:
             world = world.with_purpose(purpose)
         law = world.dynamics()
@@ -349,6 +344,16 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def refuse_players(world: World) -> None:
+    """Raises MissingLawError where a world has several players."""
+    if world.players > 1:
+        raise MissingLawError(
+            f"{world.name} has {world.players} players, and a table of one reward cannot hold their purposes",
+            expected="a world with one player",
+            hint="tree search (UCT) keeps a value per player",
+        )
 
 
 def _short(name: str) -> str:

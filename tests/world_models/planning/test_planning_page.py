@@ -14,6 +14,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "planning.md").re
 PRINTED = (
     ["[42.4418", "36.0465", "[[False  True]", "[0."],
     ["0.8235294117", "0.823529411"],
+    ["[0.41464"],
     ["[0. 0.]", "-0.055", "4.747222", "strategies="],
     ["19.", "[0]"],
     ["listen\nlisten"],

@@ -74,7 +74,8 @@ def follow(next_state, weight, reward, terminal, greedy, taken, rows, weights, r
             kept, stays = 0.0, 0.0
             for k in range(width):
                 w = weight[s, a, k]
-                kept += w
+                if not terminal[next_state[s, a, k]]:
+                    kept += w
                 if next_state[s, a, k] == s:
                     stays += w
                 rows[s, k] = next_state[s, a, k]

@@ -1,0 +1,1 @@
+"""Exact dynamic programming for many purposes at once."""
