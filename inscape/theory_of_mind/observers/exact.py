@@ -15,6 +15,7 @@ from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.mind_policies import MemoryStep, MindPolicies, policies_of
 from inscape.theory_of_mind.minds import Mind, name_of
 from inscape.theory_of_mind.observers.checks import check_fresh, check_gamma, check_minds, check_prior
+from inscape.theory_of_mind.observers.futures import future_states
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
 from inscape.theory_of_mind.observers.numbering import NumberedTrajectory, Numbering, is_one
 from inscape.theory_of_mind.player_view import PlayerView, view_of
@@ -218,15 +219,10 @@ class ExactObserver:
         number = int(numbers[0])
         weights = _normalise(self._if_in(number))
         held = self._held(weights)
-        weights, arrived, policy = weights[held], self.policies.arrived[held], np.exp(self.policies.log_probs[held])
-        occupancy = np.zeros(arrived.shape)
-        occupancy[:, number] = weights
-        steps = self._steps_among(held)
-        path = [occupancy.sum(axis=0)]
-        for _ in range(horizon):
-            occupancy = self._push(occupancy, policy, arrived, steps)
-            path.append(occupancy.sum(axis=0))
-        return Prediction(weights @ policy[:, number], np.array(path))
+        path = future_states(
+            self.policies, self.dynamics, held, weights[held], number, horizon, self._steps_among(held)
+        )
+        return Prediction(np.exp(self.policies.log_probs[:, number]).T @ weights, path)
 
     def bits_per_action(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T]` −log₂ P(action | all before it): each action predicted before it is seen, then taken in.
