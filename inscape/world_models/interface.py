@@ -281,6 +281,9 @@ def num_actions(model: Any, reader: str) -> int:
         raise UsageError(
             f"{reader} chooses among finitely many actions, and those of {type(model).__name__} are {space}",
             expected="a model with Discrete actions, counted from 0",
+            hint="ICEM, CEM, MPPI or RandomShooting: inscape plan WORLD --planner icem"
+            if isinstance(space, spaces.Box)
+            else "",
         )
     return int(space.n)
 

@@ -113,7 +113,7 @@ def imagined_sections(world: World, imagined: Imagined) -> list[Section]:
     note = "Each alternative moves; the others are ghosts in their colours: " + ", ".join(
         f"{name} {color_of_alternative(number)}" for number, name in enumerate(imagined)
     )
-    return [table, PlayerSection("Alternatives", episodes, note)]
+    return [table, PlayerSection("Alternatives", episodes, note, overlays=("imagination",))]
 
 
 def difference(imagined: Imagined, name: str) -> tuple[float, float | None]:

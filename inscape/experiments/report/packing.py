@@ -158,6 +158,7 @@ def pack_player(section: PlayerSection) -> JSON:
     return {
         "fps": section.fps,
         "sideBySide": section.side_by_side,
+        "overlays": list(section.overlays),
         "statics": pools.statics.items,
         "movings": pools.movings.items,
         "styles": pools.styles.items,

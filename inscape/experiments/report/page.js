@@ -481,7 +481,7 @@ const Inscape = (() => {
   class Player extends Transport {
     constructor(element, data, index) {
       super(element, data, index);
-      Object.assign(this, { episodeIndex: 0, on: new Set(["search", "posterior"]) });
+      Object.assign(this, { episodeIndex: 0, on: new Set(this.data.overlays) });
       this.buildControls();
       this.buildCharts();
       this.select(0);

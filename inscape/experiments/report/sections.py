@@ -196,6 +196,7 @@ class PlayerSection:
     Attributes:
         fps: the pace at speed 1×.
         side_by_side: agents are shown beside each other, one episode of each at the same time, without overlays.
+        overlays: those that are shown at first: "search", "imagination", "posterior".
     """
 
     title: str
@@ -203,6 +204,7 @@ class PlayerSection:
     note: str = ""
     fps: float = 6.0
     side_by_side: bool = False
+    overlays: tuple[str, ...] = ("search", "posterior")
 
 
 @dataclass(frozen=True)
