@@ -107,7 +107,7 @@ PLANNERS: tuple[PlannerEntry, ...] = (
 _BY_OTHER_NAMES = {
     "simulations": "num_simulations", "num_simulation": "num_simulations", "discount": "gamma", "c": "exploration",
     "depth": "max_depth", "samples": "population", "num_samples": "population", "num_simulations": "population",
-    "num_elites": "elites", "n_elites": "elites", "std": "initial_std", "sigma": "initial_std", "lambda_": "temperature",
+    "num_elites": "elites", "std": "initial_std", "sigma": "initial_std", "lambda_": "temperature",
     "alpha": "momentum", "beta": "noise_exponent",
 }  # fmt: skip
 
