@@ -25,6 +25,7 @@ MOST_NAMES = 1_000_000
 """States, actions or observations."""
 SECTIONS = ("discount", "values", "states", "actions", "observations", "start", "T", "O", "R")
 _TOKEN = re.compile(r"[^\s:]+|:")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +80,16 @@ class _Reader:
         self.names: dict[str, tuple[str, ...]] = {}
         self.numbers: dict[str, dict[str, int]] = {}
         self.found: dict[str, Any] = {"values": "reward"}
+        self.given: set[str] = set()
+        self.lines: dict[str, Array] = {}
 
     def read(self) -> DecisionFile:
         start: Callable[[], Array] | None = None
         while self.at < len(self.tokens):
             section = self._next("a section")
             if section == "start":
+                if start is not None:
+                    self._fail("start given twice", "one start")
                 start = self._start()
             elif section in ("T", "O", "R"):
                 self._require_preamble(section)
@@ -123,10 +128,9 @@ class _Reader:
 
     def _number(self, what: str = "a number") -> float:
         token = self._next(what)
-        try:
-            value = float(token)
-        except ValueError:
+        if not _NUMBER.fullmatch(token):  # Python would read 1_0, and digits of other scripts
             self._fail(repr(token), what)
+        value = float(token)
         if not np.isfinite(value):
             self._fail(repr(token), "a finite number")
         return value
@@ -146,6 +150,9 @@ class _Reader:
     # ------------------------------------------------------------------------------------------------ preamble
 
     def _preamble(self, section: str) -> None:
+        if section in ("discount", "values") and section in self.given:
+            self._fail(f"{section} given twice", f"one {section}")
+        self.given.add(section)
         if section == "discount":
             self.found["discount"] = self._number("a discount from 0 to 1")
             if not 0.0 <= self.found["discount"] <= 1.0:
@@ -163,7 +170,7 @@ class _Reader:
                 if word == ":":
                     self._fail("a colon", f"names of {section}")
                 words.append(word)
-            if len(words) == 1 and words[0].isdigit():
+            if len(words) == 1 and _is_count(words[0]):
                 if len(words[0]) > 7 or not 1 <= int(words[0]) <= MOST_NAMES:
                     self._fail(f"{words[0]} {section}", f"from 1 to {MOST_NAMES:,}")
                 words = [str(k) for k in range(int(words[0]))]
@@ -187,6 +194,8 @@ class _Reader:
         if "T" not in self.found:
             self.found["T"] = np.zeros((actions, states, states))
             self.found["R"] = np.zeros((actions, states, states))
+            # where each row was written last; 0: nowhere
+            self.lines = {letter: np.zeros((actions, states), np.int64) for letter in ("T", "O")}
             if "observations" in self.names:
                 self.found["O"] = np.zeros((actions, states, len(self.names["observations"])))
 
@@ -198,7 +207,7 @@ class _Reader:
         numbers = self.numbers[section]
         if word in numbers:
             return numbers[word]
-        if word.isdigit() and int(word) < len(numbers):
+        if _is_count(word) and int(word) < len(numbers):
             return int(word)
         known = ", ".join(list(numbers)[:8]) + (", …" if len(numbers) > 8 else "")
         self._fail(f"{word!r} is not one of the {section}", f"{known}, a number below {len(numbers)}, or *")
@@ -224,7 +233,7 @@ class _Reader:
         states = self.numbers["states"]
         if word in states:
             return states[word]
-        if word.isdigit() and int(word) < len(states):
+        if _is_count(word) and int(word) < len(states):
             return int(word)
         raise UsageError(f"{self.file}, line {line}: {word!r} is not a state", expected="a state, or its number")
 
@@ -243,13 +252,12 @@ class _Reader:
             return np.full(size, 1.0 / size)
         if len(words) == 1 and (size > 1 or words[0] in self.numbers["states"]):
             return np.asarray(np.eye(size)[self._state(words[0], line)])
-        try:
-            found = np.array([float(word) for word in words])
-        except ValueError:
+        if not all(_NUMBER.fullmatch(word) for word in words):
             raise UsageError(
                 f"{self.file}, line {line}: start {' '.join(words)[:60]!r}",
                 expected=f"{size} probabilities, uniform, or a state",
-            ) from None
+            )
+        found = np.array([float(word) for word in words])
         if len(found) != size or not np.isfinite(found).all() or (found < 0).any() or abs(found.sum() - 1) > TOLERANCE:
             raise UsageError(
                 f"{self.file}, line {line}: {len(found)} start probabilities that sum to {found.sum():.6g}",
@@ -262,15 +270,16 @@ class _Reader:
     def _transition(self) -> None:
         self._colon()
         action = self._pick("actions")
-        self._fill(self.found["T"], [action], ["states", "states"], identity=True)
+        self._fill("T", [action], ["states", "states"], identity=True)
 
     def _observation(self) -> None:
         self._colon()
         action = self._pick("actions")
-        self._fill(self.found["O"], [action], ["states", "observations"])
+        self._fill("O", [action], ["states", "observations"])
 
-    def _fill(self, table: Array, picked: list[slice | int], rest: list[str], identity: bool = False) -> None:
+    def _fill(self, letter: str, picked: list[slice | int], rest: list[str], identity: bool = False) -> None:
         """Fills an entry, a row or a matrix, by how many names are given."""
+        table, began = self.found[letter], self._line()
         while rest and self._peek() == ":":
             self._colon()
             picked.append(self._pick(rest.pop(0)))
@@ -291,6 +300,7 @@ class _Reader:
                 wrong = float(values[(values < 0) | (values > 1 + TOLERANCE)][0])
                 self._fail(f"probability {wrong:g}", "a number from 0 to 1")
             table[tuple(picked)] = values
+        self.lines[letter][tuple(picked[:2])] = began
 
     def _reward(self) -> None:
         self._colon()
@@ -331,8 +341,9 @@ class _Reader:
             wrong = np.abs(total - 1.0) > TOLERANCE
             if wrong.any():
                 a, s = np.argwhere(wrong)[0]
+                line = int(self.lines[letter][a, s])
                 raise UsageError(
-                    f"{self.file}: {letter} of action {actions[a]!r}, state {states[s]!r} sums to {total[a, s]:.6g}",
+                    f"{self.file}{f', line {line}' if line else ''}: {letter} of action {actions[a]!r}, state {states[s]!r} sums to {total[a, s]:.6g}",
                     expected="1",
                     hint=f"a later line of {letter} replaces an earlier one",
                 )
@@ -342,3 +353,8 @@ class _Reader:
             self.found["discount"], states, actions, observations, begin, self.found["T"],
             self.found["O"] if observations else None, self.found["R"],
         )  # fmt: skip
+
+
+def _is_count(word: str) -> bool:
+    """Returns whether a word is a whole number of ASCII digits."""
+    return word.isascii() and word.isdigit()

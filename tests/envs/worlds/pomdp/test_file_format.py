@@ -120,12 +120,20 @@ def test_matrices_rows_and_entries_are_the_same(tmp_path):
         ("discount: 0.95", "", "has no discount"),
         ("values: reward", "values: gain", "line 3: 'gain'"),
         ("states: tiger-left tiger-right", "states: tiger-left tiger-left", "line 4: states 'tiger-left' twice"),
-        ("identity", "1 0 0.5 0.6", "T of action 'listen', state 'tiger-right' sums to 1.1"),
+        ("discount: 0.95", "discount: 0.95 discount: 0.9", "line 2: discount given twice"),
+        ("values: reward", "values: cost values: reward", "line 3: values given twice"),
+        ("T: listen", "start: uniform start: 0\nT: listen", "line 8: start given twice"),
+        ("T: listen", "start: 1_0 0\nT: listen", "line 8: start '1_0 0'"),
+        ("T:open-right", "T: ²", "line 12: '²' is not one of the actions"),
+        ("0.85 0.15", "０.85 0.15", "line 15: '０.85'"),
+        ("-100\n", "1_0\n", "'1_0'"),
+        ("R:open-left : tiger-left", "R:open-left : tiger-left : * : * : 3", "line 22: "),
+        ("identity", "1 0 0.5 0.6", "line 8: T of action 'listen', state 'tiger-right' sums to 1.1"),
         ("identity", "1 0 0", "line 10: 'T'"),
         ("identity", "1 0 zero 1", "line 9: 'zero'"),
         ("identity", "1 0 -1 2", "line 9: probability -1"),
         ("identity", "1 0 nan 2", "line 9: 'nan'"),
-        ("0.85 0.15", "0.85 0.25", "O of action 'listen', state 'tiger-left' sums to 1.1"),
+        ("0.85 0.15", "0.85 0.25", "line 14: O of action 'listen', state 'tiger-left' sums to 1.1"),
         ("R:listen :", "R:shout :", "line 21: 'shout' is not one of the actions"),
         ("R:open-left : tiger-left", "R:open-left : 7", "line 22: '7' is not one of the states"),
         ("T:open-right", "T open-right", "line 12: 'open-right'"),
@@ -137,7 +145,7 @@ def test_matrices_rows_and_entries_are_the_same(tmp_path):
     ],
 )
 def test_what_is_malformed_is_named_with_its_line(tmp_path, capsys, old, new, message):
-    text = TIGER.replace(old, new) if old != "-100\n" else TIGER.removesuffix("-100\n")
+    text = TIGER.replace(old, new) if old != "-100\n" else TIGER.removesuffix("-100\n") + new
     file = written(tmp_path, text)
     with pytest.raises(UsageError, match="it.pomdp") as refused:
         file_format.read(file)
