@@ -342,8 +342,10 @@ class _Reader:
             if wrong.any():
                 a, s = np.argwhere(wrong)[0]
                 line = int(self.lines[letter][a, s])
+                where = f", line {line}" if line else ""
                 raise UsageError(
-                    f"{self.file}{f', line {line}' if line else ''}: {letter} of action {actions[a]!r}, state {states[s]!r} sums to {total[a, s]:.6g}",
+                    f"{self.file}{where}: {letter} of action {actions[a]!r}, state {states[s]!r} sums to "
+                    f"{total[a, s]:.6g}",
                     expected="1",
                     hint=f"a later line of {letter} replaces an earlier one",
                 )
