@@ -35,6 +35,7 @@ class SolveArguments:
       inscape solve FrozenLake --horizon 20
       inscape solve examples/elevator.py:Elevator --method policy-iteration
       inscape solve RiverSwim --criterion average
+      inscape solve DecTiger --horizon 3
       inscape solve Taxi --save taxi.csv
       inscape solve FrozenLake8x8 --report lake.html
       inscape solve Tiger --horizon 10
@@ -98,6 +99,8 @@ def solve_command(argv: Sequence[str]) -> int:
     world, console = task.world, make_console()
     if given.horizon == 0:
         raise UsageError("--horizon 0", expected="at least 1")
+    if world.players == 2 and world.simultaneous and given.horizon is not None:
+        return _solve_team(console, given, task)
     hidden = not world.continuous and hides_state(world)
     if hidden and not given.full_information and given.criterion != "average":
         return _solve_beliefs(console, given, task, argv)
@@ -239,6 +242,32 @@ def _solve_average(console: Console, given: Any, task: Any, argv: Sequence[str])
         ]  # fmt: skip
         _write_rows(given.save, [*fields, "gain", "bias", "optimal"], rows)
         console.print(f"Saved in {escape(str(given.save))}", soft_wrap=True)
+    return 0
+
+
+def _solve_team(console: Console, given: Any, task: Any) -> int:
+    """Solves for the joint plan of two who see different things."""
+    from inscape.world_models.planning.games.joint import joint_plan
+
+    if given.save is not None or given.criterion is not None or given.method != "value-iteration":
+        raise UsageError(f"--save, --criterion or --method for the team of {task.name}", expected="--horizon, --gamma")
+    world, began = task.world, time.perf_counter()
+    plan = joint_plan(world, given.horizon, 1.0 if given.gamma is None else given.gamma)
+    seconds = time.perf_counter() - began
+    console.print(
+        f"[bold]{escape(task.name)}: the best joint plan of two who see different things, {given.horizon} steps[/bold]",
+        soft_wrap=True,
+    )
+    for player in range(2):
+        table = make_table("observations so far", "action")
+        rows = plan.table(player)
+        for history, action in rows[: given.states]:
+            table.add_row(escape(", ".join(history)), escape(action))
+        print_table(console, str(world.player_names[player]), table)
+        if len(rows) > given.states:
+            console.print(f"[dim]{len(rows) - given.states:,} more histories: --states[/dim]")
+    console.print(f"Expected return of each: [bold]{number(plan.value)}[/bold], exact", soft_wrap=True)
+    console.print(f"{_time(seconds)} to tabulate and solve")
     return 0
 
 

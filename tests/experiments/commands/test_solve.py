@@ -85,6 +85,16 @@ def test_reward_per_step_in_the_long_run(capsys, tmp_path):
     assert "the bias is the total reward" in out
 
 
+def test_a_team_that_sees_different_things(capsys):
+    code, out, _ = printed(capsys, "DecTiger", "--horizon", "3")
+    assert code == 0
+    assert "Expected return of each: 5.190812, exact" in out
+    assert "open right" in out
+    code, _, err = printed(capsys, "DecTiger", "--horizon", "3", "--criterion", "average")
+    assert code == 2
+    assert "the team of DecTiger" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -14,8 +14,9 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "planning.md").re
 PRINTED = (
     ["[42.4418", "36.0465", "[[False  True]", "[0."],
     ["0.8235294117", "0.823529411"],
+    ["0.42862", "unichain", "potential-based: every optimal policy stays optimal", "-"],
     ["[0.41464"],
-    ["[0. 0.]", "-0.055", "4.747222", "strategies="],
+    ["[0. 0.]", "-0.055", "4.747222", "strategies=", "5.1908"],
     ["19.", "[0]"],
     ["listen\nlisten"],
     ["7.05876804e-01", "[3 3] 0.0 1.386"],
