@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.others import Hierarchy as Hierarchy
     from inscape.theory_of_mind.parts.others import LevelK as LevelK
     from inscape.theory_of_mind.parts.others import Uniform as Uniform
+    from inscape.theory_of_mind.parts.planning import BACKUPS as BACKUPS
     from inscape.theory_of_mind.parts.planning import Exponential as Exponential
     from inscape.theory_of_mind.parts.planning import Hyperbolic as Hyperbolic
     from inscape.theory_of_mind.parts.planning import Planning as Planning
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.wanting import Curious as Curious
     from inscape.theory_of_mind.parts.wanting import InTurn as InTurn
     from inscape.theory_of_mind.parts.wanting import Switching as Switching
-    from inscape.theory_of_mind.planning_mind import BACKUPS as BACKUPS
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
     from inscape.theory_of_mind.recursion.folding import against as against
     from inscape.theory_of_mind.recursion.folding import follow as follow
@@ -67,7 +67,7 @@ _HOMES = {
     ),
     "parts.wanting": ("Caring", "Curious", "InTurn", "Switching"),
     "parts.believing": ("Filtering", "Params", "Sees"),
-    "parts.planning": ("Exponential", "Hyperbolic", "Planning"),
+    "parts.planning": ("BACKUPS", "Exponential", "Hyperbolic", "Planning"),
     "parts.others": ("Hierarchy", "LevelK", "Uniform"),
     "parts.choosing": ("Best", "Softmax"),
     "belief_points": ("BeliefWorld", "belief_world"),
@@ -75,10 +75,7 @@ _HOMES = {
         "Controller",
         "Step",
     ),
-    "planning_mind": (
-        "BACKUPS",
-        "PlanningMind",
-    ),
+    "planning_mind": ("PlanningMind",),
     "mind_policies": (
         "MindPolicies",
         "policies_of",

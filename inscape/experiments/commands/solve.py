@@ -263,7 +263,7 @@ def _solve_team(console: Console, given: Any, task: Any) -> int:
         rows = plan.table(player)
         for history, action in rows[: given.states]:
             table.add_row(escape(", ".join(history)), escape(action))
-        print_table(console, str(world.player_names[player]), table)
+        print_table(console, str(world.agents[player]), table)
         if len(rows) > given.states:
             console.print(f"[dim]{len(rows) - given.states:,} more histories: --states[/dim]")
     console.print(f"Expected return of each: [bold]{number(plan.value)}[/bold], exact", soft_wrap=True)
