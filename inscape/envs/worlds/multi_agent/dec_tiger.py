@@ -54,8 +54,12 @@ class DecTiger(World):
 
     Args:
         accuracy: probability in [0, 1] of hearing the tiger behind its own door.
-        listen, treasure, together, apart, alone, attacked: rewards: both listen; both open the treasure; both open the
-            tiger's door; different doors; one opens the treasure while the other listens; one opens the tiger's door.
+        listen: reward when both listen.
+        treasure: reward when both open the door with the treasure.
+        together: reward when both open the tiger's door.
+        apart: reward when they open different doors.
+        alone: reward when one opens the door with the treasure and the other listens.
+        attacked: reward when one opens the tiger's door and the other listens.
 
     Source: Nair, Tambe, Yokoo, Pynadath & Marsella (2003), "Taming decentralized POMDPs: towards efficient policy
         computation for multiagent settings", IJCAI, section 3, tables 1 to 3.
@@ -167,7 +171,7 @@ def _scene(tiger: int, heard: tuple[int, int]) -> Scene:
     shapes: list[Shape] = [Rect(0, 0, 4, 4, fill="paper")]
     for door, name in enumerate(DOORS):
         x = 0.5 + 2 * door
-        shapes += [Rect(x, 0.5, 1, 1.8, fill="wall"), Text(x + 0.5, 2.5, name)]
+        shapes += [Rect(x, 0.5, 1, 1.8, fill="wall"), Text(x + 0.5, 2.6, name, size=0.3)]
         if door == tiger:
             shapes.append(Polygon(((x + 0.2, 1.8), (x + 0.8, 1.8), (x + 0.5, 1.0)), fill="danger", layer="moving"))
     for player, door in enumerate(heard):
