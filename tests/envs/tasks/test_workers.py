@@ -109,9 +109,16 @@ def test_copies_are_the_same_in_any_number_of_processes(autoreset: str, kind: st
         assert same(alone, played(task.in_workers(Workers(1, shared_memory=False)), 5, autoreset))
 
 
-@pytest.mark.parametrize("name", ["pettingzoo:pettingzoo.classic.tictactoe_v3", "pettingzoo:pettingzoo.classic.rps_v2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pettingzoo:pettingzoo.classic.tictactoe_v3", "pettingzoo:pettingzoo.classic.rps_v2",
+        "pettingzoo:tests.envs.tasks.duel",
+    ],
+)  # fmt: skip
 def test_copies_of_pettingzoo_are_the_same(name: str) -> None:
-    pytest.importorskip("pygame")
+    if "classic" in name:
+        pytest.importorskip("pygame")
     task = resolve_task(name)
 
     def first_legal(env: Any, steps: int = 25) -> list[Any]:

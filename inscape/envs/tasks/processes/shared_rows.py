@@ -121,7 +121,7 @@ class RowLayout:
             offset = sizes.place(dtype, (self.count, *shape)) if self._shared else -1
             self.leaves.append(_Leaf(path, dtype, shape, offset))
         else:
-            self.leaves.append(_Leaf(path, "O", (), -1))
+            self.leaves.append(_Leaf(path, "O", self.players, -1))
         return len(self.leaves) - 1
 
     @property
@@ -191,7 +191,7 @@ class Rows:
                 continue
             column = [row[number] if row is not None else None for row in beside]
             number += 1
-            values.append(objects(column) if leaf.dtype == "O" else _array(column, leaf))
+            values.append(objects(column) if leaf.dtype == "O" and not leaf.shape else _array(column, leaf))
         return self.layout.batch(values)
 
     def saved(self, low: int, high: int) -> list[Array | None]:
