@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
+from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import observation_keys
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from inscape.world_models.tabular.model import TabularModel
 
 SUM_TOLERANCE = 1e-6
+DENSE = 0.1
+"""From which share of states held possible on a belief is predicted by a sparse product over all states."""
 
 
 class ImpossiblePerceptError(UsageError):
@@ -174,22 +177,68 @@ class BeliefFilter:
             UsageError: shapes disagree, a belief is no distribution, an action is out of range.
         """
         beliefs, actions = self._checked(beliefs, actions)
+        if np.count_nonzero(beliefs) > DENSE * beliefs.size:
+            return self._predict_dense(beliefs, actions)
         row, state = np.nonzero(beliefs)
-        weight = beliefs[row, state] * self.legal[state, actions[row]]
+        allowed = self.legal[state, actions[row]]
+        row, state = row[allowed], state[allowed]
+        weight = beliefs[row, state]
         mass = np.bincount(row, weight, minlength=len(beliefs))
+        self._require_legal(beliefs, actions, mass)
+        at = (state, actions[row])
+        to = row[:, None] * self.num_states + self.next_state[at]
+        flow = (weight / mass[row])[:, None] * self.probability[at]
+        counted = np.bincount(to.ravel(), flow.ravel(), minlength=beliefs.size)
+        return counted.reshape(beliefs.shape)
+
+    def _predict_dense(self, beliefs: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Returns what `predict` does, by one sparse product for each action taken."""
+        predicted = np.empty(beliefs.shape)
+        for action in np.unique(actions):
+            rows = np.flatnonzero(actions == action)
+            taken = beliefs if len(rows) == len(beliefs) else beliefs[rows]
+            if not self._always_legal[action]:
+                taken = taken * self.legal[:, action]
+            mass = taken.sum(axis=1)
+            self._require_legal(beliefs[rows], actions[rows], mass, rows)
+            law = self._law(int(action))
+            flow = law.T @ taken[0] if len(rows) == 1 else (law.T @ taken.T).T
+            predicted[rows] = flow / mass[:, None]
+        return predicted
+
+    def _require_legal(
+        self, beliefs: np.ndarray, actions: np.ndarray, mass: np.ndarray, rows: np.ndarray | None = None
+    ) -> None:
         if (mass <= 0).any():
             b = int(np.argmin(mass))
             raise ImpossiblePerceptError(
-                f"row {b}: action {self._action_name(actions[b])} is legal in no state that the belief of {self.owner} "
-                f"holds possible: {self._told(beliefs[b])}",
+                f"row {b if rows is None else rows[b]}: action {self._action_name(actions[b])} is legal in no state "
+                f"that the belief of {self.owner} holds possible: {self._told(beliefs[b])}",
                 expected="an action that the environment allowed",
             )
-        weight = weight / mass[row]
-        at = (state, actions[row])
-        to = row[:, None] * self.num_states + self.next_state[at]
-        flow = weight[:, None] * self.probability[at]
-        counted = np.bincount(to.ravel(), flow.ravel(), minlength=beliefs.size)
-        return counted.reshape(beliefs.shape)
+
+    @cached_property
+    def _always_legal(self) -> np.ndarray:
+        """`[A]` bool."""
+        return np.asarray(self.legal.all(axis=0))
+
+    @cached_property
+    def _laws(self) -> dict[int, Any]:
+        return {}
+
+    def _law(self, action: int) -> Any:
+        """Returns P(s′ | s, action) as a SciPy sparse matrix `[S, S]`, kept for the next call; illegal rows are 0."""
+        from scipy.sparse import csr_matrix
+
+        if action not in self._laws:
+            states, _, width = self.next_state.shape
+            require_memory(12 * states * width, f"the law of action {action} of {self.owner}")
+            possible = (self.probability[:, action] > 0) & self.legal[:, action, None]
+            data = np.where(possible, self.probability[:, action], 0.0)
+            column = np.where(possible, self.next_state[:, action], 0).astype(np.int32)
+            ends = np.arange(0, states * width + 1, width)
+            self._laws[action] = csr_matrix((data.ravel(), column.ravel(), ends), (states, states))
+        return self._laws[action]
 
     def observe(
         self,

@@ -10,6 +10,7 @@ import pytest
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.registry import make_world
 from inscape.errors import MissingLawError, UsageError
+from inscape.world_models.belief import exact
 from inscape.world_models.belief.exact import BeliefFilter, ImpossiblePerceptError
 from inscape.world_models.tabular.model import ObservationIndex, TabularModel, observation_keys
 
@@ -375,3 +376,36 @@ def test_a_filter_made_by_hand_is_checked(case):
     changed, message = BAD[case]
     with pytest.raises(UsageError, match=message):
         replace(random_filter(0), **changed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wide_beliefs_are_predicted_as_narrow_ones(seed, monkeypatch):
+    """By sparse products over all states, or from the states held possible alone; illegal rows may hold anything."""
+    rng = np.random.default_rng(seed)
+    states, actions, width = 40, 3, 4
+    next_state = rng.integers(0, states, (states, actions, width))
+    probability = rng.dirichlet(np.ones(width), (states, actions))
+    legal = rng.random((states, actions)) < 0.8
+    legal[:, 0] = True
+    probability[~legal] = np.nan
+    next_state[~legal] = -1
+    tables = BeliefFilter(
+        next_state, probability, legal, np.full(states, 1 / states), np.zeros(states, bool), np.arange(states) % 5
+    )
+    beliefs = rng.dirichlet(np.ones(states), 6)
+    taken = rng.integers(0, actions, 6)
+    wide = tables.predict(beliefs, taken)
+    monkeypatch.setattr(exact, "DENSE", 2.0)
+    np.testing.assert_allclose(wide, tables.predict(beliefs, taken), atol=1e-15)
+    np.testing.assert_allclose(wide.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("dense", [0.0, 2.0])
+def test_an_action_that_is_legal_nowhere_names_the_row(dense, monkeypatch):
+    monkeypatch.setattr(exact, "DENSE", dense)
+    tables = BeliefFilter(
+        np.zeros((2, 2, 1), int), np.ones((2, 2, 1)), np.array([[True, False]] * 2), np.array([0.5, 0.5]),
+        np.zeros(2, bool), np.arange(2),
+    )  # fmt: skip
+    with pytest.raises(ImpossiblePerceptError, match="row 1: action 1 is legal in no state"):
+        tables.predict(np.full((2, 2), 0.5), np.array([0, 1]))
