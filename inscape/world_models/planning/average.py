@@ -31,6 +31,8 @@ Structure = Literal["unichain", "communicating", "weakly communicating", "multic
 NEARLY, TIED = 1e-9, 1e-11
 """By how much, relative to the size of the values, an action must be better to be taken instead of another, and how
 near actions are that count as equal."""
+MOST_FACTORED, MOST_SWEEPS = 3_000, 2_000
+"""States above which relative value iteration is tried before linear systems are factored; and for how many sweeps."""
 MOST_LOOKS, POLICIES_LOOKED_AT = 32, 8
 """States, and policies at random, looked at to find a state that no policy avoids."""
 
@@ -76,6 +78,9 @@ class AverageSolution:
 def average_reward(model: Any, tolerance: float = 1e-6, max_iterations: int = 10_000) -> AverageSolution:
     """Returns the best gain, and the best bias with it, by multichain policy iteration.
 
+    Above 3,000 states relative value iteration is tried first; `iterations` are its sweeps then, and of policies with
+    the same gain and relative values the first is taken.
+
     Args:
         model: a `TabularModel`, anything with `tabular()`, or an enumerable `World`.
         tolerance: the error bound to reach, where components are left for better ones.
@@ -88,6 +93,10 @@ def average_reward(model: Any, tolerance: float = 1e-6, max_iterations: int = 10
     check_limits(tolerance, max_iterations)
     problem = _Problem.of(table)
     allowed, component = end_components(problem.next_state, problem.probability, problem.legal)
+    if len(component) > MOST_FACTORED and component.max() == 0:
+        quick = _by_relative_values(problem, allowed, component, tolerance, max_iterations, table.num_states)
+        if quick is not None:
+            return quick
     policy, upper, evaluated = _by_component(problem, allowed, component, tolerance, max_iterations)
     policy, found, chain, more = _improve(problem, policy, problem.legal, max_iterations)
     gain, bias, _ = found
@@ -232,6 +241,48 @@ class _Problem:
     def rounding(self, bias: Array) -> float:
         size = self.scale + 2.0 * float(np.abs(bias).max(initial=0.0))
         return float((self.width + 8) * np.finfo(float).eps * size)
+
+
+def _by_relative_values(
+    problem: _Problem, allowed: Array, component: Array, tolerance: float, most: int, states: int
+) -> AverageSolution | None:
+    """Returns the solution by relative value iteration, of a model whose best gain is the same everywhere; None where
+    that does not settle soon.
+
+    Half of each sweep is taken, which makes every chain aperiodic: Puterman (2005), section 8.5.4.
+    """
+    values, best = np.zeros(len(problem.over)), np.inf
+    reached, sweeps = values, 0
+    while sweeps < min(most, MOST_SWEEPS):
+        change = (problem.reward + problem.ahead(values)).max(axis=1) - values
+        sweeps += 1
+        span = float(change.max() - change.min())
+        if span < best:
+            best, reached = span, values
+        if span <= TIED * problem.scale or (best <= tolerance and span > 2 * best):
+            break
+        values = values + 0.5 * (change - change[0])
+    if best > tolerance:
+        return None
+    q = problem.reward + problem.ahead(reached)
+    change, policy = q.max(axis=1) - reached, q.argmax(axis=1)
+    low = float(change.min())
+    chain, _ = problem.choosing(policy)
+    drift = reached
+    for _ in range(MOST_SWEEPS):  # what the relative values are on average in the long run
+        following = 0.5 * (drift + chain.matrix @ drift)
+        done = float(np.abs(following - drift).max()) <= TIED * problem.scale
+        drift = following
+        if done:
+            break
+    bias = reached - drift
+    gain = np.full(states, low)
+    q_values = np.where(problem.legal, problem.reward + problem.ahead(bias) - low, -np.inf)[:states]
+    return AverageSolution(
+        gain, bias[:states], np.where(problem.legal[:states], low, -np.inf), q_values, policy[:states],
+        float(change.max()) - low + problem.rounding(reached), sweeps, _structure(problem, allowed, component, 1),
+        chain.classes[:states],
+    )  # fmt: skip
 
 
 def _by_component(

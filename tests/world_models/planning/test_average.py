@@ -15,6 +15,7 @@ from inscape.world_models import (
     average_reward,
     backward_induction,
 )
+from inscape.world_models.planning import average
 
 
 def random_table(seed):
@@ -55,6 +56,29 @@ def test_no_policy_earns_more_and_a_long_horizon_earns_as_much(seed):
     assert (best <= found.gain + found.error_bound + 1e-12).all()
     horizon = 3_000
     assert backward_induction(model, horizon).values[0] / horizon == pytest.approx(found.gain, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_large_tables_are_solved_by_relative_values(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    S, A, K = 60, 3, 3
+    following = rng.integers(0, S, (S, A, K))
+    P = np.zeros((A, S, S))
+    for s, a, k in np.ndindex(S, A, K):
+        P[a, s, following[s, a, k]] += 1 / K
+    model = TabularModel.from_arrays(P, rng.normal(size=(S, A)), terminal=None)
+    exact = average_reward(model)
+    monkeypatch.setattr(average, "MOST_FACTORED", 10)
+    quick = average_reward(model)
+    assert quick.iterations > exact.iterations
+    assert quick.gain == pytest.approx(exact.gain, abs=1e-8)
+    assert quick.bias == pytest.approx(exact.bias, abs=1e-7)
+    assert (quick.gain <= exact.gain + 1e-12).all()
+    assert (exact.gain <= quick.gain + quick.error_bound).all()
+    assert quick.error_bound < 1e-6
+    assert (quick.policy == exact.policy).all()
+    monkeypatch.setattr(average, "MOST_SWEEPS", 3)
+    assert average_reward(model).gain == pytest.approx(exact.gain)  # it does not settle: linear systems
 
 
 def test_a_periodic_chain():
