@@ -61,7 +61,12 @@ logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 Arithmetic = Literal["exact", "fast"]
 """`"fast"`: sine and cosine of `fast_math`, and sums and products in whatever order and fusion is quickest."""
-SUFFIX = {"exact": "", "fast": "_fast"}
+Variant = Literal["exact", "fast", "bare"]
+"""How a law is compiled: with an arithmetic; `"bare"`: exact, without counting references to arrays."""
+SUFFIX: dict[Variant, str] = {"exact": "", "fast": "_fast", "bare": "_bare"}
+BARE = re.compile(r"(?m)^BARE = True\b")
+"""The line by which a template says that it and the law it calls make no array. It is compiled without counting
+references: at every call of a function Numba counts one to each array among its arguments, some 5 ns each."""
 PYTHON_NUMBERS = Numbers("float({})", "int({})")
 """What a plain law computes with: NumPy's scalars are slower, warn where they overflow, and are no `bool`."""
 FAST = {"contract", "reassoc", "arcp", "nsz"}  # but NaN and infinity mean what they mean
@@ -137,7 +142,7 @@ def _machinery() -> str:
 # ---------------------------------------------------------------------------------------------- the law's module
 
 
-def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact") -> types.ModuleType:
+def law_module(world: type[Law], compiled: bool, arithmetic: Variant = "exact") -> types.ModuleType:
     """Returns the module of names that kernels of `world` import, compiled by Numba or as plain Python."""
     with _lock:
         law = law_of(world)
@@ -145,7 +150,9 @@ def law_module(world: type[Law], compiled: bool, arithmetic: Arithmetic = "exact
         found = _laws.get((world, compiled, arithmetic))
         if found is not None and found.__name__ == name:
             return found
-        options = {"error_model": "numpy", **({"fastmath": FAST} if arithmetic == "fast" else {})}
+        # all functions of a law have the same: those compiled for a caller that counts references count them too
+        special: dict[str, Any] = {"fast": {"fastmath": FAST}, "bare": {"_nrt": False}}
+        options = {"error_model": "numpy", **special.get(arithmetic, {})}
         state, params, purpose = world.layouts()
         names: dict[str, Any] = {"State": state.cls, "Params": params.cls, "Purpose": purpose.cls}
         if (views := view_layout(world)) is not None:
@@ -252,7 +259,7 @@ def kernel(
     world: type[Law],
     template: str,
     compiled: bool = True,
-    arithmetic: Arithmetic = "exact",
+    arithmetic: Variant = "exact",
     constants: Mapping[str, int | float | str | bool] | None = None,
 ) -> types.ModuleType:
     """Returns the kernel template module `template` (dotted name) bound to the law of `world`.
@@ -291,8 +298,15 @@ def is_kept(world: type[Law], template: str, function: str, constants: Constants
     """
     found = depends(world, template, constants)
     tail = f"{template.rsplit('.', 1)[-1]}_{found.of_template.digest[:12]}"
-    pattern = f"{law_module_name(found.law)}_{tail}.{function}-*.nbc"
-    return any(True for _ in world_folder(world).glob(pattern))
+    suffix = SUFFIX[_variant(template, True, "exact")]
+    pattern = f"{law_module_name(found.law, suffix)}_{tail}.{function}-*.nbc"
+    return any(True for _ in world_folder(world, suffix).glob(pattern))
+
+
+def _variant(template: str, compiled: bool, arithmetic: Variant) -> Variant:
+    """Returns how a template is compiled that is asked for with this arithmetic."""
+    is_bare = compiled and arithmetic == "exact" and BARE.search(template_source(template)) is not None
+    return "bare" if is_bare else arithmetic
 
 
 class Depends(NamedTuple):
@@ -343,8 +357,9 @@ def _imports(code: types.CodeType) -> list[tuple[str, list[str]]]:
 
 
 def _instance(
-    world: type[Law], template: str, compiled: bool, arithmetic: Arithmetic, constants: Constants
+    world: type[Law], template: str, compiled: bool, arithmetic: Variant, constants: Constants
 ) -> types.ModuleType:
+    arithmetic = _variant(template, compiled, arithmetic)
     law = law_module(world, compiled, arithmetic)
     source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
     for name, value in constants:

@@ -74,6 +74,7 @@ class Law:
     players: ClassVar[int] = 1
     simultaneous: ClassVar[bool] = False
     player_names: ClassVar[tuple[str, ...]] = ()
+    zero_sum: ClassVar[bool] = False
     lengths: ClassVar[Mapping[str, int]] = {}
     gamma: ClassVar[float] = 0.99
     continuous: ClassVar[bool] = False
@@ -104,6 +105,11 @@ class Law:
     def terminal(params: Any, purpose: Any, state: Any) -> bool:
         """Returns whether the state ends the task (law function); by default the task never ends by itself."""
         return False
+
+    def return_bounds(self) -> tuple[float, float] | None:
+        """Returns the least and the most that any player can still earn in all from any state (undiscounted, 0 being
+        among what is possible), or None: not known. A search that knows them can stop where a win is certain."""
+        return None
 
     # *args and **settings: the one signature that a type checker lets subclasses replace by any other
     def setup(self, *args: Any, **settings: Any) -> tuple[Any, Any]:

@@ -163,6 +163,7 @@ def test_each_setting_of_the_search_is_the_planners():
     """Documented once, in TreeSearchSettings; old runs name `averaging_visits` by what it was called."""
     task = resolve_task("FrozenLake")
     values = {"num_simulations": 7, "exploration": 0.5, "rollout": "none", "averaging_visits": 2.0, "max_depth": 9}
+    values["solver"] = False
     agent = make_agent("mcts", task, settings=values)
     shared = [f.name for f in dataclasses.fields(TreeSearchSettings)]
     assert {name: getattr(agent.planner, name) for name in shared} == values

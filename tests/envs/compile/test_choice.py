@@ -352,7 +352,7 @@ def test_compiling_is_counted_and_announced_once(
 def test_tables_are_searched_by_the_same_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     model = TabularModel.from_world(Hill())
     price(monkeypatch, compiling=1e9)
-    UCT(num_simulations=40).plan(model, np.array([0]), np.random.default_rng(0))
+    UCT(num_simulations=40, solver=False).plan(model, np.array([0]), np.random.default_rng(0))
     assert choice.usage(world_of(model), "inscape.world_models.planning.kernels.uct", "search").units == 40
 
 

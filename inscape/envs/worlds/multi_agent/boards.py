@@ -141,8 +141,12 @@ class BoardGame(World):
     Params = BoardParams
     Purpose = LinePurpose
     players = 2
+    zero_sum = True
     gamma = 1.0
     size: ClassVar[tuple[int, int]]
+
+    def return_bounds(self) -> tuple[float, float]:
+        return -abs(self.purpose.win), abs(self.purpose.win)
 
     @staticmethod
     def initial(params: BoardParams, branch: int) -> tuple[float, BoardState]:

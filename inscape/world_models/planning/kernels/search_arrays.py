@@ -1,4 +1,4 @@
-"""The memory of a search: a graph of states in arrays, grown by the driver and filled by the kernel."""
+"""The memory of a search: a graph of states, one row of 32-bit words per state, filled by the kernel."""
 
 from __future__ import annotations
 
@@ -7,66 +7,110 @@ from typing import NamedTuple
 import numpy as np
 
 # entries of `counts`
-NODES, EDGES, CLOCK, SIMULATIONS, STUCK, FRONTIER, HEAD, PENDING, OPEN, ACTIONS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-# columns of `node`
-KIND, DEPTH, PLAYER, VISITS, SEEN, INTO, QUEUED, UNTRIED = 0, 1, 2, 3, 4, 5, 6, 7
-# columns of `action`
-LEGAL, TRIED, FIRST, LAST, OUTCOMES = 0, 1, 2, 3, 4
-# columns of `edge`
-NEXT, CHILD, PARENT, SIBLING = 0, 1, 2, 3
-# values of node[:, KIND]
+NODES, LINKS, CLOCK, SIMULATIONS, STUCK, FRONTIER, OPEN, ACTIONS, SWEPT, PLACE, ACTION = range(11)
+# words of a row before its actions
+KIND, PLAYER, VISITS, SEEN, UNTRIED, COUNTED, SUMS = 0, 1, 2, 3, 4, 5, 6
+# values of KIND
 UNVISITED, VISITED, TERMINAL, SOLVED = 0, 1, 2, 3  # from TERMINAL on, the value is exact
+ILLEGAL = -(1 << 31)
+"""Number of visits of an action that is not legal; a legal one's is n ≥ 0, or −1 − n where nothing is left to learn."""
+# what a search may be STUCK on
+NO_ACTION, NO_NUMBER, NO_SUM_OF_ZERO = 1, 2, 3
 # constants of the search
-UPDATES = 16  # most states off the path that a simulation brings up to date
 NEARLY_ALL = 10  # the graph is complete when at most a tenth of its states and of its actions are untried
-ENDLESS = 1e12  # visits after which it does before: only what is otherwise equal is decided by the best action
 COMPLETE = 5.0  # visits after which the best action then outweighs the average
-SENSITIVITY = 1e-4  # changes of value, in parts of the range of values, worth telling the states before
+SWEEPS = 10_000  # of a graph in which nothing is untried, at most
+LARGEST = 1e38  # reward: values are kept in 32 bits
+PRECISION = 1e-6  # to which they find its values, in parts of the range of values
 
 
 class SearchArrays(NamedTuple):
-    """A graph of N states (columns of `floats`, `ints`), their actions, and E outcomes of actions ("edges").
+    """A graph of N states, A actions each, in one row per state: what a step of the search needs lies together.
+
+    Of two players whose rewards add up to 0, only what the first earns is kept: M = 1; else M is the number of players.
 
     Attributes:
-        floats, ints, bits: `[NF, N]`, `[NI, N]` packed states; `bits` is the memory of `floats` as int64.
+        words, reals, doubles: `[N · W]` int32, and the same memory as float32 and (`[N · W/2]`) float64. A row: KIND is
+            UNVISITED, VISITED, TERMINAL or SOLVED (proven: the value is exact); PLAYER to move; VISITS passes; SEEN the
+            last simulation to pass, from 1; UNTRIED legal actions not simulated yet; COUNTED visits in the sum of
+            values; that sum `[M]`, in 64 bits; the values `[M]`; those of the first visit `[M]`. Then the actions: n
+            `[A]` (see `ILLEGAL`); Q `[M, A]`; where every action has one outcome, its node + 1 `[A]` (0: none yet, for
+            an outcome gets a node when it is met again; −1: none, and closed without being known) and its reward
+            `[M, A]`; where it may have several, its last
+            link + 1 `[A]` and their number `[A]`. Then bounds on the value for the player to move, the lower and the
+            upper; and steps from the root when first found. At the end, the packed state.
+        floats, ints, bits: `[NF, N]`, `[NI, N]` packed states, in the rows; `bits` is the memory of `floats` as int64.
         slots: `[2N + 1]` open-addressing table from states to nodes, −1 where empty.
-        node: `[N, 8]` int64. KIND is UNVISITED, VISITED, TERMINAL or SOLVED (by the exact law, every legal action leads
-            to states that are TERMINAL or SOLVED: the value is exact); DEPTH steps from the root when first found;
-            PLAYER to move; VISITS passes; SEEN the last simulation to pass, from 1; INTO the last edge into it, + 1;
-            QUEUED 1 if it waits in `queue`; UNTRIED legal actions not simulated yet.
-        action: `[N, A, 5]` int64. LEGAL 1 where legal; TRIED times simulated; FIRST, LAST of its edges, + 1; OUTCOMES,
-            how many edges.
-        value, leaf: `[N, M]` value per player, and that of the first visit. action_value: `[N, A, M]`.
-        edge: `[E, 4]` int64: NEXT edge of the same action, + 1; CHILD; PARENT; SIBLING, the edge before it into CHILD,
-            + 1. ("+ 1": so that fresh memory, all zeros, means none.)
-        weight: `[E]` probability (exact law), or number of times sampled. edge_reward: `[E, M]`.
-        path: `[max_depth]` nodes of the simulation under way. queue: `[N]` ring of nodes to bring up to date.
-        counts: `[10]` nodes, edges, random numbers used, simulations done, whether the search met a state without legal
-            action, states found but not visited, first and number of entries in the ring, legal actions not
-            tried in states found, all legal actions there.
+        links, link_reals: `[L · (3 + M)]` outcomes of actions that may have several: child, weight (its probability, or
+            how often it was sampled), the link before it of the same action + 1, reward `[M]`. As `words`, `reals`.
+        path: `[2, max_depth + 1]` nodes and actions of the simulation under way.
+        counts: `[11]` nodes, links, random numbers used, simulations done, what the search is stuck on, states found
+            but not visited, legal actions not tried in states found, all legal actions there, whether sweeps were
+            tried; the node from which the law was last asked, and the action (−1: random ones) that earned no number.
         span: `[2]` lowest and highest action value seen: the scale of exploration.
         tables: `[2, n]` 1/√n and √(log n).
-        reward_out, reward: one transition's reward, as the law writes it and as `[M]`: the same memory.
-        total: `[M]` return of a roll-out.
+        choices: `[A]` legal actions of a state. scores: `[2, A]` upper confidence bounds, or bounds, of its actions.
+        reward_out, reward: one transition's reward, as the law writes it and for each player: the same memory.
+        total: value of a state at its first visit, for each player.
     """
 
+    words: np.ndarray
+    reals: np.ndarray
+    doubles: np.ndarray
     floats: np.ndarray
     ints: np.ndarray
     bits: np.ndarray
     slots: np.ndarray
-    node: np.ndarray
-    action: np.ndarray
-    value: np.ndarray
-    leaf: np.ndarray
-    action_value: np.ndarray
-    edge: np.ndarray
-    weight: np.ndarray
-    edge_reward: np.ndarray
+    links: np.ndarray
+    link_reals: np.ndarray
     path: np.ndarray
-    queue: np.ndarray
     counts: np.ndarray
     span: np.ndarray
     tables: np.ndarray
+    choices: np.ndarray
+    scores: np.ndarray
     reward_out: np.ndarray
     reward: np.ndarray
     total: np.ndarray
+
+
+class SearchSettings(NamedTuple):
+    """What a search is like, in numbers.
+
+    Attributes:
+        row: words of a row. values: M. at_values, at_actions, at_outcomes, lower, upper, depth: where in a row the
+            values, the actions, their outcomes and the others are.
+        single: every action has one outcome. exact: the law is enumerated; else sampled.
+        new_nodes, new_links: the most that one simulation can make. max_nodes, max_links: room for them.
+        rolls: value a new node by a roll-out, else by 0. solver: prove values, and close what is proven. wins: look for
+            actions that win at once in every new state.
+        zero_sum: two players, whose rewards add up to 0. low, high: bounds on what any player can still earn.
+        averaging: visits after which the best action outweighs the average in a node's value; negative: the average
+            counts until nearly every action was tried in the states within reach; as if COMPLETE from then on.
+        gamma, exploration, max_depth: see `UCTSettings`.
+    """
+
+    row: int
+    values: int
+    at_values: int
+    at_actions: int
+    at_outcomes: int
+    lower: int
+    upper: int
+    depth: int
+    single: bool
+    exact: bool
+    new_nodes: int
+    new_links: int
+    max_nodes: int
+    max_links: int
+    rolls: bool
+    solver: bool
+    wins: bool
+    zero_sum: bool
+    low: float
+    high: float
+    averaging: float
+    gamma: float
+    exploration: float
+    max_depth: int

@@ -19,8 +19,11 @@ LAST = 1 << 62
 TABLES = np.stack([1.0 / np.sqrt(_NUMBERS), np.sqrt(np.log(_NUMBERS))])
 
 
-def plan_from_tree(tree: SearchTree, simulations: int, legal: np.ndarray, key: int, owner: str) -> Plan:
-    """Returns the plan a finished search proposes: the action of highest value at the root, then of most visits.
+def plan_from_tree(
+    tree: SearchTree, simulations: int, legal: np.ndarray, key: int, owner: str, closed: np.ndarray | None = None
+) -> Plan:
+    """Returns the plan a finished search proposes: the action of highest value at the root, then one whose value is
+    proven, then of most visits.
 
     Actions alike in both are as likely. A search that tried nothing (one simulation values the root) proposes a random
     legal action, its value being that of the root.
@@ -30,6 +33,7 @@ def plan_from_tree(tree: SearchTree, simulations: int, legal: np.ndarray, key: i
         legal: `[A]` bool, at the root.
         key: of the search's random stream.
         owner: whose law it is, for messages.
+        closed: `[A]` bool, of which nothing was left to learn; None: none.
 
     Raises:
         UsageError: no action is legal at the root.
@@ -42,6 +46,8 @@ def plan_from_tree(tree: SearchTree, simulations: int, legal: np.ndarray, key: i
         best, probs = np.flatnonzero(legal), legal / legal.sum()
     else:
         best, probs = np.flatnonzero(values == values.max()), visits / total
+        if closed is not None and closed[best].any():
+            best = best[closed[best]]
         best = best[visits[best] == visits[best].max()]
     action = int(best[int(uniform(key, LAST) * len(best))])
     value = float(values[action] if total else tree.values[0])
@@ -62,9 +68,17 @@ def no_legal_action(owner: str) -> UsageError:
     )
 
 
+def no_sum_of_zero(owner: str) -> UsageError:
+    return UsageError(
+        f"{owner} declares zero_sum, and the rewards of a transition do not add up to 0",
+        expected="two players, and rewards that add up to 0",
+        hint="zero_sum = False, or fix `reward`",
+    )
+
+
 def no_number(owner: str, reward: float, where: str) -> UsageError:
     return UsageError(
         f"the search met the reward {reward} in {owner}, {where}",
-        expected="a finite number",
+        expected="a finite number, below 1e38",
         hint="fix `reward`: inscape check",
     )

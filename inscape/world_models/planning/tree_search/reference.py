@@ -7,7 +7,6 @@ agree number for number. Read `kernels/uct.py` beside it.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,27 +19,35 @@ from inscape.world_models.interface import as_numpy, has_outcomes, legal_actions
 from inscape.world_models.planning.interface import Evaluate, Plan, SearchTree, evaluated
 from inscape.world_models.planning.kernels.search_arrays import (
     COMPLETE,
-    ENDLESS,
+    LARGEST,
     NEARLY_ALL,
-    SENSITIVITY,
+    PRECISION,
     SOLVED,
+    SWEEPS,
     TERMINAL,
     UNVISITED,
-    UPDATES,
     VISITED,
 )
 from inscape.world_models.planning.tree_search.common import (
     TABLES,
     no_legal_action,
     no_number,
+    no_sum_of_zero,
     plan_from_tree,
     terminal_root,
 )
 from inscape.world_models.planning.tree_search.settings import UCTSettings
+from inscape.world_models.tabular.as_world import world_of
+from inscape.world_models.tabular.model import TabularModel
+
+
+def rounded(values: Any) -> np.ndarray:
+    """Returns numbers as the search keeps them: of 32 bits, computed with in 64."""
+    return np.asarray(np.asarray(values, np.float64).astype(np.float32), np.float64)
 
 
 @dataclass(eq=False)
-class Edge:
+class Link:
     """An outcome of an action: where it leads, how likely (or how often), and what it earned `[M]`."""
 
     child: Node
@@ -50,22 +57,33 @@ class Edge:
 
 @dataclass(eq=False)
 class Node:
-    """A state of the search graph; `states` is a batch of one."""
+    """A state of the search graph; `states` is a batch of one. See `SearchArrays` for what else there is."""
 
     states: Any
     kind: int
     depth: int
     player: int
     legal: np.ndarray
+    lower: float
+    upper: float
     value: np.ndarray
     leaf: np.ndarray
+    total: np.ndarray
     action_value: np.ndarray
     tried: np.ndarray
-    outcomes: list[list[Edge]]
-    parents: list[Node] = field(default_factory=list)
+    closed: np.ndarray
+    links: list[list[Link]]
+    reward: dict[int, np.ndarray] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    counted: int = 0
     visits: int = 0
     seen: int = -1
-    queued: bool = False
+
+    def untried(self) -> np.ndarray:
+        return np.flatnonzero(self.legal & (self.tried == 0))
+
+    def open(self) -> np.ndarray:
+        return np.flatnonzero(self.legal & (self.tried > 0) & ~self.closed)
 
 
 class PythonSearch:
@@ -77,13 +95,21 @@ class PythonSearch:
         if self.players > 1:
             require(model, "mover_of", "a search with several players")
         self.exact = has_outcomes(model)
+        world = world_of(model) if isinstance(model, TabularModel) else getattr(model, "world", None)
+        self.single = self.exact and world is not None and world.count_outcomes()[0] == 1
+        self.zero_sum = world is not None and world.zero_sum
+        self.values = 1 if self.zero_sum else self.players
+        bounds = None if world is None else world.return_bounds()
+        self.low: float = -math.inf if bounds is None else bounds[0]
+        self.high: float = math.inf if bounds is None else bounds[1]
+        self.solver = options.solver and self.exact
+        self.wins = self.solver and self.single and self.players > 1 and self.high < math.inf and evaluate is None
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
-        self.clock = self.frontier = self.open = self.legal_actions = 0
-        self.complete = False
-        self.low, self.high = math.inf, -math.inf
+        self.clock = self.frontier = self.untried = self.legal_actions = 0
+        self.swept = False
+        self.span = [math.inf, -math.inf]
         self.nodes: list[Node] = []
         self.index: dict[tuple[bytes, bool], Node] = {}
-        self.pending: deque[Node] = deque()
 
     def run(self, states: Any) -> Plan:
         """Returns the plan for a batch of one state."""
@@ -91,12 +117,19 @@ class PythonSearch:
             raise terminal_root(states, type(self.model).__name__)
         root = self.node_of(states, ended=False, depth=0)
         done = 0
-        while done < self.options.num_simulations and len(self.nodes) <= self.options.max_nodes:
-            if root.kind == SOLVED:
-                break
+        while done < self.options.num_simulations and root.kind != SOLVED and len(self.nodes) <= self.options.max_nodes:
             done += 1
             self.simulate(root, done)
-        return plan_from_tree(self.tree(), done, root.legal, self.key, type(self.model).__name__)
+        tree = self.tree()
+        if self.solver and root.legal.any():
+            low, _ = self.bound(root)[1:]
+            known = root.closed & np.isfinite(low)
+            tree.action_values[0] = np.where(known, low, tree.action_values[0])
+        return plan_from_tree(tree, done, root.legal, self.key, type(self.model).__name__, root.closed)
+
+    def own(self, node: Node, values: np.ndarray) -> Any:
+        """Returns what the player to move has of values `[M, …]`."""
+        return (-values[0] if node.player == 1 else values[0]) if self.zero_sum else values[node.player]
 
     # --------------------------------------------------------------------------------------- states and outcomes
 
@@ -109,16 +142,17 @@ class PythonSearch:
         key = (keys(states)[0], ended) if callable(keys) else None
         if key is not None and key in self.index:
             return self.index[key]
-        zeros, size = np.zeros(self.players), (self.actions, self.players)
+        zeros, size = np.zeros(self.values), (self.values, self.actions)
         player = int(self.model.mover_of(states)[0]) if self.players > 1 and not ended else 0
         legal = np.zeros(self.actions, bool) if ended else legal_actions(self.model, states, "UCT")[0]
         node = Node(
-            states, TERMINAL if ended else UNVISITED, depth, player, legal, zeros, zeros.copy(), np.zeros(size),
-            np.zeros(self.actions, np.int64), [[] for _ in range(self.actions)],
+            states, TERMINAL if ended else UNVISITED, depth, player, legal, self.low, self.high, zeros, zeros.copy(),
+            zeros.copy(), np.zeros(size), np.zeros(self.actions, np.int64), np.zeros(self.actions, bool),
+            [[] for _ in range(self.actions)],
         )  # fmt: skip
         self.nodes.append(node)
         self.frontier += not ended
-        self.open += int(legal.sum())
+        self.untried += int(legal.sum())
         self.legal_actions += int(legal.sum())
         if key is not None:
             self.index[key] = node
@@ -150,118 +184,197 @@ class PythonSearch:
                 total, chosen = total + branch[0], branch
         return chosen[1:]
 
-    def add_outcome(self, node: Node, action: int, p: float, states: Any, ended: bool, reward: np.ndarray) -> Edge:
-        if not np.isfinite(reward).all():
-            raise self.no_number(reward, node.states, action)
+    def checked(self, reward: np.ndarray, states: Any, action: int) -> np.ndarray:
+        """Returns what of a reward is kept, `[M]`."""
+        if not (np.abs(reward) < LARGEST).all():
+            raise self.no_number(reward, states, action)
+        if self.zero_sum and reward[0] + reward[1] != 0.0:
+            raise no_sum_of_zero(type(self.model).__name__)
+        return rounded(reward[: self.values])
+
+    def add_link(self, node: Node, action: int, p: float, states: Any, ended: bool, reward: np.ndarray) -> Node:
         known = len(self.nodes)
         child = self.node_of(states, ended=ended, depth=node.depth + 1)
         if len(self.nodes) == known:
-            for edge in node.outcomes[action]:
-                if edge.child is child:
-                    # a sampled reward may differ each time: the edge keeps the mean
-                    edge.reward = (edge.weight * edge.reward + p * reward) / (edge.weight + p)
-                    edge.weight += p
-                    return edge
-        child.parents.append(node)
-        node.outcomes[action].append(Edge(child, p, reward))
-        return node.outcomes[action][-1]
+            for link in node.links[action]:
+                if link.child is child:
+                    link.weight = float(rounded(link.weight + p))
+                    return child
+        node.links[action].insert(0, Link(child, float(rounded(p)), self.checked(reward, node.states, action)))
+        return child
 
-    def follow(self, node: Node, action: int) -> Edge:
-        """Returns a random outcome of the action; those of an exact law are all made when it is first tried.
+    def follow(self, node: Node, action: int) -> Node:
+        """Returns the node of a random outcome of the action; those of an exact law are made when it is first tried.
 
         Sampled outcomes: a new one only while there are fewer than √n, so that a continuum is searched in depth.
         """
-        if not self.exact and len(node.outcomes[action]) ** 2 <= node.tried[action]:
+        links, tried = node.links[action], node.tried[action]
+        if not self.exact and len(links) ** 2 <= tried:
             states, ended, reward = self.sample(node.states, action)
-            return self.add_outcome(node, action, 1.0, states, ended, reward)
-        if not node.outcomes[action]:
+            return self.add_link(node, action, 1.0, states, ended, reward)
+        if tried == 0:
             for p, states, ended, reward in self.branches(node.states, action):
                 if p > 0.0:
-                    self.add_outcome(node, action, p, states, ended, reward)
-        scale = 1.0 if self.exact else sum(edge.weight for edge in node.outcomes[action])
-        u, total = scale * self.draw(), 0.0
-        for edge in node.outcomes[action]:
-            total += edge.weight
+                    self.add_link(node, action, p, states, ended, reward)
+        u, chosen = self.draw(), links[0]
+        of_interest = [link for link in links if not self.solver or link.child.kind < TERMINAL]
+        u *= sum(link.weight for link in of_interest)
+        total = 0.0
+        for link in of_interest:
+            total += link.weight
+            chosen = link
             if u < total:
-                return edge
-        return node.outcomes[action][-1]
+                break
+        return chosen.child
 
     def no_number(self, reward: np.ndarray, states: Any, action: int) -> UsageError:
         """Returns what to raise for a reward that is no finite number."""
         world = getattr(self.model, "world", None)
         where = f"in {states if world is None else world.unpack(states)} for action {action}"
-        return no_number(type(self.model).__name__, float(reward[~np.isfinite(reward)][0]), where)
+        return no_number(type(self.model).__name__, float(reward[~(np.abs(reward) < LARGEST)][0]), where)
 
     # --------------------------------------------------------------------------------------- one simulation
 
     def simulate(self, root: Node, number: int) -> None:
         """Selects, expands, evaluates, backs up."""
-        returns = int(1.0 / (1.0 - self.draw()))
-        node, path = root, list[Node]()
+        node, path, proven = root, list[tuple[Node, int]](), False
+        returns = 0
         while node.kind == VISITED and len(path) < self.options.max_depth:
             if node.seen == number and self.frontier == 0:
+                if returns == 0:
+                    returns = 1 + int(1.0 / (1.0 - self.draw()))
                 returns -= 1
-                if returns <= 0:
+                if returns <= 1:
                     break
             node.seen = number
+            node.visits += 1
             action = self.select(node)
             fresh = node.tried[action] == 0
-            self.open -= int(fresh)
-            edge = self.follow(node, action)
-            path.append(node)
-            node.visits += 1
+            self.untried -= int(fresh)
+            path.append((node, action))
+            node.counted += 1
+            node.total += node.action_value[:, action]
+            if self.single:
+                node.tried[action] += 1
+                if fresh:
+                    proven = self.try_action(node, action)
+                    break
+                links = node.links[action]
+                node = links[0].child if links else self.add_child(node, action)
+                continue
+            child = self.follow(node, action)
             node.tried[action] += 1
-            node = edge.child
+            node = child
             if self.exact and fresh:
                 break
-        node.visits += 1
-        if node.kind == UNVISITED:
-            node.kind = VISITED
+        else:
+            fresh = False
+        if not (self.single and fresh):
+            node.visits += 1
+            if node.kind == UNVISITED:
+                node.kind, node.counted = VISITED, 1
+                self.frontier -= 1
+                self.first(node, self.first_value(node.states)[: self.values])
+            proven = self.solver and node.kind >= TERMINAL
+        self.back_up(path, proven)
+        if self.solver and self.untried == 0 and self.frontier == 0 and not self.swept:
+            self.swept = True
+            if self.sweep():
+                root.kind = SOLVED
+
+    def first(self, node: Node, value: np.ndarray) -> None:
+        """Sets the values of a node at its first visit."""
+        node.value, node.leaf = rounded(value), rounded(value)
+        node.total = np.array(value, np.float64)
+
+    def try_action(self, node: Node, action: int) -> bool:
+        """Values an action that has one outcome by that: an end, a win of whoever moves there, or what it promises."""
+        (states, ended, reward) = next(branch[1:] for branch in self.branches(node.states, action) if branch[0] > 0)
+        node.reward[action] = self.checked(reward, node.states, action)
+        value, proven = np.zeros(self.players), ended
+        keys = getattr(self.model, "keys", None)
+        child = self.index.get((keys(states)[0], False)) if self.solver and not ended and callable(keys) else None
+        if child is not None:  # reached along another path before
+            node.links[action].append(Link(child, 1.0, node.reward[action]))
+            self.revalue(node, action, 1)
+            if child.kind == SOLVED:
+                self.close(node, action)
+            return bool(node.closed[action])
+        if not ended:
+            known = self.win(states) if self.wins else None
+            if known is None and self.wins and self.zero_sum:
+                known = self.loss(states)
+            proven = known is not None
+            value = self.first_value(states) if known is None else known
+        node.action_value[:, action] = rounded(node.reward[action] + self.options.gamma * value[: self.values])
+        node.total += node.action_value[:, action]
+        if proven and self.solver:
+            self.close(node, action)
+            node.known.add(action)
+            return True
+        self.frontier += 1
+        return False
+
+    def win(self, states: Any) -> np.ndarray | None:
+        """Returns the reward of an action that ends the game with the most there is to gain; None without."""
+        player = int(self.model.mover_of(states)[0])
+        for action in np.flatnonzero(legal_actions(self.model, states, "UCT")[0]):
+            for p, _, ended, reward in self.branches(states, int(action)):
+                if p > 0 and ended and reward[player] >= self.high:
+                    return reward
+        return None
+
+    def loss(self, states: Any) -> np.ndarray | None:
+        """Returns the value of a state in which the other player wins at once after every action; None elsewhere."""
+        player, highest = int(self.model.mover_of(states)[0]), -math.inf
+        for action in np.flatnonzero(legal_actions(self.model, states, "UCT")[0]):
+            (following, ended, reward) = next(b[1:] for b in self.branches(states, int(action)) if b[0] > 0)
+            win = None if ended or self.model.mover_of(following)[0] == player else self.win(following)
+            if win is None:
+                return None
+            highest = max(highest, float(reward[player] + self.options.gamma * win[player]))
+        return np.array([highest, -highest])[:: 1 - 2 * player] if highest > -math.inf else None
+
+    def add_child(self, node: Node, action: int) -> Node:
+        """Makes the node of an action's only outcome, which was met before and has none yet."""
+        (states, ended, _) = next(branch[1:] for branch in self.branches(node.states, action) if branch[0] > 0)
+        known = len(self.nodes)
+        child = self.node_of(states, ended=ended, depth=node.depth + 1)
+        node.links[action].append(Link(child, 1.0, node.reward[action]))
+        self.frontier -= 1
+        if len(self.nodes) > known and child.kind == UNVISITED:
+            child.kind, child.visits, child.counted = VISITED, 1, 1
             self.frontier -= 1
-            node.leaf = self.first_value(node)
-            node.value = node.leaf.copy()
-        self.update(path)
+            gamma, value = self.options.gamma, node.action_value[:, action] - node.reward[action]
+            self.first(child, value / gamma if gamma > 0 else np.zeros(self.values))
+        return child
 
     def select(self, node: Node) -> int:
         """Returns the action to simulate: an untried legal one first, else the highest upper bound; of several, any."""
-        legal = np.flatnonzero(node.legal)
-        if not len(legal):
+        if not node.legal.any():
             raise no_legal_action(type(self.model).__name__)
-        untried = legal[node.tried[legal] == 0]
+        untried = node.untried()
         if len(untried):
             return int(untried[int(self.draw() * len(untried))] if len(untried) > 1 else untried[0])
-        scale = self.high - self.low if self.high > self.low else 1.0
+        low, high = self.span
         limit = TABLES.shape[1]
-        root_log = float(TABLES[1, node.visits]) if node.visits < limit else math.sqrt(math.log(node.visits))
-        spread = self.options.exploration * scale * root_log
-        best, highest, equals = -1, -math.inf, 0
-        doubtful: list[Edge] = []
-        for a in map(int, legal):
-            if self.exact:
-                doubtful = [edge for edge in node.outcomes[a] if edge.child.kind < TERMINAL]
-                width = 0.0
-                for edge in doubtful:
-                    width += edge.weight * self.width(edge.child.visits)
-            if not self.exact or not doubtful:
-                width = self.width(int(node.tried[a]))
-            bound = float(node.action_value[a, node.player]) + spread * width
-            if bound > highest:
-                best, highest, equals = a, bound, 1
-            elif bound == highest:
-                equals += 1
-                if self.draw() * equals < 1.0:
-                    best = a
-        return best
+        spread = float(TABLES[1, node.visits]) if node.visits < limit else math.sqrt(math.log(node.visits))
+        spread *= self.options.exploration * (high - low if high > low else 1.0)
+        actions = node.open()
+        own = self.own(node, node.action_value)
+        scores = np.array([float(own[a]) + spread * self.width(int(node.tried[a])) for a in actions])
+        best = actions[scores == scores.max()]
+        return int(best[int(self.draw() * len(best))] if len(best) > 1 else best[0])
 
     @staticmethod
     def width(visits: int) -> float:
         """Returns 1/√n, as the compiled search has it."""
         return float(TABLES[0, visits]) if visits < TABLES.shape[1] else 1.0 / math.sqrt(visits)
 
-    def first_value(self, node: Node) -> np.ndarray:
-        """Returns `[M]` values of a new state that is not terminal."""
+    def first_value(self, states: Any) -> np.ndarray:
+        """Returns the value for each player of a new state that is not terminal."""
         if self.evaluate is not None:
-            values, prior = evaluated(self.evaluate, node.states, self.players, self.actions)
+            values, prior = evaluated(self.evaluate, states, self.players, self.actions)
             if prior is not None:
                 raise UsageError(
                     "evaluate returned prior logits, and UCT takes no prior",
@@ -269,17 +382,20 @@ class PythonSearch:
                     hint="return values, None",
                 )
             return np.asarray(values[0])
-        total, states, discount = np.zeros(self.players), node.states, 1.0
+        total, discount = np.zeros(self.players), 1.0
         if self.options.rollout == "none":
             return total
-        for _ in range(self.options.max_depth):
+        for depth in range(self.options.max_depth):
+            win = self.win(states) if self.wins and depth > 0 else None
+            if win is not None:
+                return total + discount * win
             legal = np.flatnonzero(legal_actions(self.model, states, "UCT")[0])
             if not len(legal):
                 raise no_legal_action(type(self.model).__name__)
             action = int(legal[int(self.draw() * len(legal))])
             before = states
             states, ended, reward = self.sample(before, action)
-            if not np.isfinite(reward).all():
+            if not (np.abs(reward) < LARGEST).all():
                 raise self.no_number(reward, before, action)
             total += discount * reward
             if ended:
@@ -289,71 +405,142 @@ class PythonSearch:
 
     # --------------------------------------------------------------------------------------- back up
 
-    def update(self, path: list[Node]) -> None:
-        """Brings the path up to date, last state first; then states that can lead to those that changed."""
-        tried, visited = NEARLY_ALL * self.open <= self.legal_actions, NEARLY_ALL * self.frontier <= len(self.nodes)
-        self.complete = tried and visited
-        change = 0.0
-        for i in range(len(path) + UPDATES):
-            if i < len(path):
-                if i > 0 and change < math.inf and not self.high > self.low:
-                    return
-                node = path[-1 - i]
-            elif not self.pending:
-                return
-            else:
-                node = self.pending.popleft()
-                node.queued = False
-            change = self.back_up(node)
-            if change > SENSITIVITY * (self.high - self.low):
-                for parent in reversed(node.parents):
-                    if not parent.queued:
-                        parent.queued = True
-                        self.pending.append(parent)
-
-    def back_up(self, node: Node) -> float:
-        """Sets the action values and the value of a node; returns by how much it changed, ∞ when it became exact."""
-        best, solved = -1, self.exact
-        for a in range(self.actions):
-            if node.tried[a] == 0:
+    def back_up(self, path: list[tuple[Node, int]], proven: bool) -> None:
+        """Brings the path up to date, last state first."""
+        averaging = -1.0 if self.options.averaging_visits is None else self.options.averaging_visits
+        if averaging < 0.0:
+            tried = NEARLY_ALL * self.untried <= self.legal_actions
+            if tried and NEARLY_ALL * self.frontier <= len(self.nodes):
+                averaging = COMPLETE
+        for node, a in reversed(path):
+            if node.kind == SOLVED:
+                proven = True
                 continue
-            total, q = 0.0, np.zeros(self.players)
-            for edge in node.outcomes[a]:
-                total += edge.weight
-                solved = solved and edge.child.kind >= TERMINAL
-                future = edge.child.value if edge.child.kind != UNVISITED else node.leaf
-                q += edge.weight * (edge.reward + self.options.gamma * future)
-            node.action_value[a] = q / total
-            own = float(node.action_value[a, node.player])
-            self.low, self.high = min(self.low, own), max(self.high, own)
-            if best < 0 or own > node.action_value[best, node.player]:
-                best = a
-        visits, average = 1.0 + float(node.tried.sum()), node.leaf.copy()
-        for a in range(self.actions):
-            if node.tried[a] > 0:
-                average += node.tried[a] * node.action_value[a]
-        average /= visits
-        untried = (node.legal & (node.tried == 0)).any()
-        solved = solved and not untried
-        averaging = self.options.averaging_visits
-        if averaging is None:
-            averaging = COMPLETE if self.complete else ENDLESS
-        trust = 1.0 if solved else visits / (visits + averaging)
-        hopeful = untried and node.leaf[node.player] > node.action_value[best, node.player]
-        fresh = trust * (node.leaf if hopeful else node.action_value[best]) + (1.0 - trust) * average
-        change = float(np.abs(fresh - node.value).max())
-        node.value = fresh
-        if solved:
+            n = int(node.tried[a])
+            if not node.closed[a]:
+                self.revalue(node, a, n)
+            own = float(self.own(node, node.action_value[:, a]))
+            self.span = [min(self.span[0], own), max(self.span[1], own)]
+            if proven:
+                proven = self.bound(node)[0]
+            if node.kind != SOLVED:
+                self.value_node(node, averaging)
+
+    def revalue(self, node: Node, a: int, n: int) -> None:
+        """Sets the values of an action from its outcomes, and the sum of its node, in which it counts n times."""
+        before = node.action_value[:, a].copy()
+        self.value_action(node, a)
+        node.total += n * (node.action_value[:, a] - before)
+
+    def close(self, node: Node, a: int) -> None:
+        """Closes an action: it is not simulated again, and no longer counts in the value of its node."""
+        node.total -= node.tried[a] * node.action_value[:, a]
+        node.counted -= int(node.tried[a])
+        node.closed[a] = True
+
+    def value_action(self, node: Node, a: int) -> None:
+        """Sets the values of an action from its outcomes."""
+        if self.single:
+            if node.links[a]:
+                link = node.links[a][0]
+                node.action_value[:, a] = rounded(link.reward + self.options.gamma * link.child.value)
+            return
+        total, worth = 0.0, np.zeros(self.values)
+        for link in node.links[a]:
+            future = node.leaf if link.child.kind == UNVISITED else link.child.value
+            total += link.weight
+            worth = worth + link.weight * (link.reward + self.options.gamma * future)
+        node.action_value[:, a] = rounded(worth / total)
+
+    def bounds_of(self, node: Node, a: int) -> tuple[float, float]:
+        """Returns lower and upper bound on what an action is worth to the player to move."""
+        if node.tried[a] == 0:
+            return self.low, self.high
+        if a in node.known:
+            value = float(self.own(node, node.action_value[:, a]))
+            return value, value
+        low, high, gamma = 0.0, 0.0, self.options.gamma
+        links = node.links[a] or [Link(node, 1.0, node.reward[a])]  # no node yet: no bounds of its own
+        for link in links:
+            child, least, most = link.child, self.low, self.high
+            if child is node and not node.links[a]:
+                pass
+            elif child.kind >= TERMINAL:
+                least = most = float(self.own(node, child.value))
+            elif child.kind == VISITED and child.player == node.player:
+                least, most = child.lower, child.upper
+            elif child.kind == VISITED and self.zero_sum:
+                least, most = -child.upper, -child.lower
+            if gamma == 0.0:
+                least = most = 0.0
+            earned = float(self.own(node, link.reward))
+            low += link.weight * (earned + gamma * least)
+            high += link.weight * (earned + gamma * most)
+        return low, high
+
+    def bound(self, node: Node) -> tuple[bool, np.ndarray, np.ndarray]:
+        """Proves what can be proven of a node; returns whether its bounds moved, and those of its actions."""
+        low, high = np.full(self.actions, -math.inf), np.full(self.actions, -math.inf)
+        legal = np.flatnonzero(node.legal)
+        for a in legal:
+            low[a], high[a] = self.bounds_of(node, int(a))
+        lower, upper, best = low[legal].max(), high[legal].max(), int(legal[low[legal].argmax()])
+        for a in node.open():
+            if high[a] <= lower or low[a] == high[a]:
+                self.close(node, int(a))
+                self.value_action(node, int(a))
+        if lower >= upper:
+            self.value_action(node, best)
+            node.value = node.action_value[:, best].copy()
+            node.lower = node.upper = float(self.own(node, node.value))
             node.kind = SOLVED
-            return math.inf
-        return change
+            return True, low, high
+        before = node.lower, node.upper
+        node.lower = float(rounded(max(lower, node.lower)))
+        node.upper = float(rounded(min(upper, node.upper)))
+        return (node.lower, node.upper) != before, low, high
+
+    def value_node(self, node: Node, averaging: float) -> None:
+        """Sets the value of a node that is not solved from those of its actions."""
+        node.value = rounded(node.total / node.counted)
+        own = self.own(node, node.action_value)
+        if averaging >= 0.0:
+            best, highest = node.leaf, -math.inf
+            if len(node.untried()) or node.counted == 1:
+                highest = float(self.own(node, node.leaf))
+            for a in node.open():
+                if own[a] > highest:
+                    best, highest = node.action_value[:, a], float(own[a])
+            trust = node.counted / (node.counted + averaging)
+            node.value = rounded(trust * best + (1.0 - trust) * node.value)
+        if node.lower > float(self.own(node, node.value)):
+            value = -node.lower if self.zero_sum and node.player == 1 else node.lower
+            node.value[0 if self.zero_sum else node.player] = value
+
+    def sweep(self) -> bool:
+        """Solves a graph in which nothing is untried, by Gauss–Seidel sweeps; returns whether they converged."""
+        tolerance = PRECISION * (self.span[1] - self.span[0]) * (1.0 - self.options.gamma)
+        for _ in range(SWEEPS):
+            change = 0.0
+            for node in reversed(self.nodes):
+                if node.kind != VISITED:
+                    continue
+                legal = np.flatnonzero(node.legal)
+                for a in legal:
+                    self.value_action(node, int(a))
+                best = legal[self.own(node, node.action_value)[legal].argmax()]
+                change = max(change, float(np.abs(node.action_value[:, best] - node.value).max()))
+                node.value = node.action_value[:, best].copy()
+            if change <= tolerance:
+                return True
+        return False
 
     def tree(self) -> SearchTree:
         """Returns the graph as arrays."""
         nodes = self.nodes
         tried = np.array([node.tried for node in nodes])
-        own = np.array([node.action_value[:, node.player] for node in nodes])
-        values = np.array([np.nan if node.kind == UNVISITED else node.value[node.player] for node in nodes])
+        own = np.array([self.own(node, node.action_value) for node in nodes])
+        values = np.array([np.nan if node.kind == UNVISITED else self.own(node, node.value) for node in nodes])
         return SearchTree(
             states=_joined([node.states for node in nodes]),
             visit_counts=np.array([node.visits for node in nodes], np.int64),

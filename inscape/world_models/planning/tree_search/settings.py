@@ -26,6 +26,9 @@ class TreeSearchSettings:
     action weighs N/(N + averaging_visits) after N visits; 0: it alone (for values without noise). None: the average
     alone, as in plain UCT, until all but a tenth of the actions were tried in the states within reach; 5 from then on.
     Whatever is set, what is known exactly counts as such."""
+    solver: bool = True
+    """Whether values are proven from the ends on, where outcomes can be listed: what is proven is not simulated again,
+    and a search that knows its root exactly ends early. False: plain UCT, whose every simulation is made."""
     max_depth: int = 200
     """Longest descent (it then stops at the stored value), and longest roll-out (what is beyond counts 0)."""
 

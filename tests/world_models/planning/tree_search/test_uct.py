@@ -121,13 +121,10 @@ def test_fractional_endings_and_masks_agree() -> None:
     )
 
 
-def test_growth_of_memory_changes_nothing(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = TicTacToe()
-    options = UCT(2000, gamma=1.0)
-    expected = options.plan(world, start(world), np.random.default_rng(0))[0]
-    for room in (40, 5000):
-        monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.FIRST_ROOM", room)
-        assert_same(expected, options.plan(world, start(world), np.random.default_rng(0))[0])
+def test_room_that_is_not_used_changes_nothing() -> None:
+    world, states = TicTacToe(), start(TicTacToe())
+    plans = [UCT(800, max_nodes=room).plan(world, states, np.random.default_rng(0))[0] for room in (1000, 10_000_000)]
+    assert_same(*plans)
 
 
 def test_a_batch_is_its_rows_and_repeats(lake: Any) -> None:
@@ -223,9 +220,47 @@ def test_a_solved_tree_ends_early_with_exact_values() -> None:
 @pytest.mark.parametrize("options", [UCT(400, gamma=1.0), UCT(400, gamma=1.0, averaging_visits=5.0)])
 def test_games_that_are_solved_agree_number_for_number(options: UCT) -> None:
     world = TicTacToe()
-    for seed, board in enumerate(tactical_positions(6)):
+    for seed, board in enumerate(tactical_positions(3)):
         compiled = options.plan(world, world.pack([board]), np.random.default_rng(seed))[0]
         assert_same(compiled, in_python(options, KnownModel(world), world.pack([board]), seed))
+
+
+@pytest.mark.parametrize("options", [UCT(70, gamma=1.0), UCT(70, gamma=0.9, solver=False), UCT(30, gamma=0.0)])
+def test_games_whose_wins_are_known_agree_number_for_number(options: UCT) -> None:
+    for name, settings in (("TicTacToe", {}), ("ConnectFour", {"rows": 4, "columns": 4})):
+        world = resolve_task(name, settings).world
+        assert world is not None
+        assert_same(
+            options.plan(world, start(world), np.random.default_rng(3))[0],
+            in_python(options, KnownModel(world), start(world), 3),
+        )
+
+
+def test_proven_values_are_those_of_brute_force() -> None:
+    world, rng = resolve_task("TicTacToe").world, np.random.default_rng(0)
+    assert world is not None
+    proven = 0
+    for seed, board in enumerate(tactical_positions(40)):
+        own, other = (board.crosses, board.noughts)[:: 1 if board.turn == 0 else -1]
+        states = world.pack([world.State(own, other, board.turn)])
+        plan = UCT(300, gamma=1.0).plan(world, states, rng)[0]
+        best = max(minimax(board, a) for a in moves(board))
+        if plan.simulations < 300:  # proven
+            proven += 1
+            assert plan.value == best, board
+            assert minimax(board, plan.action) == best, (seed, board)
+    assert proven > 20
+
+
+def test_a_win_in_one_is_proven_at_once() -> None:
+    world = resolve_task("ConnectFour").world
+    assert world is not None
+    states = start(world)
+    for column in (3, 0, 3, 0, 3, 0):
+        states, _, _ = world.step(states, np.array([column]), np.random.default_rng(0))
+    plan = UCT(5000, gamma=1.0).plan(world, states, np.random.default_rng(0))[0]
+    assert (plan.action, plan.value) == (3, 1.0)
+    assert plan.simulations <= 8
 
 
 @pytest.mark.parametrize("rollout", ["uniform", "none"])

@@ -1,1 +1,0 @@
-"""Inverse reinforcement learning: rewards, linear in features, that explain what was done."""
