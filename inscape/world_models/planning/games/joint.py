@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
+from inscape.world_models.tabular.arrays import require_memory
 
 Array = np.ndarray[Any, Any]
 MOST_RULES = 4_000_000
 """Joint decision rules of a stage that are compared at once."""
+MOST_STATES = 2_000
 MOST_BELIEFS = 300_000
 """Shared beliefs that are valued for the bound."""
 SAME = 1e-12
@@ -123,8 +126,11 @@ class _Team:
                 hint="inscape.solve for one player; game_values for players in turn",
             )
         world.require_enumerable("joint planning")
-        law = world.dynamics()
+        law = world.dynamics(max_states=MOST_STATES)
         size, joint, width = law.next_state.shape
+        if size > MOST_STATES:
+            raise UsageError(f"{size:,} states of {world.name} for a joint plan", expected=f"at most {MOST_STATES:,}")
+        require_memory(16 * joint * size**2, f"transitions of {joint} joint actions among {size:,} states")
         count = int(world.num_actions)
         terminal = world.terminal_of(law.states)
         if not law.legal[~terminal].all():
@@ -212,9 +218,9 @@ class _Search:
         stages = [*before, stage]
         worth = np.einsum("scd,abs->cdab", stage.mass, team.reward)
         if left == 1:
-            value, rule = _best_answers(worth, team.world.name)
-            if self._improves(earned + value):
-                self.best, self.plan, self.stages = earned + value, [*rules, rule], stages
+            answer = _best_answers(worth, self.best - earned if self.plan else -np.inf, team.world.name)
+            if answer is not None:
+                self.best, self.plan, self.stages = earned + answer[0], [*rules, answer[1]], stages
             return
         bound = worth + team.gamma * self._ahead(stage.mass, left - 1)
         first, second = _rules(team.actions, worth.shape[0]), _rules(team.actions, worth.shape[1])
@@ -310,6 +316,7 @@ class _Search:
         return found
 
 
+@cache
 def _rules(actions: int, classes: int) -> Array:
     """Returns `[R, C]` every way of choosing an action for each class."""
     _require_few(actions**classes, "the team")
@@ -323,17 +330,57 @@ def _require_few(rules: int, name: str) -> None:
         )
 
 
-def _best_answers(worth: Array, name: str) -> tuple[float, tuple[Array, Array]]:
-    """Returns the best pair of rules where nothing follows, and its value; `worth [C, D, A, B]`."""
+def _best_answers(worth: Array, floor: float, name: str) -> tuple[float, tuple[Array, Array]] | None:
+    """Returns the best pair of rules where nothing follows, and its value; None if it is not above `floor`.
+
+    The first player's rule is made class by class; what cannot get above the best known is left out, even if for the
+    classes to come that player knew what the other does. The other's answer is found class by class.
+
+    Args:
+        worth: `[C, D, A, B]` what a pair of actions earns in a pair of classes, times their probability.
+        floor: what is known to be had.
+        name: of the team, for messages.
+    """
     if worth.shape[0] > worth.shape[1]:  # rules of the player with fewer classes are enumerated
-        value, (second, first) = _best_answers(worth.transpose(1, 0, 3, 2), name)
-        return value, (first, second)
-    rules = _rules(worth.shape[2], worth.shape[0])
-    _require_few(len(rules) * worth.shape[1], name)
-    answers = worth[np.arange(worth.shape[0])[None], :, rules].sum(axis=1)  # [R, D, B]
-    values = answers.max(axis=2).sum(axis=1)
+        turned = _best_answers(worth.transpose(1, 0, 3, 2), floor, name)
+        return None if turned is None else (turned[0], (turned[1][1], turned[1][0]))
+    classes, others, actions, _ = worth.shape
+    order = np.argsort(-np.abs(worth).max(axis=(1, 2, 3)), kind="stable")
+    rest = np.zeros((classes + 1, others, worth.shape[3]))
+    for k in reversed(range(classes)):
+        rest[k] = rest[k + 1] + worth[order[k]].max(axis=1)
+    known = max(floor, _by_turns(worth))
+    margin = SAME * max(1.0, abs(known)) if np.isfinite(known) else 0.0
+    rules, sums = np.zeros((1, 0), np.int64), np.zeros((1, others, worth.shape[3]))
+    for k in range(classes):
+        _require_few(len(rules) * actions * others, name)
+        sums = (sums[:, None] + worth[order[k]].transpose(1, 0, 2)[None]).reshape(-1, *sums.shape[1:])
+        rules = np.concatenate([np.repeat(rules, actions, axis=0), np.tile(np.arange(actions), len(rules))[:, None]], 1)
+        hopeful = (sums + rest[k + 1]).max(axis=2).sum(axis=1) >= known - margin
+        rules, sums = rules[hopeful], sums[hopeful]
+    if not len(rules):
+        return None
+    values = sums.max(axis=2).sum(axis=1)
     best = int(values.argmax())
-    return float(values[best]), (rules[best], answers[best].argmax(axis=1))
+    if values[best] <= floor + margin:
+        return None
+    first = np.zeros(classes, np.int64)
+    first[order] = rules[best]
+    return float(values[best]), (first, sums[best].argmax(axis=1))
+
+
+def _by_turns(worth: Array) -> float:
+    """Returns what is earned when each in turn answers the other's rule best, until nothing gets better."""
+    rows, columns = np.arange(worth.shape[0]), np.arange(worth.shape[1])
+    second, value = worth.sum(axis=0).max(axis=1).argmax(axis=1), -np.inf
+    while True:
+        first = worth[:, columns, :, second].sum(axis=0).argmax(axis=1)
+        answers = worth[rows, :, first].sum(axis=0)
+        second = answers.argmax(axis=1)
+        new = float(answers.max(axis=1).sum())
+        if new <= value + SAME * max(1.0, abs(new)):
+            return max(new, value)
+        value = new
 
 
 def _merged(mass: Array) -> tuple[Array, Array]:
