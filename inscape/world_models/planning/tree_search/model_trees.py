@@ -12,6 +12,7 @@ from inscape.errors import UsageError
 from inscape.world_models.interface import as_numpy, has_outcomes, legal_actions, num_actions
 from inscape.world_models.planning.interface import Evaluate, evaluated
 from inscape.world_models.planning.kernels import tree as kernels
+from inscape.world_models.planning.kernels import waves
 from inscape.world_models.planning.kernels.tree import HERE, NO_ACTION, Trees
 from inscape.world_models.planning.tree_search.columns import Columns
 from inscape.world_models.planning.tree_search.common import terminal_root
@@ -64,13 +65,13 @@ class ModelTrees:
         for begin in range(0, count, leaves):
             wave = min(leaves, count - begin)
             nodes, slots = np.empty(trees * wave, np.int64), np.empty(trees * wave, np.int64)
-            kernels.select_wave(self.trees, 0, trees, begin, wave, self.rule, nodes, slots)
+            waves.select_wave(self.trees, 0, trees, begin, wave, self.rule, nodes, slots)
             listed = np.flatnonzero(slots != HERE)
             if len(listed):
                 self._expand(nodes, slots, listed, wave)
             if self.columns.trouble.any():
                 return
-            kernels.back_up_wave(self.trees, nodes, wave, self.rule)
+            waves.back_up_wave(self.trees, nodes, wave, self.rule)
 
     def _expand(self, nodes: np.ndarray, slots: np.ndarray, listed: np.ndarray, wave: int) -> None:
         """Makes the nodes of the outcomes `listed`, and writes them into `nodes`."""
@@ -82,7 +83,7 @@ class ModelTrees:
             probability, following, reward, continuation = self.model.outcomes(states, actions)
             probability = np.ascontiguousarray(as_numpy(probability), np.float64)
             self._check_width(probability.shape)
-            kernels.place_wave(self.trees, nodes, slots, listed, probability, wave, self.rule, fresh)
+            waves.place_wave(self.trees, nodes, slots, listed, probability, wave, self.rule, fresh)
             taken = np.arange(count) * self._width + slots[listed] % self._width
             following = following[taken]
             reward = as_numpy(reward).reshape(count * self._width, players)[taken]
@@ -90,7 +91,7 @@ class ModelTrees:
         else:
             step = self.model.step(states, actions, self._rng)
             sampled = np.zeros((count, 0))
-            kernels.place_wave(self.trees, nodes, slots, listed, sampled, wave, self.rule, fresh)
+            waves.place_wave(self.trees, nodes, slots, listed, sampled, wave, self.rule, fresh)
             following, legal = step.states, step.legal
             reward = np.asarray(as_numpy(step.reward)).reshape(count, players)
             continuation = np.asarray(as_numpy(step.continuation))
@@ -129,7 +130,7 @@ class ModelTrees:
             values = self._spread(found, alive, count)
             logits = logits if prior is None else self._spread(prior, alive, count)
         masks = masks if legal is None else legal
-        row = kernels.fill_wave(self.trees, made, reward, discount, ended, mover, masks, values, logits, self.rule)
+        row = waves.fill_wave(self.trees, made, reward, discount, ended, mover, masks, values, logits, self.rule)
         if row >= 0:
             self._trouble(made[row], NO_ACTION)
 
