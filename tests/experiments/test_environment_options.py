@@ -212,7 +212,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(folders, capsys, line, said):
 
 def trained(agent: str, name: str, *options: str) -> Path:
     line = ["train", agent, name, *options, "--steps", "64", "--out", "runs/one", "--final-episodes", "2"]
-    small = ["--num-envs", "2", "--num-steps", "16", "--hidden", "8"] if agent == "ppo" else []
+    small = ["--num-envs", "2", "--num-steps", "16", "--hidden", "8", "--epochs", "1"] if agent == "ppo" else []
     assert main([*line, *small]) == 0
     return Path("runs/one").resolve()
 

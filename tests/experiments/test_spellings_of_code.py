@@ -26,6 +26,7 @@ from inscape.experiments.runs.settings import SETTINGS
 from inscape.experiments.runs.storage.checkpoints import _json_bytes, _manifest_bytes, _sha256, latest_checkpoint
 from inscape.experiments.runs.storage.manifest import MANIFEST, Manifest, within
 from inscape.experiments.runs.training import train
+from tests.conftest import slow_but
 from tests.experiments.conftest import CODE
 from tests.experiments.test_code_from_data import COMMANDS, Payload, refuses_to_run, rewrite, rewrite_episodes
 
@@ -236,7 +237,7 @@ FILES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("covered", ["with manifest", "without"])
+@pytest.mark.parametrize("covered", slow_but(["with manifest"], ["with manifest", "without"]))
 @pytest.mark.parametrize("way", FILES)
 def test_files_are_data(theirs: Path, way: str, covered: str, capsys: pytest.CaptureFixture[str]) -> None:
     FILES[way](theirs)

@@ -20,7 +20,7 @@ from inscape.envs.tasks.resolve import resolve_task
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
 from inscape.world_models.planning.dynamic_programming import policy_evaluation, value_iteration
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slow_but
 
 torch.set_num_threads(1)
 transformers = pytest.importorskip("transformers")
@@ -310,8 +310,10 @@ def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("stop", [1, 4])  # within stage 1, within stage 2
-@pytest.mark.parametrize("kl_coef", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("kl_coef", "stop"),  # within stage 1, within stage 2
+    slow_but([(0.0, 1), (0.1, 4)], [(kl_coef, stop) for kl_coef in (0.0, 0.1) for stop in (1, 4)]),
+)
 def test_resumes_bit_for_bit(lake: Task, stop: int, kl_coef: float) -> None:
     whole = made(lake, kl_coef=kl_coef)
     exhaust(whole, lake, 640)

@@ -145,6 +145,7 @@ def test_the_table_of_games_gives_elo():
 # ----------------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 def test_it_learns_to_beat_a_random_player():
     own = {"num_envs": 64, "entropy_coef": 0.01, "hidden": (64, 64)}
     agent = make_agent("self-play", TICTACTOE, settings={"add_every": 10_000, "games": 60, "learner_settings": own})

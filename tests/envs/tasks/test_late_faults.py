@@ -21,6 +21,7 @@ from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.envs.tasks.processes.workers import Workers
 from inscape.experiments import train
 from inscape.experiments.runs.resuming import load_agent
+from tests.conftest import slow_but
 from tests.envs.tasks import late_faults
 from tests.envs.tasks.late_faults import COPIES, FAULTS, HARMLESS, SEED, cases, name_of
 from tests.forked import Forks
@@ -208,7 +209,7 @@ SB3_WORDS = (
 ON_THE_LINE = [("exit", "late"), ("interrupt", "second"), ("raises-control", "copy3"), ("reward-nan", "first")]
 
 
-@pytest.mark.parametrize(("what", "when"), ON_THE_LINE)
+@pytest.mark.parametrize(("what", "when"), slow_but([("exit", "late")], ON_THE_LINE))
 def test_on_the_command_line(what: str, when: str, tmp_path: Path, forks: Forks) -> None:
     out = tmp_path / "run"
     words = ("train", "sb3:ppo", name_of(what, when), "--steps", str(STEPS), "--out", str(out), *SB3_WORDS)

@@ -125,8 +125,8 @@ def expected(runs: Path) -> dict[str, Any]:
 def test_commands_refuse_damage_or_are_not_changed_by_it(runs: Path, expected: dict[str, Any]) -> None:
     """All 2,000: `python -m tests.experiments.runs.damages --count 2000`."""
     refused: Counter[str] = Counter()
-    assert [line for seed in range(10_000, 10_050) for line in damages.wrong_with(runs, expected, seed, refused)] == []
-    assert sum(refused.values()) > 20
+    assert [line for seed in range(10_000, 10_020) for line in damages.wrong_with(runs, expected, seed, refused)] == []
+    assert sum(refused.values()) > 8
 
 
 @pytest.mark.slow
