@@ -13,7 +13,7 @@ average and the best action: Coulom (2006), CG, section 3.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -29,6 +29,7 @@ from inscape.world_models.belief.particles import ParticleBelief, ParticleBelief
 from inscape.world_models.interface import refuse_environment
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound
+from inscape.world_models.planning.beliefs.bounds import blind_policies
 from inscape.world_models.planning.beliefs.problem import BeliefProblem
 from inscape.world_models.planning.interface import Evaluate, Plan, Plans
 from inscape.world_models.planning.kernels import history_arrays as entries
@@ -42,21 +43,36 @@ WITHOUT_PAUSE = 100_000
 FIRST_LOOK = 16
 """Simulations in plain Python after which it is first compared with compiling."""
 FIRST_ROOM = 256
+CALIBRATIONS, SHORT = 3, 20
+"""How many searches there are before the search itself, to find where between bounds values lie; how much shorter."""
 MOST_STATES = 50_000
 """States up to which beliefs are exact where it is left open."""
 PER_NODE = (
-    "links", "visits", "able", "tried", "rewards", "futures", "counted", "guided", "arrived", "action_value", "value",
-    "leaf",
+    "links", "visits", "able", "tried", "rewards", "futures", "counted", "guided", "earned", "arrived", "action_value",
+    "value", "leaf",
 )  # fmt: skip
 
 
 class _Root(NamedTuple):
-    """Where a search begins: particles `[., K]` of a world with weights `[K]`, and a guide (see `HistoryArrays`)."""
+    """Where a search begins.
+
+    Attributes:
+        world, particles, weights: K particles `[., K]` of a world, with weights `[K]`.
+        upper, lower: `[S, A]` bounds on the values of actions by state, `[0, 0]` without a guide; what is between them
+            values new histories (the guide of `HistoryArrays`).
+        rewards: `[S, A]` expected rewards, as those.
+        numbers: `[K]` of the particles' states, as those.
+        bounds: (lower, upper) on the value of this belief.
+    """
 
     world: World
     particles: States
     weights: np.ndarray
-    guide: np.ndarray
+    upper: np.ndarray = np.zeros((0, 0))
+    lower: np.ndarray = np.zeros((0, 0))
+    rewards: np.ndarray = np.zeros((0, 0))
+    numbers: np.ndarray = np.zeros(0, np.int64)
+    bounds: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,15 +81,15 @@ class POMCPSettings:
 
     num_simulations: int = 10_000
     """Simulations per decision: each adds at most one history."""
-    exploration: float = 0.5
+    exploration: float = 0.3
     """Weight of the UCB1 term, relative to the range of action values seen so far in the search."""
     rollout: Literal["auto", "uniform", "informed", "none"] = "auto"
-    """How a new history is valued: by the return of uniformly random legal actions (`uniform`); by the fast informed
-    bound at the states that came there (`informed`, where the world can be enumerated); or as 0 (`none`). `auto`:
-    informed where beliefs are exact, else uniform. Informed values come down from an upper bound as simulations
-    grow."""
-    averaging_visits: float = 10.0
-    """Visits after which a history's value is that of its best action rather than the average over visits."""
+    """How a new history is valued: by the return of uniformly random legal actions (`uniform`); by what lies between
+    bounds at the states that came there (`informed`, where the world can be enumerated); or as 0 (`none`). `auto`:
+    informed where beliefs are exact, else uniform."""
+    averaging_visits: float | None = None
+    """Visits after which a history's value is that of its best action rather than the average over visits; None: 1
+    where histories are valued by bounds, which have little noise, else 10."""
     max_depth: int = 100
     """Longest descent, and longest roll-out (what is beyond counts 0)."""
 
@@ -82,6 +98,8 @@ class POMCPSettings:
             require_count(self, name)
         for name in ("exploration", "averaging_visits"):
             value = getattr(self, name)
+            if value is None and name == "averaging_visits":
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < np.inf:
                 raise UsageError(f"{name} = {value!r}", expected="a finite number of at least 0")
         if self.rollout not in ("auto", "uniform", "informed", "none"):
@@ -154,7 +172,7 @@ class POMCP(POMCPSettings):
             if self.rollout == "informed":
                 exact = _exact(model.world)
                 return _roots_of_exact(exact, np.array([_frequencies(exact, row) for row in states.rows]), self.gamma)
-            return [_Root(model.world, row.states, row.weights, np.zeros((0, 0))) for row in states.rows]
+            return [_Root(model.world, row.states, row.weights) for row in states.rows]
         if isinstance(model, BeliefModel):
             informed = self.rollout == "informed" or (self.rollout == "auto" and self.gamma < 1.0)
             return _roots_of_exact(model, np.asarray(states, np.float64), self.gamma if informed else None)
@@ -166,16 +184,36 @@ class POMCP(POMCPSettings):
     def _search(self, root: _Root, key: int) -> Plan:
         try:
             with np.errstate(all="ignore"):
-                return self._run(root, key, None)
+                return self._calibrated(root, key, None)
         except choice.PLAIN_FAILURES as error:
             choice.refuse_unless_arithmetic(error)
-            return self._run(root, key, True)
+            return self._calibrated(root, key, True)
 
-    def _run(self, root: _Root, key: int, compiled: bool | None) -> Plan:
+    def _calibrated(self, root: _Root, key: int, compiled: bool | None) -> Plan:
+        """Searches; where there are bounds, first a few times in short, to find what lies between them.
+
+        New histories are worth (1 − w)·lower + w·upper, w such that the belief itself is worth what its search says.
+        Values that are too high, or too low, everywhere would mislead: what is searched less keeps more of the error.
+        """
+        share, (low, high) = 0.5, root.bounds
+        if len(root.upper) and high > low:
+            short = replace(self, num_simulations=max(1, self.num_simulations // SHORT))
+            for _ in range(CALIBRATIONS):
+                found = short._run(root, key, compiled, share)
+                share = min(1.0, max(0.0, (found.value - low) / (high - low)))
+        return self._run(root, key, compiled, share)
+
+    def _run(self, root: _Root, key: int, compiled: bool | None, share: float = 0.5) -> Plan:
         """Runs the kernel until all is simulated, enlarging its memory when it asks for more."""
         world = root.world
-        memory = _allocate(root, min(FIRST_ROOM, self.max_nodes), self.max_depth)
-        rolls = self.rollout == "uniform" or (self.rollout == "auto" and not len(root.guide))
+        memory = _allocate(root, share, min(FIRST_ROOM, self.max_nodes), self.max_depth)
+        if len(root.upper):  # of the present belief, what is expected is known exactly
+            memory.guided[0], memory.arrived[0] = root.weights @ memory.guide[root.numbers], 1
+            memory.earned[0] = root.weights @ root.rewards[root.numbers]
+        averaging = self.averaging_visits
+        if averaging is None:
+            averaging = 1.0 if len(root.upper) else 10.0
+        rolls = self.rollout == "uniform" or (self.rollout == "auto" and not len(root.upper))
         done = 0
         while True:
             ahead = self.num_simulations - done
@@ -186,7 +224,7 @@ class POMCP(POMCPSettings):
             until = done + min(ahead, WITHOUT_PAUSE if fast or compiled is False else first)
             began = time.thread_time()
             kernels.search(
-                world.packed, memory, key, until, len(memory.visits), rolls, self.averaging_visits,
+                world.packed, memory, key, until, len(memory.visits), rolls, averaging,
                 self.gamma, self.exploration, self.max_depth,
             )  # fmt: skip
             nodes, now = int(memory.counts[entries.NODES]), int(memory.counts[entries.SIMULATIONS])
@@ -243,11 +281,16 @@ def _roots_of_exact(model: BeliefModel, beliefs: np.ndarray, gamma: float | None
         raise UsageError(f"belief {int(np.argmax(over))}: the task is over", expected="a belief in which it goes on")
     world = hidden_world_of(model)
     states = world.pack([(s, False) for s in range(count)])
-    guide = np.zeros((0, 0)) if gamma is None else _guide(model, gamma)
+    upper, lower, rewards = (np.zeros((0, 0)),) * 3 if gamma is None else _guide(model, gamma)
     roots = []
     for belief in beliefs * ~model.tables.terminal:
         possible = np.flatnonzero(belief)
-        roots.append(_Root(world, states[possible], belief[possible] / belief.sum(), guide))
+        weights, bounds = belief[possible] / belief.sum(), (0.0, 0.0)
+        if gamma is not None:
+            legal = model.tables.legal[possible].all(axis=0)
+            low, high = (float((weights @ table[possible])[legal].max()) for table in (lower, upper))
+            bounds = low, high
+        roots.append(_Root(world, states[possible], weights, upper, lower, rewards, possible, bounds))
     return roots
 
 
@@ -279,21 +322,34 @@ def _frequencies(exact: BeliefModel, row: ParticleBelief) -> np.ndarray:
     return np.bincount(numbers, row.weights, exact.tables.num_states)
 
 
-_guides: WeakKeyDictionary[BeliefModel, dict[float, np.ndarray]] = WeakKeyDictionary()
+_guides: WeakKeyDictionary[BeliefModel, dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]]] = WeakKeyDictionary()
 
 
-def _guide(model: BeliefModel, gamma: float) -> np.ndarray:
-    """Returns `[S, A]` the fast informed bound by state; computed once for a model and a discount."""
+def _guide(model: BeliefModel, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns `[S, A]` an upper and a lower bound by state, and expected rewards; computed once for each discount.
+
+    The upper one is the fast informed bound; the lower one what an action earns that is followed by the best of the
+    blind policies (always the same action, whatever is observed).
+    """
     kept = _guides.setdefault(model, {})
     if gamma not in kept:
         problem = BeliefProblem.of(model, gamma)
-        bound = fast_informed_bound(problem)
-        kept[gamma] = np.ascontiguousarray(np.where((problem.class_of >= 0)[:, None], bound[problem.class_of], 0.0))
+        upper, blind = fast_informed_bound(problem), blind_policies(problem)[0]
+        lower = np.empty(upper.shape)
+        for a in range(problem.num_actions):
+            mine = problem.action == a
+            after = np.zeros((problem.num_classes, len(blind)))
+            np.add.at(after, problem.source[mine], problem.ahead[np.flatnonzero(mine)] @ blind.T)
+            lower[:, a] = problem.reward[:, a] + gamma * after[:, after.sum(axis=0).argmax()]
+        going = (problem.class_of >= 0)[:, None]
+        by_state = [np.where(going, table[problem.class_of], 0.0) for table in (upper, lower, problem.reward)]
+        kept[gamma] = by_state[0], by_state[1], np.ascontiguousarray(by_state[2])
     return kept[gamma]
 
 
-def _allocate(root: _Root, nodes: int, max_depth: int) -> HistoryArrays:
-    world, particles, weights, guide = root
+def _allocate(root: _Root, share: float, nodes: int, max_depth: int) -> HistoryArrays:
+    world, particles, weights = root[:3]
+    guide = np.ascontiguousarray((1.0 - share) * root.lower + share * root.upper)
     at = world.empty_states(1)
     seen = world.observation_array(1)
     flat = seen.reshape(-1)
@@ -317,7 +373,9 @@ def _allocate(root: _Root, nodes: int, max_depth: int) -> HistoryArrays:
         futures=np.zeros(per_action),
         counted=np.zeros(nodes + 1),
         guide=guide,
+        immediate=root.rewards,
         guided=np.zeros(per_action),
+        earned=np.zeros(per_action),
         arrived=np.zeros(nodes + 1, np.int64),
         at_floats=at.floats,
         at_ints=at.ints,

@@ -28,7 +28,9 @@ class HistoryArrays(NamedTuple):
         rewards, futures: `[N, A]` sums of rewards, and of visits · value of the histories that follow.
         counted: `[N]` what of a node is in its parent's `futures`.
         guide: `[S, A]` values of actions in a state whose first integer is its number; `[0, 0]`: there is no guide.
-        guided, arrived: `[N, A]`, `[N]` sum of the guide over the states that came to a history, and their number.
+        immediate: `[S, A]` expected rewards in a state, where there is a guide.
+        guided, earned: `[N, A]` sums of both over the states that came to a history, and
+        arrived: `[N]` their number.
         at_floats, at_ints: `[NF, 1]`, `[NI, 1]` one packed state.
         action_value: `[N, A]`. value, leaf: `[N]` values, and those of the first visit.
         path, taken, gained: `[max_depth]` nodes, actions and rewards of the simulation under way.
@@ -54,7 +56,9 @@ class HistoryArrays(NamedTuple):
     futures: np.ndarray
     counted: np.ndarray
     guide: np.ndarray
+    immediate: np.ndarray
     guided: np.ndarray
+    earned: np.ndarray
     arrived: np.ndarray
     at_floats: np.ndarray
     at_ints: np.ndarray

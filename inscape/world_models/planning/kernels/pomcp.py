@@ -161,6 +161,7 @@ def informed(G, able, state, node):
     best = -math.inf
     for a in range(able.shape[1]):
         G.guided[node, a] += G.guide[number, a]
+        G.earned[node, a] += G.immediate[number, a]
         if able[node, a] != 0 and G.guided[node, a] > best:
             best = G.guided[node, a]
     return best / G.arrived[node]
@@ -209,13 +210,14 @@ def roll_out(P, G, params, purpose, key, start, gamma, max_depth):
 @inline_jit
 def back_up(
     path, taken, gained, length, ended, last, visits, tried, able, rewards, futures, counted, action_value, value, leaf,
-    span, averaging, gamma, guided, arrived, has_guide,
+    span, averaging, gamma, guided, earned, arrived, has_guide,
 ):  # fmt: skip
     """Brings the histories of a simulation up to date, last first.
 
     Q(h, a) is the mean reward and γ times the mean, by how often each was observed, of the values of the histories that
-    follow. V(h) lies between the mean of Q over visits and the value of the best action, which weighs N/(N +
-    averaging).
+    follow. With a guide the mean reward is that of all states that came to the history, not of those alone in which
+    the action was taken. V(h) lies between the mean of Q over visits and the value of the best action, which weighs
+    N/(N + averaging).
     """
     for step in range(length):
         i = length - 1 - step
@@ -228,7 +230,10 @@ def back_up(
             worth = visits[child] * value[child]
             futures[node, a] += worth - counted[child]
             counted[child] = worth
-        q = (rewards[node, a] + gamma * futures[node, a]) / tried[node, a]
+        if has_guide:
+            q = earned[node, a] / arrived[node] + gamma * futures[node, a] / tried[node, a]
+        else:
+            q = (rewards[node, a] + gamma * futures[node, a]) / tried[node, a]
         action_value[node, a] = q
         if q < span[0]:
             span[0] = q
@@ -242,7 +247,7 @@ def back_up(
                 total += tried[node, b] * action_value[node, b]
                 if action_value[node, b] > best:
                     best = action_value[node, b]
-            elif has_guide and able[node, b] != 0 and arrived[node] > 0:
+            elif has_guide and able[node, b] != 0:
                 best = max(best, guided[node, b] / arrived[node])
         trust = visits[node] / (visits[node] + averaging)
         value[node] = trust * best + (1.0 - trust) * total / visits[node]
@@ -317,5 +322,6 @@ def search(P, G, key, simulations, limit, rolls, averaging, gamma, exploration, 
             visits[node] += 1
         back_up(
             G.path, G.taken, G.gained, length, ended, node, visits, G.tried, G.able, G.rewards, G.futures, G.counted,
-            G.action_value, G.value, G.leaf, G.span, averaging, gamma, G.guided, G.arrived, has_guide,
+            G.action_value, G.value, G.leaf, G.span, averaging, gamma, G.guided, G.earned, G.arrived,
+            has_guide,
         )  # fmt: skip
