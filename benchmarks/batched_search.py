@@ -1,6 +1,6 @@
 """Batched tree search, simulations per second: 64 trees × 128 simulations × 4 actions, beside mctx in the same run.
 
-python benchmarks/batched_search.py [--mctx PYTHON] [--seconds 1] [--rounds 5]
+python benchmarks/batched_search.py [--mctx PYTHON] [--only gumbel] [--seconds 1] [--rounds 5]
 
 Rows: nothing computed at leaves ("none"); a prior of logits 8, 0, 0, 0 below the root ("peaked": deep, thin trees); a
 perceptron of two layers of 64: "mlp" is mctx's model, a step of a learned model of 64 numbers, here a NumPy model
@@ -32,6 +32,7 @@ from inscape import World
 from inscape.world_models import PUCT, Gumbel, ModelStep, PerceptronEvaluator
 
 TREES, SIMULATIONS, ACTIONS, WIDTH = 64, 128, 4, 64
+RULES = {"gumbel": Gumbel, "puct": PUCT}
 
 
 class Step(NamedTuple):
@@ -96,7 +97,7 @@ class Latent:
         return heads[:, 0], heads[:, 1:]
 
 
-def ours() -> dict[str, Callable[[], int]]:
+def ours(rules: list[str]) -> dict[str, Callable[[], int]]:
     """Returns each row by name: a call searches once and returns the number of simulations."""
     world, rng, draws = Endless(), np.random.default_rng(0), np.random.default_rng(1)
     start = world.sample_initial(TREES, rng)
@@ -106,8 +107,8 @@ def ours() -> dict[str, Callable[[], int]]:
     layers = [(0.1 * draws.standard_normal((m, n)), np.zeros(m)) for n, m in ((1, 64), (64, 64), (64, ACTIONS + 1))]
     mlp = PerceptronEvaluator(world, layers)
     rows: dict[str, Callable[[], int]] = {}
-    for name, planner in (("gumbel", Gumbel), ("puct", PUCT)):
-        search = planner(SIMULATIONS, rollout="none", max_outcomes=1)
+    for name in rules:
+        search = RULES[name](SIMULATIONS, rollout="none", max_outcomes=1)
         for row, model, states, evaluate in (
             ("mlp", latent, begin, latent.evaluate), ("none", world, start, None), ("peaked", world, start, peaked),
             ("law, mlp", world, start, mlp),
@@ -132,9 +133,9 @@ def speed(call: Callable[[], int], seconds: float) -> tuple[float, float]:
 class Peer:
     """mctx in a process of its own, which waits for its turn."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, rules: list[str]) -> None:
         script = Path(__file__).parent / "peers" / "mctx_search.py"
-        self._process = subprocess.Popen([python, str(script)], stdin=-1, stdout=-1, text=True)
+        self._process = subprocess.Popen([python, str(script), *rules], stdin=-1, stdout=-1, text=True)
         self.names: list[str] = json.loads(self._out().readline())
 
     def _out(self) -> Any:
@@ -163,13 +164,14 @@ class Peer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mctx", help="interpreter in whose environment mctx is installed")
+    parser.add_argument("--only", nargs="+", choices=list(RULES), default=list(RULES))
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    rows = ours()
+    rows = ours(options.only)
     for call in rows.values():
         call()
-    peer = Peer(options.mctx) if options.mctx else None
+    peer = Peer(options.mctx, options.only) if options.mctx else None
     found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(options.rounds):
         for name, call in rows.items():

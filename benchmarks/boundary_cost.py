@@ -20,6 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 from inscape.envs import resolve_task
+from inscape.envs.law.streams import copy_seeds
 from inscape.envs.tasks.checking.env import CheckedEnv
 from inscape.envs.tasks.checking.vector_env import checked_batch
 
@@ -33,8 +34,8 @@ class BareBatch:
         self.envs = envs
         self.space = envs[0].observation_space
 
-    def reset(self, seed: int) -> Any:
-        return np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(self.envs)])
+    def reset(self, seed: list[int]) -> Any:
+        return np.stack([env.reset(seed=own)[0] for env, own in zip(self.envs, seed, strict=True)])
 
     def step(self, actions: Any) -> Any:
         count = len(self.envs)
@@ -62,7 +63,7 @@ def one(env: Any, actions: Any) -> float:
 
 def many(env: Any, actions: Any) -> float:
     """Returns seconds a step of all copies."""
-    env.reset(seed=0)
+    env.reset(seed=copy_seeds(0, len(actions[0])))  # the same episodes for all contenders: as many end
     begun = time.thread_time()
     for row in actions:
         env.step(row)

@@ -39,9 +39,9 @@ SIZES = (
 )  # fmt: skip
 
 
-def open_map(side: int) -> list[str]:
-    """Returns a room of side × side cells without walls: every cell but the start may be the goal."""
-    return ["S" + "." * (side - 2) + "G", *["." * side] * (side - 1)]
+def open_map(side: int, cell: str = ".") -> list[str]:
+    """Returns a room of side × side cells of one kind, without walls; in the first row start and goal."""
+    return ["S" + cell * (side - 2) + "G", *[cell * side] * (side - 1)]
 
 
 def garnet(states: int, actions: int, width: int) -> TabularModel:
@@ -180,8 +180,8 @@ def beliefs(repeats: int) -> None:
 
 
 def million(repeats: int) -> None:
-    world = make_world("GridWorld", map=open_map(1_000))
-    make_world("GridWorld", map=open_map(40)).dynamics()
+    world = make_world("GridWorld", map=open_map(1_000, "F"))
+    make_world("GridWorld", map=open_map(40, "F")).dynamics()
     before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, [time.process_time()]
     world.dynamics()
     times.append(time.process_time())

@@ -6,6 +6,7 @@ computed. `peaked`: a prior of logits 8, 0, 0, 0 below the root, where the trees
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import jax
@@ -72,4 +73,5 @@ if __name__ == "__main__":
         "peaked": (constant(8.0, 0.0, 0.0, 0.0), 1),
     }
     policies = {"gumbel": mctx.gumbel_muzero_policy, "puct": mctx.muzero_policy}
-    serve(lambda: {f"{rule} {name}": search(policies[rule], *models[name]) for rule in policies for name in models})
+    chosen = sys.argv[1:] or list(policies)
+    serve(lambda: {f"{rule} {name}": search(policies[rule], *models[name]) for rule in chosen for name in models})

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.controllers import Step as Step
     from inscape.theory_of_mind.explaining import explain as explain
     from inscape.theory_of_mind.explaining import weight_of_evidence as weight_of_evidence
+    from inscape.theory_of_mind.irl.likelihood import ChoiceLikelihood as ChoiceLikelihood
+    from inscape.theory_of_mind.irl.rewards import LearnedReward as LearnedReward
+    from inscape.theory_of_mind.irl.rewards import RewardPosterior as RewardPosterior
+    from inscape.theory_of_mind.irl.rewards import bayesian_irl as bayesian_irl
+    from inscape.theory_of_mind.irl.rewards import max_entropy_irl as max_entropy_irl
     from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
     from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
@@ -98,6 +103,9 @@ _HOMES = {
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
+    # rewards from behaviour
+    "irl.likelihood": ("ChoiceLikelihood",),
+    "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),
     "explaining": ("explain", "weight_of_evidence"),
     # judging an observer
     "scoring": (

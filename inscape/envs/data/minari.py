@@ -23,12 +23,15 @@ from inscape import trust
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.registry import gymnasium_spec
-from inscape.envs.tasks.resolve import task_from_json
+from inscape.envs.tasks.checking.batches import ARRAY_SPACES
+from inscape.envs.tasks.resolve import as_task, task_from_json
 from inscape.envs.tasks.task import Task
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
     from minari import MinariDataset
+
+    from inscape.envs.tasks.resolve import Given
 
 TASK = "inscape_task"
 """Metadata of a data set: the task as JSON."""
@@ -41,14 +44,19 @@ FLOATS, INTS, MASK = "state_floats", "state_ints", "action_mask"
 """In `infos`: packed states `[T+1, ·]` and action masks `[T, A]`."""
 
 
-def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, **about: Any) -> MinariDataset:
+def trajectories_to_minari(
+    trajectories: Sequence[Trajectory], dataset_id: str, *, world: Given | None = None, **about: Any
+) -> MinariDataset:
     """Returns a new local Minari data set that holds these episodes, losslessly.
 
-    The environment is recorded where it has a Gymnasium id (`dataset.recover_environment()`).
+    The environment is recorded where it has a Gymnasium id that can be written (`dataset.recover_environment()`): not
+    of an environment in hand, nor where a class or a function in hand was registered. Observations and actions of
+    several parts are arrays in episodes, as `gymnasium.spaces.flatten` makes them, and so in the data set.
 
     Args:
         trajectories: at least one, all of one task of one player.
         dataset_id: its name, `[namespace/]name-vN`.
+        world: what they were played in, where that was in hand and has no name by which it is found again.
         about: what Minari stores about a data set that may be published: `author`, `author_email`,
             `code_permalink`, `description`.
 
@@ -57,7 +65,7 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
             that is not recorded in them; a name that is taken or that Minari does not take.
     """
     minari = _minari()
-    task = _one_task(trajectories)
+    task = _one_task(trajectories, world)
     agents = sorted({trajectory.agent for trajectory in trajectories})
     buffers = [_buffer(trajectory) for trajectory in trajectories]
     spec = _spec(task)
@@ -66,8 +74,8 @@ def trajectories_to_minari(trajectories: Sequence[Trajectory], dataset_id: str, 
             dataset_id,
             buffers,
             env=spec,
-            observation_space=task.observation_space,
-            action_space=task.action_space,
+            observation_space=_recorded(task.observation_space, trajectories[0].observations),
+            action_space=_recorded(task.action_space, trajectories[0].actions),
             algorithm_name=", ".join(agents),
             data_format="hdf5",
             jpeg_encoding=False,  # pictures come back as they were
@@ -151,26 +159,49 @@ def _minari() -> Any:
     return minari
 
 
-def _one_task(trajectories: Sequence[Trajectory]) -> Task:
+def _recorded(space: gym.Space[Any], rows: np.ndarray) -> gym.Space[Any]:
+    """Returns the space of rows in an episode: of several parts, those of their flattened arrays."""
+    if isinstance(space, ARRAY_SPACES):
+        return space
+    kind = rows.dtype
+    if kind.kind == "O":
+        raise UsageError(f"elements of {space} in a data set", expected="elements of one size, that flatten to arrays")
+    try:
+        low, high = (getattr(gym.spaces.flatten_space(space), side) for side in ("low", "high"))
+    except (NotImplementedError, AttributeError):  # a space of a package
+        low = high = np.zeros(0)
+    if low.shape != rows.shape[1:]:  # texts, as hashed words
+        low, high = np.full(rows.shape[1:], -np.inf), np.full(rows.shape[1:], np.inf)
+    limits: Any = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    if kind.kind != "f":
+        low, high = np.maximum(low, limits.min), np.minimum(high, limits.max)
+    return gym.spaces.Box(low.astype(kind), high.astype(kind), dtype=kind.type)
+
+
+def _one_task(trajectories: Sequence[Trajectory], world: Given | None) -> Task:
     tasks = {json.dumps(trajectory.task, sort_keys=True): trajectory.task for trajectory in trajectories}
     if len(tasks) != 1 or not next(iter(tasks.values())):
         raise UsageError(
             f"{len(trajectories)} episodes of {len(tasks)} tasks ({', '.join(tasks) or 'none'})",
             expected="at least one episode, all of one task that is recorded in them",
         )
-    task = task_from_json(next(iter(tasks.values())))
+    task = task_from_json(next(iter(tasks.values()))) if world is None else as_task(world)
     if task.players > 1:
         raise UsageError(f"episodes of {task.name}, which has {task.players} players", expected="a task of one player")
     return task
 
 
 def _spec(task: Task) -> gym.envs.registration.EnvSpec | None:
-    """Returns what Gymnasium makes the task from; None for a world in a file."""
+    """Returns what Gymnasium makes the task from; None for a world in a file, and for what cannot be written."""
     found = gymnasium_spec(task.name) if task.world is None else gym.registry.get(f"inscape/{task.name}-v0")
     if found is None:
         return None
     spec = copy.deepcopy(found)
     spec.kwargs.update(task.settings)
+    try:
+        spec.to_json()
+    except (ValueError, TypeError):  # a class or a function in hand was registered, or given as an argument
+        return None
     return spec
 
 

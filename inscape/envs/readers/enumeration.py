@@ -15,6 +15,8 @@ from inscape.envs.readers.batched import BatchedLaw
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 
 TEMPLATE = "inscape.envs.kernels.enumeration"
+FEW = 16
+"""States up to which they are found among all by comparing."""
 FIRST_ROOM, FIRST_ROOM_COMPILED = 16, 1024
 """States there is room for at first: few in plain Python, which is looked at again before it goes on with more."""
 
@@ -50,17 +52,37 @@ class Enumeration:
         Raises:
             UsageError: a state is not among the enumerated ones.
         """
+        if len(states) <= FEW and "_index" not in self.__dict__:
+            return self._search(states)
         index = self._index
         found = np.empty(len(states), np.int64)
         for b, key in enumerate(states.keys()):
             if key not in index:
-                raise UsageError(
-                    f"state {b} (floats {states.floats[:, b].tolist()}, ints {states.ints[:, b].tolist()}) "
-                    "is not among the enumerated states",
-                    expected="a state reachable from the initial ones or from `roots`",
-                )
+                raise _unknown(states, b)
             found[b] = index[key]
         return found
+
+    def _search(self, states: States) -> np.ndarray:
+        """Returns what `index_of` does, by comparing: for few states an index of all takes longer, and memory."""
+        mine, theirs = self.states.floats.view(np.int64), np.ascontiguousarray(states.floats).view(np.int64)
+        found = np.empty(len(states), np.int64)
+        for b in range(len(states)):
+            same = np.ones(len(self), bool)
+            for known, wanted in ((mine, theirs), (self.states.ints, states.ints)):
+                for row, value in zip(known, wanted[:, b]):
+                    same &= row == value
+            if not same.any():
+                raise _unknown(states, b)
+            found[b] = int(np.argmax(same))
+        return found
+
+
+def _unknown(states: States, b: int) -> UsageError:
+    return UsageError(
+        f"state {b} (floats {states.floats[:, b].tolist()}, ints {states.ints[:, b].tolist()}) "
+        "is not among the enumerated states",
+        expected="a state reachable from the initial ones or from `roots`",
+    )
 
 
 def enumerate_dynamics(world: BatchedLaw, max_states: int = 1_000_000, *, compiled: bool | None = None) -> Enumeration:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from inscape.envs.world import World
 
 SUM_TOLERANCE = 1e-9
+REWARDS_AT_ONCE = 1_000_000
+"""Outcomes whose rewards are computed at once: memory holds tables, not the states before and after every outcome."""
 
 
 def observation_keys(observations: np.ndarray) -> list[bytes]:
@@ -48,20 +50,31 @@ class ObservationIndex:
     """Maps observations to state numbers.
 
     Args:
-        keys: one key per state, as `observation_keys` gives them.
+        keys: one key per state, as `observation_keys` gives them, or `[S, ...]` observations. They are looked at when
+            the first one is looked up.
         owner: whose observations these are, for messages.
         default: state number for observations that are not known; None refuses them.
         ambiguous: two states look the same: every lookup is refused.
     """
 
-    def __init__(self, keys: Sequence[bytes], owner: str, default: int | None = None) -> None:
-        self._index: dict[bytes, int] = {}
+    def __init__(self, keys: Sequence[bytes] | np.ndarray, owner: str, default: int | None = None) -> None:
+        if isinstance(keys, np.ndarray):
+            observation_keys(keys[:1])  # refuses what is no number
+        self._keys: Sequence[bytes] | np.ndarray | None = keys
+        self._known: dict[bytes, int] = {}
         self._owner, self._default = owner, default
         self._twins: tuple[int, int] | None = None
-        for state, key in enumerate(keys):
-            first = self._index.setdefault(key, state)
-            if first != state:
-                self._twins = (first, state)
+
+    @property
+    def _index(self) -> dict[bytes, int]:
+        if self._keys is not None:
+            keys = observation_keys(self._keys) if isinstance(self._keys, np.ndarray) else self._keys
+            for state, key in enumerate(keys):
+                first = self._known.setdefault(key, state)
+                if first != state:
+                    self._twins = (first, state)
+            self._keys = None
+        return self._known
 
     def __len__(self) -> int:
         return len(self._index)
@@ -73,6 +86,7 @@ class ObservationIndex:
             PartialObservationError: two states give the same observation.
             UsageError: an observation belongs to no known state, and there is no default.
         """
+        index = self._index
         if self._twins is not None:
             raise PartialObservationError(
                 f"states {self._twins[0]} and {self._twins[1]} of {self._owner} give the same observation",
@@ -81,11 +95,11 @@ class ObservationIndex:
             )
         found = np.empty(len(observations), np.int64)
         for row, key in enumerate(observation_keys(observations)):
-            state = self._index.get(key, self._default)
+            state = index.get(key, self._default)
             if state is None:
                 raise UsageError(
                     f"observation {np.asarray(observations)[row].tolist()} (row {row}) is not one {self._owner} gives",
-                    expected=f"an observation of one of its {len(self._index)} states",
+                    expected=f"an observation of one of its {len(index)} states",
                 )
             found[row] = state
         return found
@@ -147,22 +161,27 @@ class TabularModel:
         law = world.dynamics()
         size, actions, width = law.next_state.shape
         terminal = world.terminal_of(law.states)
-        sources = np.repeat(np.arange(size), actions * width)
-        choices = np.tile(np.repeat(np.arange(actions), width), size)
-        reward = world.reward_of(law.states[sources], choices, law.states[law.next_state.reshape(-1)])
-        wrong = ~np.isfinite(reward) & (law.probability.reshape(-1) > 0) & ~terminal[sources]
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise UsageError(
-                f"{world.name} gives the reward {reward[row]} in {world.unpack(law.states, int(sources[row]))} "
-                f"for action {choices[row]} ({world.action_names[choices[row]]})",
-                expected="a finite number",
-                hint="fix `reward`: inscape check",
-            )
-        reward = np.where(law.probability > 0, reward.reshape(law.next_state.shape), 0.0)
+        reward = np.empty(law.next_state.shape)
+        block = max(1, REWARDS_AT_ONCE // (actions * width))
+        for low in range(0, size, block):
+            rows = slice(low, min(low + block, size))
+            sources = np.repeat(np.arange(size)[rows], actions * width)
+            choices = np.tile(np.repeat(np.arange(actions), width), rows.stop - low)
+            following = law.states[law.next_state[rows].reshape(-1)]
+            given = world.reward_of(law.states[sources], choices, following)
+            possible = law.probability[rows].reshape(-1) > 0
+            wrong = ~np.isfinite(given) & possible & ~terminal[sources]
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise UsageError(
+                    f"{world.name} gives the reward {given[row]} in {world.unpack(law.states, int(sources[row]))} "
+                    f"for action {choices[row]} ({world.action_names[choices[row]]})",
+                    expected="a finite number",
+                    hint="fix `reward`: inscape check",
+                )
+            reward[rows] = np.where(possible, given, 0.0).reshape(reward[rows].shape)
         tables = absorb(law.next_state, law.probability, reward, 1.0 - terminal[law.next_state], terminal)
-        keys = observation_keys(world.observe(law.states))
-        index = ObservationIndex(keys, world.name)
+        index = ObservationIndex(world.observe(law.states), world.name)
         names = tuple(world.choice_name(action) for action in range(actions))
         return TabularModel(*tables, law.legal, law.initial, terminal, index, repr(world), action_names=names)
 

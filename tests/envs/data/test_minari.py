@@ -154,3 +154,64 @@ def test_the_command_line_writes_and_reads_them(minari, capsys, recwarn):
     assert main(["observe", "minari:grid/random-v0", "--episodes", "1"]) == 0
     assert main(["observe", "minari:grid/absent-v0"]) == 2
     assert "no Minari data set 'grid/absent-v0'" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- environments in hand, any space
+
+BOX = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+TWO = gymnasium.spaces.Discrete(2)
+
+
+class Sampled(gymnasium.Env):
+    """Four steps, samples of its space."""
+
+    def __init__(self, observed=BOX, taken=TWO):
+        self.observation_space, self.action_space = observed, taken
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.observation_space.sample(), 1.0, self.t == 4, False, {}
+
+
+@pytest.mark.parametrize(
+    ("observed", "taken", "shape"),
+    [
+        (gymnasium.spaces.Dict(here=BOX, there=gymnasium.spaces.Discrete(3)), TWO, (5,)),
+        (gymnasium.spaces.Tuple([BOX, gymnasium.spaces.MultiBinary(3)]), TWO, (5,)),
+        (gymnasium.spaces.Dict(here=BOX, words=gymnasium.spaces.Text(5)), TWO, None),
+        (gymnasium.spaces.Box(0, 255, (4, 16, 16, 3), np.uint8), TWO, (4, 16, 16, 3)),  # stacked frames
+        (gymnasium.spaces.Box(0, 255, (2, 16, 16), np.uint8), TWO, (2, 16, 16)),
+        (gymnasium.spaces.Discrete(5, start=3), gymnasium.spaces.Discrete(2, start=-1), ()),
+        (gymnasium.spaces.Box(0, 1, (3,), np.bool_), gymnasium.spaces.MultiBinary(3), (3,)),
+        (BOX, gymnasium.spaces.Dict(one=TWO, two=BOX), (2,)),
+        (gymnasium.spaces.Box(-1, 1, ()), gymnasium.spaces.Box(-1, 1, (2, 2)), ()),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("registered", [False, True])
+def test_every_space_of_an_environment_in_hand(minari, observed, taken, shape, registered, request):
+    """Given as an object, or registered as a function, which no file can hold."""
+
+    def make():
+        return Sampled(observed, taken)
+
+    name = "SampledInHand-v0"
+    if registered:
+        gymnasium.register(name, make)
+        request.addfinalizer(lambda: gymnasium.registry.pop(name))
+    recorded = rollout("random", name if registered else make, 2, seed=0)
+    stored = trajectories_to_minari(recorded, "hand/any-v0", world=None if registered else make)
+    assert shape is None or stored.observation_space.shape == shape
+    for one, other in zip(trajectories_from_minari("hand/any-v0"), recorded, strict=True):
+        assert np.array_equal(one.observations, other.observations) and np.array_equal(one.actions, other.actions)
+        assert np.array_equal(one.rewards, other.rewards) and one.agent == "random"
+
+
+def test_an_environment_in_hand_has_to_be_given(minari):
+    with pytest.raises(UsageError, match="in hand"):
+        trajectories_to_minari(rollout("random", Sampled(), 1, seed=0), "hand/none-v0")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from inscape.envs.law.states import States
 from inscape.envs.readers.enumeration import enumerate_dynamics
 from inscape.envs.registry import make_world
 from inscape.envs.tasks.resolve import resolve_task
@@ -48,3 +51,17 @@ def test_enumeration_refuses_what_it_cannot_hold(elevator_file):
         make_world("CartPole").dynamics()
     with pytest.raises(UsageError, match="more than 50 states"):
         resolve_task(elevator_file).world.dynamics(max_states=50)
+
+
+def test_few_states_are_found_as_many_are():
+    law = make_world("FrozenLake").dynamics()
+    fresh = dataclasses.replace(law)
+    some = law.states[[3, 0, 15]]
+    assert fresh.index_of(some).tolist() == [3, 0, 15]
+    assert "_index" not in vars(fresh)
+    assert fresh.index_of(law.states[list(range(16)) * 2]).tolist() == list(range(16)) * 2
+    assert fresh.index_of(some).tolist() == [3, 0, 15]
+    unknown = States(some.floats, some.ints + 100)
+    for one in (dataclasses.replace(law), fresh):
+        with pytest.raises(UsageError, match="is not among the enumerated states"):
+            one.index_of(unknown)

@@ -1,0 +1,1 @@
+"""Inverse reinforcement learning: rewards, linear in features, that explain what was done."""

@@ -1,0 +1,31 @@
+"""Every program of docs/theory_of_mind.md runs, and prints what was computed otherwise or is published."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "theory_of_mind.md").read_text(), re.DOTALL)
+PRINTED = (
+    ["{'A': 0.52", "'D': 0.0"],
+    ["12 {'A': 0.5", "rate=0.1"],
+    ["19.37", "1.0"],  # Cassandra's tiger.95
+    ["True"],
+    ["['20', '19', '18', '17', '16']\nTrue\n0.45833", "0.886]"],
+    ["'MatrixPurpose(care=(0.0, 0.0))': 0.1", "guilt 0.5': 0.29"],
+)
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_the_page_says_what_its_programs_print(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(PROGRAMS[number], {})
+    printed = capsys.readouterr().out
+    assert len(PROGRAMS) == len(PRINTED)
+    for words in PRINTED[number]:
+        assert words in printed
