@@ -286,9 +286,15 @@ def _no_settings(settings: Mapping[str, Any], owner: str) -> UsageError:
 
 
 def _settings_for(spec: str, task: Task, settings: Any) -> Any:
-    if settings is not None and not isinstance(settings, Mapping):
-        return settings
     default, _ = default_settings(spec, task)
+    if settings is not None and not isinstance(settings, Mapping):
+        if default is not None and not isinstance(settings, type(default)):
+            raise UsageError(
+                f"settings of {spec} of type {type(settings).__name__}",
+                expected=f"{type(default).__name__}, or a mapping of some settings by name",
+                hint='settings={"gamma": 0.9}',
+            )
+        return settings
     if default is None:
         if settings:
             raise _no_settings(settings, spec)

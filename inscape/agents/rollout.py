@@ -305,6 +305,8 @@ def _play(
     remembers is kept per player, so that one agent may play them all, and reset with each episode.
     """
     _require_counts(episodes, max_copies)
+    if not isinstance(gamma, (int, float, np.number)) or not 0 <= gamma <= 1:
+        raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1; 1 for plain sums")
     copies, name = min(episodes, max_copies), ",".join(one.name for one in seats)
     env = task.vector_env(copies, autoreset="next-step")
     players = [VectorActor(one, copies) for one in seats]

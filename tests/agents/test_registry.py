@@ -13,6 +13,7 @@ import pytest
 from inscape.agents import registry as plugins
 from inscape.agents.catalogue import BUILT_IN, LearnerName
 from inscape.agents.presets import PRESETS
+from inscape.agents.random_agent import RandomSettings
 from inscape.agents.registry import (
     agent_entries,
     agent_names,
@@ -184,3 +185,9 @@ def test_entry_points_are_agents(monkeypatch, lake):
 def test_type_checkers_know_every_built_in_learner() -> None:
     names = {entry.name for entry in BUILT_IN if entry.learns}
     assert set(get_args(LearnerName)) == names
+
+
+@pytest.mark.parametrize("settings", [[1], "fast", 3, build_settings(RandomSettings, {})])
+def test_settings_of_another_kind_are_refused(settings):
+    with pytest.raises(UsageError, match=rf"settings of ppo of type {type(settings).__name__}[\s\S]*PPOSettings"):
+        make_agent("ppo", resolve_task("FrozenLake"), settings=settings)

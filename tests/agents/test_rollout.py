@@ -342,3 +342,9 @@ class Forgets(Diary):
 def test_memory_that_does_not_fit_is_refused(made, message):
     with pytest.raises(UsageError, match=message):
         evaluate(made(), resolve_task("CartPole"), 3, seed=0)
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.5, float("nan"), float("inf"), "0.9", None])
+def test_a_discount_is_a_number_from_0_to_1(gamma):
+    with pytest.raises(UsageError, match="gamma = "):
+        evaluate("random", "FrozenLake", 2, seed=0, gamma=gamma)

@@ -277,6 +277,7 @@ class WorkerVecEnv(VecEnv):  # type: ignore[misc]
             own["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
             if done[i]:
                 own["terminal_observation"] = from_zero(rows_of(info["final_obs"], i), self._observed)
+                own.pop("episode", None)
                 if not ("_cut_off" in info and info["_cut_off"][i]):
                     own["episode"] = {"r": round(sum(rewards), 6), "l": len(rewards), "t": 0.0}
                 self._rewards[i] = []
