@@ -105,6 +105,11 @@ def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: 
         count = max(int(planner.population * decay**-iteration), min(planner.population, 2 * planner.elites))
         if iteration == 0:
             drawn = proposal.sample(search.rngs, count + kept, planner.noise_exponent)
+            if fresh := int(planner.fresh * count):
+                cold = search.proposal(
+                    planner.initial_std, planner.uniform_share, np.full_like(carried, np.nan)[:, :of_proposal]
+                )
+                drawn[:, -fresh:] = cold.sample(search.rngs, fresh, planner.noise_exponent)
             if kept:  # those of the last decision, where there was one, instead of the first drawn
                 old = carried[:, of_proposal:].reshape(drawn[:, :kept].shape)[:, :, :-1]  # their last action is drawn
                 drawn[:, :kept, :-1] = np.where(np.isnan(old), drawn[:, :kept, :-1], old)

@@ -58,6 +58,9 @@ class CEMSettings(SampledSettings):
     """Best sequences of an iteration, which the distribution is fitted to."""
     momentum: float = 0.1
     """Weight of the old mean and deviation (or probabilities) in the new ones."""
+    fresh: float = 0.0
+    """Share of a decision's first population that is drawn as if nothing had been planned yet: where the best sequences
+    are of several kinds, so that the search can leave the kind it is at."""
     choose: Literal["mean", "best"] = "mean"
     """What is acted on: the last distribution's mean, or the best sequence; discrete actions have no mean."""
 
@@ -65,6 +68,7 @@ class CEMSettings(SampledSettings):
         super().__post_init__()
         require_count(self, "elites")
         require_number(self, "momentum", least=0.0, below=1.0)
+        require_number(self, "fresh", least=0.0, most=1.0)
         if self.elites > self.population:
             raise UsageError(
                 f"elites = {self.elites} of population = {self.population}", expected="at most the population"

@@ -152,6 +152,15 @@ def test_a_decision_starts_from_the_plan_before_a_step_on():
     assert np.array_equal(one.carried[:, 4:7], one.sequences[:, 1:, 0])  # the best elite, a step on
 
 
+def test_a_fresh_share_can_leave_the_last_plan():
+    world, rng = make_world("Pendulum"), np.random.default_rng(0)
+    states = world.sample_initial(1, rng)
+    settings = {"horizon": 4, "population": 60, "iterations": 1, "initial_std": 1e-6, "elites": 60}
+    last = planner_plans(CEM(**settings).plan(world, states, rng), 1.0)
+    shares = [CEM(fresh=fresh, **settings).plan(world, states, rng, previous=last) for fresh in (0.0, 0.5, 1.0)]
+    assert [float(plans.sequences.mean()) for plans in shares] == pytest.approx([1.0, 0.55, 0.1], abs=0.02)
+
+
 def planner_plans(plans: Any, mean: float) -> Any:
     import dataclasses
 
@@ -236,6 +245,7 @@ def test_value_at_the_horizon_counts_where_the_task_goes_on():
         (lambda: MPPI(temperature=0.0), "temperature"),
         (lambda: ICEM(momentum=1.0), "momentum"),
         (lambda: ICEM(keep=1.2), "keep"),
+        (lambda: CEM(fresh=1.5), "fresh"),
         (lambda: CEM(initial_std=0.0), "initial_std"),
         (lambda: CEM(choose="worst"), "choose"),
         (lambda: CEM(horizon=True), "horizon"),
