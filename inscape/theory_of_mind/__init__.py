@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.minds import MindGrid as MindGrid
     from inscape.theory_of_mind.minds import grid as grid
     from inscape.theory_of_mind.minds import minds_grid as minds_grid
+    from inscape.theory_of_mind.misspecification import PredictiveCheck as PredictiveCheck
+    from inscape.theory_of_mind.misspecification import none_of_these as none_of_these
+    from inscape.theory_of_mind.misspecification import predictive_check as predictive_check
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
     from inscape.theory_of_mind.observers.exact import observe as observe
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
@@ -108,6 +111,7 @@ _HOMES = {
     "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),
     "explaining": ("explain", "weight_of_evidence"),
     # judging an observer
+    "misspecification": ("PredictiveCheck", "none_of_these", "predictive_check"),
     "scoring": (
         "Calibration",
         "PredictionScore",
