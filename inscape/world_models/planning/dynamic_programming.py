@@ -228,9 +228,17 @@ def solve_problem(problem: Problem, tolerance: float, max_iterations: int) -> So
     """Returns V* of folded tables, for γ < 1 or where every policy ends; arguments as in `value_iteration`."""
     check_limits(tolerance, max_iterations)
     if small_tables.is_small(problem.weight):
-        return _solve(problem, "hard", 0.0, tolerance, max_iterations, *problem.certificate())
-    found = modified.solve(problem, problem.bounds(), tolerance, max_iterations)
-    return Solution(found.values, found.q_values, found.error_bound, found.iterations, found.residual)
+        solution = _solve(problem, "hard", 0.0, tolerance, max_iterations, *problem.certificate())
+    else:
+        found = modified.solve(problem, problem.bounds(), tolerance, max_iterations)
+        solution = Solution(found.values, found.q_values, found.error_bound, found.iterations, found.residual)
+    if not np.isfinite(solution.values).all():
+        raise UsageError(
+            f"the values of {problem.name} exceed the largest number (1.8e308)",
+            expected="smaller rewards",
+            hint="divide every reward by the same number: values are divided by it, too",
+        )
+    return solution
 
 
 SWEEPS_AT_ONCE = 10_000

@@ -73,7 +73,7 @@ def solve(problem: Problem, bounds: Bounds, tolerance: float, most_sweeps: int) 
             reached, residual = max(-lower, upper), max(-least, most)
         floor = problem.rounding(run.values)
         at_limit = residual <= 2.0 * floor or last <= residual <= 4.0 * floor
-        if reached <= tolerance or at_limit or run.sweeps >= most_sweeps:
+        if not reached > tolerance or at_limit or run.sweeps >= most_sweeps:
             break
         run.accept()
         if np.isfinite(before):

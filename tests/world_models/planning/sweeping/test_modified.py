@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.certificates import exact_values, excess, large, random_problem, violations
+from inscape.errors import UsageError
 from inscape.world_models import TabularModel, policy_evaluation, value_iteration
 from inscape.world_models.planning.problem import Problem
 from inscape.world_models.planning.sweeping import modified
@@ -111,3 +112,10 @@ def test_all_states_terminal():
     found = modified.solve(Problem.of(model, 0.9), Problem.of(model, 0.9).bounds(), 1e-6, 10)
     assert found.values.tolist() == [0.0]
     assert found.error_bound <= 1e-12
+
+
+@pytest.mark.parametrize("solver", [large, lambda call: call()])
+def test_values_beyond_the_largest_number_are_refused(solver):
+    model = TabularModel.from_arrays(np.full((1, 2, 2), 0.5), np.full(2, 1e308), layout="ASS")
+    with pytest.raises(UsageError, match="exceed the largest number"), np.errstate(all="ignore"):
+        solver(lambda: value_iteration(model, 0.99))
