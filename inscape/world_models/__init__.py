@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.policies import return_distribution as return_distribution
     from inscape.world_models.planning.policy_iteration import linear_programme as linear_programme
     from inscape.world_models.planning.policy_iteration import policy_iteration as policy_iteration
+    from inscape.world_models.planning.policy_iteration import prioritized_sweeping as prioritized_sweeping
     from inscape.world_models.planning.shaping import ShapingReport as ShapingReport
     from inscape.world_models.planning.shaping import shaped as shaped
     from inscape.world_models.planning.shaping import shaping_report as shaping_report
@@ -247,6 +248,7 @@ _HOMES = {
     "planning.policy_iteration": (
         "linear_programme",
         "policy_iteration",
+        "prioritized_sweeping",
     ),
     "planning.shaping": (
         "ShapingReport",

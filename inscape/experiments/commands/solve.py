@@ -54,7 +54,9 @@ class SolveArguments:
     criterion: Literal["discounted", "total", "average"] | None = None
     """What counts: discounted reward, total reward (γ = 1), or average reward per step; without it, as --gamma says."""
 
-    method: Literal["value-iteration", "policy-iteration", "linear-programme"] = "value-iteration"
+    method: Literal["value-iteration", "policy-iteration", "prioritized-sweeping", "linear-programme"] = (
+        "value-iteration"
+    )
     """How; all give the same values."""
 
     tolerance: Annotated[float | None, arg(metavar="FLOAT")] = None

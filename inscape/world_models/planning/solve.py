@@ -13,10 +13,10 @@ from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors, al
 from inscape.world_models.planning.beliefs.point_based import point_based
 from inscape.world_models.planning.dynamic_programming import Solution, value_iteration
 from inscape.world_models.planning.finite_horizon import FiniteHorizonSolution, backward_induction
-from inscape.world_models.planning.policy_iteration import linear_programme, policy_iteration
+from inscape.world_models.planning.policy_iteration import linear_programme, policy_iteration, prioritized_sweeping
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
-Method = Literal["value-iteration", "policy-iteration", "linear-programme"]
+Method = Literal["value-iteration", "policy-iteration", "prioritized-sweeping", "linear-programme"]
 Criterion = Literal["discounted", "total", "average"]
 
 
@@ -72,7 +72,7 @@ def solve(
         horizon: H: a fixed number of steps, values and actions for each stage. Without gamma, undiscounted.
         criterion: `"discounted"` (γ < 1), `"total"` (γ = 1), or `"average"`: reward per step in the long run, and the
             bias (without gamma and horizon). None: as gamma says.
-        method: three routes to the same values; value iteration solves every γ and the largest tables.
+        method: four routes to the same values; value iteration solves every γ and the largest tables.
         tolerance: the error bound to reach, in units of reward (1e-6; 1e-3 of beliefs); not with a horizon, which is
             exact.
         max_iterations: after which to stop; `error_bound` then says how far it got.
@@ -121,6 +121,8 @@ def solve(
         raise UsageError("criterion = 'discounted' with gamma = 1", expected="gamma < 1", hint='criterion="total"')
     if method == "policy-iteration":
         return policy_iteration(model, discount, tolerance, min(max_iterations, 100_000))
+    if method == "prioritized-sweeping":
+        return prioritized_sweeping(model, discount, tolerance, min(max_iterations, 100_000))
     if method == "linear-programme":
         return linear_programme(model, discount)
     return value_iteration(model, discount, tolerance, max_iterations)
