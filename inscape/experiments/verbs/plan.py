@@ -18,7 +18,6 @@ from inscape.errors import (
 )
 from inscape.experiments.runs.evaluation import hides_state
 from inscape.experiments.verbs.given import shown
-from inscape.experiments.verbs.network import evaluate_of
 from inscape.world_models.interface import require_model
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.catalogue import default_planner, make_planner
@@ -90,7 +89,11 @@ def plan(
     model = model_of(world)
     known = model.world if isinstance(model, KnownModel) else model if isinstance(model, World) else None
     discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
-    evaluate = None if network is None else evaluate_of(network, known)
+    evaluate = None
+    if network is not None:
+        from inscape.experiments.verbs.network import evaluate_of  # imports Numba: a third of a second
+
+        evaluate = evaluate_of(network, known)
     if planner is None:
         planner = default_planner(model.action_space) if network is None else "gumbel"
     made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
