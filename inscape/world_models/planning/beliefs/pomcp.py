@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class POMCPSettings:
     rollout: Literal["auto", "uniform", "informed", "none"] = "auto"
     """How a new history is valued: by the return of uniformly random legal actions (`uniform`); by what lies between
     bounds at the states that came there (`informed`, where the world can be enumerated); or as 0 (`none`). `auto`:
-    informed where beliefs are exact, else uniform."""
+    informed up to 50,000 states, else uniform."""
     averaging_visits: float | None = None
     """Visits after which a history's value is that of its best action rather than the average over visits; None: 1
     where histories are valued by bounds, which have little noise, else 10."""
@@ -169,8 +169,12 @@ class POMCP(POMCPSettings):
         if isinstance(model, ParticleModel):
             if not isinstance(states, ParticleBeliefs):
                 raise UsageError(f"states of type {type(states).__name__}", expected="ParticleBeliefs: model.init(...)")
+            exact = None
             if self.rollout == "informed":
                 exact = _exact(model.world)
+            elif self.rollout == "auto" and self.gamma < 1.0:
+                exact = _beliefs_over(model.world)
+            if exact is not None:
                 return _roots_of_exact(exact, np.array([_frequencies(exact, row) for row in states.rows]), self.gamma)
             return [_Root(model.world, row.states, row.weights) for row in states.rows]
         if isinstance(model, BeliefModel):
@@ -297,6 +301,9 @@ def _roots_of_exact(model: BeliefModel, beliefs: np.ndarray, gamma: float | None
 _exact_models: WeakKeyDictionary[World, BeliefModel] = WeakKeyDictionary()
 
 
+_too_large: WeakSet[World] = WeakSet()
+
+
 def _exact(world: World) -> BeliefModel:
     """Returns the exact model of a world; the same one each time."""
     if world not in _exact_models:
@@ -306,12 +313,14 @@ def _exact(world: World) -> BeliefModel:
 
 def _beliefs_over(world: World) -> BeliefModel | None:
     """Returns the exact model of a world of one player; None where it has too many states, or can only be sampled."""
-    if world.players > 1 or not world.is_enumerable:
+    if world.players > 1 or not world.is_enumerable or world in _too_large:
         return None
-    try:
-        world.dynamics(max_states=MOST_STATES)
-    except (TooManyStatesError, MissingLawError):  # too many, or its initial states can only be sampled
-        return None
+    if world not in _exact_models:
+        try:
+            world.dynamics(max_states=MOST_STATES)
+        except (TooManyStatesError, MissingLawError):  # too many, or its initial states can only be sampled
+            _too_large.add(world)
+            return None
     return _exact(world)
 
 
