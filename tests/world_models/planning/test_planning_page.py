@@ -23,6 +23,7 @@ PRINTED = (
     ["(20, 1)", "[-"],
     ["right"],
     ["0.0 3"],
+    ["0.0 True"],
     ["[2 3]", "[ True  True]\n[ True  True]"],
 )
 
