@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inscape.world_models import Solution, TabularModel, absorb, policy_iteration, value_iteration
+from inscape.world_models import Solution, TabularModel, absorb, policy_iteration, prioritized_sweeping, value_iteration
 from inscape.world_models.planning import small_tables
 
 GAMMAS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -105,6 +105,7 @@ def violations(seed: int) -> list[str]:
     found = {
         "value iteration, small tables": value_iteration(model, gamma, tolerance, sweeps),
         "value iteration, large tables": large(lambda: value_iteration(model, gamma, tolerance, sweeps)),
+        "prioritised sweeping": prioritized_sweeping(model, gamma, tolerance, 100),
         "policy iteration": policy_iteration(model, gamma, tolerance),
     }
     return [f"{name}, problem {seed}" for name, solution in found.items() if excess(solution, exact, doubt) > 0.0]
