@@ -411,7 +411,8 @@ def test_planners_by_name_by_class_and_in_hand() -> None:
 def test_the_same_seed_gives_the_same_plan() -> None:
     first, second, other = (plan("FrozenLake", num_simulations=200, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.action_values, second.action_values)
-    assert not np.array_equal(first.action_values, other.action_values)
+    np.testing.assert_array_equal(first.visit_counts, second.visit_counts)
+    assert not np.array_equal(first.visit_counts, other.visit_counts)  # values are exact: the search solves it
 
 
 @pytest.mark.parametrize(
