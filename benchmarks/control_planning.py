@@ -83,11 +83,14 @@ def pendulum_optimum(points: int, starts: np.ndarray, torques: int = 41) -> tupl
     return float(np.mean(played)), float(np.mean(expected))
 
 
-def returns(agent: str, world: str, episodes: int, **settings: object) -> np.ndarray:
+def returns(agent: str, world: str, episodes: int, seed: int = 0, **settings: object) -> np.ndarray:
     """Returns what an agent with its preset earns in each of these episodes."""
     task = resolve_task(world)
     return np.array(
-        [e.total_reward for e in rollout(make_agent(agent, task, settings=settings or None), task, episodes, seed=0)]
+        [
+            e.total_reward
+            for e in rollout(make_agent(agent, task, seed, settings=settings or None), task, episodes, seed=seed)
+        ]
     )
 
 
@@ -115,19 +118,23 @@ def main() -> None:
     parser.add_argument(
         "--worlds", default="CartPole,Pendulum,CartPoleSwingUp,MountainCarContinuous,MountainCar,Acrobot"
     )
+    parser.add_argument("--episodes", type=int, help="in place of the usual number")
+    parser.add_argument("--seed", type=int, default=0, help="of the starts and of the plans")
     given = parser.parse_args()
     episodes = {"CartPole": 100, "Pendulum": 200, "CartPoleSwingUp": 20}
     print(f"load {os.getloadavg()[0]:.1f}")
     for world in given.worlds.split(","):
-        count = max(2, episodes.get(world, 20) // (10 if given.quick else 1))
+        count = given.episodes or max(2, episodes.get(world, 20) // (10 if given.quick else 1))
         for agent in given.agents.split(","):
-            earned = returns(agent, world, count)
+            earned = returns(agent, world, count, given.seed)
             spread = f"{earned.min():.1f} to {earned.max():.1f}"
             print(f"{world}, {agent}: mean {earned.mean():.2f}, {spread}, {count} episodes; "
                   f"{milliseconds(agent, world):.2f} ms a decision", flush=True)  # fmt: skip
         if world == "Pendulum":
             task = resolve_task(world)
-            played = rollout(make_agent("random", task), task, count, seed=0)  # the starts are those of any agent
+            played = rollout(
+                make_agent("random", task), task, count, seed=given.seed
+            )  # the starts are those of any agent
             starts = np.array([made[:, 0] for made in (e.states.floats for e in played)])
             for points in (100, 200) if given.quick else (100, 200, 400):
                 began = time.perf_counter()
