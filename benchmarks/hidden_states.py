@@ -80,8 +80,8 @@ def policy_value(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("worlds", nargs="*", default=["Tiger", "CheeseMaze", *map(str, sorted(FILES.glob("*.pomdp")))])
-    parser.add_argument("--simulations", type=int, default=30_000)
-    parser.add_argument("--particles", type=int, default=5_000)
+    parser.add_argument("--simulations", type=int, default=50_000)
+    parser.add_argument("--particles", type=int, default=50_000)
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
     for name in given.worlds:
