@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
-    from inscape.world_models.planning.average import AverageSolution as AverageSolution
-    from inscape.world_models.planning.average import average_linear_programme as average_linear_programme
-    from inscape.world_models.planning.average import average_of_policy as average_of_policy
-    from inscape.world_models.planning.average import average_reward as average_reward
+    from inscape.world_models.planning.average_reward.average import AverageSolution as AverageSolution
+    from inscape.world_models.planning.average_reward.average import (
+        average_linear_programme as average_linear_programme,
+    )
+    from inscape.world_models.planning.average_reward.average import average_of_policy as average_of_policy
+    from inscape.world_models.planning.average_reward.average import average_reward as average_reward
     from inscape.world_models.planning.batches.value_iteration import BatchedSolution as BatchedSolution
     from inscape.world_models.planning.batches.value_iteration import batched_value_iteration as batched_value_iteration
     from inscape.world_models.planning.beliefs.active_inference import ActiveInference as ActiveInference
@@ -170,7 +172,7 @@ _HOMES = {
         "Plans",
         "SearchTree",
     ),
-    "planning.average": (
+    "planning.average_reward.average": (
         "AverageSolution",
         "average_linear_programme",
         "average_of_policy",

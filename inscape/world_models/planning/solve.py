@@ -8,7 +8,7 @@ import numpy as np
 
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError, closest
 from inscape.world_models.belief.model import BeliefModel
-from inscape.world_models.planning.average import AverageSolution, average_reward, with_programme
+from inscape.world_models.planning.average_reward.average import AverageSolution, average_reward, with_programme
 from inscape.world_models.planning.beliefs.alpha_vectors import AlphaVectors, alpha_vectors
 from inscape.world_models.planning.beliefs.point_based import point_based
 from inscape.world_models.planning.dynamic_programming import Solution, value_iteration

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from inscape.world_models.planning.chain import Chain
+from inscape.world_models.planning.average_reward.chain import Chain
 
 
 def test_two_classes_and_a_state_that_leads_to_both():

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.world_models.planning.chain import Chain
+from inscape.world_models.planning.average_reward.chain import Chain
 from inscape.world_models.planning.dynamic_programming import check_limits, check_policy, ties, value_iteration
 from inscape.world_models.planning.undiscounted import end_components
 from inscape.world_models.tabular.model import TabularModel, as_tabular
