@@ -15,7 +15,7 @@ from inscape.world_models import (
     average_reward,
     backward_induction,
 )
-from inscape.world_models.planning import average
+from inscape.world_models.planning.average_reward import average
 
 
 def random_table(seed):
