@@ -144,6 +144,14 @@ class Law:
         """Returns where the state is in its scene, for overlays; None when it is nowhere in particular."""
         return None
 
+    def default_gamma(self, horizon: int | None = None) -> float:
+        """Returns the discount that planners take where none is given.
+
+        The one that the world's class or its file states; where nothing is stated 0.99, with a horizon 1.
+        """
+        stated = "gamma" in vars(self) or next(each for each in type(self).__mro__ if "gamma" in vars(each)) is not Law
+        return self.gamma if stated or horizon is None else 1.0
+
     # ------------------------------------------------------------------------------------ the class, inspected
 
     @classmethod

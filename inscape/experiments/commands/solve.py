@@ -46,7 +46,7 @@ class SolveArguments:
     """The world: its law must be enumerable, with one player."""
 
     gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
-    """Discount; 1: total reward; without it, the world's (1 with --horizon)."""
+    """Discount; 1: total reward; without it, the one that the world states; else 0.99, with --horizon 1."""
 
     horizon: Annotated[int | None, arg(metavar="STEPS")] = None
     """A fixed number of steps: values and actions for each number of steps to go."""
@@ -113,8 +113,8 @@ def solve_command(argv: Sequence[str]) -> int:
     began, compiling = time.perf_counter(), compile_seconds()
     model = TabularModel.from_world(world)
     tabulated = time.perf_counter()
-    total = given.horizon is not None or given.criterion == "total"
-    gamma = given.gamma if given.gamma is not None else 1.0 if total else world.gamma
+    total = given.criterion == "total"
+    gamma = given.gamma if given.gamma is not None else 1.0 if total else world.default_gamma(given.horizon)
     solution = solve(
         model, gamma, horizon=given.horizon, criterion=given.criterion, method=given.method, tolerance=given.tolerance
     )
@@ -254,7 +254,7 @@ def _solve_team(console: Console, given: Any, task: Any) -> int:
     if given.save is not None or given.criterion is not None or given.method != "value-iteration":
         raise UsageError(f"--save, --criterion or --method for the team of {task.name}", expected="--horizon, --gamma")
     world, began = task.world, time.perf_counter()
-    plan = joint_plan(world, given.horizon, 1.0 if given.gamma is None else given.gamma)
+    plan = joint_plan(world, given.horizon, given.gamma)
     seconds = time.perf_counter() - began
     console.print(
         f"[bold]{escape(task.name)}: the best joint plan of two who see different things, {given.horizon} steps[/bold]",
@@ -294,7 +294,8 @@ def _solve_beliefs(console: Console, given: Any, task: Any, argv: Sequence[str])
     if given.save is not None:
         raise UsageError("--save for a world that hides its state", expected="--full-information, or no --save")
     world = task.world
-    gamma = given.gamma if given.gamma is not None else 1.0 if given.horizon is not None else world.gamma
+    total = given.criterion == "total"
+    gamma = given.gamma if given.gamma is not None else 1.0 if total else world.default_gamma(given.horizon)
     began = time.perf_counter()
     if given.method != "value-iteration":
         raise UsageError(f"--method {given.method} for {task.name}, which hides its state", hint="--full-information")

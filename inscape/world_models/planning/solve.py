@@ -68,8 +68,9 @@ def solve(
     Args:
         world: a world (an instance, a class, or a name such as `"FrozenLake8x8"`), a `TabularModel` (see
             `TabularModel.from_arrays`), or a model that can be tabulated.
-        gamma: discount in [0, 1]; 1: total reward. None: the world's own; 0.99 for a model that has none.
-        horizon: H: a fixed number of steps, values and actions for each stage. Without gamma, undiscounted.
+        gamma: discount in [0, 1]; 1: total reward. None: the one that the world or its file states; where nothing is
+            stated (FrozenLake, tables) 0.99, with a horizon 1, for a `BeliefModel` without a horizon 0.95.
+        horizon: H: a fixed number of steps, values and actions for each stage.
         criterion: `"discounted"` (γ < 1), `"total"` (γ = 1), or `"average"`: reward per step in the long run, and the
             bias (without gamma and horizon). None: as gamma says.
         method: four routes to the same values; value iteration solves every γ and the largest tables.
@@ -94,7 +95,7 @@ def solve(
         known = get_args(Method)
         raise UsageError(f"method = {method!r}", expected=", ".join(known), hint=closest(str(method), known))
     gamma = _discount(criterion, gamma, horizon)
-    belief = None if full_information else _belief_model(world)
+    belief = None if full_information else _belief_model(world, horizon)
     if belief is not None and criterion == "average":
         raise UsageError(
             "criterion = 'average' for a world that hides its state", hint="full_information=True, for one who sees it"
@@ -106,16 +107,16 @@ def solve(
     if belief is not None:
         hidden, discount = belief
         return solve_beliefs(
-            hidden, gamma if gamma is not None else 1.0 if horizon is not None else discount,
-            horizon=horizon, tolerance=1e-3 if tolerance is None else tolerance, max_seconds=max_seconds,
+            hidden, discount if gamma is None else gamma, horizon=horizon,
+            tolerance=1e-3 if tolerance is None else tolerance, max_seconds=max_seconds,
         )  # fmt: skip
-    model, own = _table(world)
+    model, own = _table(world, horizon)
     tolerance = 1e-6 if tolerance is None else tolerance
     if criterion == "average":
         average = average_reward(model, tolerance, max_iterations)
         return with_programme(model, average) if method == "linear-programme" else average
     if horizon is not None:
-        return backward_induction(model, horizon, 1.0 if gamma is None else gamma)
+        return backward_induction(model, horizon, own if gamma is None else gamma)
     discount = gamma if gamma is not None else own
     if criterion == "discounted" and discount == 1.0:
         raise UsageError("criterion = 'discounted' with gamma = 1", expected="gamma < 1", hint='criterion="total"')
@@ -158,7 +159,7 @@ def solve_beliefs(
 
     Args:
         world: a world (its class, or its name), or a `BeliefModel`.
-        gamma: discount, below 1 without a horizon; None: the world's own.
+        gamma: discount, below 1 without a horizon; None: as in `solve`.
         horizon, tolerance, max_seconds: as in `solve`.
 
     Raises:
@@ -169,10 +170,13 @@ def solve_beliefs(
     return point_based(world, gamma, tolerance, max_seconds)
 
 
-def _belief_model(world: Any) -> tuple[BeliefModel, float] | None:
-    """Returns beliefs over a world that hides its state, and its discount; None where the state is seen."""
+def _belief_model(world: Any, horizon: int | None) -> tuple[BeliefModel, float] | None:
+    """Returns beliefs over a world that hides its state, and the discount to take where none is given.
+
+    None where the state is seen.
+    """
     if isinstance(world, BeliefModel):
-        return world, 0.95
+        return world, 0.95 if horizon is None else 1.0
     if isinstance(world, TabularModel) or (hasattr(world, "tabular") and not hasattr(world, "dynamics")):
         return None
     from inscape.envs.tasks.resolve import resolve_task
@@ -183,18 +187,19 @@ def _belief_model(world: Any) -> tuple[BeliefModel, float] | None:
     try:
         found.states_of(found.observe(found.sample_initial(1, np.random.default_rng(0))))
     except PartialObservationError:
-        return BeliefModel.from_world(found), found.gamma
+        return BeliefModel.from_world(found), found.default_gamma(horizon)
     except TooManyStatesError:  # refused where it is tabulated, with what to try
         pass
     return None
 
 
-def _table(world: Any) -> tuple[TabularModel, float]:
+def _table(world: Any, horizon: int | None) -> tuple[TabularModel, float]:
     """Returns the tables, and the discount to take where none is given."""
+    unstated = 0.99 if horizon is None else 1.0
     if isinstance(world, TabularModel):
-        return world, 0.99
+        return world, unstated
     if hasattr(world, "tabular") and not hasattr(world, "dynamics"):
-        return as_tabular(world, "solve"), 0.99
+        return as_tabular(world, "solve"), unstated
     from inscape.envs.tasks.resolve import resolve_task
 
     task = resolve_task(world)
@@ -205,4 +210,4 @@ def _table(world: Any) -> tuple[TabularModel, float]:
             hint="TabularModel.from_arrays(env.unwrapped.P) where an environment has its outcomes in a dictionary; "
             "LearnedTabularModel learns a table from episodes",
         )
-    return TabularModel.from_world(task.world), task.world.gamma
+    return TabularModel.from_world(task.world), task.world.default_gamma(horizon)

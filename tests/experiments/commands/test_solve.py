@@ -60,7 +60,14 @@ def test_a_world_that_hides_its_state_is_solved_for_beliefs(capsys):
     assert "listen" in out
     code, out, _ = printed(capsys, "Tiger", "--horizon", "2")
     assert code == 0
-    assert "Value of the start: -2.000000, exact; 5 vectors with 2 steps to go" in out
+    assert "γ = 0.95" in out  # which the world states, as pomdp-solve takes it from a file
+    assert "Value of the start: -1.950000, exact; 5 vectors with 2 steps to go" in out
+    code, out, _ = printed(capsys, "Tiger", "--horizon", "2", "--criterion", "total")
+    assert code == 0
+    assert "Value of the start: -2.000000, exact" in out
+    code, _, err = printed(capsys, "Tiger", "--criterion", "total")
+    assert code == 2
+    assert "gamma = 1" in err
 
 
 def test_or_for_one_who_sees_it(capsys):

@@ -9,7 +9,9 @@ import pytest
 
 from inscape import UsageError, make_world, solve
 from inscape.world_models import (
+    BeliefModel,
     TabularModel,
+    alpha_vectors,
     backward_induction,
     boltzmann_log_probs,
     soft_backward_induction,
@@ -60,6 +62,38 @@ def test_the_probability_of_reaching_the_goal_grows_with_the_steps():
     assert np.all(np.diff(start) <= 1e-15)  # fewer steps to go, less
     assert found.values[-6, 0] == 0  # the goal is six steps away
     assert found.values[-7, 0] == pytest.approx(3 * 3.0**-6)  # three ways around the holes
+
+
+class TestDiscount:
+    """Without gamma: what the world states, with a horizon too; else 1."""
+
+    @pytest.mark.parametrize(("name", "gamma"), [("RiverSwim", 0.95), ("FrozenLake", 1.0), ("Tiger", 0.95)])
+    def test_of_a_world(self, name, gamma):
+        world = make_world(name)
+        without, given = (solve(world, g, horizon=4, full_information=True) for g in (None, gamma))
+        assert without.gamma == gamma
+        assert np.array_equal(without.values, given.values)
+
+    def test_of_a_class_that_inherits_one_and_of_an_instance(self):
+        class Longer(type(make_world("RiverSwim"))):
+            pass
+
+        assert solve(Longer(), horizon=2).gamma == 0.95
+        lake = make_world("FrozenLake")
+        lake.gamma = 0.5
+        assert solve(lake, horizon=2).gamma == 0.5
+
+    def test_of_tables(self):
+        assert solve(TabularModel.from_world(make_world("RiverSwim")), horizon=2).gamma == 1.0
+
+    def test_of_a_file(self, tmp_path):
+        file = tmp_path / "two.mdp"
+        file.write_text("discount: 0.5\nvalues: reward\nstates: 1\nactions: 1\nT: 0\nidentity\nR: 0 : 0 : 0 1\n")
+        assert solve(str(file), horizon=3).values[0].tolist() == [1.75]
+
+    def test_of_beliefs(self):
+        assert alpha_vectors("Tiger", 2)[-1].problem.gamma == 0.95
+        assert solve(BeliefModel.from_world(make_world("Tiger")), horizon=2).problem.gamma == 1.0
 
 
 @pytest.mark.parametrize("backup", ["soft-eval", "maxent", "hard"])

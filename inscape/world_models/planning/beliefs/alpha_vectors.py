@@ -70,7 +70,7 @@ def alpha_vectors(
     Args:
         model: a world that hides its state (or its class or name), or a `BeliefModel`.
         horizon: H, at least 1.
-        gamma: discount in [0, 1]; None: the world's own.
+        gamma: discount in [0, 1]; None: the one that the world states, 1 where nothing is stated.
         max_vectors: before pruning; more are refused.
 
     Raises:
@@ -78,7 +78,7 @@ def alpha_vectors(
     """
     if horizon < 1:
         raise UsageError(f"horizon = {horizon}", expected="at least 1")
-    problem = BeliefProblem.of(model, gamma)
+    problem = BeliefProblem.of(model, gamma, horizon=horizon)
     if not problem.legal.all():
         raise UsageError(
             "actions that are legal in some states only",

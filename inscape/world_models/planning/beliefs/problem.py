@@ -59,16 +59,17 @@ class BeliefProblem:
         return int(self.observation.max(initial=0)) + 1
 
     @staticmethod
-    def of(model: Any, gamma: float | None = None, lump: bool = True) -> BeliefProblem:
+    def of(model: Any, gamma: float | None = None, lump: bool = True, horizon: int | None = None) -> BeliefProblem:
         """Returns the problem of a `BeliefModel`, or of a world (its class, or its name).
 
-        Without `lump`, every state that is not terminal is a class of its own.
+        Without `lump`, every state that is not terminal is a class of its own. Without gamma, the one that the world
+        states; where nothing is stated 0.99, of a `BeliefModel` 0.95; with a horizon 1.
 
         Raises:
             MissingLawError: the law can only be sampled, or there are several players.
             UsageError: gamma out of range.
         """
-        own = 0.95
+        own = 0.95 if horizon is None else 1.0
         if not isinstance(model, BeliefModel):
             from inscape.envs.tasks.resolve import resolve_task
 
@@ -77,7 +78,7 @@ class BeliefProblem:
                 raise MissingLawError(
                     f"{task.name} has no law, and beliefs need one", expected="a built-in world, or a World in a file"
                 )
-            model, own = BeliefModel.from_world(task.world), task.world.gamma
+            model, own = BeliefModel.from_world(task.world), task.world.default_gamma(horizon)
         discount = own if gamma is None else gamma
         if not 0.0 <= discount <= 1.0:
             raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")

@@ -80,13 +80,13 @@ class JointPlan:
         return [(tuple(seen[o] for o in history), str(names[a])) for history, a in self.policies[player].items()]
 
 
-def joint_plan(world: Any, horizon: int, gamma: float = 1.0) -> JointPlan:
+def joint_plan(world: Any, horizon: int, gamma: float | None = None) -> JointPlan:
     """Returns the plan of the highest expected return for two players with one reward, who see different things.
 
     Args:
         world: a world of two players who act at once (or its class or name), whose states can be enumerated.
         horizon: number of steps, at least 1.
-        gamma: discount.
+        gamma: discount; None: the one that the world states, 1 where it states none.
 
     Raises:
         MissingLawError: no such world.
@@ -95,7 +95,7 @@ def joint_plan(world: Any, horizon: int, gamma: float = 1.0) -> JointPlan:
     """
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, at least 1")
-    if not 0.0 <= gamma <= 1.0:
+    if gamma is not None and not 0.0 <= gamma <= 1.0:
         raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
     team = _Team.of(world, gamma)
     return _Search(team, int(horizon)).run()
@@ -114,7 +114,7 @@ class _Team:
     gamma: float
 
     @staticmethod
-    def of(given: Any, gamma: float) -> _Team:
+    def of(given: Any, gamma: float | None) -> _Team:
         from inscape.envs.tasks.resolve import resolve_task
 
         task = resolve_task(given)
@@ -171,7 +171,7 @@ class _Team:
             np.asarray(law.initial, float),
             np.array(seen),
             (observations[0], observations[1]),
-            gamma,
+            world.default_gamma(1) if gamma is None else gamma,
         )
 
     @property
