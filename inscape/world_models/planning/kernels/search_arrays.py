@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # entries of `counts`
-NODES, LINKS, CLOCK, SIMULATIONS, STUCK, FRONTIER, OPEN, ACTIONS, SWEPT, PLACE, ACTION = range(11)
+NODES, LINKS, CLOCK, SIMULATIONS, STUCK, FRONTIER, OPEN, ACTIONS, SWEPT, PLACE, ACTION, FRESH = range(12)
 # words of a row before its actions
 KIND, PLAYER, VISITS, SEEN, UNTRIED, COUNTED, SUMS = 0, 1, 2, 3, 4, 5, 6
 # values of KIND
@@ -44,7 +44,7 @@ class SearchArrays(NamedTuple):
         links, link_reals: `[L · (3 + M)]` outcomes of actions that may have several: child, weight (its probability, or
             how often it was sampled), the link before it of the same action + 1, reward `[M]`. As `words`, `reals`.
         path: `[2, max_depth + 1]` nodes and actions of the simulation under way.
-        counts: `[11]` nodes, links, random numbers used, simulations done, what the search is stuck on, states found
+        counts: `[12]` nodes, links, random numbers used, simulations done, what the search is stuck on, states found
             but not visited, legal actions not tried in states found, all legal actions there, whether sweeps were
             tried; the node from which the law was last asked, and the action (−1: random ones) that earned no number.
         span: `[2]` lowest and highest action value seen: the scale of exploration.

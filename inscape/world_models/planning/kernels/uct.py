@@ -39,6 +39,7 @@ from inscape.world_models.planning.kernels.search_arrays import (
     CLOCK,
     COMPLETE,
     COUNTED,
+    FRESH,
     FRONTIER,
     ILLEGAL,
     KIND,
@@ -232,6 +233,25 @@ def pick_untried(G, key, first, untried):
 
 
 @inline_jit
+def outcome_doubt(G, s, link):
+    """Returns Σ p/√n over the outcomes of an action (its last link is given) of which something is left to learn.
+
+    An action is as uncertain as the states it may lead to, however often it was taken itself: a state seldom seen keeps
+    its share of doubt, an end and what is solved have none.
+    """
+    limit = G.tables.shape[1]
+    doubt = 0.0
+    while link >= 0:
+        at = link * (REWARD + s.values)
+        child = G.links[at] * s.row
+        if G.words[child + KIND] < TERMINAL:
+            n = G.words[child + VISITS]
+            doubt += float(G.link_reals[at + WEIGHT]) * (G.tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
+        link = G.links[at + BEFORE] - 1
+    return doubt
+
+
+@inline_jit
 def select(G, key, s, row, actions):
     """Returns the action of the highest upper confidence bound (UCB1), where all are tried; −1 if none is left.
 
@@ -252,7 +272,12 @@ def select(G, key, s, row, actions):
         n = words[first + a]
         score = -math.inf
         if n > 0:
-            score = sign * float(reals[q + a]) + spread * (tables[0, n] if n < limit else 1.0 / math.sqrt(float(n)))
+            doubt = 0.0
+            if s.exact and not s.single:
+                doubt = outcome_doubt(G, s, words[row + s.at_outcomes + a] - 1)
+            if doubt == 0.0:
+                doubt = tables[0, n] if n < limit else 1.0 / math.sqrt(float(n))
+            score = sign * float(reals[q + a]) + spread * doubt
         scores[0, a] = score
         highest = max(highest, score)
     if highest == -math.inf:
@@ -616,7 +641,18 @@ def value_node(G, s, row, actions, averaging):
             reals[row + s.at_values + m] = trust * float(reals[best + m * step]) + (1.0 - trust) * average
     lower = float(reals[row + s.lower])
     if lower > sign * float(reals[row + s.at_values + own]):
-        reals[row + s.at_values + own] = sign * lower
+        proven = -1
+        if not s.zero_sum:  # what the others have of it goes with what the mover has
+            q = row + s.at_actions + (1 + own) * actions
+            for a in range(actions):
+                n = words[row + s.at_actions + a]
+                if n < 0 and n != ILLEGAL and (proven < 0 or float(reals[q + a]) > float(reals[q + proven])):
+                    proven = a
+        if proven < 0:
+            reals[row + s.at_values + own] = sign * lower
+        else:
+            for m in range(s.values):
+                reals[row + s.at_values + m] = reals[row + s.at_actions + (1 + m) * actions + proven]
 
 
 @jit
@@ -723,13 +759,21 @@ def descend(P, G, s, params, purpose, key, actions):
 
 
 @inline_jit
+def averaging_now(G, s):
+    """Returns the weight of averages against best actions: where it is left open, by how much is untried."""
+    counts = G.counts
+    if s.averaging >= 0.0:
+        return s.averaging
+    if NEARLY_ALL * counts[OPEN] <= counts[ACTIONS] and NEARLY_ALL * counts[FRONTIER] <= counts[NODES]:
+        return COMPLETE
+    return s.averaging
+
+
+@inline_jit
 def back_up(G, s, row, length, actions):
     """Brings the path up to date, last state first, up from the node in which it ended."""
-    words, reals, path, counts, span = G.words, G.reals, G.path, G.counts, G.span
-    averaging = s.averaging
-    if averaging < 0.0:
-        if NEARLY_ALL * counts[OPEN] <= counts[ACTIONS] and NEARLY_ALL * counts[FRONTIER] <= counts[NODES]:
-            averaging = COMPLETE
+    words, reals, path, span = G.words, G.reals, G.path, G.span
+    averaging = averaging_now(G, s)
     proven = s.solver and words[row + KIND] >= TERMINAL
     if s.single and length > 0 and words[row + s.at_actions + path[1, length - 1]] == -2:
         proven = True  # a tried action of the last node
@@ -755,6 +799,21 @@ def back_up(G, s, row, length, actions):
             value_node(G, s, row, actions, averaging)
 
 
+@inline_jit
+def refresh(G, s, actions):
+    """Brings the values of all nodes up to date, the last found first: what changed off the paths, too."""
+    words = G.words
+    averaging = averaging_now(G, s)
+    for i in range(G.counts[NODES]):
+        row = (G.counts[NODES] - 1 - i) * s.row
+        if words[row + KIND] == VISITED:
+            for a in range(actions):
+                n = words[row + s.at_actions + a]
+                if n > 0:
+                    revalue(G, s, row, a, actions, n)
+            value_node(G, s, row, actions, averaging)
+
+
 @jit
 def search(P, G, key, s, simulations):
     """Simulates until `simulations` are done or there may be no room for another; node 0 is the root."""
@@ -774,6 +833,11 @@ def search(P, G, key, s, simulations):
         if counts[STUCK] != 0:
             return
         back_up(G, s, row, length, actions)
+        # where states are met again and again, a pass over all of them costs little beside the simulations between two
+        since = counts[SIMULATIONS] - counts[FRESH]
+        if s.exact and not s.single and 4 * since >= counts[NODES] and 64 * since >= counts[SIMULATIONS]:
+            counts[FRESH] = counts[SIMULATIONS]
+            refresh(G, s, actions)
         if s.solver and s.exact and counts[OPEN] == 0 and counts[FRONTIER] == 0 and counts[SWEPT] == 0:
             counts[SWEPT] = 1
             if sweep(P, G, s):

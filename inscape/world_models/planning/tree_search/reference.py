@@ -107,6 +107,7 @@ class PythonSearch:
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
         self.clock = self.frontier = self.untried = self.legal_actions = 0
         self.swept = False
+        self.fresh = 0
         self.span = [math.inf, -math.inf]
         self.nodes: list[Node] = []
         self.index: dict[tuple[bytes, bool], Node] = {}
@@ -277,6 +278,10 @@ class PythonSearch:
                 self.first(node, self.first_value(node.states)[: self.values])
             proven = self.solver and node.kind >= TERMINAL
         self.back_up(path, proven)
+        since = number - self.fresh
+        if self.exact and not self.single and 4 * since >= len(self.nodes) and 64 * since >= number:
+            self.fresh = number
+            self.refresh()
         if self.solver and self.untried == 0 and self.frontier == 0 and not self.swept:
             self.swept = True
             if self.sweep():
@@ -362,9 +367,18 @@ class PythonSearch:
         spread *= self.options.exploration * (high - low if high > low else 1.0)
         actions = node.open()
         own = self.own(node, node.action_value)
-        scores = np.array([float(own[a]) + spread * self.width(int(node.tried[a])) for a in actions])
+        scores = np.array([float(own[a]) + spread * self.doubt(node, int(a)) for a in actions])
         best = actions[scores == scores.max()]
         return int(best[int(self.draw() * len(best))] if len(best) > 1 else best[0])
+
+    def doubt(self, node: Node, a: int) -> float:
+        """Returns the uncertainty of an action: that of the states it may lead to, or of its own visits."""
+        found = 0.0
+        if self.exact and not self.single:
+            for link in node.links[a]:
+                if link.child.kind < TERMINAL:
+                    found += link.weight * self.width(link.child.visits)
+        return found if found else self.width(int(node.tried[a]))
 
     @staticmethod
     def width(visits: int) -> float:
@@ -405,13 +419,27 @@ class PythonSearch:
 
     # --------------------------------------------------------------------------------------- back up
 
-    def back_up(self, path: list[tuple[Node, int]], proven: bool) -> None:
-        """Brings the path up to date, last state first."""
+    def averaging(self) -> float:
+        """Returns the weight of averages against best actions: where it is left open, by how much is untried."""
         averaging = -1.0 if self.options.averaging_visits is None else self.options.averaging_visits
         if averaging < 0.0:
             tried = NEARLY_ALL * self.untried <= self.legal_actions
             if tried and NEARLY_ALL * self.frontier <= len(self.nodes):
-                averaging = COMPLETE
+                return COMPLETE
+        return averaging
+
+    def refresh(self) -> None:
+        """Brings the values of all nodes up to date, the last found first: what changed off the paths, too."""
+        averaging = self.averaging()
+        for node in reversed(self.nodes):
+            if node.kind == VISITED:
+                for a in np.flatnonzero((node.tried > 0) & ~node.closed):
+                    self.revalue(node, int(a), int(node.tried[a]))
+                self.value_node(node, averaging)
+
+    def back_up(self, path: list[tuple[Node, int]], proven: bool) -> None:
+        """Brings the path up to date, last state first."""
+        averaging = self.averaging()
         for node, a in reversed(path):
             if node.kind == SOLVED:
                 proven = True
@@ -514,8 +542,13 @@ class PythonSearch:
             trust = node.counted / (node.counted + averaging)
             node.value = rounded(trust * best + (1.0 - trust) * node.value)
         if node.lower > float(self.own(node, node.value)):
-            value = -node.lower if self.zero_sum and node.player == 1 else node.lower
-            node.value[0 if self.zero_sum else node.player] = value
+            proven = np.flatnonzero(node.closed & node.legal)
+            if self.zero_sum or not len(proven):
+                node.value[0 if self.zero_sum else node.player] = (
+                    -node.lower if self.zero_sum and node.player == 1 else node.lower
+                )
+            else:  # what the others have of it goes with what the mover has
+                node.value = node.action_value[:, proven[own[proven].argmax()]].copy()
 
     def sweep(self) -> bool:
         """Solves a graph in which nothing is untried, by Gauss–Seidel sweeps; returns whether they converged."""

@@ -289,7 +289,7 @@ def _allocate(world: World, s: SearchSettings) -> SearchArrays:
         links=links,
         link_reals=links.view(np.float32),
         path=np.zeros((2, s.max_depth + 1), np.int64),
-        counts=np.zeros(11, np.int64),
+        counts=np.zeros(12, np.int64),
         span=np.array([np.inf, -np.inf]),
         tables=TABLES,
         choices=np.zeros(world.num_actions, np.int64),
