@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.controllers import Array
+from inscape.theory_of_mind.controllers import Array, check_world
 from inscape.world_models.tabular.model import TabularModel, absorb, observation_keys
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
 
 SUM_TOLERANCE = 1e-9
+FINEST = 1e-15
+"""Probabilities closer than this differ by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,8 @@ class BeliefWorld:
 
     Attributes:
         beliefs: `[B, S]` probabilities of the states, given that the task goes on.
-        model: the beliefs as the states of a `TabularModel`: B of them and, last, the end. Rewards are those expected.
+        model: the beliefs as the states of a `TabularModel`: B of them and, last, the end. Rewards are those expected;
+            it begins as the one who believes expects to begin, by the prior.
         seen: `[S]` which of O observations each state gives.
         following: `[B, A, O]` the belief after an action and an observation; −1 where that is impossible.
         first: `[O]` the belief after the first observation of an episode; −1 where that is impossible.
@@ -62,10 +65,11 @@ def belief_world(
 
     Raises:
         MissingLawError: the law can only be sampled; several players.
-        UsageError: more than `max_points` beliefs; a prior that is none.
+        UsageError: more than `max_points` beliefs; a prior that is none; a resolution that is none.
 
     Source: Kaelbling, Littman & Cassandra (1998), Artificial Intelligence 101, section 3.4 (the belief MDP).
     """
+    check_world(world)
     if world.players > 1:
         raise MissingLawError(
             f"{world.name} has {world.players} players, who each perceive for themselves",
@@ -89,11 +93,25 @@ def beliefs_in(
             expected=f"[S] = [{tables.num_states}] probabilities that sum to 1",
         )
     open_to = tables.legal if can is None else tables.legal & can
+    check_resolution(resolution)
     search = _Search(tables, open_to, seen, len(number), max_points, resolution)
-    first = search.arrive(np.where(tables.terminal, 0.0, start))
+    going_on = np.where(tables.terminal, 0.0, start)
+    if not going_on.any():
+        raise UsageError(
+            f"beliefs in {tables.name}, which is over in every state it may begin in",
+            expected="a state with some probability beforehand in which there is something to do",
+        )
+    first = search.arrive(going_on)
     while search.open:
         search.expand()
-    return search.result(first, world)
+    return search.result(first, np.bincount(seen, going_on, len(number)), world)
+
+
+def check_resolution(resolution: Any) -> None:
+    """Refuses what cannot tell beliefs apart in float64."""
+    number = isinstance(resolution, (int, float, np.number)) and not isinstance(resolution, bool)
+    if not number or not FINEST <= resolution < 1:
+        raise UsageError(f"resolution is {resolution!r}", expected=f"a small number, {FINEST:g} or larger, below 1")
 
 
 class _Search:
@@ -154,7 +172,8 @@ class _Search:
             ways.append((self.arrive(mass), chance, worth, max(0.0, gain)))
         self.rows.append(ways)
 
-    def result(self, first: Array, world: Any) -> BeliefWorld:
+    def result(self, first: Array, start: Array, world: Any) -> BeliefWorld:
+        """Returns what was found; `first` and `start` `[O]`: the first beliefs, and how likely each is."""
         count, actions = len(self.beliefs), self.tables.num_actions
         following = np.array([[way[0] for way in ways] for ways in self.rows]).reshape(count, actions, -1)
         chance = np.array([[way[1] for way in ways] for ways in self.rows]).reshape(count, actions, -1)
@@ -188,11 +207,8 @@ class _Search:
         goes_on = (next_state < count).astype(float)
         tables = absorb(with_end(next_state), with_end(probability), with_end(reward), with_end(goes_on), terminal)
         initial = np.zeros(count + 1)
-        start = np.bincount(self.seen, np.where(self.tables.terminal, 0.0, self.tables.initial), self.observations)
-        known = (first >= 0) & (start > 0)
-        np.add.at(initial, first[known], start[known])
-        if initial.sum() == 0:
-            initial[0] = 1.0
+        np.add.at(initial, first[first >= 0], start[first >= 0])
+        initial[-1] = max(0.0, 1.0 - start.sum())  # it is over where it begins
         model = TabularModel(
             *tables, legal, initial / initial.sum(), terminal,
             name=f"the beliefs in {self.tables.name}", action_names=self.tables.action_names,

@@ -252,3 +252,11 @@ def _refuse_shape(who: str, what: str, shape: tuple[int, ...], expected: str, wo
 
 def _state(world: World, s: int) -> str:
     return f"state {s}, {world.unpack(world.dynamics().states, s)}"
+
+
+def check_world(world: Any) -> None:
+    """Refuses what is no world, such as the name of one."""
+    if isinstance(world, type) or not callable(getattr(world, "dynamics", None)):
+        name = world if isinstance(world, str) else getattr(world, "__name__", "FrozenLake")
+        made = f"{name}()" if isinstance(world, type) else f"make_world({str(name)!r})"
+        raise UsageError(f"{world!r} where a world is asked for", expected="an inscape.World", hint=made)

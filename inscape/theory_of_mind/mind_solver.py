@@ -167,6 +167,10 @@ class MindSolver:
         memories = np.where(over[arriving][..., None], np.arange(count), memories)
         possible = memories >= 0
         step = Step(np.where(possible, memories, 0)[..., None], possible[..., None].astype(float))
+        # where its own episode is over, whatever it believed before, it is indifferent, as any mind
+        with np.errstate(divide="ignore"):
+            alike = np.log(able / able.sum(axis=1, keepdims=True))
+        log_probs = np.where(over[:, None, None], alike[:, None], log_probs)
         arrived = np.repeat(over[:, None], count, axis=1)
         return Controller(log_probs, start, step, arrived, partial=True)
 

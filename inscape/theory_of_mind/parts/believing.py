@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.theory_of_mind.belief_points import check_resolution
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.parts.wanting import ByValue
 
@@ -68,7 +69,10 @@ class Filtering(ByValue):
     def __post_init__(self) -> None:
         prior = self.prior
         if prior is not None and not callable(prior) and not isinstance(prior, Mapping):
-            prior = np.asarray(prior, np.float64)
+            try:
+                prior = np.array(prior, np.float64)  # a copy: what was given stays as writeable as it was
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"prior = {prior!r}", expected="[S] probabilities, a mapping or a function") from error
             prior.flags.writeable = False
             object.__setattr__(self, "prior", prior)
         if isinstance(prior, Mapping):
@@ -76,8 +80,7 @@ class Filtering(ByValue):
         points = self.max_points
         if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 1:
             raise UsageError(f"max_points is {points!r}", expected="a number of beliefs, 1 or more")
-        if not 0 < self.resolution < 1:
-            raise UsageError(f"resolution is {self.resolution!r}", expected="a small positive number")
+        check_resolution(self.resolution)
 
     def __str__(self) -> str:
         prior = self.prior
@@ -102,7 +105,9 @@ class Filtering(ByValue):
         elif isinstance(self.prior, tuple):
             found = np.zeros(size)
             for state, weight in self.prior:
-                number = isinstance(state, (int, np.integer))
+                number = isinstance(state, (int, np.integer)) and not isinstance(state, bool)
+                if number and not 0 <= state < size:
+                    raise UsageError(f"a prior belief in state {state}", expected=f"a number from 0 to {size - 1}")
                 found[int(state) if number else int(dynamics.index_of(world.as_states(state))[0])] += float(weight)
         else:
             found = np.asarray(self.prior)

@@ -27,6 +27,7 @@ from inscape.theory_of_mind import (
 )
 from inscape.world_models import BeliefModel, alpha_vectors
 from inscape.world_models.planning.choice import boltzmann_log_probs
+from tests.theory_of_mind.worlds import Corridor
 
 
 class CaveState(NamedTuple):
@@ -80,6 +81,7 @@ class Cave(World):
 
 
 WORLD = Cave()
+CORRIDOR = Corridor(slip=0.2)
 GOAL = WORLD.purpose
 
 
@@ -189,6 +191,25 @@ def test_what_it_holds_to_be_impossible_rules_a_mind_out() -> None:
     alone.update(CaveState(0, 2, 0), "look", CaveState(0, 0, 0))
     with pytest.raises(ImpossibleEvidenceError):
         alone.update(CaveState(0, 0, 0), "look", CaveState(0, 1, 0))
+
+
+def test_where_all_is_seen_filtering_is_seeing_also_past_a_goal() -> None:
+    """A mind that walks on where its own episode would have ended is indifferent there, whatever it believed before."""
+    seeing = PlanningMind("left end", 3.0, "soft-eval").controller(CORRIDOR)
+    filtering = PlanningMind("left end", 3.0, "soft-eval", believes=Filtering()).controller(CORRIDOR)
+    assert filtering.num_memories == 4
+    for state in range(5):
+        for memory in np.flatnonzero(filtering.start[state]) if state else range(4):
+            np.testing.assert_allclose(filtering.log_probs[state, memory], seeing.log_probs[state, 0], atol=1e-9)
+
+
+def test_a_world_of_beliefs_begins_by_the_prior() -> None:
+    prior = np.array([0.0, 0.5, 0.125, 0.125, 0.25])  # the world begins in cell 2, and is over in cell 4
+    points = belief_world(CORRIDOR, prior)
+    np.testing.assert_allclose(points.beliefs.T @ points.model.initial[:-1], [0.0, 0.5, 0.125, 0.125, 0.0], atol=1e-15)
+    assert points.model.initial[-1] == 0.25
+    with pytest.raises(UsageError, match="over in every state it may begin in"):
+        belief_world(CORRIDOR, np.eye(5)[4])
 
 
 def test_a_prior_without_the_first_state_rules_a_mind_out() -> None:
