@@ -10,7 +10,7 @@ import numpy as np
 
 from inscape.envs.readers.enumeration import Enumeration
 from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.controllers import Array, check_controller
+from inscape.theory_of_mind.controllers import Array, check_controller, check_world
 from inscape.theory_of_mind.parts.others import Hierarchy, LevelK, Uniform
 from inscape.theory_of_mind.parts.wanting import Caring, fingerprint
 from inscape.theory_of_mind.recursion.folding import PlayersTables
@@ -154,6 +154,7 @@ def view_of(world: World, player: int | None) -> Any:
         MissingLawError: several players, and none is named.
         UsageError: there is no such player.
     """
+    check_world(world)
     if world.players == 1:
         if player not in (None, 0):
             raise UsageError(f"player {player} of {world.name}", expected="0: it has one player")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inscape.errors import MissingLawError, UsageError
-from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array
+from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array, check_world
 from inscape.theory_of_mind.parts.wanting import Caring
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, absorb
@@ -40,6 +40,7 @@ class PlayersTables:
     """
 
     def __init__(self, world: World, purpose: Any = None) -> None:
+        check_world(world)
         if world.players < 2:
             raise MissingLawError(f"{world.name} has one player", expected="a world of several players")
         self.world = world = world if purpose is None else world.with_purpose(purpose)

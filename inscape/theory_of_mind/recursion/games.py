@@ -20,6 +20,7 @@ from inscape.theory_of_mind.recursion.folding import PlayersTables
 from inscape.world_models.planning.dynamic_programming import policy_evaluation
 from inscape.world_models.planning.games.matrix import payoffs_of
 from inscape.world_models.planning.games.tree import GameTree
+from inscape.world_models.planning.problem import check_gamma
 from inscape.world_models.tabular.model import observation_keys
 
 Policies = tuple[Array, ...]
@@ -48,7 +49,7 @@ class Game(ABC):
 
     @abstractmethod
     def returns(self, policies: Policies) -> Array:
-        """Returns `[M]` expected returns."""
+        """Returns `[M]` expected returns; raises UsageError as `nash_conv`."""
 
     @abstractmethod
     def mixed(self, policies: Sequence[Array], weights: Array, player: int) -> Array:
@@ -58,8 +59,21 @@ class Game(ABC):
     def checked(self, policy: Any, player: int) -> Array:
         """Returns a policy as float64, or raises UsageError."""
 
+    def all_checked(self, policies: Any) -> Policies:
+        """Returns one policy for each player, or raises UsageError."""
+        if len(policies) != self.players:
+            raise UsageError(
+                f"{len(policies)} policies in {self.name}", expected=f"one for each of {self.players} players"
+            )
+        return tuple(self.checked(policy, player) for player, policy in enumerate(policies))
+
     def nash_conv(self, policies: Policies) -> float:
-        """Returns Σ_i (best response of i − what i earns): 0 exactly in a Nash equilibrium."""
+        """Returns Σ_i (best response of i − what i earns): 0 exactly in a Nash equilibrium.
+
+        Raises:
+            UsageError: another number of policies, or one that is none.
+        """
+        policies = self.all_checked(policies)
         earned, total = self.returns(policies), 0.0
         for player in range(self.players):
             best = self.respond(policies, player, Best())
@@ -104,6 +118,7 @@ class OneShot(Game):
         return np.asarray(np.exp(chooses.log_probs(values[None], np.ones((1, len(values)), np.bool_))[0]))
 
     def returns(self, policies: Policies) -> Array:
+        policies = self.all_checked(policies)
         return np.array([self.values(policies, i) @ policies[i] for i in range(self.players)])
 
     def mixed(self, policies: Sequence[Array], weights: Array, player: int) -> Array:
@@ -143,7 +158,7 @@ class Seen(Game):
         return policy
 
     def returns(self, policies: Policies) -> Array:
-        found = []
+        policies, found = self.all_checked(policies), []
         for player in range(self.players):
             model = self.tables.against(player, dict(enumerate(policies)))
             policy = policies[player].copy()
@@ -190,7 +205,7 @@ class Hidden(Game):
         return policy
 
     def returns(self, policies: Policies) -> Array:
-        return self.tree.expected_returns(self.joined(policies))
+        return self.tree.expected_returns(self.joined(self.all_checked(policies)))
 
     def mixed(self, policies: Sequence[Array], weights: Array, player: int) -> Array:
         """By how often each member would come to an information set: Kuhn's theorem."""
@@ -226,6 +241,8 @@ def as_game(given: Any, gamma: float | None = None, plans: Planning | None = Non
         UsageError: payoffs of another shape, or not finite.
         MissingLawError: one player, or a law that can only be sampled.
     """
+    if gamma is not None:
+        check_gamma(gamma)
     if isinstance(given, Game):
         return given
     if isinstance(given, GameTree):

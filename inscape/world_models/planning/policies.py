@@ -241,8 +241,8 @@ def _distribution(given: Array, states: int) -> Array:
 
 
 def _check_gamma(gamma: float) -> None:
-    if not 0.0 <= gamma <= 1.0:
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    if not (isinstance(gamma, (int, float, np.number)) and 0.0 <= gamma <= 1.0):
+        raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1")
 
 
 def _reached(chain: Any, start: Array) -> Array:

@@ -204,8 +204,8 @@ class Problem:
 
 def check_gamma(gamma: float) -> None:
     """Raises UsageError unless gamma is a discount."""
-    if not 0.0 <= gamma <= 1.0:  # also refuses NaN
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    if not (isinstance(gamma, (int, float, np.number)) and 0.0 <= gamma <= 1.0):  # also refuses NaN
+        raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1")
 
 
 def sweeps_for(weight: np.ndarray) -> ModuleType:

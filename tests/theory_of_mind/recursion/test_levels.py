@@ -75,6 +75,12 @@ def test_levels_of_the_11_20_game_are_those_published() -> None:
     assert level_k("MoneyRequest", 2).choices(1) == ["19"]  # against a uniform level 0, too
 
 
+def test_requests_of_a_cognitive_hierarchy_are_those_published() -> None:
+    """At τ = 2.36, levels 3 and 4 both ask for 17 (the demo 11-20 of memo, after Arad & Rubinstein 2012)."""
+    levels = cognitive_hierarchy("MoneyRequest", 4, 2.36, base="20")
+    assert [levels.choices(k) for k in range(5)] == [["20"], ["19"], ["18"], ["17"], ["17"]]
+
+
 def test_the_equilibrium_of_the_11_20_game_is_the_one_published() -> None:
     """Arad & Rubinstein (2012), table 1: 15 and 16 with 25 %, 17 20 %, 18 15 %, 19 10 %, 20 5 %."""
     printed = np.array([0, 0, 0, 0, 0.25, 0.25, 0.20, 0.15, 0.10, 0.05])
