@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind.controllers import Array
-from inscape.theory_of_mind.observers.numbering import Numbering
+from inscape.theory_of_mind.controllers import Array, check_world
+from inscape.theory_of_mind.observers.checks import check_gamma
+from inscape.theory_of_mind.observers.numbering import Numbering, episodes_of
 from inscape.theory_of_mind.parts.numbers import finite_number
 from inscape.world_models.tabular.model import TabularModel
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SETTLED = 1e-12
 MOST_ROUNDS = 200
+LONGEST = 1e9
+"""Mean steps of an episode above which, at γ = 1, it is taken not to end."""
 SMALL = 256
 """States up to which a dense linear system takes less time than a sparse one."""
 
@@ -44,8 +47,8 @@ class ChoiceLikelihood:
         counts: `[S, A]` how often each action was taken, or `[H, S, A]` by stage.
 
     Raises:
-        UsageError: features of another shape or not finite; no actions; an episode longer than the horizon; γ = 1 where
-            not every policy ends.
+        UsageError: features of another shape or not finite; no actions; an episode longer than the horizon; when it is
+            called, γ = 1 and a θ under which going on for ever is worth more than any end, so that there are no values.
 
     Source: Ziebart, Bagnell & Dey (2010), "Modeling interaction via the principle of maximum causal entropy", ICML;
         the gradient: Neu & Szepesvári (2007), UAI, section 4.
@@ -60,13 +63,12 @@ class ChoiceLikelihood:
         gamma: float | None = None,
         horizon: int | None = None,
     ) -> None:
+        check_world(world)
         self.model = TabularModel.from_world(world)
         self.beta = finite_number("beta", beta, "per unit of reward")
         if self.beta == 0:
             raise UsageError("beta = 0, under which every reward explains all actions alike", expected="beta > 0")
-        self.gamma = world.gamma if gamma is None else gamma
-        if not 0 <= self.gamma <= 1:
-            raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1")
+        self.gamma = check_gamma(world.gamma if gamma is None else gamma)
         if horizon is not None and (
             isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 1
         ):
@@ -154,12 +156,32 @@ class ChoiceLikelihood:
             backed_up, log_policy = self._chosen(q_values)
             policy = np.exp(log_policy)
             if np.abs(backed_up - values).max() <= SETTLED * max(1.0, float(np.abs(values).max())):
+                self._check_ends(policy)
                 break
             entropy = -(policy * np.where(policy > 0, log_policy, 0.0)).sum(axis=1)
             paid = np.where(self._going, (policy * reward).sum(axis=1) + entropy / self.beta, 0.0)
             values = self._solve(policy, paid[:, None])[:, 0]
+        else:
+            self._refuse_endless()
         self._values = values
         return values
+
+    def _check_ends(self, policy: Array) -> None:
+        """Refuses a policy under which episodes do not end: what the linear system returned there is rounding error."""
+        if self.gamma < 1:
+            return
+        steps = self._solve(policy, self._going[:, None].astype(float))[:, 0]
+        if not ((steps >= 1 - 1e-6) | ~self._going).all() or not steps.max(initial=0.0) < LONGEST:
+            self._refuse_endless()
+
+    def _refuse_endless(self) -> NoReturn:
+        self._values = np.zeros(self.model.num_states)
+        raise UsageError(
+            f"gamma = {self.gamma:g} in {self.model.name}, where with these weights values do not settle: going on for "
+            "ever is worth more than any end",
+            expected="gamma < 1, a horizon, or a world in which every policy ends",
+            hint="ChoiceLikelihood(…, gamma=0.99), or horizon=50",
+        )
 
     def _solve(self, policy: Array, paid: Array) -> Array:
         """Returns `[S, N]` (I − γ P_π)⁻¹ `paid [S, N]`."""
@@ -187,7 +209,7 @@ class ChoiceLikelihood:
         numbering = Numbering(world)
         shape = self.model.legal.shape if self.horizon is None else (self.horizon, *self.model.legal.shape)
         counts = np.zeros(shape)
-        for trajectory in trajectories:
+        for trajectory in episodes_of(trajectories):
             states = trajectory.states if trajectory.states is not None else world.states_of(trajectory.observations)
             numbers = numbering.state_numbers(states, 0)
             actions = numbering.action_numbers(trajectory.actions)
@@ -212,7 +234,10 @@ def _features(world: World, model: TabularModel, features: Any) -> Array:
     if callable(features):
         weigh: Callable[[Any], Any] = features
         states = world.dynamics().states
-        rows = [np.atleast_1d(np.asarray(weigh(world.unpack(states, s)), np.float64)) for s in range(size)]
+        try:
+            rows = [np.atleast_1d(np.asarray(weigh(world.unpack(states, s)), np.float64)) for s in range(size)]
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"features of a state: {error}", expected="F numbers in every state") from error
         if len({row.shape for row in rows}) > 1:
             raise UsageError("features of different lengths in different states", expected="F numbers in every state")
         table = np.array(rows)

@@ -96,6 +96,9 @@ def max_entropy_irl(
     from scipy.optimize import minimize
 
     penalty = finite_number("l2", l2)
+    if not finite_number("tolerance", tolerance) > 0:
+        raise UsageError(f"tolerance = {tolerance!r}", expected="a positive number")
+    max_iterations = whole_number("max_iterations =", max_iterations, 1)
     likelihood = ChoiceLikelihood(world, trajectories, features, beta, gamma, horizon)
 
     def loss(weights: Array) -> tuple[float, Array]:
@@ -149,7 +152,7 @@ def bayesian_irl(
         raise UsageError("prior_scale = 0", expected="a positive number")
     samples, warm_up = whole_number("samples =", samples, 1), whole_number("warm_up =", warm_up)
     likelihood = ChoiceLikelihood(world, trajectories, features, beta, gamma, horizon)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole_number("seed =", seed))
 
     def posterior(weights: Array) -> tuple[float, Array, float]:
         value, gradient = likelihood(weights)

@@ -16,6 +16,8 @@ PRIOR_TOLERANCE = 1e-9
 
 
 def check_minds(minds: Sequence[Mind]) -> tuple[Mind, ...]:
+    if callable(getattr(minds, "controller", None)):
+        raise UsageError(f"{minds!r} where minds are asked for", expected="a list of minds", hint="[mind]")
     hypotheses = tuple(minds)
     if not hypotheses:
         raise UsageError(
@@ -61,7 +63,10 @@ def check_prior(prior: ArrayLike | None, minds: tuple[Mind, ...], of_grid: Array
         return of_grid.copy()
     if prior is None:
         return np.full(len(minds), 1 / len(minds))
-    array = np.array(prior, np.float64)
+    try:
+        array = np.array(prior, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"prior = {prior!r}", expected="one probability for each mind") from error
     if array.shape != (len(minds),):
         raise UsageError(
             f"a prior of shape {array.shape}", expected=f"one probability for each of the {len(minds)} minds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,25 @@ from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError
 
 if TYPE_CHECKING:
+    from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.world import World
+
+
+def episodes_of(given: Any) -> Sequence[Trajectory]:
+    """Returns trajectories as a sequence; one by itself is a sequence of one.
+
+    Raises:
+        UsageError: there are none to go through.
+    """
+    if hasattr(given, "actions"):
+        return (given,)
+    if isinstance(given, str) or not hasattr(given, "__iter__"):
+        raise UsageError(f"trajectories = {given!r}", expected="a trajectory, or a sequence of them")
+    found = tuple(given)
+    odd = next((each for each in found if not hasattr(each, "actions")), None)
+    if odd is not None:
+        raise UsageError(f"{odd!r} among the trajectories", expected="what rollout(agent, world, episodes) returns")
+    return found
 
 
 class NumberedTrajectory(NamedTuple):

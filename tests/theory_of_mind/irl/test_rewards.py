@@ -170,3 +170,17 @@ def test_numbers_of_a_posterior_are_checked() -> None:
     for changed in ({"samples": 0}, {"prior_scale": 0.0}, {"warm_up": -1}):
         with pytest.raises(UsageError):
             bayesian_irl(WORLD, EPISODES, one_hot, **changed)
+
+
+def test_without_discount_weights_under_which_nobody_wants_to_end_are_refused() -> None:
+    """At θ = 0 two actions are worth log 2 a step for ever: no values, where a linear system still returns numbers."""
+    world = Corridor()  # nothing slips, so that one can go on for ever
+    steps = [simulate(world, np.full((SIZE, 2), 0.5), 12, np.random.default_rng(n), start=n) for n in range(4)]
+    likelihood = ChoiceLikelihood(world, steps, one_hot, gamma=1.0)
+    for weights in (np.zeros(SIZE), np.ones(SIZE)):
+        with pytest.raises(UsageError, match="do not settle"):
+            likelihood(weights)
+    dear = np.full(SIZE, -2.0)  # after a refusal, weights that have values have the same ones
+    assert likelihood(dear)[0] == ChoiceLikelihood(world, steps, one_hot, gamma=1.0)(dear)[0]
+    with pytest.raises(UsageError, match="do not settle"):
+        max_entropy_irl(world, steps, one_hot, gamma=1.0)
