@@ -11,6 +11,7 @@ import numpy as np
 from inscape.errors import UsageError, whole_number
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.observers.exact import ExactObserver
+from inscape.theory_of_mind.observers.numbering import episodes_of
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -53,9 +54,9 @@ def predictive_check(
 
     Source: posterior predictive checks: Gelman, Meng & Stern (1996), Statistica Sinica 6; one step ahead: Dawid (1984).
     """
-    count = whole_number("simulations =", simulations, 1)
+    count, seed = whole_number("simulations =", simulations, 1), whole_number("seed =", seed)
     predicted, taken = [], []
-    for trajectory in trajectories:
+    for trajectory in episodes_of(trajectories):
         numbered = observer.state_indices(trajectory)
         predicted.append(observer.predicted_over(numbered))
         taken.append(numbered.actions)
@@ -82,7 +83,7 @@ def none_of_these(observer: ExactObserver, trajectory: Trajectory, prior: float 
 
     The alternative has a policy of its own that nobody planned: in every state a distribution over the legal actions,
     Dirichlet(`weight`, …, `weight`) beforehand, so that P(a | s) = (n(s, a) + weight) / (n(s) + weight·legal).
-    The observer stays as it is.
+    Where every mind rules out what was done, it is one of none of them. The observer stays as it is.
 
     Args:
         observer: an exact one.
@@ -106,6 +107,6 @@ def none_of_these(observer: ExactObserver, trajectory: Trajectory, prior: float 
     for t, (s, a) in enumerate(zip(numbered.states, numbered.actions)):
         own[t] = np.log((counts[s, a] + weight) / (counts[s].sum() + weight * legal[s].sum()))
         counts[s, a] += 1
-    theirs = -observer.bits_per_action(numbered) * np.log(2)
-    odds = np.log(prior) - np.log1p(-prior) + np.append(0.0, np.cumsum(own - theirs))
+    theirs = observer.log_evidence_along(numbered)  # −inf where every mind rules out what was done
+    odds = np.log(prior) - np.log1p(-prior) + np.append(0.0, np.cumsum(own)) - theirs
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -700, 700))))

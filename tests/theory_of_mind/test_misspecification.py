@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind import Observer, PlanningMind, minds_grid, none_of_these, predictive_check
+from inscape.theory_of_mind import (
+    Best,
+    NumberedTrajectory,
+    Observer,
+    Planning,
+    PlanningMind,
+    minds_grid,
+    none_of_these,
+    predictive_check,
+)
 from tests.theory_of_mind.worlds import Corridor, simulate
 
 WORLD = Corridor(slip=0.2)
@@ -80,3 +89,12 @@ def test_numbers_out_of_range_are_refused() -> None:
         predictive_check(watch, [steps], simulations=0)
     with pytest.raises(UsageError, match="without a single action"):
         predictive_check(watch, [])
+
+
+def test_what_every_mind_rules_out_is_done_by_none_of_them() -> None:
+    world = Corridor()
+    watch = Observer(world, [PlanningMind("right end", chooses=Best(), plans=Planning("hard"))])
+    right_then_left = NumberedTrajectory(np.array([1, 2, 1, 2]), np.array([1, 0, 1]))
+    found = none_of_these(watch, right_then_left, prior=0.1)
+    # 1/2 under the alternative, 1 under the mind; then certain, and for good
+    np.testing.assert_allclose(found, [0.1, 0.05 / 0.95, 1.0, 1.0], atol=1e-12)

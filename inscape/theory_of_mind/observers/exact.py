@@ -235,6 +235,15 @@ class ExactObserver:
         chosen = self.policies.log_probs[:, numbered.states[:-1], numbered.actions].T
         return np.asarray(-_log_sum(weights + chosen, axis=1) / math.log(2))
 
+    def log_evidence_along(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
+        """Returns `[T + 1]` log P(actions so far | all before), in nats: 0 first, −inf once every mind rules them out.
+
+        The observer itself stays as it is.
+        """
+        numbered = self._numbered(trajectory)
+        begun = self.policies.begin(self._log_joint, int(numbered.states[0]))
+        return np.asarray(_log_sum(self._filtered(begun, numbered), axis=1) - self.log_evidence())
+
     def predicted_over(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T, A]` P(next action | all before it) along a trajectory; the observer stays as it is."""
         numbered = self._numbered(trajectory)
@@ -311,6 +320,8 @@ class ExactObserver:
             PartialObservationError: the observations do not determine the states.
             ImpossibleEvidenceError: a state cannot be reached, or a step not be made, under the dynamics.
         """
+        if not hasattr(trajectory, "actions"):
+            raise UsageError(f"{trajectory!r} where one trajectory is asked for", expected="a Trajectory")
         states = trajectory.states
         if states is None:
             states = self.world.states_of(trajectory.observations)
