@@ -115,6 +115,8 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float, player: int |
     """
     view = view_of(world, player)
     solver, dynamics = MindSolver(view, gamma), view.dynamics()
+    # twice: as each mind gives it, and side by side
+    require_memory(16 * len(minds) * dynamics.legal.size, f"what {len(minds)} minds do")
     controllers = [
         solver.controller(mind)
         if type(mind) is PlanningMind  # a subclass may have a controller of another kind, so it is asked for it

@@ -17,6 +17,7 @@ from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind
 from inscape.theory_of_mind.observers.exact import ExactObserver
+from inscape.theory_of_mind.observers.numbering import episodes_of
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -71,7 +72,7 @@ def score_predictions(observer: ExactObserver, trajectories: Sequence[Trajectory
         UsageError: there are no actions; or as `Observer.posterior_over`.
     """
     bits, uniform, per_mind = [], [], []
-    for trajectory in trajectories:
+    for trajectory in episodes_of(trajectories):
         numbered = observer.state_indices(trajectory)
         bits.append(observer.bits_per_action(numbered))
         uniform.append(np.log2(observer.dynamics.legal[numbered.states[:-1]].sum(axis=1)))

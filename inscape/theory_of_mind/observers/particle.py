@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inscape.errors import UsageError
+from inscape.errors import UsageError, whole_number
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind, identity_of
 from inscape.theory_of_mind.observers.exact import ExactObserver
@@ -86,7 +86,8 @@ class ParticleObserver:
         for name, value, least in (("particles", particles, 1), ("moves", moves, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise UsageError(f"{name} = {value!r}", expected=f"a whole number of at least {least}")
-        if not 0 < threshold <= 1:
+        number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
+        if not number or not 0 < threshold <= 1:
             raise UsageError(f"threshold = {threshold!r}", expected="a share above 0, up to 1")
         if (propose is None) != (log_prior is None):
             raise UsageError("one of propose and log_prior", expected="both, or none")
@@ -95,7 +96,7 @@ class ParticleObserver:
             raise UsageError(f"draw_mind = {draw_mind!r}", expected="a function of a random generator, or several")
         self.world, self.particles = world, int(particles)
         self._gamma, self._player = gamma, player
-        self._rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+        self._rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(whole_number("rng =", rng))
         self._threshold, self._moves = float(threshold), int(moves)
         self._propose, self._log_prior = propose, log_prior
         self._initial = [self._draw(k % len(self._draws)) for k in range(self.particles)]
