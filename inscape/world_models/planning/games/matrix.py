@@ -44,7 +44,8 @@ def zero_sum_equilibrium(payoffs: Any) -> Equilibrium:
     """
     from scipy.optimize import linprog
 
-    matrix = _matrix(payoffs, "payoffs")
+    given = _matrix(payoffs, "payoffs")
+    matrix, shift, scale = _unit(given)
     rows, columns = matrix.shape
     # maximise v with x' A ≥ v: variables (x, v); the dual variables are the other player's strategy
     done = linprog(
@@ -59,7 +60,7 @@ def zero_sum_equilibrium(payoffs: Any) -> Equilibrium:
     if not done.success:
         raise UsageError(f"the linear programme was not solved: {done.message}")
     first, second = _normalised(done.x[:-1]), _normalised(-done.ineqlin.marginals)
-    value = float(done.x[-1])
+    value = float(done.x[-1]) * scale + shift
     return Equilibrium((first, second), np.array([value, -value]))
 
 
@@ -70,7 +71,8 @@ def nash_equilibria(first: Any, second: Any, tolerance: float = 1e-9) -> list[Eq
 
     Args:
         first, second: `[A_1, A_2]` payoffs of each player.
-        tolerance: by how much a strategy may miss being a best response.
+        tolerance: by how much a strategy may miss being a best response, in units of the range of that player's
+            payoffs.
 
     Raises:
         UsageError: shapes differ, or there are more than 12 actions.
@@ -83,20 +85,20 @@ def nash_equilibria(first: Any, second: Any, tolerance: float = 1e-9) -> list[Eq
             f"{max(A.shape)} actions", expected=f"at most {LARGEST_SUPPORTS}",
             hint="zero_sum_equilibrium, correlated_equilibrium",
         )  # fmt: skip
+    unit_a, unit_b = _unit(A)[0], _unit(B)[0]  # units and zero of the payoffs do not matter
     found: list[Equilibrium] = []
     for size in range(1, min(A.shape) + 1):
         for rows in itertools.combinations(range(A.shape[0]), size):
             for columns in itertools.combinations(range(A.shape[1]), size):
-                y = _indifferent(A[np.ix_(rows, columns)], columns, A.shape[1])
-                x = _indifferent(B[np.ix_(rows, columns)].T, rows, A.shape[0])
+                y = _indifferent(unit_a[np.ix_(rows, columns)], columns, A.shape[1])
+                x = _indifferent(unit_b[np.ix_(rows, columns)].T, rows, A.shape[0])
                 if x is None or y is None:
                     continue
-                values = np.array([x @ A @ y, x @ B @ y])
-                scale = tolerance * max(1.0, float(np.abs(A).max()), float(np.abs(B).max()))
-                if (A @ y).max() <= values[0] + scale and (x @ B).max() <= values[1] + scale:
+                best_a, best_b = (unit_a @ y).max(), (x @ unit_b).max()
+                if best_a <= x @ unit_a @ y + tolerance and best_b <= x @ unit_b @ y + tolerance:
                     known = any(np.allclose(x, e.strategies[0]) and np.allclose(y, e.strategies[1]) for e in found)
                     if not known:
-                        found.append(Equilibrium((x, y), values))
+                        found.append(Equilibrium((x, y), np.array([x @ A @ y, x @ B @ y])))
     return found
 
 
@@ -120,17 +122,18 @@ def correlated_equilibrium(
         raise UsageError(
             f"payoffs of shape {list(tensor.shape)}", expected="[M, A_1, …, A_M] finite numbers, M players"
         )
+    unit = _unit(tensor)[0]  # all in the same units, for their sum is what counts
     shape = tensor.shape[1:]
     size = int(np.prod(shape))
     rows = []
     for player in range(players):
         for told, other in itertools.permutations(range(shape[player]), 2):
             # who is told to do one action does not gain by the other
-            gain = np.take(tensor[player], [other], axis=player) - np.take(tensor[player], [told], axis=player)
+            gain = np.take(unit[player], [other], axis=player) - np.take(unit[player], [told], axis=player)
             row = np.zeros(shape)
             np.moveaxis(row, player, 0)[told] = np.moveaxis(gain, player, 0)[0]
             rows.append(row.reshape(-1))
-    flat = tensor.reshape(players, size)
+    flat = unit.reshape(players, size)
     constraints, bounds = np.array(rows).reshape(len(rows), size), np.zeros(len(rows))
     if isinstance(objective, str) and objective == "fairness":  # one more variable: the least of all payoffs
         constraints = np.vstack(
@@ -210,6 +213,16 @@ def _indifferent(payoffs: Array, support: tuple[int, ...], actions: int) -> Arra
 def _normalised(weights: Array) -> Array:
     found = np.maximum(weights, 0.0)
     return np.asarray(found / found.sum())
+
+
+def _unit(payoffs: Array) -> tuple[Array, float, float]:
+    """Returns payoffs from 0 to 1, what was subtracted and the unit: tolerances of linear programmes are absolute."""
+    least = float(payoffs.min())
+    with np.errstate(over="ignore"):
+        scale = float(payoffs.max() - least)
+    if not np.isfinite(scale):
+        raise UsageError(f"payoffs from {least:g} to {float(payoffs.max()):g}", expected="a finite range")
+    return ((payoffs - least) / scale, least, scale) if scale > 0 else (np.zeros_like(payoffs), least, 1.0)
 
 
 def _matrix(given: Any, what: str) -> Array:

@@ -98,3 +98,22 @@ def test_what_is_no_game_is_refused():
         correlated_equilibrium(np.zeros((2, 2)))
     with pytest.raises(UsageError, match="objective = 'best'"):
         correlated_equilibrium(np.zeros((2, 2, 2)), "best")
+
+
+@pytest.mark.parametrize(("unit", "shift"), [(1e-9, 0.0), (1e-300, 0.0), (1e12, 0.0), (1.0, 1e9)])
+def test_units_and_zero_of_payoffs_do_not_matter(unit, shift):
+    # with payoffs of 1e-9 tolerances that are absolute let everything pass, and the linear programme gave 0
+    first, second = np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])
+    found = nash_equilibria(first * unit + shift, second / unit + shift)
+    assert [e.strategies[0].tolist() for e in found] == [
+        [1, 0], [0, 1], pytest.approx([2 / 3, 1 / 3], abs=1e-6),
+    ]  # fmt: skip
+    value = zero_sum_equilibrium(np.array([[3.0, -1.0], [-1.0, 1.0]]) * unit + shift).values[0]
+    assert value == pytest.approx(unit / 3 + shift, rel=1e-9, abs=0)
+    _, earned = correlated_equilibrium(np.array([[[6, 2], [7, 0]], [[6, 7], [2, 0]]]) * unit + shift)
+    assert earned == pytest.approx([5.25 * unit + shift] * 2, rel=1e-9, abs=0)
+
+
+def test_a_range_that_overflows_is_refused():
+    with pytest.raises(UsageError, match=r"payoffs from -1.7e\+308 to 1.7e\+308"):
+        zero_sum_equilibrium([[1.7e308, -1.7e308]])
