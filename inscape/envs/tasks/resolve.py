@@ -40,7 +40,7 @@ class Game(Protocol):
 
 Given: TypeAlias = (
     "Task | World | type[World] | gym.Env[Any, Any] | type[gym.Env[Any, Any]] | gym.vector.VectorEnv[Any, Any, Any] | "
-    "EnvSpec | Game | ModuleType | Callable[..., Any] | str"
+    "EnvSpec | Game | ModuleType | Callable[..., Any] | Path | str"
 )
 """What stands for a task: a name, or something in hand."""
 
@@ -113,6 +113,8 @@ def resolve_task(
     """
     wrappings = [as_wrapping(given) for given in wrappers]
     trust.allow(trust.code_names([wrapping.to_json() for wrapping in wrappings]))
+    if isinstance(name, Path):
+        name = str(name)
     if not isinstance(name, str):
         task = task_in_hand(name, settings)
         return wrapped_task(_limited(task, max_episode_steps), wrappings)

@@ -82,15 +82,18 @@ class _Reader:
         self.found: dict[str, Any] = {"values": "reward"}
         self.given: set[str] = set()
         self.lines: dict[str, Array] = {}
+        self.start: Callable[[], Array] | None = None
+        self.was_reset = False
 
     def read(self) -> DecisionFile:
-        start: Callable[[], Array] | None = None
         while self.at < len(self.tokens):
             section = self._next("a section")
             if section == "start":
-                if start is not None:
+                if self.start is not None:
                     self._fail("start given twice", "one start")
-                start = self._start()
+                if self.was_reset:
+                    self._fail("start after a reset, which goes there", "start before T")
+                self.start = self._start()
             elif section in ("T", "O", "R"):
                 self._require_preamble(section)
                 {"T": self._transition, "O": self._observation, "R": self._reward}[section]()
@@ -101,7 +104,7 @@ class _Reader:
                 self._fail(f"{section!r}", "one of " + ", ".join(SECTIONS))
         if not self.tokens:
             raise UsageError(f"{self.file} is empty", expected="a .pomdp or .mdp file")
-        return self._finished(start)
+        return self._finished()
 
     # ------------------------------------------------------------------------------------------------- tokens
 
@@ -270,14 +273,14 @@ class _Reader:
     def _transition(self) -> None:
         self._colon()
         action = self._pick("actions")
-        self._fill("T", [action], ["states", "states"], identity=True)
+        self._fill("T", [action], ["states", "states"])
 
     def _observation(self) -> None:
         self._colon()
         action = self._pick("actions")
         self._fill("O", [action], ["states", "observations"])
 
-    def _fill(self, letter: str, picked: list[slice | int], rest: list[str], identity: bool = False) -> None:
+    def _fill(self, letter: str, picked: list[slice | int], rest: list[str]) -> None:
         """Fills an entry, a row or a matrix, by how many names are given."""
         table, began = self.found[letter], self._line()
         while rest and self._peek() == ":":
@@ -288,11 +291,13 @@ class _Reader:
         if shape and word == "uniform":
             self._next("")
             table[tuple(picked)] = 1.0 / shape[-1]
-        elif len(shape) == 2 and identity and word == "identity":
+        elif len(shape) == 2 and shape[0] == shape[1] and word == "identity":
             self._next("")
             table[tuple(picked)] = np.eye(shape[0])
-        elif shape and word == "reset":
-            self._fail("reset", "probabilities, or uniform")
+        elif shape and word == "reset" and letter == "T":
+            self._next("")
+            table[tuple(picked)] = self._begin()
+            self.was_reset = True
         else:
             what = "a probability" if not shape else "probabilities of " + " and ".join(rest)
             values = self._numbers_of(int(np.prod(shape, dtype=int)), what).reshape(shape)
@@ -327,7 +332,12 @@ class _Reader:
                 table = self.found["R"] = np.repeat(table[..., None], len(self.names["observations"]), axis=3)
         table[tuple(picked)] = values
 
-    def _finished(self, start: Callable[[], Array] | None) -> DecisionFile:
+    def _begin(self) -> Array:
+        """Returns the distribution of the first state: uniform where nothing is said."""
+        size = len(self.names["states"])
+        return self.start() if self.start is not None else np.full(size, 1.0 / size)
+
+    def _finished(self) -> DecisionFile:
         for section in ("discount", "states", "actions"):
             if section not in self.names and section not in self.found:
                 raise UsageError(f"{self.file} has no {section}", expected=", ".join(SECTIONS))
@@ -350,9 +360,8 @@ class _Reader:
                     hint=f"a later line of {letter} replaces an earlier one",
                 )
             table /= total[:, :, None]
-        begin = start() if start is not None else np.full(len(states), 1.0 / len(states))
         return DecisionFile(
-            self.found["discount"], states, actions, observations, begin, self.found["T"],
+            self.found["discount"], states, actions, observations, self._begin(), self.found["T"],
             self.found["O"] if observations else None, self.found["R"],
         )  # fmt: skip
 

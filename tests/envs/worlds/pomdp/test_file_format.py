@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,22 @@ def test_a_file_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     assert task.name == str(tmp_path / "it.pomdp")
     assert resolve_task(task.name).world.gamma == 0.95
+
+
+def test_reset_goes_where_episodes_start(tmp_path):
+    text = (
+        "discount: 0.9\nvalues: reward\nstates: a b\nactions: x y\nobservations: 2\nstart: 0.25 0.75\n"
+        "T: x : a : b 1\nT: x : b reset\nT: y reset\nO: * identity\nR: x : a : * : * 1\n"
+    )
+    content = file_format.read(written(tmp_path, text))
+    assert content.transition.tolist() == [[[0, 1], [0.25, 0.75]], [[0.25, 0.75]] * 2]
+    assert content.observation.tolist() == [[[1, 0], [0, 1]]] * 2
+    uniform = file_format.read(written(tmp_path, text.replace("start: 0.25 0.75\n", "")))
+    assert uniform.transition[0, 1].tolist() == [0.5, 0.5]
+    with pytest.raises(UsageError, match="start after a reset"):
+        file_format.read(written(tmp_path, text.replace("start: 0.25 0.75\n", "") + "start: a\n"))
+
+
+def test_a_path_is_a_name(tmp_path):
+    file = written(tmp_path, TIGER)
+    assert resolve_task(Path(file)).name == resolve_task(file).name
