@@ -76,8 +76,8 @@ def alpha_vectors(
     Raises:
         UsageError: horizon below 1; actions are legal in some states and not in others; too many vectors.
     """
-    if horizon < 1:
-        raise UsageError(f"horizon = {horizon}", expected="at least 1")
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, at least 1")
     problem = BeliefProblem.of(model, gamma, horizon=horizon)
     if not problem.legal.all():
         raise UsageError(
@@ -123,6 +123,7 @@ def pruned(vectors: Array) -> Array:
     Source: White (1991), "A survey of solution techniques for the partially observed Markov decision process", Annals
     of Operations Research 32.
     """
+    vectors = _in_units(vectors)
     candidates = _not_dominated(vectors)
     if len(candidates) == 1:
         return candidates
@@ -138,6 +139,16 @@ def pruned(vectors: Array) -> Array:
         kept.append(best)
         waiting.remove(best)
     return np.array(sorted(kept))
+
+
+def _in_units(vectors: Array) -> Array:
+    """Returns the vectors with a range of about 1,000 from 0 on: tolerances here and in linear programmes are absolute.
+
+    The unit is a power of two, by which nothing is rounded.
+    """
+    least, most = float(vectors.min()), float(vectors.max())
+    exponent = int(np.frexp(most - least)[1])
+    return np.asarray(np.ldexp(vectors - least, 10 - exponent)) if most > least else np.zeros_like(vectors)
 
 
 def _not_dominated(vectors: Array) -> Array:
@@ -172,12 +183,15 @@ def _where_better(vector: Array, others: Array) -> Array | None:
     return np.asarray(done.x[:size]) if done.x[-1] > PRUNING else None
 
 
-def qmdp(problem: BeliefProblem) -> Array:
+def qmdp(problem: BeliefProblem | Any) -> Array:
     """Returns `[C, A]` action values of one who sees the state from the next step on: V(b) ≤ max_a b·Q[:, a].
+
+    Takes a `BeliefProblem`, or what one is made of: a `BeliefModel`, a world, its class or its name.
 
     Source: Littman, Cassandra & Kaelbling (1995), "Learning policies for partially observable environments: scaling
     up", ICML.
     """
+    problem = problem if isinstance(problem, BeliefProblem) else BeliefProblem.of(problem)
     rows, size = problem.action * problem.num_classes + problem.source, problem.reward.size
 
     def backed_up(q: Array) -> Array:
@@ -188,11 +202,14 @@ def qmdp(problem: BeliefProblem) -> Array:
     return _fixed_point(problem, backed_up, np.zeros(problem.reward.shape))
 
 
-def fast_informed_bound(problem: BeliefProblem) -> Array:
+def fast_informed_bound(problem: BeliefProblem | Any) -> Array:
     """Returns `[C, A]` the fast informed bound, between the value and QMDP: V(b) ≤ max_a b·Q[:, a].
+
+    Takes what `qmdp` takes.
 
     Source: Hauskrecht (2000), JAIR 13, section 4.
     """
+    problem = problem if isinstance(problem, BeliefProblem) else BeliefProblem.of(problem)
     rows, size = problem.action * problem.num_classes + problem.source, problem.reward.size
     able = (problem.ahead > 0).astype(float) @ (~problem.legal).astype(float) == 0
 
@@ -214,6 +231,6 @@ def _fixed_point(problem: BeliefProblem, backed_up: Any, q: Array) -> Array:
         after = backed_up(q)
         change = float(np.abs(after - q).max())
         q = after
-        if change <= 1e-10 * max(1.0, float(np.abs(q).max())):
+        if change <= 1e-10 * max(float(np.abs(problem.reward).max()), float(np.abs(q).max())):
             break
     return np.asarray(q + problem.gamma / (1.0 - problem.gamma) * change)

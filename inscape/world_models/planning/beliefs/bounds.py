@@ -88,6 +88,7 @@ class Bounds:
         self._floor = float(vectors[0].min())
         self._worst = max(0.0, -self._floor)
         # neglected at every backup, so a hundredth of the tolerance in all
+        self._least = 1e-12 * min(1.0, float(np.abs(problem.reward).max()))  # what counts as better
         self._trace = min(1e-9, 0.01 * tolerance * (1.0 - problem.gamma) / (1.0 + self._worst + self.corners.max()))
         self._points, self._inverse, self._values = _Rows(classes), _Rows(classes), _Rows(1)
         self._active_points = np.zeros(0, np.int64)
@@ -244,11 +245,11 @@ class Bounds:
         self.refresh(node)
         belief = node.belief
         best = float(self.ahead(node, node.upper).max())
-        if best < float(self.upper(belief[None])[0]) - 1e-12:
+        if best < float(self.upper(belief[None])[0]) - self._least:
             self._add_point(belief, best)
         values = self.ahead(node, node.lower)
         action = int(values.argmax())
-        if values[action] > float(self.lower(belief[None])[0]) + 1e-12:
+        if values[action] > float(self.lower(belief[None])[0]) + self._least:
             self._vectors.extend(self._backed_up(node, action)[None])
             self._vector_actions.append(action)
             self._active = np.append(self._active, len(self._vectors) - 1)

@@ -125,6 +125,54 @@ def test_solve_is_told_apart_by_what_is_seen():
     assert solve("Tiger", full_information=True).values.shape == (6,)
 
 
+UNITS = """
+discount: 0.9
+values: cost
+states: 2
+actions: 2
+observations: 2
+T: 0
+identity
+T: 1
+uniform
+O: 0
+0.9 0.1
+0.1 0.9
+O: 1
+uniform
+R: 0 : * : * : * {0}
+R: 1 : 0 : * : * {1}
+R: 1 : 1 : * : * {2}
+"""
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-9, 1.0, 1e12])
+def test_the_unit_of_rewards_does_not_matter(tmp_path, unit):
+    # in units of 1e-9 vectors that are best somewhere were pruned (−0.65 for −0.42); in units of 1e12 no linear
+    # programme was solved
+    file = tmp_path / "units.pomdp"
+    file.write_text(UNITS.format(unit, -10 * unit, 100 * unit))
+    staged = solve(file, horizon=5)
+    assert staged.value / unit == pytest.approx(-0.41983192, abs=1e-9)  # expectimax over histories
+    assert len(staged) == 9
+    bounds = solve(file, tolerance=1e-2 * unit)
+    assert bounds.gap <= 1e-2 * unit
+    assert bounds.lower / unit <= -4.1576 <= bounds.upper / unit + 1e-3
+
+
+def test_bounds_take_names_and_models():
+    problem = BeliefProblem.of("Tiger")
+    for bound in (qmdp, fast_informed_bound):
+        assert np.array_equal(bound("Tiger"), bound(problem))
+        assert bound(BeliefModel.from_world("Tiger")).shape == (2, 3)
+
+
+@pytest.mark.parametrize("horizon", [0, 1.5, True, "2"])
+def test_a_horizon_is_a_number_of_steps(horizon):
+    with pytest.raises(UsageError, match="horizon = "):
+        alpha_vectors("Tiger", horizon)
+
+
 @pytest.mark.parametrize("name", ["pbvi", "qmdp"])
 def test_agents_listen_before_they_open(name):
     task = resolve_task("Tiger")
