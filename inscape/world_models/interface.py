@@ -339,3 +339,13 @@ def total_log_prob(model: Any, trajectories: Sequence[Trajectory]) -> float:
     """Returns the summed log-probability of trajectories, in nats; −inf when one is impossible under the model."""
     log_prob = require(model, "log_prob", "scoring trajectories")
     return float(sum(log_prob(trajectory) for trajectory in trajectories))
+
+
+def check_gamma(gamma: Any) -> None:
+    """Raises UsageError unless gamma is a discount."""
+    number = isinstance(gamma, (int, float, np.integer, np.floating)) or (
+        isinstance(gamma, np.ndarray) and gamma.ndim == 0 and gamma.dtype.kind in "fiu"
+    )
+    if not number or not 0.0 <= gamma <= 1.0:  # also refuses NaN
+        shown = gamma if number else repr(gamma)
+        raise UsageError(f"gamma = {shown}", expected="a discount from 0 to 1")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from inscape.envs.law.tools import Target, inline_jit
+from inscape.errors import UsageError
 
 MASK = 0xFFFFFFFFFFFFFFFF
 GOLDEN = 0x9E3779B97F4A7C15
@@ -60,8 +61,22 @@ def later_seed(seed: int, steps: int) -> int:
     return stream_key(stream_key(seed, steps)) & 0x7FFFFFFF if steps else seed
 
 
+def require_generator(rng: Any) -> None:
+    """Raises UsageError unless `rng` is a generator of NumPy."""
+    if not isinstance(rng, np.random.Generator):
+        seed = rng if isinstance(rng, int) and not isinstance(rng, bool) else 0
+        raise UsageError(
+            f"rng = {rng!r}"[:80], expected="a numpy.random.Generator", hint=f"rng = np.random.default_rng({seed})"
+        )
+
+
 def random_keys(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Returns `[count]` int64 keys drawn from `rng`, for batched calls with explicit randomness."""
+    """Returns `[count]` int64 keys drawn from `rng`, for batched calls with explicit randomness.
+
+    Raises:
+        UsageError: `rng` is no generator (a seed, say, which would give every call the same numbers).
+    """
+    require_generator(rng)
     return rng.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, size=count, dtype=np.int64, endpoint=True)
 
 

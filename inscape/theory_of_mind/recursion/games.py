@@ -17,10 +17,10 @@ from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array
 from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.recursion.folding import PlayersTables
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning.dynamic_programming import policy_evaluation
 from inscape.world_models.planning.games.matrix import payoffs_of
 from inscape.world_models.planning.games.tree import GameTree
-from inscape.world_models.planning.problem import check_gamma
 from inscape.world_models.tabular.model import observation_keys
 
 Policies = tuple[Array, ...]

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from inscape.errors import UsageError
 from inscape.world_models.belief.exact import BeliefFilter, ImpossiblePerceptError
 from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load
-from inscape.world_models.tabular.model import TabularModel, check_rows
+from inscape.world_models.tabular.model import TabularModel, check_rows, world_in_hand
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -82,13 +82,14 @@ class BeliefModel:
         _check_masks(self.filter)
 
     @staticmethod
-    def from_world(world: World, purpose: Any = None) -> BeliefModel:
-        """Returns the model of a world, under `purpose` (a value or a name) if one is given.
+    def from_world(world: World | type[World] | str, purpose: Any = None) -> BeliefModel:
+        """Returns the model of a world (or of its class or name), under `purpose` (a value or a name) if given.
 
         Raises:
             MissingLawError: the law, or the initial distribution, can only be sampled; several players.
             TooManyStatesError: there are more states than can be enumerated.
         """
+        world = world_in_hand(world)
         world = world if purpose is None else world.with_purpose(purpose)
         return BeliefModel(TabularModel.from_world(world), world.observe(world.dynamics().states), world)
 

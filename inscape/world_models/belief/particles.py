@@ -23,6 +23,7 @@ from inscape.envs.law.states import States
 from inscape.errors import MissingLawError, UsageError
 from inscape.world_models.belief.exact import ImpossiblePerceptError
 from inscape.world_models.interface import Batch, ModelStep, as_numpy, nothing_to_load
+from inscape.world_models.tabular.model import world_in_hand
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
@@ -84,7 +85,8 @@ class ParticleModel:
     num_players = 1
     filters = True
 
-    def __init__(self, world: World, num_particles: int = 1000, seed: int = 0) -> None:
+    def __init__(self, world: World | type[World] | str, num_particles: int = 1000, seed: int = 0) -> None:
+        world = world_in_hand(world)
         if world.players > 1:
             raise MissingLawError(
                 f"{world.name} has {world.players} players, who each perceive for themselves",

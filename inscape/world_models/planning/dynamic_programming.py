@@ -284,8 +284,8 @@ def certified(problem: Problem, values: np.ndarray, iterations: int) -> Solution
 
 def check_limits(tolerance: float, max_iterations: int) -> None:
     """Raises UsageError unless both are positive."""
-    if not tolerance > 0:
-        raise UsageError(f"tolerance = {tolerance}", expected="a positive number")
+    if not isinstance(tolerance, (int, float, np.integer, np.floating)) or not tolerance > 0:
+        raise UsageError(f"tolerance = {tolerance!r}", expected="a positive number")
     if not max_iterations >= 1:
         raise UsageError(f"max_iterations = {max_iterations}", expected="at least 1")
 

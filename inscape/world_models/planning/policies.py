@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning.dynamic_programming import check_policy
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, as_tabular
@@ -38,7 +39,7 @@ def occupancy(
         UsageError: the policy is not one; gamma out of range; γ = 1 and the policy stays in a state for ever.
     """
     table = as_tabular(model, "occupancy")
-    _check_gamma(gamma)
+    check_gamma(gamma)
     chain = policy_chain(table, policy)
     start = table.initial if initial is None else _distribution(initial, table.num_states)
     if horizon is not None:
@@ -166,7 +167,7 @@ def return_distribution(
         UsageError: as `occupancy`; or there are more than `most_atoms` different returns.
     """
     table = as_tabular(model, "the distribution of returns")
-    _check_gamma(gamma)
+    check_gamma(gamma)
     probabilities = _policy_of(table, policy)
     start = table.initial if initial is None else _distribution(initial, table.num_states)
     states = np.flatnonzero(start)
@@ -238,11 +239,6 @@ def _distribution(given: Array, states: int) -> Array:
     if found.shape != (states,) or not np.isfinite(found).all() or (found < 0).any() or abs(found.sum() - 1) > 1e-6:
         raise UsageError(f"initial of shape {list(found.shape)}", expected=f"[{states}] probabilities that sum to one")
     return found
-
-
-def _check_gamma(gamma: float) -> None:
-    if not (isinstance(gamma, (int, float, np.number)) and 0.0 <= gamma <= 1.0):
-        raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1")
 
 
 def _reached(chain: Any, start: Array) -> Array:

@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning import small_tables
 from inscape.world_models.planning.small_tables import is_small
 from inscape.world_models.tabular.arrays import require_memory
@@ -200,12 +201,6 @@ class Problem:
         reward = np.where(self.terminal[:, None], self.reward, self.reward + log_prior / beta)
         largest = float(np.abs(np.where(np.isfinite(log_prior), log_prior, 0.0)).max(initial=0.0)) / beta
         return replace(self, reward=reward, largest_reward=self.largest_reward + largest, kept_bounds=None)
-
-
-def check_gamma(gamma: float) -> None:
-    """Raises UsageError unless gamma is a discount."""
-    if not (isinstance(gamma, (int, float, np.number)) and 0.0 <= gamma <= 1.0):  # also refuses NaN
-        raise UsageError(f"gamma = {gamma!r}", expected="a discount from 0 to 1")
 
 
 def sweeps_for(weight: np.ndarray) -> ModuleType:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning.dynamic_programming import policy_evaluation, ties, value_iteration
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
@@ -35,8 +36,7 @@ def shaped(model: Any, potential: Array | Callable[[Any], float], gamma: float) 
         UsageError: the potential is of another shape, or not finite; gamma out of range.
     """
     table = as_tabular(model, "reward shaping")
-    if not 0.0 <= gamma <= 1.0:
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    check_gamma(gamma)
     phi = _potential(model, table, potential)
     extra = gamma * table.continuation * phi[table.next_state] - phi[:, None, None]
     return dataclasses.replace(table, reward=np.where(table.terminal[:, None, None], 0.0, table.reward + extra))
@@ -98,8 +98,7 @@ def shaping_report(model: Any, extra: Array | TabularModel, gamma: float, tolera
             with γ = 1, the model has no finite values (see `value_iteration`).
     """
     table = as_tabular(model, "reward shaping")
-    if not 0.0 <= gamma <= 1.0:
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    check_gamma(gamma)
     rewards = _extra(table, extra)
     potential, residual = _nearest_potential(table, rewards, gamma)
     scale = float(np.abs(rewards).max(initial=0.0)) or 1.0

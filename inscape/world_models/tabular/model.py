@@ -148,13 +148,14 @@ class TabularModel:
         _check_tables(self)
 
     @staticmethod
-    def from_world(world: World, purpose: Any = None) -> TabularModel:
-        """Returns a known world as tables, under `purpose` (a value or a name) if one is given.
+    def from_world(world: World | type[World] | str, purpose: Any = None) -> TabularModel:
+        """Returns a known world (or that of its class or name) as tables, under `purpose` (a value or a name) if given.
 
         Raises:
             MissingLawError: the law can only be sampled, or the world has several players.
             UsageError: the law is broken (see `World.dynamics`).
         """
+        world = world_in_hand(world)
         refuse_players(world)
         if purpose is not None:
             world = world.with_purpose(purpose)
@@ -363,6 +364,30 @@ class TabularModel:
     def expected_reward(self) -> np.ndarray:
         """Returns `[S, A]` expected rewards."""
         return np.asarray((self.probability * self.reward).sum(axis=2))
+
+
+def world_in_hand(given: Any) -> World:
+    """Returns the world that is given, or that of its class, its name, or its environment.
+
+    Raises:
+        MissingLawError: an environment without a law.
+        UsageError: nothing that has a law, or an unknown name.
+    """
+    from inscape.envs.world import World
+
+    if isinstance(given, World):
+        return given
+    from inscape.envs.tasks.resolve import resolve_task
+
+    task = resolve_task(given)
+    if task.world is None:
+        raise MissingLawError(
+            f"{task.name} has no law to tabulate",
+            expected="a built-in world (inscape list worlds), or a World in a file",
+            hint="TabularModel.from_arrays(env.unwrapped.P) where an environment has its outcomes in a dictionary; "
+            "LearnedTabularModel learns a table from episodes",
+        )
+    return task.world
 
 
 def refuse_players(world: World) -> None:

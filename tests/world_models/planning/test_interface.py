@@ -5,8 +5,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inscape.errors import UsageError
-from inscape.world_models import Plan, Plans
+from inscape import make_world, solve
+from inscape.errors import MissingLawError, UsageError
+from inscape.world_models import (
+    CEM,
+    MPPI,
+    POMCP,
+    PUCT,
+    UCT,
+    ActiveInference,
+    AlphaBeta,
+    BeliefModel,
+    Gumbel,
+    ParticleModel,
+    Plan,
+    Plans,
+    TabularModel,
+    game_values,
+    joint_plan,
+    shaped,
+)
 from inscape.world_models.planning.interface import SearchTree, evaluated
 
 
@@ -81,3 +99,53 @@ def test_the_only_plan_is_read_without_an_index():
     two = Plans(np.array([2, 1]), np.array([0.5, 0.1]))
     with pytest.raises(UsageError, match="2 plans"):
         _ = two.action
+
+
+WORLD = make_world("FrozenLake")
+HIDDEN = BeliefModel.from_world("Tiger")
+
+
+@pytest.mark.parametrize("rng", [None, 0, np.random.RandomState(0), "0"])
+@pytest.mark.parametrize(
+    "planner",
+    [UCT(8), PUCT(8), Gumbel(8), CEM(horizon=2), MPPI(horizon=2), POMCP(8), ActiveInference(1)],
+    ids=lambda planner: type(planner).__name__,
+)
+def test_a_seed_is_no_generator(planner: Any, rng: Any) -> None:
+    model = HIDDEN if isinstance(planner, POMCP | ActiveInference) else WORLD
+    states = HIDDEN.init(np.array([2])) if model is HIDDEN else WORLD.pack([WORLD.State(cell=0)])
+    with pytest.raises(UsageError, match="expected: a numpy.random.Generator"):
+        planner.plan(model, states, rng)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda gamma: solve("FrozenLake", gamma),
+        lambda gamma: solve("Tiger", gamma),
+        lambda gamma: solve("Tiger", gamma, horizon=2),
+        lambda gamma: UCT(gamma=gamma),
+        lambda gamma: PUCT(gamma=gamma),
+        lambda gamma: POMCP(gamma=gamma),
+        lambda gamma: AlphaBeta(gamma=gamma),
+        lambda gamma: ActiveInference(gamma=gamma),
+        lambda gamma: game_values("TicTacToe", gamma),
+        lambda gamma: joint_plan("DecTiger", 1, gamma),
+        lambda gamma: shaped(TabularModel.from_world("FrozenLake"), np.zeros(16), gamma),
+    ],
+)
+def test_a_discount_is_a_number(asked: Any) -> None:
+    for gamma in ("0.9", [0.9], 0.9j, np.array([0.9]), np.nan, 1.5):
+        with pytest.raises(UsageError, match="gamma = "):
+            asked(gamma)
+
+
+def test_tables_and_beliefs_are_made_from_names_and_classes() -> None:
+    swim = make_world("RiverSwim")
+    for given in ("RiverSwim", type(swim), swim.env()):
+        assert TabularModel.from_world(given).num_states == 6
+    assert ParticleModel("Tiger").world.name == "Tiger"
+    with pytest.raises(MissingLawError, match="CartPole-v1 has no law to tabulate"):
+        TabularModel.from_world("CartPole-v1")
+    with pytest.raises(UsageError, match="tolerance = 'x'"):
+        solve("FrozenLake", 0.9, tolerance="x")  # type: ignore[arg-type]

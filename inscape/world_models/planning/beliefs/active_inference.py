@@ -25,10 +25,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from inscape.envs.law.streams import require_generator
 from inscape.envs.world import World
 from inscape.errors import UsageError
 from inscape.world_models.belief.model import BeliefModel
-from inscape.world_models.interface import refuse_environment
+from inscape.world_models.interface import check_gamma, refuse_environment
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.beliefs.problem import BeliefProblem
 from inscape.world_models.planning.interface import Evaluate, Plans
@@ -90,8 +91,7 @@ class ActiveInferenceSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
                 raise UsageError(f"{name} = {value!r}", expected="a finite number of at least 0")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+        check_gamma(self.gamma)
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ class ActiveInference(ActiveInferenceSettings):
             UsageError: a belief is no distribution, or its task is over; no policy is legal; too many policies.
             MissingLawError: a law that can only be sampled; several players.
         """
+        require_generator(rng)
         if evaluate is not None:
             raise UsageError(
                 "evaluate for active inference, which looks a fixed number of steps ahead", expected="None"

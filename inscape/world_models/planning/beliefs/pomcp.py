@@ -26,7 +26,7 @@ from inscape.envs.world import World
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.belief.particles import ParticleBelief, ParticleBeliefs, ParticleModel
-from inscape.world_models.interface import refuse_environment
+from inscape.world_models.interface import check_gamma, refuse_environment
 from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound
 from inscape.world_models.planning.beliefs.bounds import blind_policies
@@ -123,8 +123,7 @@ class POMCP(POMCPSettings):
         super().__post_init__()
         for name in ("max_nodes", "num_particles"):
             require_count(self, name)
-        if not 0.0 <= self.gamma <= 1.0:
-            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+        check_gamma(self.gamma)
 
     def plan(self, model: Any, states: Any, rng: np.random.Generator, evaluate: Evaluate | None = None) -> Plans:
         """Returns a plan for each of B beliefs, each searched with its own random stream.
@@ -145,6 +144,7 @@ class POMCP(POMCPSettings):
         """
         if evaluate is not None:
             raise UsageError("evaluate for POMCP, which values histories", expected="None", hint="UCT takes it")
+        streams.require_generator(rng)
         roots = self._roots(model, states, rng)
         keys = streams.random_keys(rng, len(roots))
         return Plans.of([self._search(root, int(key)) for root, key in zip(roots, keys, strict=True)])

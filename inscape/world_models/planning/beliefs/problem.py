@@ -14,6 +14,7 @@ import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
 from inscape.world_models.belief.model import BeliefModel
+from inscape.world_models.interface import check_gamma
 
 Array = np.ndarray[Any, Any]
 
@@ -80,8 +81,7 @@ class BeliefProblem:
                 )
             model, own = BeliefModel.from_world(task.world), task.world.default_gamma(horizon)
         discount = own if gamma is None else gamma
-        if not 0.0 <= discount <= 1.0:
-            raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+        check_gamma(discount)
         from scipy.sparse import coo_matrix
 
         tables = model.tables

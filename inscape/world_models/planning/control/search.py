@@ -43,7 +43,7 @@ class Search:
         self.states = self._checked(states)
         self.batch = len(self.states)
         self.evaluate = evaluate
-        keys = streams.random_keys(rng, self.batch) if isinstance(rng, np.random.Generator) else np.asarray(rng)
+        keys = rng if isinstance(rng, np.ndarray) else streams.random_keys(rng, self.batch)
         if keys.shape != (self.batch,) or keys.dtype != np.int64:
             raise UsageError(
                 f"keys of shape {keys.shape}, {keys.dtype}, for {self.batch} states",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning.dynamic_programming import ties
 from inscape.world_models.planning.games.retrograde import retrograde
 
@@ -92,8 +93,7 @@ def game_values(world: Any, gamma: float | None = None, tolerance: float = 1e-9)
             hint="inscape.solve for one player; cfr and nash_equilibria where players act at once",
         )
     discount = game.gamma if gamma is None else gamma
-    if not 0.0 <= discount <= 1.0:
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    check_gamma(discount)
     law = game.dynamics()
     _require_everything_is_seen(game, law.states)
     terminal = game.terminal_of(law.states)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import MissingLawError, UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.tabular.arrays import require_memory
 
 Array = np.ndarray[Any, Any]
@@ -95,8 +96,8 @@ def joint_plan(world: Any, horizon: int, gamma: float | None = None) -> JointPla
     """
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, at least 1")
-    if gamma is not None and not 0.0 <= gamma <= 1.0:
-        raise UsageError(f"gamma = {gamma}", expected="a discount from 0 to 1")
+    if gamma is not None:
+        check_gamma(gamma)
     team = _Team.of(world, gamma)
     return _Search(team, int(horizon)).run()
 

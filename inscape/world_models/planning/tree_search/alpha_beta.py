@@ -21,7 +21,7 @@ import numpy as np
 from inscape.envs.compile import choice
 from inscape.envs.world import World
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
-from inscape.world_models.interface import num_actions
+from inscape.world_models.interface import check_gamma, num_actions
 from inscape.world_models.known import KnownModel, as_model
 from inscape.world_models.planning.interface import Evaluate, Plan, Plans
 from inscape.world_models.planning.tree_search.common import no_legal_action, terminal_root
@@ -68,8 +68,7 @@ class AlphaBeta:
             raise UsageError(f"depth = {depth!r}", expected="a number of plies, at least 1, or None")
         if depth is not None and depth > DEEPEST:
             raise UsageError(f"depth = {depth}", expected=f"at most {DEEPEST} plies")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+        check_gamma(self.gamma)
         if self.win is not None and not 0.0 < self.win < np.inf:
             raise UsageError(f"win = {self.win}", expected="a positive return that nobody can exceed, or None")
 

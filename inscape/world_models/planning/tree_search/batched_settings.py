@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.interface import check_gamma
 from inscape.world_models.planning.tree_search.settings import require_count
 
 
@@ -45,8 +46,7 @@ class BatchedSearchSettings:
             require_count(self, name)
         if self.max_nodes is not None:
             require_count(self, "max_nodes")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+        check_gamma(self.gamma)
         if self.rollout not in ("uniform", "none"):
             raise UsageError(f"rollout = {self.rollout!r}", expected="'uniform' or 'none'")
         if self.value_range is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.interface import check_gamma
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ class UCTSettings(TreeSearchSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count(self, "max_nodes")
-        if not 0.0 <= self.gamma <= 1.0:
-            raise UsageError(f"gamma = {self.gamma}", expected="a discount from 0 to 1")
+        check_gamma(self.gamma)
 
 
 def require_count(settings: Any, name: str) -> None:
