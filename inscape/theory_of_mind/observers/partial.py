@@ -94,6 +94,8 @@ class PartialObserver(ExactObserver):
         a = None if action is None else self._numbering.one_action(action)
         joint, scale = self._arrived(self._seen(state), fresh)
         pending: int | str | None = "here"
+        if a is not None or next_state is not None:
+            joint = joint * ~self._over  # who acts is in no state in which the episode is over
         if a is not None:
             joint = joint * self._probs[:, :, a]
             pending = a

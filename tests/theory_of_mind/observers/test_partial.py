@@ -156,3 +156,15 @@ def test_what_cannot_have_happened_is_refused_and_nothing_changes() -> None:
         Observer(CAVE, [certain], sees=lambda state: [state.dug])
     with pytest.raises(UsageError, match="sees = 3"):
         Observer(CAVE, [certain], sees=3)
+
+
+def test_who_acts_has_not_come_to_the_end() -> None:
+    watch = Observer(CAVE, [mind()], sees=lambda state: None)
+    watch.update(None)  # whatever it did
+    watch.update(None, "look")
+    dug = np.array([CAVE.unpack(CAVE.dynamics().states, s).dug for s in range(len(CAVE.dynamics()))])
+    assert watch.state_posterior()[dug == 1].sum() == 0.0
+    watch.update(None, "dig left")
+    with pytest.raises(ImpossibleEvidenceError):
+        watch.update(None, "look")
+    assert watch.update(None, "look", fresh=True).tolist() == [1.0]
