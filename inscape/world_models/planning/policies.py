@@ -7,6 +7,7 @@ solution: Norris (1997), "Markov Chains", theorem 1.3.2; distribution of returns
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,7 +153,7 @@ def return_distribution(
     *,
     horizon: int | None = None,
     initial: Array | None = None,
-    decimals: int = 10,
+    decimals: int | None = None,
     most_atoms: int = 1_000_000,
 ) -> ReturnDistribution:
     """Returns the exact distribution of the return, by carrying every sum of rewards so far with its probability.
@@ -160,7 +161,7 @@ def return_distribution(
     Args:
         model, policy, gamma, initial: as in `occupancy`.
         horizon: steps to look at; None: until less than 1e-12 of probability has not ended (or 100,000 steps).
-        decimals: returns equal to so many decimals are one.
+        decimals: returns equal to so many decimals are one; None: 10, more where all rewards are below 1.
         most_atoms: pairs of state and return that may be carried; more are refused.
 
     Raises:
@@ -168,6 +169,9 @@ def return_distribution(
     """
     table = as_tabular(model, "the distribution of returns")
     check_gamma(gamma)
+    if decimals is None:
+        largest = float(np.abs(table.reward).max(initial=0.0, where=table.probability > 0))
+        decimals = min(300, 10 + max(0, -math.floor(math.log10(largest)))) if largest > 0 else 10
     probabilities = _policy_of(table, policy)
     start = table.initial if initial is None else _distribution(initial, table.num_states)
     states = np.flatnonzero(start)

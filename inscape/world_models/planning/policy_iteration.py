@@ -127,12 +127,20 @@ def linear_programme(model: Any, gamma: float) -> Solution:
     rows = np.concatenate([row, np.arange(count)])
     columns = np.concatenate([column[following[row, k]], column[s]])
     matrix = coo_matrix((coefficients, (rows, columns)), (count, len(going))).tocsr()
-    done = linprog(np.ones(len(going)), A_ub=matrix, b_ub=-problem.reward[s, a], bounds=(None, None), method="highs")
+    unit = reward_unit(problem.reward[s, a])
+    bound = -problem.reward[s, a] / unit
+    done = linprog(np.ones(len(going)), A_ub=matrix, b_ub=bound, bounds=(None, None), method="highs")
     if not done.success:
         raise UsageError(f"the linear programme of {table.name} was not solved: {done.message}")
     values = np.zeros(table.num_states)
-    values[going] = done.x
+    values[going] = done.x * unit
     return certified(problem, values, int(done.nit))
+
+
+def reward_unit(reward: np.ndarray) -> float:
+    """Returns the power of two next to the largest reward: tolerances of HiGHS are absolute."""
+    largest = float(np.abs(reward).max(initial=0.0))
+    return float(np.ldexp(1.0, int(np.frexp(largest)[1]) - 1)) if largest > 0 else 1.0
 
 
 def policy_values(problem: Problem, policy: np.ndarray) -> np.ndarray:

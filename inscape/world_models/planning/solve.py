@@ -94,6 +94,11 @@ def solve(
     if method not in get_args(Method):
         known = get_args(Method)
         raise UsageError(f"method = {method!r}", expected=", ".join(known), hint=closest(str(method), known))
+    if isinstance(world, (np.ndarray, dict, list, tuple)):
+        raise UsageError(
+            f"an object of {type(world).__name__} as a world", expected="a world, its class or name, or a TabularModel",
+            hint="solve(TabularModel.from_arrays(P, R), gamma); from_arrays(env.unwrapped.P) of Gymnasium's dictionary",
+        )  # fmt: skip
     gamma = _discount(criterion, gamma, horizon)
     belief = None if full_information else _belief_model(world, horizon)
     if belief is not None and criterion == "average":

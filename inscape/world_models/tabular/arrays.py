@@ -450,6 +450,8 @@ def _mask(given: Any, shape: tuple[int, int]) -> Array:
 
 
 def _numbers(given: Any, what: str) -> Array:
+    if np.iscomplexobj(given):
+        raise UsageError(f"{what} has complex numbers", expected=FORMS)
     try:
         found = np.asarray(given, float)
     except (TypeError, ValueError) as error:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from inscape import UsageError, World, make_world, solve
-from inscape.world_models import TabularModel, linear_programme, policy_iteration, value_iteration
+from inscape.world_models import (
+    TabularModel,
+    linear_programme,
+    policy_iteration,
+    return_distribution,
+    value_iteration,
+)
 from tests.world_models.planning.test_finite_horizon import random_model
 
 WORLDS = ["FrozenLake8x8", "CliffWalking", "RiverSwim"]
@@ -84,3 +90,29 @@ def test_solve_takes_what_a_user_has():
         solve(world, 2)
     with pytest.raises(UsageError, match="tolerance = 0"):
         solve(world, tolerance=0)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-9, 1e9])
+def test_linear_programmes_do_not_depend_on_the_unit_of_rewards(unit):
+    # HiGHS takes what is below its tolerance of 1e-7 for nothing
+    rng = np.random.default_rng(3)
+    P, R = rng.dirichlet(np.ones(3), (2, 3)), rng.normal(size=(3, 2))
+    ours, scaled = TabularModel.from_arrays(P, R), TabularModel.from_arrays(P, R * unit)
+    expected = solve(ours, 0.9, method="policy-iteration").values
+    found = solve(scaled, 0.9, method="linear-programme")
+    assert found.values / unit == pytest.approx(expected, rel=1e-9)
+    assert found.error_bound <= 1e-9 * unit
+    gain = solve(scaled, criterion="average", method="linear-programme")
+    assert gain.gain / unit == pytest.approx(solve(ours, criterion="average").gain, rel=1e-9)
+    assert gain.error_bound <= 1e-9 * unit
+    policy = np.eye(2)[solve(ours, 0.9).policy]
+    returns, other = (return_distribution(m, policy, 0.9, horizon=4) for m in (ours, scaled))
+    assert other.mean / unit == pytest.approx(returns.mean, rel=1e-9)  # 0 in units of 1e-12: ten decimals were kept
+
+
+def test_matrices_are_refused_with_the_way_to_give_them():
+    for given in (np.ones((2, 1, 1)), {0: {0: [(1.0, 0, 0.0, False)]}}, [[[1.0]]]):
+        with pytest.raises(UsageError, match=r"TabularModel.from_arrays\(P, R\)"):
+            solve(given, 0.9)
+    with pytest.raises(UsageError, match="P has complex numbers"):
+        TabularModel.from_arrays(np.ones((2, 1, 1), complex), [0.0])

@@ -23,6 +23,7 @@ import numpy as np
 from inscape.errors import UsageError
 from inscape.world_models.planning.average_reward.chain import Chain
 from inscape.world_models.planning.dynamic_programming import check_limits, check_policy, ties, value_iteration
+from inscape.world_models.planning.policy_iteration import reward_unit
 from inscape.world_models.planning.undiscounted import end_components
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
@@ -165,12 +166,13 @@ def average_linear_programme(model: Any) -> Array:
     drift = ahead.tocsr() - csr_matrix((np.ones(rows), (np.arange(rows), s)), (rows, size))
     here = csr_matrix((-np.ones(rows), (np.arange(rows), s)), (rows, size))
     matrix = bmat([[drift, None], [here, drift]], format="csr")
-    bound = np.concatenate([np.zeros(rows), -problem.reward[s, a]])
+    unit = reward_unit(problem.reward[s, a])
+    bound = np.concatenate([np.zeros(rows), -problem.reward[s, a] / unit])
     cost = np.concatenate([np.full(size, 1.0 / size), np.zeros(size)])
     done = linprog(cost, A_ub=matrix, b_ub=bound, bounds=(None, None), method="highs")
     if not done.success:
         raise UsageError(f"the linear programme of {table.name} was not solved: {done.message}")
-    return np.asarray(done.x[: table.num_states])
+    return np.asarray(done.x[: table.num_states] * unit)
 
 
 def with_programme(model: Any, solution: AverageSolution) -> AverageSolution:
