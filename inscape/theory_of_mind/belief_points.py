@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class BeliefWorld:
         following: `[B, A, O]` the belief after an action and an observation; −1 where that is impossible.
         first: `[O]` the belief after the first observation of an episode; −1 where that is impossible.
         information: `[B, A]` bits that what is seen next is expected to tell about the state one is in.
+        past_end: `[O, A, O]` the belief of one who goes on where the task was over, by what was seen there (all ends
+            that look like that alike), what was done and what is seen then; −1 where nothing follows. None: not asked.
     """
 
     beliefs: Array
@@ -40,6 +42,7 @@ class BeliefWorld:
     following: Array
     first: Array
     information: Array
+    past_end: Array | None = None
 
     def __len__(self) -> int:
         return len(self.beliefs)
@@ -80,9 +83,19 @@ def belief_world(
 
 
 def beliefs_in(
-    world: Any, tables: TabularModel, prior: ArrayLike, max_points: int, resolution: float, can: Array | None
+    world: Any,
+    tables: TabularModel,
+    prior: ArrayLike,
+    max_points: int,
+    resolution: float,
+    can: Array | None,
+    past_end: bool = False,
 ) -> BeliefWorld:
-    """Returns the world over the beliefs one can come to have in the tables of a world (see `belief_world`)."""
+    """Returns the world over the beliefs one can come to have in the tables of a world (see `belief_world`).
+
+    Args:
+        past_end: also those that one comes to by going on where the task was over.
+    """
     keys = observation_keys(world.observe(world.dynamics().states))
     number = {key: n for n, key in enumerate(dict.fromkeys(keys))}
     seen = np.array([number[key] for key in keys])
@@ -96,15 +109,17 @@ def beliefs_in(
     check_resolution(resolution)
     search = _Search(tables, open_to, seen, len(number), max_points, resolution)
     going_on = np.where(tables.terminal, 0.0, start)
-    if not going_on.any():
+    first = search.arrive(going_on)
+    following = search.past_end(world.dynamics()) if past_end else None
+    if not search.beliefs:
         raise UsageError(
             f"beliefs in {tables.name}, which is over in every state it may begin in",
             expected="a state with some probability beforehand in which there is something to do",
         )
-    first = search.arrive(going_on)
     while search.open:
         search.expand()
-    return search.result(first, np.bincount(seen, going_on, len(number)), world)
+    found = search.result(first, np.bincount(seen, going_on, len(number)), world)
+    return found if following is None else replace(found, past_end=following)
 
 
 def check_resolution(resolution: Any) -> None:
@@ -149,6 +164,18 @@ class _Search:
                 self.numbers[key] = len(self.beliefs)
                 self.beliefs.append(belief)
             found[o] = self.numbers[key]
+        return found
+
+    def past_end(self, dynamics: Any) -> Array:
+        """Returns `[O, A, O]` numbers of the beliefs of one who goes on where the task was over."""
+        over, actions = self.tables.terminal, self.tables.num_actions
+        found = np.full((self.observations, actions, self.observations), -1)
+        for o in np.unique(self.seen[over]):
+            held = np.flatnonzero(over & (self.seen == o))
+            for action in range(actions):
+                flow = dynamics.probability[held, action] * dynamics.legal[held, action, None]
+                mass = np.bincount(dynamics.next_state[held, action].ravel(), flow.ravel(), len(over))
+                found[o, action] = self.arrive(np.where(over, 0.0, mass))
         return found
 
     def expand(self) -> None:

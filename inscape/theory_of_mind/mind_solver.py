@@ -164,6 +164,10 @@ class MindSolver:
         actions = np.arange(dynamics.legal.shape[1])[:, None]
         memories = points.following[:, actions, seen[arriving]].transpose(1, 2, 3, 0)
         memories = np.where((seen[arriving] < 0)[..., None], -1, memories)
+        assert points.past_end is not None
+        going_on = np.where(seen[arriving] < 0, -1, points.past_end[seen[:, None, None], actions, seen[arriving]])
+        going_on[seen < 0] = -1
+        memories = np.where(over[:, None, None, None], going_on[..., None], memories)
         memories = np.where(over[arriving][..., None], np.arange(count), memories)
         possible = memories >= 0
         step = Step(np.where(possible, memories, 0)[..., None], possible[..., None].astype(float))
@@ -197,7 +201,7 @@ class MindSolver:
         able = ability(believed, mind.can, mind.name) if mind.can is not None else None
         prior = believes.weights(believed)
         tables = self._model(mind, goal)
-        return beliefs_in(believed, tables, prior, believes.max_points, believes.resolution, able)
+        return beliefs_in(believed, tables, prior, believes.max_points, believes.resolution, able, past_end=True)
 
     def _seen_as(self, mind: MindOfParts, points: BeliefWorld) -> Array:
         """Returns `[S]` which observation of the believed world each true state gives; −1: one it never gives."""

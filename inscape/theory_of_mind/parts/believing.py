@@ -49,7 +49,8 @@ class Filtering(ByValue):
     """The mind does not see the state: it updates a belief by what it does and sees, and plans in beliefs.
 
     Its memory is a belief, one of those it can come to have. Where what it sees is impossible by what it believes, it
-    is ruled out by an observer.
+    is ruled out by an observer. One who goes on where its own episode was over takes all ends that look like that one
+    to be alike, and believes what follows from there.
 
     Source: Baker, Jara-Ettinger, Saxe & Tenenbaum (2017), "Rational quantitative attribution of beliefs, desires and
         percepts in human mentalizing", Nature Human Behaviour 1, Eqs. 2–4.

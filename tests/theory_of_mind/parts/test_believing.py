@@ -203,6 +203,19 @@ def test_where_all_is_seen_filtering_is_seeing_also_past_a_goal() -> None:
             np.testing.assert_allclose(filtering.log_probs[state, memory], seeing.log_probs[state, 0], atol=1e-9)
 
 
+def test_who_walks_over_a_goal_and_on_goes_on_believing() -> None:
+    """Where all is seen, minds that filter get the posterior of minds that see, also past a goal."""
+    goals, path = ("left end", "right end", "middle"), [2, 1, 0, 1, 2, 3, 2]
+    watches = [
+        Observer(CORRIDOR, [PlanningMind(goal, 2.0, "soft-eval", believes=believes) for goal in goals])
+        for believes in (None, Filtering())
+    ]
+    for here, there in itertools.pairwise(path):
+        posteriors = [watch.update(here, int(there > here), there) for watch in watches]
+        np.testing.assert_allclose(*posteriors, atol=1e-9)
+    assert posteriors[0].min() > 0.05
+
+
 def test_a_world_of_beliefs_begins_by_the_prior() -> None:
     prior = np.array([0.0, 0.5, 0.125, 0.125, 0.25])  # the world begins in cell 2, and is over in cell 4
     points = belief_world(CORRIDOR, prior)
