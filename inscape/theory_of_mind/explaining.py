@@ -14,21 +14,28 @@ TOLD = 0.1
 """Bits of evidence below which a step is said to have told nothing."""
 
 
-def weight_of_evidence(probabilities: ArrayLike) -> Array:
+def weight_of_evidence(probabilities: ArrayLike, others: ArrayLike | None = None) -> Array:
     """Returns `[T]` how much each step spoke for a hypothesis, in bits: the change of its log₂ odds.
 
     Infinite where it was ruled out or proven; 0 where that was so before.
 
     Args:
         probabilities: `[T + 1]` of the hypothesis, before the first step and after each.
+        others: `[T + 1]` of all others together; None: the rest to 1, which close to certainty has lost its digits.
+
+    Raises:
+        UsageError: these are no probabilities, or not as many.
 
     Source: Good (1950), "Probability and the Weighing of Evidence", chapter 6.
     """
     held = np.asarray(probabilities, np.float64)
     if held.ndim != 1 or not ((held >= 0) & (held <= 1 + 1e-9)).all():
         raise UsageError(f"probabilities of shape {held.shape}", expected="[T + 1] probabilities of one hypothesis")
+    rest = np.maximum(0.0, 1.0 - held) if others is None else np.asarray(others, np.float64)
+    if rest.shape != held.shape or not ((rest >= 0) & (rest <= 1 + 1e-9)).all():
+        raise UsageError(f"others of shape {rest.shape}", expected=f"[T + 1] = {list(held.shape)} probabilities")
     with np.errstate(divide="ignore", invalid="ignore"):
-        odds = np.log2(held) - np.log2(np.maximum(0.0, 1.0 - held))
+        odds = np.log2(held) - np.log2(rest)
         change = np.diff(odds)
     return np.where(np.isnan(change), 0.0, change)
 
@@ -64,7 +71,9 @@ def explain(
         f"{_percent(path[-1])}, from {_percent(path[0])} before"
         + (f"; next is {order[1]} with {_percent(held[order[1]][-1])}." if len(order) > 1 else ".")
     ]
-    evidence = weight_of_evidence(path)
+    others = np.sum([held[name] for name in order[1:]], axis=0) if len(order) > 1 else 1.0 - path
+    whole = bool((np.abs(path + others - 1.0) <= 1e-6).all())  # else there are hypotheses that were not given
+    evidence = weight_of_evidence(path, others if whole and len(order) > 1 else None)
     told = [t for t in np.argsort(-np.abs(evidence), kind="stable") if abs(evidence[t]) >= TOLD][:most]
     if told:
         steps = [f"step {t + 1} ({actions[t]}, {_bits(evidence[t])})" for t in sorted(int(t) for t in told)]

@@ -33,6 +33,19 @@ def test_certainty_and_ruling_out_are_infinite_evidence_and_afterwards_none() ->
     assert "After 1 step A has probability 100 %" in text and "step 1 (go, which proves it)" in text
 
 
+def test_near_certainty_is_no_proof() -> None:
+    others = np.array([0.5, 1e-15, 1e-20, 1e-25])
+    held = 1.0 - others
+    assert held[2] == 1.0  # no digits left
+    bits = np.log2(10.0) * 5
+    np.testing.assert_allclose(weight_of_evidence(held, others)[1:], bits, rtol=1e-9)
+    text = explain({"A": held, "B": others}, ["on"] * 3, [1.0] * 3, 2)
+    assert "proves" not in text and f"step 3 (on, +{bits:.2f} bits)" in text
+    assert "proves" in explain({"A": [0.5, 1.0], "B": [0.5, 0.0]}, ["on"], [1.0], 2)
+    with pytest.raises(UsageError, match="others"):
+        weight_of_evidence(held, others[:2])
+
+
 def test_the_sentences_hold_the_numbers() -> None:
     paths = {"A": [0.25, 0.2, 0.8], "B": [0.25, 0.5, 0.15], "C": [0.5, 0.3, 0.05]}
     text = explain(paths, ["left", "up"], [0.5, 3.25], 4)
