@@ -18,7 +18,7 @@ from inscape.world_models.known import KnownModel, as_model
 from inscape.world_models.planning.interface import Evaluate, Plans, SearchTree
 from inscape.world_models.planning.kernels.tree import NO_ACTION, Trees
 from inscape.world_models.planning.tree_search.batched_settings import SelectionRule
-from inscape.world_models.planning.tree_search.common import no_legal_action, no_number
+from inscape.world_models.planning.tree_search.common import checked_states, no_legal_action, no_number
 from inscape.world_models.planning.tree_search.law_trees import LawTrees
 from inscape.world_models.planning.tree_search.model_trees import ModelTrees
 from inscape.world_models.planning.tree_search.network import PerceptronEvaluator
@@ -62,7 +62,7 @@ class BatchedSearch:
         if getattr(model, "num_players", 1) > 1:
             require(model, "mover_of", "a search with several players")
         self.model, self.evaluate = model, evaluate
-        states = _checked_states(states, model)
+        states = checked_states(states, model)
         self.keys = streams.random_keys(rng, len(states))
         self._runs = 0
         nodes = planner.max_nodes or (2 if keep else 1) * planner.num_simulations + 1
@@ -136,7 +136,7 @@ class BatchedSearch:
         Raises:
             UsageError: as when the search was begun; another number of actions or of states.
         """
-        states = _checked_states(states, self.model)
+        states = checked_states(states, self.model)
         actions = np.asarray(actions)
         count = len(self.keys)
         if actions.shape != (count,) or len(states) != count:
@@ -203,19 +203,3 @@ def _allocate(
         *planner.value_weights, actions, players,
     )  # fmt: skip
     return T, rule
-
-
-def _checked_states(states: Any, model: Any) -> Any:
-    """Returns the batch of states as the model has them."""
-    if isinstance(model, KnownModel):
-        states = model.world.as_states(states)
-    if isinstance(model, TabularModel):
-        states = np.atleast_1d(np.asarray(states))
-        if states.ndim != 1 or states.dtype.kind not in "iu":
-            raise UsageError(f"states of shape {states.shape}, {states.dtype}", expected="[B] integers: state numbers")
-        wrong = (states < 0) | (states >= model.num_states)
-        if wrong.any():
-            raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
-    if len(states) == 0:
-        raise UsageError("a batch of 0 states to plan for", expected="at least one")
-    return states

@@ -8,7 +8,9 @@ import numpy as np
 
 from inscape.envs.law.streams import uniform
 from inscape.errors import UsageError
+from inscape.world_models.known import KnownModel
 from inscape.world_models.planning.interface import Plan, SearchTree
+from inscape.world_models.tabular.model import TabularModel
 
 _NUMBERS = np.maximum(1.0, np.arange(8192.0))
 
@@ -82,3 +84,19 @@ def no_number(owner: str, reward: float, where: str) -> UsageError:
         expected="a finite number, below 1e38",
         hint="fix `reward`: inscape check",
     )
+
+
+def checked_states(states: Any, model: Any) -> Any:
+    """Returns the batch of states as the model has them; raises UsageError for what is none."""
+    if isinstance(model, KnownModel):
+        states = model.world.as_states(states)
+    if isinstance(model, TabularModel):
+        states = np.atleast_1d(np.asarray(states))
+        if states.ndim != 1 or states.dtype.kind not in "iu":
+            raise UsageError(f"states of shape {states.shape}, {states.dtype}", expected="[B] integers: state numbers")
+        wrong = (states < 0) | (states >= model.num_states)
+        if wrong.any():
+            raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
+    if len(states) == 0:
+        raise UsageError("a batch of 0 states to plan for", expected="at least one")
+    return states

@@ -55,6 +55,7 @@ from inscape.world_models.known import KnownModel, as_model
 from inscape.world_models.planning.interface import Evaluate, Plan, Plans, SearchTree
 from inscape.world_models.planning.tree_search.common import (
     TABLES,
+    checked_states,
     no_legal_action,
     no_number,
     no_sum_of_zero,
@@ -108,7 +109,7 @@ class UCT(UCTSettings):
         num_actions(model, "UCT")
         if isinstance(model, LearnedTabularModel):
             model = model.tabular()
-        states = _checked_states(states, model)
+        states = checked_states(states, model)
         keys = streams.random_keys(rng, len(states))
         if evaluate is None and isinstance(model, (KnownModel, TabularModel)):
             return Plans.of(self._plan_by_kernel(model, states, keys))
@@ -347,25 +348,6 @@ def _why_stuck(world: World, graph: SearchArrays, s: SearchSettings) -> UsageErr
     if action < 0:
         numbers, where = graph.total, f"as the return of random actions from {state}"
     return no_number(world.name, float(numbers[~(np.abs(numbers) < at.LARGEST)][0]), where)
-
-
-# ------------------------------------------------------------------------------------------- what can go wrong
-
-
-def _checked_states(states: Any, model: Any) -> Any:
-    """Returns the batch of states as the model has them."""
-    if isinstance(model, KnownModel):
-        states = model.world.as_states(states)
-    if isinstance(model, TabularModel):
-        states = np.atleast_1d(np.asarray(states))
-        if states.ndim != 1 or states.dtype.kind not in "iu":
-            raise UsageError(f"states of shape {states.shape}, {states.dtype}", expected="[B] integers: state numbers")
-        wrong = (states < 0) | (states >= model.num_states)
-        if wrong.any():
-            raise UsageError(f"state {states[wrong][0]}", expected=f"a state from 0 to {model.num_states - 1}")
-    if len(states) == 0:
-        raise UsageError("a batch of 0 states to plan for", expected="at least one")
-    return states
 
 
 def _with_numbers(plan: Plan) -> Plan:
