@@ -73,12 +73,25 @@ class MindGrid(list[PlanningMind]):
     """Minds, with what is thought of them beforehand.
 
     Attributes:
-        prior: `[G]` probabilities, the prior of an `Observer` that is given none; None: uniform.
+        prior: `[G]` probabilities, the prior of an `Observer` that is given none; None: uniform. Asked for once minds
+            have been added, taken out or put in another order, it raises UsageError.
     """
 
     def __init__(self, minds: Iterable[PlanningMind], prior: Array | None = None) -> None:
         super().__init__(minds)
-        self.prior = prior
+        self._prior, self._weighed = prior, list(self)
+
+    @property
+    def prior(self) -> Array | None:
+        if self._prior is not None and not (
+            len(self) == len(self._weighed) and all(a is b for a, b in zip(self, self._weighed))
+        ):
+            raise UsageError(
+                "the prior of a grid of minds that was changed since",
+                expected="the minds as grid(…) returned them",
+                hint="Observer(world, list(minds), prior=[…])",
+            )
+        return self._prior
 
 
 def grid(

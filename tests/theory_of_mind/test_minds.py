@@ -1,5 +1,8 @@
 """Minds: what makes a hypothesis, and what is none."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,18 @@ def test_a_grid_that_is_none_is_refused(changed, said):
     given = {"wants": ENDS, "chooses": Best(), "plans": Planning("hard")} | changed
     with pytest.raises(UsageError, match=said):
         grid(**given)
+
+
+def test_a_prior_does_not_outlive_a_change_of_its_grid():
+    world = Corridor()
+    minds = grid(wants=["left end", "right end"], chooses=Best(), plans=Planning("hard"), prior=[1.0, 3.0])
+    for same in (minds, copy.copy(minds), pickle.loads(pickle.dumps(minds)), copy.deepcopy(minds)):
+        assert Observer(world, same).posterior() == pytest.approx([0.25, 0.75])
+    minds.reverse()
+    with pytest.raises(UsageError, match="changed since"):
+        Observer(world, minds)
+    assert Observer(world, minds, prior=[0.75, 0.25]).posterior() == pytest.approx([0.75, 0.25])
+    minds.pop()
+    with pytest.raises(UsageError, match="changed since"):
+        Observer(world, minds)
+    assert Observer(world, list(minds)).posterior().tolist() == [1.0]

@@ -25,7 +25,7 @@ from inscape.theory_of_mind import (
     predictive_check,
     score_predictions,
 )
-from tests.theory_of_mind.worlds import Corridor, simulate
+from tests.theory_of_mind.worlds import Corridor, CorridorState, simulate
 
 WORLD = Corridor(slip=0.2)
 MINDS = [PlanningMind("right end", 2.0, "hard"), PlanningMind("left end", 2.0, "hard")]
@@ -52,6 +52,7 @@ def feature(state: Any) -> list[float]:
         (lambda: max_entropy_irl("FourGoals", [EPISODE], feature), "make_world"),
         (lambda: Observer(WORLD, MINDS[0]), "a list of minds"),
         (lambda: Observer(WORLD, MINDS, prior="even"), "prior"),
+        (lambda: observer().update(CorridorState(1.5), "left"), "a whole number as its cell"),
         (lambda: ParticleObserver(WORLD, lambda rng: MINDS[0], 5, "seed"), "rng"),
         (lambda: ParticleObserver(WORLD, lambda rng: MINDS[0], 5, 0, threshold="half"), "threshold"),
         (lambda: predictive_check(observer(), [EPISODE], seed="x"), "seed"),

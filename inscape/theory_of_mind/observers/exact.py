@@ -68,7 +68,8 @@ class ExactObserver:
         self.world = view_of(world, player)
         self.minds = check_minds(minds)
         self.gamma = check_gamma(world.gamma if gamma is None else gamma)
-        self._prior = check_prior(prior, self.minds, getattr(minds, "prior", None))
+        of_grid = getattr(minds, "prior", None) if prior is None else None
+        self._prior = check_prior(prior, self.minds, of_grid)
         self._numbering = Numbering(self.world)
         self.dynamics = self._numbering.dynamics
         self.policies: MindPolicies = policies_of(world, self.minds, self.gamma, player)

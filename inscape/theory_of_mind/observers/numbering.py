@@ -131,6 +131,9 @@ class Numbering:
                 f"state {state!r} has {len(state)} fields",
                 expected=f"a {self.world.State.__name__}: {', '.join(field.name for field in fields)}",
             )
+        for value, field in zip(state, fields):
+            if field.kind == "int" and isinstance(value, float) and not value.is_integer():
+                raise UsageError(f"state {state!r}", expected=f"a whole number as its {field.name}")
         packed = self.world.pack([state])
         return States(packed.floats + 0.0, packed.ints)  # −0.0 and 0.0 are one state
 
