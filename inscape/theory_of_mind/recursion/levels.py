@@ -73,12 +73,17 @@ class Levels:
 
 def poisson(tau: float, count: int) -> Array:
     """Returns `[count]` probabilities of 0 … count − 1 under Poisson(tau), divided by their sum."""
-    levels = np.arange(count)
-    if tau == 0:
-        return np.asarray(np.eye(count)[0])
-    logs = levels * math.log(tau) - np.array([math.lgamma(k + 1.0) for k in levels])
+    logs = _poisson_logs(tau, count)
     weights = np.exp(logs - logs.max())
     return np.asarray(weights / weights.sum())
+
+
+def _poisson_logs(tau: float, count: int) -> Array:
+    """Returns `[count]` logs of Poisson(tau), up to a constant."""
+    levels = np.arange(count)
+    if tau == 0:
+        return np.where(levels == 0, 0.0, -np.inf)
+    return np.asarray(levels * math.log(tau) - np.array([math.lgamma(k + 1.0) for k in levels]))
 
 
 def level_k(game: Any, k: int, base: Any = "uniform", chooses: Any = "best", gamma: float | None = None) -> Levels:
@@ -127,7 +132,8 @@ def _levels(game: Game, k: int, base: Any, chooses: Chooses, tau: float | None) 
         raise UsageError(f"level {k!r}", expected=f"a whole number from 0 to {MOST_LEVELS}")
     levels: list[Policies] = [base_policies(game, base)]
     below = levels[0]  # what a member of the levels so far does
-    shares = poisson(tau, k + 1) if tau is not None else np.ones(k + 1)
+    logs = _poisson_logs(0.0 if tau is None else tau, k + 1)
+    upto = np.logaddexp.accumulate(logs)  # in logs: beside the highest levels, shares of the lowest may underflow
     seen = {_key(levels[0]): 0}
     for level in range(1, k + 1):
         answer = tuple(game.respond(below, i, chooses) for i in range(game.players))
@@ -140,8 +146,7 @@ def _levels(game: Game, k: int, base: Any, chooses: Chooses, tau: float | None) 
                 levels += [levels[first + (n - first) % period] for n in range(level + 1, k + 1)]
                 break
         else:
-            before, total = shares[:level].sum(), shares[: level + 1].sum()
-            pair = np.array([before, shares[level]]) / total if total > 0 else np.array([1.0, 0.0])
+            pair = np.exp([upto[level - 1] - upto[level], logs[level] - upto[level]])
             below = tuple(game.mixed([below[i], answer[i]], pair, i) for i in range(game.players))
     return Levels(game, tuple(levels), chooses, tau)
 

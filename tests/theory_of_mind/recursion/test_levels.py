@@ -75,6 +75,14 @@ def test_levels_of_the_11_20_game_are_those_published() -> None:
     assert level_k("MoneyRequest", 2).choices(1) == ["19"]  # against a uniform level 0, too
 
 
+def test_a_population_of_deep_thinkers_is_level_k() -> None:
+    """At τ = 10⁹ hardly anybody is of another level than the highest: each level answers the one below."""
+    hierarchy, levels = cognitive_hierarchy("MoneyRequest", 60, 1e9, base="20"), level_k("MoneyRequest", 60, base="20")
+    assert [hierarchy.choices(k) for k in range(61)] == [levels.choices(k) for k in range(61)]
+    shallow = cognitive_hierarchy("MoneyRequest", 5, 0.0, base="20")
+    assert [shallow.choices(k) for k in range(6)] == [["20"]] + 5 * [["19"]]
+
+
 def test_requests_of_a_cognitive_hierarchy_are_those_published() -> None:
     """At τ = 2.36, levels 3 and 4 both ask for 17 (the demo 11-20 of memo, after Arad & Rubinstein 2012)."""
     levels = cognitive_hierarchy("MoneyRequest", 4, 2.36, base="20")
