@@ -642,11 +642,13 @@ def value_node(G, s, row, actions, averaging):
     lower = float(reals[row + s.lower])
     if lower > sign * float(reals[row + s.at_values + own]):
         proven = -1
-        if not s.zero_sum:  # what the others have of it goes with what the mover has
+        if s.values > 1:  # what the others have goes with what the mover has, by the action that proves the bound
             q = row + s.at_actions + (1 + own) * actions
+            nearest = math.inf
             for a in range(actions):
                 n = words[row + s.at_actions + a]
-                if n < 0 and n != ILLEGAL and (proven < 0 or float(reals[q + a]) > float(reals[q + proven])):
+                if n < 0 and n != ILLEGAL and abs(float(reals[q + a]) - lower) < nearest:
+                    nearest = abs(float(reals[q + a]) - lower)
                     proven = a
         if proven < 0:
             reals[row + s.at_values + own] = sign * lower

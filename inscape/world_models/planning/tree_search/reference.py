@@ -543,12 +543,12 @@ class PythonSearch:
             node.value = rounded(trust * best + (1.0 - trust) * node.value)
         if node.lower > float(self.own(node, node.value)):
             proven = np.flatnonzero(node.closed & node.legal)
-            if self.zero_sum or not len(proven):
+            if self.values == 1 or not len(proven):
                 node.value[0 if self.zero_sum else node.player] = (
                     -node.lower if self.zero_sum and node.player == 1 else node.lower
                 )
-            else:  # what the others have of it goes with what the mover has
-                node.value = node.action_value[:, proven[own[proven].argmax()]].copy()
+            else:  # what the others have of it goes with what the mover has: the action that proves the bound
+                node.value = node.action_value[:, proven[np.abs(own[proven] - node.lower).argmin()]].copy()
 
     def sweep(self) -> bool:
         """Solves a graph in which nothing is untried, by Gauss–Seidel sweeps; returns whether they converged."""
