@@ -88,6 +88,10 @@ class Law:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for end in ("action_low", "action_high"):
+            given: Any = vars(cls).get(end, ())
+            if not isinstance(given, tuple):  # one number, a list, an array
+                setattr(cls, end, _as_bounds(cls.__name__, end, given))
         cls.continuous = bool(cls.action_low)
         cls._variants = Cache()
 
@@ -348,3 +352,16 @@ def variant_of(
             copyreg.pickle(made_class, copyreg.dispatch_table[cls])
     made: type[LawClass] = variants[key]
     return made
+
+
+def _as_bounds(world: str, name: str, given: Any) -> tuple[float, ...]:
+    """Returns `action_low` or `action_high` as a tuple; one number, a list or an array are taken.
+
+    Raises:
+        UsageError: they are no numbers.
+    """
+    entries = given if hasattr(given, "__iter__") and not isinstance(given, str) else (given,)
+    try:
+        return tuple(float(entry) for entry in entries)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{world}: {name} = {given!r}", expected="numbers, one for each component") from error

@@ -60,7 +60,15 @@ def require_well_formed(cls: type[Law]) -> None:
                 f"{name} has continuous actions and {cls.players} players", expected="a finite set of actions"
             )
         if len(cls.action_low) != len(cls.action_high):
-            raise UsageError(f"{name}: action_low has {len(cls.action_low)} entries, action_high differs")
+            raise UsageError(
+                f"{name}: action_low has {len(cls.action_low)} entries, action_high {len(cls.action_high)}",
+                expected="one of each for every component of an action",
+            )
+        if not all(low < high for low, high in zip(cls.action_low, cls.action_high)):
+            raise UsageError(
+                f"{name}: action_low = {cls.action_low}, action_high = {cls.action_high}",
+                expected="numbers, each low below its high",
+            )
     elif cls.fixed_actions() == ():
         raise UsageError(f"world {name} has no actions", expected='actions = ("left", "right"), their names')
 

@@ -396,7 +396,7 @@ def refuse_players(world: World) -> None:
         raise MissingLawError(
             f"{world.name} has {world.players} players, and a table of one reward cannot hold their purposes",
             expected="a world with one player",
-            hint="tree search (UCT) keeps a value per player",
+            hint="game_values (players in turn), cfr (hidden cards), nash_equilibria; tree search: inscape plan",
         )
 
 

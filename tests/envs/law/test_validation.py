@@ -18,6 +18,8 @@ from tests.envs.law.test_spaces import Bare
         ({"player_names": ("one", "two")}, "1 players and 2 player_names"),
         ({"actions": ()}, "Flawed has no actions"),
         ({"actions": (), "action_low": (0.0,), "action_high": (1.0, 2.0)}, "action_low has 1 entries"),
+        ({"actions": (), "action_low": 1.0, "action_high": -1.0}, "each low below its high"),
+        ({"actions": (), "action_low": [0.0, "high"], "action_high": (1.0, 1.0)}, "numbers, one for each component"),
         (
             {"actions": (), "action_low": (0.0,), "action_high": (1.0,), "players": 2},
             "continuous actions and 2 players",
@@ -28,9 +30,8 @@ from tests.envs.law.test_spaces import Bare
     ],
 )
 def test_what_is_wrong_is_named(attributes: dict[str, Any], said: str) -> None:
-    flawed = type("Flawed", (Bare,), attributes)
     with pytest.raises(UsageError, match=said):
-        flawed()
+        type("Flawed", (Bare,), attributes)()
 
 
 def test_outcomes_sum_to_one_at_the_start() -> None:
