@@ -51,7 +51,7 @@ def searching(simulations: int, gamma: float, averaging: float | None, most_visi
     def search(world: World, states: States, seed: int) -> int:
         stream = [seed, *states.ints[:, 0].tolist(), *states.floats[:, 0].view(np.uint64).tolist()]
         plan = planner.plan(world, states, np.random.default_rng(stream))[0]
-        if not most_visited:
+        if not most_visited or plan.simulations < simulations:  # proven: visits say nothing more
             return int(plan.action)
         most = plan.visit_counts == plan.visit_counts.max()
         return int(np.where(most, plan.action_values, -np.inf).argmax())

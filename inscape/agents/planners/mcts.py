@@ -56,9 +56,9 @@ class MCTSSettings(TreeSearchSettings):
     #   FrozenLake  values 0.0049 0.0008 0 0, visits 0.0080 0.0059 0.0029 0.0016, most 0.0045 0.0045 0.0003 0
     #   TicTacToe   values 0.10 0.07 0.01 0.001, visits 0.31 0.24 0.15 0.10, most 0.11 0.07 0.02 0.001
     choice: Literal["values", "visits", "most-visited"] = "values"
-    """What it acts on: the searched action values (greedily, or with beta); the most visited action, which plays games
-    as well but chooses worse from few simulations where chance makes actions nearly alike; or in proportion to the
-    visit counts, which explores."""
+    """What it acts on: the searched action values (greedily, or with beta); the most visited action (where the root was
+    proven, the best), which chooses worse from few simulations; or in proportion to the visit counts, which
+    explores."""
     beta: float | None = None
     """Rationality on the action values, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     cache: int = 1000
@@ -148,6 +148,10 @@ class MCTS(Agent):
         tried = mask if plan is None else mask & (plan.visit_counts > 0)
         if plan is None or not tried.any():  # the model takes this state for an end, or knows none of what is legal
             return np.where(mask, -np.log(mask.sum()), -np.inf)
+        # a search that ended early has proven its root: of what is proven no more visits are made, and values are exact
+        proven = plan.simulations < self.settings.num_simulations and bool(tried[plan.action])
+        if self.settings.choice == "most-visited" and proven:
+            return np.where(np.arange(len(mask)) == plan.action, 0.0, -np.inf)
         if self.settings.choice == "most-visited":
             most = np.where(tried, plan.visit_counts, -1)
             top = np.where(most == most.max(), plan.action_values, -np.inf).argmax()

@@ -10,6 +10,7 @@ import pytest
 from inscape.agents.planners.mcts import MCTS, MCTSSettings
 from inscape.agents.registry import current_agent_settings, make_agent
 from inscape.agents.rollout import evaluate, rollout
+from inscape.envs.registry import make_world
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.experiments.runs.evaluation import exact_value
@@ -189,3 +190,13 @@ def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
     assert agent.settings.averaging_visits == 5.0
     assert agent.steps >= 300
     assert go_on(300, resume=True).path == run.path
+
+
+def test_the_most_visited_action_of_a_proven_root_is_the_best() -> None:
+    """Proven actions collect no more visits: by visits alone the first cell of the lake was left upwards (0.378)."""
+    world = make_world("FrozenLake")
+    settings = {"choice": "most-visited", "num_simulations": 1000}
+    agent = make_agent("mcts", world, seed=0, settings=settings)
+    best = value_iteration(TabularModel.from_world(world), 0.99).optimal_actions()
+    for state in (0, 4, 8, 9, 10, 14):
+        assert best[state, int(agent.act(np.array([state]))[0])]
