@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.resolve import task_from_json as task_from_json
     from inscape.envs.tasks.task import Task as Task
     from inscape.envs.world import World as World
+    from inscape.envs.worlds.enumerated import enumerated_world as enumerated_world
 
 _HOMES = {
     # writing a world
     "world": ("World",),
+    "worlds.enumerated": ("enumerated_world",),
     "law.law": (
         "NoParams",
         "NoPurpose",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.believing import Params as Params
     from inscape.theory_of_mind.parts.believing import Sees as Sees
     from inscape.theory_of_mind.parts.choosing import Best as Best
+    from inscape.theory_of_mind.parts.choosing import Proportional as Proportional
     from inscape.theory_of_mind.parts.choosing import Softmax as Softmax
     from inscape.theory_of_mind.parts.others import Hierarchy as Hierarchy
     from inscape.theory_of_mind.parts.others import LevelK as LevelK
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.recursion.folding import follow as follow
     from inscape.theory_of_mind.recursion.games import Game as Game
     from inscape.theory_of_mind.recursion.games import as_game as as_game
+    from inscape.theory_of_mind.recursion.joint import Joint as Joint
     from inscape.theory_of_mind.recursion.levels import Levels as Levels
     from inscape.theory_of_mind.recursion.levels import cognitive_hierarchy as cognitive_hierarchy
     from inscape.theory_of_mind.recursion.levels import level_k as level_k
@@ -77,7 +79,7 @@ _HOMES = {
     "parts.believing": ("Filtering", "Params", "Sees"),
     "parts.planning": ("BACKUPS", "Exponential", "Hyperbolic", "Planning"),
     "parts.others": ("Hierarchy", "LevelK", "Uniform"),
-    "parts.choosing": ("Best", "Softmax"),
+    "parts.choosing": ("Best", "Proportional", "Softmax"),
     "belief_points": ("BeliefWorld", "belief_world"),
     "controllers": (
         "Controller",
@@ -105,6 +107,7 @@ _HOMES = {
     # minds about minds
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),
+    "recursion.joint": ("Joint",),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
     # rewards from behaviour
     "irl.likelihood": ("ChoiceLikelihood",),

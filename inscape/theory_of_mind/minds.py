@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array, Controller
 from inscape.theory_of_mind.parts.believing import Believes, Sees
-from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax
+from inscape.theory_of_mind.parts.choosing import Best, Chooses, Proportional, Softmax
 from inscape.theory_of_mind.parts.others import Hierarchy, LevelK, Uniform
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.parts.wanting import ByValue
@@ -131,7 +131,9 @@ def _parts(name: str, axis: Any) -> list[Any]:
     if name == "can" and (callable(axis) or isinstance(axis, np.ndarray)):
         return [axis]
     single = (
-        isinstance(axis, (str, Softmax, Best, Planning, ByValue, Sees, Uniform, LevelK, Hierarchy, Mapping))
+        isinstance(
+            axis, (str, Softmax, Best, Proportional, Planning, ByValue, Sees, Uniform, LevelK, Hierarchy, Mapping)
+        )
         or hasattr(axis, "_fields")
         or axis is None
     )

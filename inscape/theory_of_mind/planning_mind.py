@@ -12,7 +12,7 @@ from inscape.theory_of_mind.controllers import Array, Controller
 from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.parts.abilities import check_can, in_words
 from inscape.theory_of_mind.parts.believing import Believes, Filtering, Params, Sees, check_believes
-from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax, check_chooses
+from inscape.theory_of_mind.parts.choosing import Best, Chooses, Proportional, Softmax, check_chooses
 from inscape.theory_of_mind.parts.others import check_others
 from inscape.theory_of_mind.parts.planning import BACKUPS as BACKUPS
 from inscape.theory_of_mind.parts.planning import Backup, Planning
@@ -62,7 +62,7 @@ class PlanningMind(ByValue):
     plans: Planning
     """How it plans: `Planning(backup, horizon=None, discount=None, pays="arrival")`."""
     chooses: Chooses
-    """How it chooses: `Softmax(beta, lapse=0.0)` or `Best()`."""
+    """How it chooses: `Softmax(beta, lapse=0.0)`, `Best()` or `Proportional(prior)`."""
     can: Any
     """What it can do, of what is legal: names of actions; `[A]` or `[S, A]` bool; a function of a `State` and the name
     of an action; None: everything."""
@@ -128,7 +128,9 @@ class PlanningMind(ByValue):
 
     @property
     def beta(self) -> float:
-        """Rationality, per unit of reward; infinite for `Best`."""
+        """Rationality, per unit of reward; infinite for `Best`, NaN for `Proportional`."""
+        if isinstance(self.chooses, Proportional):
+            return float("nan")
         return np.inf if isinstance(self.chooses, Best) else self.chooses.beta
 
     @property

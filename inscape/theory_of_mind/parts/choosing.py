@@ -74,11 +74,58 @@ class Best:
         return "the best action"
 
 
-Chooses = Softmax | Best
+@dataclass(frozen=True)
+class Proportional:
+    """P(a|s) ∝ prior(a)·Q(s,a), Q ≥ 0: the ratio rule. Where Q is a probability of success it is matched.
+
+    Where no action is worth anything, the prior decides. A mind that plans does not foresee that it chooses so.
+
+    Raises:
+        UsageError: a prior that is negative, not finite or all 0; values below 0 when it is asked to choose.
+
+    Source: Luce (1959), "Individual Choice Behavior", chapter 1.
+    """
+
+    prior: tuple[float, ...] | None = None
+    """Weight of each action beforehand; None: each alike."""
+
+    def __post_init__(self) -> None:
+        if self.prior is None:
+            return
+        try:
+            prior = tuple(float(weight) for weight in self.prior)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"prior = {self.prior!r}", expected="a weight for each action") from error
+        if not np.isfinite(prior).all() or min(prior, default=-1.0) < 0 or not max(prior) > 0:
+            raise UsageError(f"prior = {self.prior!r}", expected="weights of at least 0, not all 0")
+        object.__setattr__(self, "prior", prior)
+
+    def log_probs(self, q_values: Array, legal: Array) -> Array:
+        """Returns `[..., A]` log π of `[..., A]` values; −inf where not `legal` (`[..., A]` bool)."""
+        values = np.where(legal, q_values, 0.0)
+        boltzmann_log_probs(q_values, 0.0, legal)  # a state without a finite value is refused as by the soft choice
+        if (values < 0).any():
+            raise UsageError(f"a value of {values.min():g} where one chooses in proportion to it", expected="0 or more")
+        if self.prior is not None and len(self.prior) != legal.shape[-1]:
+            raise UsageError(
+                f"a prior of {len(self.prior)} weights", expected=f"{legal.shape[-1]}, one for each action"
+            )
+        prior = legal * (1.0 if self.prior is None else np.array(self.prior))
+        weights = prior * values
+        for instead in (prior, legal):  # nothing is worth anything; nor does the prior allow anything
+            weights = np.where((weights > 0).any(axis=-1, keepdims=True), weights, instead)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(weights / weights.sum(axis=-1, keepdims=True)))
+
+    def __str__(self) -> str:
+        return "in proportion to values" + ("" if self.prior is None else " and a prior")
+
+
+Chooses = Softmax | Best | Proportional
 
 
 def check_chooses(given: object) -> Chooses:
     """Returns how a mind chooses, or refuses what is no such part."""
-    if isinstance(given, (Softmax, Best)):
+    if isinstance(given, (Softmax, Best, Proportional)):
         return given
-    raise UsageError(f"chooses = {given!r}", expected="Softmax(beta, lapse=0.0) or Best()")
+    raise UsageError(f"chooses = {given!r}", expected="Softmax(beta, lapse=0.0), Best() or Proportional(prior=None)")

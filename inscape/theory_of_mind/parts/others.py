@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind.parts.choosing import Best, Softmax
+from inscape.theory_of_mind.parts.choosing import Best, Chooses
 from inscape.theory_of_mind.parts.numbers import finite_number
 
 
@@ -27,7 +27,7 @@ class LevelK:
 
     k: int
     base: Any = "uniform"
-    chooses: Best | Softmax = field(default_factory=Best)
+    chooses: Chooses = field(default_factory=Best)
 
     def __post_init__(self) -> None:
         _check_level(self.k)
@@ -43,7 +43,7 @@ class Hierarchy:
     k: int
     tau: float
     base: Any = "uniform"
-    chooses: Best | Softmax = field(default_factory=Best)
+    chooses: Chooses = field(default_factory=Best)
 
     def __post_init__(self) -> None:
         _check_level(self.k)

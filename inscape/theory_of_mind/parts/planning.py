@@ -9,7 +9,7 @@ import numpy as np
 
 from inscape.errors import UsageError, closest
 from inscape.theory_of_mind.controllers import Array
-from inscape.theory_of_mind.parts.choosing import TIE, Best, Chooses
+from inscape.theory_of_mind.parts.choosing import TIE, Chooses, Softmax
 from inscape.theory_of_mind.parts.numbers import finite_number, probability
 from inscape.world_models.planning.choice import boltzmann_log_probs
 from inscape.world_models.planning.dynamic_programming import soft_value_iteration, ties, value_iteration
@@ -111,7 +111,7 @@ class Planning:
 
     def depends_on(self, chooses: Chooses) -> object:
         """Returns what of the choice rule the values depend on: nothing, for the hard backup."""
-        return None if self.backup == "hard" or isinstance(chooses, Best) else chooses.beta
+        return chooses.beta if self.backup != "hard" and isinstance(chooses, Softmax) else None
 
     def action_values(self, model: TabularModel, chooses: Chooses, gamma: float) -> Array:
         """Returns `[S, A]` Q of a mind that plans so and chooses so; −inf where illegal, 0 in terminal states.
@@ -124,7 +124,7 @@ class Planning:
         Raises:
             UsageError: as the solvers; a hyperbolic mind whose returns do not settle within `FARTHEST` steps.
         """
-        beta = None if isinstance(chooses, Best) else chooses.beta
+        beta = chooses.beta if isinstance(chooses, Softmax) else None
         # at β = 0, where the maximum-entropy backup has no finite values, all soft backups value the uniform policy
         backup: Backup = (
             "hard" if beta is None else "soft-eval" if self.backup == "maxent" and beta == 0 else self.backup
@@ -143,12 +143,12 @@ class Planning:
         if self.horizon is not None:
             values = (
                 backward_induction(model, self.horizon - 1, gamma).values
-                if beta is None
+                if beta is None or backup == "hard"
                 else soft_backward_induction(model, self.horizon - 1, beta, backup, gamma).values
             )
             return Problem.of(model, gamma).action_values(values[0])
         tolerance = _tolerance(model, gamma)
-        if beta is None:
+        if beta is None or backup == "hard":
             return value_iteration(model, gamma, tolerance).q_values
         return soft_value_iteration(model, gamma, beta, backup, tolerance).q_values
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from inscape.errors import MissingLawError, TooManyStatesError, UsageError
 from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array
-from inscape.theory_of_mind.parts.choosing import Best, Chooses, Softmax
+from inscape.theory_of_mind.parts.choosing import Best, Chooses, Proportional, Softmax
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.recursion.folding import PlayersTables
 from inscape.world_models.interface import check_gamma
@@ -304,8 +304,10 @@ def check_response(chooses: Any) -> Chooses:
     """
     if chooses == "best":
         return Best()
-    if isinstance(chooses, (Best, Softmax)):
+    if isinstance(chooses, (Best, Softmax, Proportional)):
         return chooses
     if isinstance(chooses, (int, float, np.number)) and not isinstance(chooses, bool):
         return Softmax(float(chooses))
-    raise UsageError(f"chooses = {chooses!r}", expected="'best', Best(), Softmax(beta) or a number, beta")
+    raise UsageError(
+        f"chooses = {chooses!r}", expected="'best', Best(), Softmax(beta), Proportional() or a number, beta"
+    )
