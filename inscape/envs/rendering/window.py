@@ -31,6 +31,9 @@ SYMBOLS = {
 PANEL = 270
 """Width of the panel, pixels."""
 
+BAR_LEFT, BAR_WIDTH = 130, 84
+"""Where the bars of the panel begin, and how long a full one is, pixels."""
+
 ROW = 24
 """Height of a line of the panel, pixels."""
 
@@ -50,6 +53,7 @@ class Line:
         color: palette name of a dot before the text; "" for none.
         dim: what cannot be done now.
         strong: a heading, or what was chosen.
+        share: of 1, drawn as a bar at the right of the text, with its percentage; None for no bar.
     """
 
     text: str
@@ -57,6 +61,7 @@ class Line:
     color: str = ""
     dim: bool = False
     strong: bool = False
+    share: float | None = None
 
 
 class PlayWindow:
@@ -97,7 +102,7 @@ class PlayWindow:
         sheet[:] = [int(color_of("paper")[k : k + 2], 16) for k in (1, 3, 5)]
         top, left = (self._area[1] - height) // 2, (self._area[0] - width) // 2
         sheet[top : top + height, left : left + width] = picture
-        sheet[:, self._area[0] :] = _panel(tuple(lines), self._area[1])
+        sheet[:, self._area[0] :] = panel_picture(lines, self._area[1])
         return sheet
 
     def presses(self) -> list[str]:
@@ -136,7 +141,8 @@ def _key_name(code: int) -> str:
     return "shift" if name.endswith(" shift") else name
 
 
-def _panel(lines: tuple[Line, ...], height: int) -> np.ndarray:
+def panel_picture(lines: Sequence[Line], height: int) -> np.ndarray:
+    """Returns lines below each other as pixels `[height, PANEL, 3]`; what does not fit is cut."""
     pygame = load_pygame()
     panel = pygame.Surface((PANEL, height), 0, 32)
     panel.fill(color_of("paper"))
@@ -150,7 +156,10 @@ def _panel(lines: tuple[Line, ...], height: int) -> np.ndarray:
             x += 20
         if line.key:
             x += _draw_key(panel, x, middle, line)
-        draw_text(panel, line.text, x, middle, 15, ink, PANEL - x - 6, bold=line.strong)
+        right = PANEL - 6 if line.share is None else BAR_LEFT - 8
+        draw_text(panel, line.text, x, middle, 15, ink, right - x, bold=line.strong)
+        if line.share is not None:
+            _draw_share(panel, middle, line.share, line.color or "agent")
     out = np.empty((height, PANEL, 3), np.uint8)
     out[:] = pygame.surfarray.array3d(panel).swapaxes(0, 1)
     return out
@@ -166,3 +175,15 @@ def _draw_key(panel: Any, x: int, middle: int, line: Line) -> int:
     pygame.draw.rect(panel, color_of("line" if line.dim else "muted"), box, width=1, border_radius=4)
     draw_text(panel, label, x + width // 2, middle, 13, "line" if line.dim else "ink", width, centred=True)
     return width + 10
+
+
+def _draw_share(panel: Any, middle: int, share: float, color: str) -> None:
+    """Draws a bar for a share of 1, and the percentage at its right."""
+    pygame = load_pygame()
+    share = min(1.0, max(0.0, share))
+    pygame.draw.rect(panel, color_of("start"), (BAR_LEFT, middle - 7, BAR_WIDTH, 14), border_radius=3)
+    if (width := round(share * BAR_WIDTH)) > 0:
+        pygame.draw.rect(panel, color_of(color), (BAR_LEFT, middle - 7, width, 14), border_radius=3)
+    draw_text(
+        panel, f"{100 * share:.1f}%", BAR_LEFT + BAR_WIDTH + 6, middle, 13, "ink", PANEL - BAR_LEFT - BAR_WIDTH - 8
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from rich.console import Console
@@ -13,6 +15,7 @@ from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.commands.observers import minds_of
 from inscape.experiments.commands.output import make_console, make_table, print_table, returns_of, say_how_to_watch
 from inscape.experiments.commands.sources import agent_and_task, parse_agent_command
 from inscape.experiments.runs.folders import find_run
@@ -22,6 +25,9 @@ from inscape.theory_of_mind.minds import name_of
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
     from inscape.experiments.verbs.observe import Posterior
+    from inscape.theory_of_mind.observers.exact import ExactObserver
+
+SUFFIXES = (".html", ".mp4", ".gif")
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class ObserveArguments(args.TaskArguments):
       inscape observe runs/FourGoals-q-learning-seed0
       inscape observe episodes.npz --goals A,B,C --beta 1,10
       inscape observe value-iteration FourGoals --backup maxent --explain
+      inscape observe value-iteration FourGoals --save observed.html
       inscape observe pbvi FoodTrucks --minds-filter
       inscape observe random TicTacToe --player 0 --minds my_minds.py:minds
     """
@@ -72,6 +79,9 @@ class ObserveArguments(args.TaskArguments):
     explain: bool = False
     """Say in a few sentences what is believed in the end, and which steps told it."""
 
+    save: Annotated[str | None, arg(metavar="FILE.html|.mp4|.gif")] = None
+    """Write the episodes with what is believed: a page with a player, or a video with bars that move."""
+
     episodes: int = 1
     """Episodes to show (and to play, for an agent or a run without recorded ones)."""
 
@@ -86,6 +96,9 @@ def observe_command(argv: Sequence[str]) -> int:
 
     given, world = parse_agent_command("observe", ObserveArguments, argv)
     args.require_positive("episodes", given.episodes)
+    path = None if given.save is None else Path(given.save)
+    if path is not None and path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--save {given.save}", expected="a file that ends in " + ", ".join(SUFFIXES))
     named = args.task_given(given, world) if given.task else None
     settings = getattr(given, "settings", None)
     if find_run(given.source) and not given.task and args.task_options_of(given) != args.NO_OPTIONS:
@@ -98,38 +111,36 @@ def observe_command(argv: Sequence[str]) -> int:
     goals = args.words_of(given.goals) or None
     prior = args.numbers_of("prior", given.prior) if given.prior else None
     minds = args.numbers_of("beta", given.beta), args.words_of(given.backup)
-    own = _minds_of(given.minds, task) if given.minds else None
+    own = minds_of(given.minds, task) if given.minds else None
     observer = observer_for(
         task, own, goals, *minds, prior, given.gamma, given.minds_see, given.minds_filter, given.player
     )
     console = make_console()
     if given.minds_see:
         _say_what_minds_see(console, task)
-    for number, trajectory in enumerate(trajectories[: given.episodes], start=1):
-        posterior = posterior_of(observer, trajectory, task)
+    posteriors = [posterior_of(observer, trajectory, task) for trajectory in trajectories[: given.episodes]]
+    for number, posterior in enumerate(posteriors, start=1):
         _print_posterior(console, posterior, task, number)
         if given.explain:
             console.print(escape(posterior.explain()), soft_wrap=True)
+    if path is not None:
+        command = shlex.join(["inscape", "observe", *argv])
+        console.print(f"Saved in {escape(str(_save(path, observer, posteriors, command)))}", soft_wrap=True)
     if not names_episodes(given.source):
         say_how_to_watch(console, given.source, given.task)
     return 0
 
 
-def _minds_of(name: str, task: Task) -> list[Any]:
-    """Returns the minds that `file.py:NAME` or `package.module:NAME` names.
+def _save(path: Path, observer: ExactObserver, posteriors: Sequence[Posterior], command: str) -> Path:
+    if path.suffix.lower() == ".html":
+        from inscape.experiments.report.observed import save_observed
 
-    Raises:
-        UsageError: it is no list of minds, and no function of a world that returns one.
-    """
-    from inscape.envs.loading import load_class
+        return save_observed(path, observer, posteriors, [command])
+    from inscape.experiments.viewing.watch import replay
 
-    found = load_class(name, "list of minds")
-    if callable(found) and not hasattr(found, "controller"):
-        found = found(task.world)
-    minds = [found] if callable(getattr(found, "controller", None)) else found
-    if not isinstance(minds, (list, tuple)):
-        raise UsageError(f"{name} is {type(found).__name__}", expected="a list of minds, or a function(world) of one")
-    return minds if isinstance(minds, list) else list(minds)
+    saved = replay([posterior.trajectory for posterior in posteriors], path, observer=observer)
+    assert saved is not None
+    return saved
 
 
 def _say_what_minds_see(console: Console, task: Task) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.commands.observers import live_observer
 from inscape.experiments.commands.output import make_console, returns_of
 
 
@@ -25,6 +26,7 @@ class PlayArguments(args.TaskArguments):
       inscape play CartPole --fps 15
       inscape play TicTacToe --players human,mcts
       inscape play TicTacToe --players human          everybody at one keyboard
+      inscape play FourGoals --observe                an observer infers what you want, as you play
     """
 
     task: Annotated[Positional[str], arg(metavar="WORLD")]
@@ -51,6 +53,12 @@ class PlayArguments(args.TaskArguments):
     seed: int = 0
     """Seed of the first episode; each later one has the next."""
 
+    observe: bool = False
+    """Show in the panel what an observer believes about you, after every step."""
+
+    minds: Annotated[str, arg(metavar="FILE:NAME")] = ""
+    """Minds of your own that the observer considers, as in inscape observe; without it, the world's goals."""
+
 
 def play_command(argv: Sequence[str]) -> int:
     """Plays by hand, and says where the record lies and what can be done with it."""
@@ -62,8 +70,18 @@ def play_command(argv: Sequence[str]) -> int:
     task = args.named_task(given.task, args.task_options_of(given), args.changed_world_settings(given))
     from inscape.experiments.viewing.play import play
 
+    players = args.words_of(given.players)
+    observer = live_observer(given.minds, task, players) if given.observe or given.minds else None
     played = play(
-        task, args.words_of(given.players), given.seed, given.save, given.reveal, given.fps, given.size, given.realtime
+        task,
+        players,
+        given.seed,
+        given.save,
+        given.reveal,
+        given.fps,
+        given.size,
+        given.realtime,
+        observer=observer,
     )
     console = make_console()
     if played.path is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.commands.observers import live_observer, task_of
 from inscape.experiments.commands.output import make_console
 from inscape.experiments.commands.sources import agent_and_task, cast_and_task, parse_cast_command
 from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
@@ -25,6 +26,7 @@ class WatchArguments(args.TaskArguments):
       inscape watch random CartPole --copies 9 --save nine.gif
       inscape watch mcts,random TicTacToe
       inscape watch runs/play/FourGoals-1.npz
+      inscape watch value-iteration FourGoals --observe
     """
 
     source: Annotated[Positional[str], arg(metavar="RUN|AGENT[,AGENT…]|EPISODES")]
@@ -51,6 +53,12 @@ class WatchArguments(args.TaskArguments):
     seed: int = 0
     """Seed of the episodes."""
 
+    observe: bool = False
+    """Show beside the picture what an observer believes about the agent."""
+
+    minds: Annotated[str, arg(metavar="FILE:NAME")] = ""
+    """Minds of your own that the observer considers, as in inscape observe; without it, the world's goals."""
+
 
 def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
@@ -59,14 +67,17 @@ def watch_command(argv: Sequence[str]) -> int:
     given, together, world = parse_cast_command("watch", WatchArguments, argv)
     if given.episodes is not None:
         args.require_positive("episodes", given.episodes)
-    look = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
+    look: dict[str, Any] = {"save": given.save, "copies": given.copies, "fps": given.fps, "size": given.size}
     if names_episodes(given.source):
         if given.task:
             raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
-        saved = replay(load_trajectories(given.source)[: given.episodes], **look)
+        recorded = load_trajectories(given.source)[: given.episodes]
+        observer = live_observer(given.minds, task_of(recorded)) if given.observe or given.minds else None
+        saved = replay(recorded, observer=observer, **look)
     else:
         agents, task = (cast_and_task if together else agent_and_task)(given.source, given, world)
-        saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, **look)
+        observer = live_observer(given.minds, task) if given.observe or given.minds else None
+        saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, observer=observer, **look)
     if saved is not None:
         what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"
         make_console().print(f"{what} in {saved}", soft_wrap=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inscape.envs.law.states import States
     from inscape.envs.world import World
     from inscape.theory_of_mind.observers.exact import ExactObserver
+    from inscape.theory_of_mind.observers.numbering import NumberedTrajectory
     from inscape.world_models.interface import WorldModel
     from inscape.world_models.planning.interface import Plan
 
@@ -174,17 +175,24 @@ def imagined_futures(
     return [joined[np.arange(length) * count + i] for i, length in enumerate(lengths)]
 
 
-def posterior_overlays(observer: ExactObserver, trajectory: Trajectory) -> list[PosteriorOverlay]:
+def posterior_overlays(observer: ExactObserver, trajectory: Trajectory, horizon: int = 0) -> list[PosteriorOverlay]:
     """Returns the observer's belief before each of the T actions and after the last (`player_episode(posteriors=…)`).
 
     Hypotheses are the minds' goals where there are several (summed over rationality and the rest), else the minds.
     Each action is predicted before it is seen, by the posterior then held; the observer itself stays as it is.
+
+    Args:
+        observer: what observes.
+        trajectory: T steps.
+        horizon: how many steps ahead the expected way is shown: the places where the agent is expected to be, each
+            with the number of steps it is expected to spend there; 0 for none.
     """
     numbered = observer.state_indices(trajectory)
     beliefs = observer.posterior_over(numbered)
     predicted = observer.predicted_over(numbered)
     bits = observer.bits_per_action(numbered)
     names, groups, places = _hypotheses(observer)
+    expected = _expected_ways(observer, numbered, horizon) if horizon else []
     overlays = []
     for t, belief in enumerate(beliefs):
         acting = t < len(numbered.actions)
@@ -196,23 +204,41 @@ def posterior_overlays(observer: ExactObserver, trajectory: Trajectory) -> list[
                 float(bits[t]) if acting else None,
                 places,
                 radius=_radius([place for place in places if place is not None]) + 0.04,
+                expected=expected[t] if expected and acting else (),
             )
         )
     return overlays
+
+
+def _expected_ways(
+    observer: ExactObserver, numbered: NumberedTrajectory, horizon: int
+) -> list[tuple[tuple[float, float, float], ...]]:
+    """Returns for each of the T + 1 states `(x, y, expected steps there)` over the next `horizon` steps.
+
+    Places with less than a hundredth of a step are left out.
+    """
+    world, states = observer.world, observer.dynamics.states
+    place_of: dict[int, tuple[float, float] | None] = {}
+    ways = []
+    for prediction in observer.predictions_over(numbered, horizon):
+        spent = prediction.state_probs[1:].sum(axis=0)
+        at: dict[tuple[float, float], float] = {}
+        for state in np.flatnonzero(spent > 1e-3):
+            place = place_of.setdefault(int(state), world.place_of(states, int(state)))
+            if place is not None:
+                key = (round(place[0], 3), round(place[1], 3))
+                at[key] = at.get(key, 0.0) + float(spent[state])
+        ways.append(tuple((x, y, share) for (x, y), share in at.items() if share >= 0.01))
+    return ways
 
 
 def _hypotheses(
     observer: ExactObserver,
 ) -> tuple[tuple[str, ...], list[list[int]], tuple[tuple[float, float] | None, ...]]:
     """Returns names of what is inferred, the minds that belong to each, and where each lies in the scene."""
-    from inscape.theory_of_mind.minds import name_of
+    from inscape.experiments.verbs.hypotheses import hypotheses
 
-    groups: dict[str, list[int]] = {}
-    for index, mind in enumerate(observer.minds):
-        groups.setdefault(str(getattr(mind, "goal", name_of(mind))), []).append(index)
-    if len(groups) == 1:
-        groups = {name_of(mind): [index] for index, mind in enumerate(observer.minds)}
-    policies = observer.policies
+    groups, policies = hypotheses(observer.minds), observer.policies
     arrived = [policies.arrived[policies.first_row[members[0]]] for members in groups.values()]
     everywhere = np.logical_and.reduce(arrived)  # pits and such: the end whatever is wanted
     places = tuple(_only_place(observer, np.flatnonzero(there & ~everywhere)) for there in arrived)

@@ -195,7 +195,7 @@ def _pack_episode(episode: PlayerEpisode, pools: _Pools) -> JSON:
         "imagination": [_pack_imagination(frame.imagination, pools) for frame in frames]
         if any(frame.imagination for frame in frames)
         else None,
-        "posterior": _pack_posterior([frame.posterior for frame in frames], action_index),
+        "posterior": _pack_posterior([frame.posterior for frame in frames], pools, action_index),
     }
     packed["actions"] = actions.items  # last: the overlays name actions too
     return packed
@@ -215,7 +215,9 @@ def _pack_imagination(imagination: ImaginationOverlay | None, pools: _Pools) -> 
     return [[pools.moving(shapes) for shapes in future] for future in imagination.futures]
 
 
-def _pack_posterior(overlays: Sequence[PosteriorOverlay | None], action_index: Callable[[str], int]) -> JSON:
+def _pack_posterior(
+    overlays: Sequence[PosteriorOverlay | None], pools: _Pools, action_index: Callable[[str], int]
+) -> JSON:
     first = next((overlay for overlay in overlays if overlay is not None), None)
     if first is None:
         return None
@@ -229,6 +231,12 @@ def _pack_posterior(overlays: Sequence[PosteriorOverlay | None], action_index: C
             for o in overlays
         ],
         "bits": [None if o is None or o.bits is None else _rounded(o.bits) for o in overlays],
+        "expected": [
+            None if o is None else [number for x, y, n in o.expected for number in (pools.place(x, y), _rounded(n))]
+            for o in overlays
+        ]
+        if any(overlay and overlay.expected for overlay in overlays)
+        else None,
     }
 
 

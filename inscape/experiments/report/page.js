@@ -606,8 +606,14 @@ const Inscape = (() => {
       if (!belief) return;
       const t = this.frame, row = belief.probabilities[t];
       this.panels.posterior.show(belief.names.map((name, i) => [name, row ? row[i] : 0, row ? `${(100 * row[i]).toFixed(1)}%` : "–", color(this.hues[i])]));
+      const ways = belief.expected?.[t] ?? [];
+      let expected = "";
+      for (let i = 0; i < ways.length; i += 2) {
+        const [x, y] = this.data.places[ways[i]], part = Math.min(1, ways[i + 1]);
+        expected += `<circle class="way" cx="${x}" cy="${y}" r="${(belief.radius * (0.2 + 0.6 * Math.sqrt(part))).toFixed(3)}" opacity="${(0.12 + 0.45 * part).toFixed(3)}"><title>${format(ways[i + 1])} steps expected here</title></circle>`;
+      }
       if (row)
-        halo.innerHTML = belief.places.map((place, i) => place ? `<circle cx="${place[0]}" cy="${place[1]}" r="${(this.haloRadius(belief)).toFixed(3)}" style="stroke:${color(this.hues[i])};stroke-width:${(0.02 + 0.14 * row[i] * this.haloRadius(belief)).toFixed(3)}" opacity="${(0.15 + 0.85 * row[i]).toFixed(3)}"/>` : "").join("");
+        halo.innerHTML = expected + belief.places.map((place, i) => place ? `<circle cx="${place[0]}" cy="${place[1]}" r="${(this.haloRadius(belief)).toFixed(3)}" style="stroke:${color(this.hues[i])};stroke-width:${(0.02 + 0.14 * row[i] * this.haloRadius(belief)).toFixed(3)}" opacity="${(0.15 + 0.85 * row[i]).toFixed(3)}"/>` : "").join("");
       const next = belief.next[t];
       const taken = episode.action[t] < 0 ? null : episode.actions[episode.action[t]];
       const surprise = belief.bits[t];

@@ -133,6 +133,7 @@ class PosteriorOverlay:
         bits: −log₂ of the probability predicted for the action that was then taken; None at the end.
         places: where each hypothesis lies in the scene (a goal's cell), or None; empty for none.
         radius: of the ring drawn there, in scene units.
+        expected: `(x, y, steps)` in scene units: where the agent is expected next, and for how many steps.
     """
 
     names: tuple[str, ...]
@@ -141,6 +142,7 @@ class PosteriorOverlay:
     bits: float | None = None
     places: tuple[tuple[float, float] | None, ...] = ()
     radius: float = 0.46
+    expected: tuple[tuple[float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.probabilities):

@@ -19,6 +19,7 @@ from inscape.experiments.runs.folders import find_run, open_run
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.storage.episodes import load_trajectories, names_episodes
 from inscape.experiments.verbs.given import agents_and_task
+from inscape.experiments.verbs.hypotheses import hypotheses
 from inscape.experiments.verbs.steps import are_steps, episode_of
 from inscape.theory_of_mind.explaining import explain
 from inscape.theory_of_mind.minds import minds_grid, name_of
@@ -367,14 +368,11 @@ def posterior_of(observer: ExactObserver, trajectory: Trajectory, task: Task) ->
     """Returns what an observer believes along an episode."""
     numbered = observer.state_indices(trajectory)
     posteriors = observer.posterior_over(numbered)
-    goals = observer.marginal(lambda mind: str(getattr(mind, "goal", name_of(mind))), posteriors)
-    if len(goals) == 1:  # minds that want the same differ in something else
-        goals = observer.marginal(name_of, posteriors)
     names = task.action_names
     return Posterior(
         posteriors,
         tuple(observer.minds),
-        {str(goal): np.asarray(held) for goal, held in goals.items()},
+        {name: posteriors[:, members].sum(axis=1) for name, members in hypotheses(observer.minds).items()},
         observer.bits_per_action(numbered),
         _named(observer, numbered, names),
         trajectory,

@@ -20,12 +20,14 @@ from inscape.envs.rendering.window import Line, PlayWindow
 from inscape.errors import UsageError
 from inscape.experiments.runs.evaluation import looks_alike
 from inscape.experiments.runs.storage.episodes import save_trajectories
+from inscape.experiments.viewing.beliefs import LiveBelief
 from inscape.experiments.viewing.stage import EpisodeSession, agents_by_player, choose, make_session, words_scene
 from inscape.experiments.viewing.watch import natural_fps
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
+    from inscape.theory_of_mind.observers.exact import ExactObserver
 
 DEFAULT_FOLDER = Path("runs/play")
 
@@ -160,6 +162,7 @@ def play(
     size: int = 640,
     realtime: bool | None = None,
     window: PlayWindow | None = None,
+    observer: ExactObserver | None = None,
 ) -> Played:
     """Opens a window, lets people play, and stores what happened.
 
@@ -178,6 +181,7 @@ def play(
         size: pixels of the longer side of the picture.
         realtime: True or False to say which kind of world it is.
         window: where to play; None opens one.
+        observer: what it believes about the first human is shown in the panel, after every step.
 
     Raises:
         UsageError: no display, a task that cannot be played by hand, or players that do not fit.
@@ -190,7 +194,7 @@ def play(
             hint=f"inscape watch {','.join(players)} {task.name}",
         )
     path = _place(task, save)
-    session = Session(task, agents, seed, reveal, realtime)
+    session = Session(task, agents, seed, reveal, realtime, observer)
     pace = fps if fps is not None else natural_fps(task)
     if not 0 < pace <= 240 or size < 64:
         raise UsageError(f"{pace} steps per second, {size} pixels", expected="at most 240, at least 64 pixels")
@@ -246,11 +250,18 @@ class Session:
     """
 
     def __init__(
-        self, task: Task, agents: Sequence[Any], seed: int, reveal: bool = False, realtime: bool | None = None
+        self,
+        task: Task,
+        agents: Sequence[Any],
+        seed: int,
+        reveal: bool = False,
+        realtime: bool | None = None,
+        observer: ExactObserver | None = None,
     ) -> None:
         self.task, self.agents, self.reveal = task, list(agents), reveal
         self.stage: EpisodeSession = make_session(task)
         self.humans = [player for player, agent in enumerate(agents) if agent is None]
+        self.belief = None if observer is None else LiveBelief(observer, self.humans[0])
         self._space = task.action_space
         self.continuous = isinstance(self._space, gymnasium.spaces.Box)
         self.realtime = _is_realtime(task) if realtime is None else realtime
@@ -297,6 +308,8 @@ class Session:
 
     def _begin(self) -> None:
         self.stage.reset(self._seed + len(self._kept))
+        if self.belief is not None:
+            self.belief.begin()
         self._pending: dict[int, Any] = {}
         self._last: dict[int, Any] = {}
         self._page = 0
@@ -425,6 +438,7 @@ class Session:
     def _step(self, chosen: Mapping[int, Any]) -> None:
         """Steps with the humans' choices, counted from 0, and the agents' answers."""
         start = 0 if self.continuous else int(self._space.start)  # type: ignore[attr-defined]
+        before, movers = getattr(self.stage, "state", None), self.stage.movers
         self.stage.step(
             {
                 player: chosen[player] + start if player in chosen else choose(self._acting[player], self.stage, player)
@@ -434,6 +448,11 @@ class Session:
         rewards = np.ravel(self.stage.rewards[-1])
         for player, acting in self._acting.items():
             acting.earned(rewards[player : player + 1])
+        if self.belief is not None:
+            watched = self.belief.player
+            taken = np.ravel(self.stage.actions[-1])
+            action = int(taken[movers.index(watched)]) - start if watched in movers else 0
+            self.belief.saw(before, action, self.stage.state)  # type: ignore[attr-defined]
         self._last |= chosen
         self._pending = {}
         self._acted = time.monotonic()
@@ -483,6 +502,8 @@ class Session:
         lines.append(Line(""))
         lines += [Line("restart", "r"), Line("go on" if self.paused else "pause", "p")]
         lines += [Line("single step", "space"), Line("leave", "escape")]
+        if self.belief is not None:
+            lines += [Line(""), *self.belief.lines(stage.state, stage.ended)]  # type: ignore[attr-defined]
         return lines
 
     def _shown_humans(self) -> list[int]:

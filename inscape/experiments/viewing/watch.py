@@ -7,7 +7,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from inscape.envs.rendering.rasterizer import (
     render_caption,
     render_scene,
 )
+from inscape.envs.rendering.scene import color_of
+from inscape.envs.rendering.window import ROW, Line, panel_picture
 from inscape.envs.tasks.pettingzoo import PettingZooTask
 from inscape.envs.tasks.resolve import Given, as_task, task_from_json
 from inscape.errors import UsageError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
+    from inscape.theory_of_mind.observers.exact import ExactObserver
 
 DEFAULT_FOLDER = Path("runs/watch")
 
@@ -55,6 +58,7 @@ def watch(
     copies: int = 1,
     fps: float | None = None,
     size: int = 480,
+    observer: ExactObserver | None = None,
 ) -> Path | None:
     """Shows episodes in a window, or writes them to a file; drawing reads states and changes nothing.
 
@@ -73,6 +77,7 @@ def watch(
         copies: episodes shown side by side, at most 64.
         fps: frames per second; None suits the task: its own `render_fps`, 5 in worlds of discrete states, else 30.
         size: width of the picture in pixels.
+        observer: what it believes about the agent is shown at the right of the picture, as bars that move with it.
 
     Returns:
         The file, or None after a window.
@@ -83,6 +88,7 @@ def watch(
     from inscape.agents.registry import make_agent
 
     _require_sizes(episodes, copies, size)
+    _require_one_copy(observer, copies)
     task = as_task(task)
     given = agent if isinstance(agent, list | tuple) else [agent]
     agents = [make_agent(one, task, seed=seed + k) for k, one in enumerate(given)]
@@ -94,7 +100,7 @@ def watch(
         return rollout(agents if len(agents) > 1 else agents[0], task, count, seed, max_copies=copies)
 
     pace = fps if fps is not None else natural_fps(task)
-    film = _Film(task, copies, size, pace, record, agents[0], seed, count)
+    film = _Film(task, copies, size, pace, record, agents[0], seed, count, observer)
     return _show(film, ",".join(one.name for one in agents), save)
 
 
@@ -104,6 +110,7 @@ def replay(
     copies: int = 1,
     fps: float | None = None,
     size: int = 480,
+    observer: ExactObserver | None = None,
 ) -> Path | None:
     """Shows recorded episodes as `watch` does; returns the file, or None after a window.
 
@@ -112,6 +119,7 @@ def replay(
     """
 
     _require_sizes(len(trajectories), copies, size)
+    _require_one_copy(observer, copies)
     tasks = {repr(trajectory.task) for trajectory in trajectories}
     if len(tasks) > 1 or not trajectories[0].task:
         raise UsageError(f"episodes of {len(tasks)} tasks", expected="episodes of one task, with its name")
@@ -126,7 +134,8 @@ def replay(
         if trajectory.states is not None:
             task.world.require_states(trajectory.states, "the recorded states")
     pace = fps if fps is not None else natural_fps(task)
-    return _show(_Film(task, copies, size, pace, lambda: list(trajectories)), trajectories[0].agent, save)
+    film = _Film(task, copies, size, pace, lambda: list(trajectories), observer=observer)
+    return _show(film, trajectories[0].agent, save)
 
 
 def _require_sizes(episodes: int, copies: int, size: int) -> None:
@@ -135,6 +144,11 @@ def _require_sizes(episodes: int, copies: int, size: int) -> None:
             f"{episodes} episodes, {copies} copies, {size} pixels",
             expected=f"at least 1 episode, 1 to {MAX_TILES} copies, at least 64 pixels",
         )
+
+
+def _require_one_copy(observer: ExactObserver | None, copies: int) -> None:
+    if observer is not None and copies > 1:
+        raise UsageError(f"an observer beside {copies} copies", expected="one copy: its bars are about one agent")
 
 
 def _show(film: _Film, agent: str, save: str | Path | None) -> Path | None:
@@ -177,6 +191,7 @@ class Tile:
         reward: just received; of several players `[M]`.
         total: return so far; likewise.
         ended: the episode is over.
+        beside: lines of a panel at the right of the picture; empty for none.
     """
 
     picture: np.ndarray
@@ -185,6 +200,7 @@ class Tile:
     reward: Any
     total: Any
     ended: bool
+    beside: tuple[Line, ...] = ()
 
     def captioned(self) -> np.ndarray:
         """Returns the picture above a bar that says what the tile does; several players' rewards are left out."""
@@ -192,10 +208,11 @@ class Tile:
         if np.ndim(self.total) == 0:
             facts.append(f"reward {number_text(float(self.reward))}")
         facts.append("return " + " ".join(number_text(float(total)) for total in np.ravel(self.total)))
-        width = self.picture.shape[1]
+        picture = self.picture if not self.beside else _with_panel(self.picture, self.beside)
+        width = picture.shape[1]
         lines = 1 if width >= 400 else 2 if width >= 160 else len(facts)
         height = 28 if lines == 1 else 20 if lines == 2 else 14
-        return np.concatenate([self.picture, render_caption(facts, width, height, lines)])
+        return np.concatenate([picture, render_caption(facts, width, height, lines)])
 
 
 def episode_tiles(task: Task, agent: Any, seed: int, size: int | None) -> Generator[Tile]:
@@ -227,6 +244,7 @@ class _Film:
     Attributes:
         record: returns the episodes of an Inscape world.
         agent, seed, episodes: who plays an environment that draws itself.
+        observer: whose beliefs are shown beside an Inscape world, of one copy.
     """
 
     task: Task
@@ -237,6 +255,7 @@ class _Film:
     agent: Any = None
     seed: int = 0
     episodes: int = 1
+    observer: ExactObserver | None = None
 
     def frames(self) -> Iterator[np.ndarray]:
         """Returns the frames, one `[H, W, 3]` at a time."""
@@ -270,17 +289,26 @@ class _Film:
             for first in range(0, len(recorded), self.copies):
                 shown = recorded[first : first + self.copies]
                 longest = max(len(t) for t in shown)
+                beside = [self._beliefs(t) for t in shown]
                 for step in range(longest + self.hold):
-                    yield [self._draw(t, min(step, len(t))) for t in shown]
+                    yield [self._draw(t, min(step, len(t)), lines) for t, lines in zip(shown, beside, strict=True)]
                     done += sum(step <= len(t) for t in shown)
                     progress.update(done)
 
-    def _draw(self, trajectory: Trajectory, t: int) -> Tile:
+    def _beliefs(self, trajectory: Trajectory) -> Sequence[tuple[Line, ...]]:
+        if self.observer is None:
+            return ()
+        from inscape.experiments.viewing.beliefs import lines_along
+
+        return lines_along(self.observer, trajectory, self.task)
+
+    def _draw(self, trajectory: Trajectory, t: int, beside: Sequence[tuple[Line, ...]] = ()) -> Tile:
         world = self.task.world
         assert world is not None
         assert trajectory.states is not None
         scene = world.scene(trajectory.states, t)
-        return self._told(trajectory, t, render_scene(scene, *pixel_size(scene, self.tile_width)))
+        tile = self._told(trajectory, t, render_scene(scene, *pixel_size(scene, self.tile_width)))
+        return replace(tile, beside=beside[t]) if beside else tile
 
     def _told(self, trajectory: Trajectory, t: int, frame: np.ndarray) -> Tile:
         """Returns the frame with what a recorded episode says of its step t."""
@@ -389,6 +417,16 @@ class _Seat:
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
+
+
+def _with_panel(picture: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
+    """Returns a picture with a panel of lines at its right; below a picture too low for them is paper."""
+    low = (len(lines) + 1) * ROW - len(picture)
+    if low > 0:
+        ground = np.empty((low, *picture.shape[1:]), np.uint8)
+        ground[:] = [int(color_of("paper")[k : k + 2], 16) for k in (1, 3, 5)]
+        picture = np.concatenate([picture, ground])
+    return np.concatenate([picture, panel_picture(lines, len(picture))], axis=1)
 
 
 def action_text(task: Task, action: Any) -> str:

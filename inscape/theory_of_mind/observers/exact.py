@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -218,7 +218,21 @@ class ExactObserver:
         if len(numbers) != 1:
             raise UsageError(f"predict was given {len(numbers)} states", expected="one state")
         number = int(numbers[0])
-        weights = _normalise(self._if_in(number))
+        return self._predicted(number, _normalise(self._if_in(number)), horizon)
+
+    def predictions_over(self, trajectory: Trajectory | NumberedTrajectory, horizon: int = 1) -> Iterator[Prediction]:
+        """Yields what is expected in each of the T + 1 states of a trajectory, knowing only what came before.
+
+        The same as `predict(states[t], horizon)` after t updates; the observer itself stays as it is.
+
+        Raises:
+            ImpossibleEvidenceError: as `update`.
+        """
+        numbered = self._numbered(trajectory)
+        for number, joint in zip(numbered.states, self._log_joint_after(numbered), strict=True):
+            yield self._predicted(int(number), _normalise(joint), horizon)
+
+    def _predicted(self, number: int, weights: Array, horizon: int) -> Prediction:
         held = self._held(weights)
         path = future_states(
             self.policies, self.dynamics, held, weights[held], number, horizon, self._steps_among(held)
