@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     )
     from inscape.world_models.planning.average_reward.average import average_of_policy as average_of_policy
     from inscape.world_models.planning.average_reward.average import average_reward as average_reward
+    from inscape.world_models.planning.batches.soft_value_iteration import BatchedSoftSolution as BatchedSoftSolution
+    from inscape.world_models.planning.batches.soft_value_iteration import (
+        batched_soft_value_iteration as batched_soft_value_iteration,
+    )
     from inscape.world_models.planning.batches.value_iteration import BatchedSolution as BatchedSolution
     from inscape.world_models.planning.batches.value_iteration import batched_value_iteration as batched_value_iteration
     from inscape.world_models.planning.beliefs.active_inference import ActiveInference as ActiveInference
@@ -209,6 +213,10 @@ _HOMES = {
         "policy_evaluation",
         "soft_value_iteration",
         "value_iteration",
+    ),
+    "planning.batches.soft_value_iteration": (
+        "BatchedSoftSolution",
+        "batched_soft_value_iteration",
     ),
     "planning.batches.value_iteration": (
         "BatchedSolution",

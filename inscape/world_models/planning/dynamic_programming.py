@@ -140,21 +140,33 @@ def soft_value_iteration(
     problem, log_prior = Problem.of(table, gamma), check_prior(table, prior, beta, backup)
     if log_prior is not None:
         problem = problem.in_favour_of(log_prior, beta)
-    height, drop = (np.inf, 1.0) if backup == "soft-eval" else problem.certificate()
-    found = _solve(problem, backup, beta, tolerance, max_iterations, height, drop)
-    if backup == "soft-eval" and found.residual > tolerance:
-        raise UsageError(
-            f"the values of {table.name} under backup 'soft-eval' with beta = {beta} still change by "
-            f"{found.residual:.3g} after {found.iterations} sweeps",
-            expected=f"changes of at most {tolerance}",
-            hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
-        )
+    found = solve_soft_problem(problem, backup, beta, tolerance, max_iterations)
     legal = np.isfinite(problem.reward)
     log_policy = boltzmann_log_probs(np.where(legal, found.q_values, -np.inf), beta, legal)
     q_values = found.q_values if log_prior is None else Problem.of(table, gamma).action_values(found.values)
     return SoftSolution(
         found.values, q_values, found.error_bound, found.iterations, found.residual, log_policy, beta, backup
     )
+
+
+def solve_soft_problem(
+    problem: Problem, backup: Backup, beta: float, tolerance: float, max_iterations: int
+) -> Solution:
+    """Returns the soft values of folded tables, reached from V = 0; arguments as in `soft_value_iteration`.
+
+    Raises:
+        UsageError: `"soft-eval"` does not settle; the limits are out of range.
+    """
+    height, drop = (np.inf, 1.0) if backup == "soft-eval" else problem.certificate()
+    found = _solve(problem, backup, beta, tolerance, max_iterations, height, drop)
+    if backup == "soft-eval" and found.residual > tolerance:
+        raise UsageError(
+            f"the values of {problem.name} under backup 'soft-eval' with beta = {beta} still change by "
+            f"{found.residual:.3g} after {found.iterations} sweeps",
+            expected=f"changes of at most {tolerance}",
+            hint="a smaller beta, a gamma further below 1, or backup 'maxent'",
+        )
+    return found
 
 
 def check_soft(beta: float, backup: Backup) -> None:

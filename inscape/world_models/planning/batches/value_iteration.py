@@ -75,7 +75,7 @@ def batched_value_iteration(
         raise UsageError(
             "gamma = 1 for a batch of rewards", expected="gamma < 1", hint="value_iteration solves them one by one"
         )
-    rewards, terminal = _checked(table, rewards, terminal)
+    rewards, terminal = checked_purposes(table, rewards, terminal)
     goals, (states, actions) = len(rewards), table.legal.shape
     require_memory(8 * goals * states * (actions + 1), f"values of {goals} purposes in {table.name}")
     found = BatchedSolution(
@@ -100,8 +100,8 @@ def batched_value_iteration(
     return found
 
 
-def _checked(table: TabularModel, rewards: Array, terminal: Array | None) -> tuple[Array, Array]:
-    """Returns `[G, S, A]` rewards and `[G, S]` terminal states."""
+def checked_purposes(table: TabularModel, rewards: Array, terminal: Array | None) -> tuple[Array, Array]:
+    """Returns `[G, S, A]` rewards and `[G, S]` terminal states, or raises UsageError."""
     given = np.asarray(rewards, np.float64)
     states, actions = table.legal.shape
     if given.ndim == 2:
