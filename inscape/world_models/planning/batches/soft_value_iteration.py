@@ -274,7 +274,7 @@ class _Lanes:
 
     def _goal(self, tolerance: Array) -> Array:
         """Returns `[L]` the residual to reach: a share of the tolerance, or what rounding leaves."""
-        return np.maximum(SHARE * tolerance, 2.0 * self.operations * EPSILON * (self.base + self.size))
+        return np.asarray(np.maximum(SHARE * tolerance, 2.0 * self.operations * EPSILON * (self.base + self.size)))
 
     def _is_below(self, limit: Array) -> Array:
         return np.asarray(np.isfinite(self.size) & (self.residual <= limit))

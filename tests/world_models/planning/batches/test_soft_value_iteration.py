@@ -54,7 +54,7 @@ def of_purpose(model, reward, terminal):
 
 
 def test_where_sweeps_never_settle_it_is_said_and_no_other_fixed_point_returned(side_by_side):
-    """Asadi & Littman (2017): the backup need not contract. The smallest of 4,000 random problems whose sweeps cycle."""
+    """Asadi & Littman (2017): the backup need not contract. The least of 4,000 random problems whose sweeps cycle."""
     next_state, reward = [[2, 0], [1, 3], [0, 1], [0, 0]], [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     model = TabularModel.from_arrays(np.eye(4)[np.array(next_state)], np.array(reward), layout="SAS,SA")
     given = model, 0.99, [8.0, 0.1], "soft-eval", np.stack([reward, reward]), None, 1e-8, 900
