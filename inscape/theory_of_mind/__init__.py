@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from inscape.theory_of_mind.assistance.helpers import Helper as Helper
+    from inscape.theory_of_mind.assistance.helpers import Helping as Helping
+    from inscape.theory_of_mind.assistance.helpers import PlannedHelper as PlannedHelper
+    from inscape.theory_of_mind.assistance.problem import Assisted as Assisted
+    from inscape.theory_of_mind.assistance.problem import AssistanceProblem as AssistanceProblem
+    from inscape.theory_of_mind.assistance.problem import assistance_problem as assistance_problem
     from inscape.theory_of_mind.belief_points import BeliefWorld as BeliefWorld
     from inscape.theory_of_mind.belief_points import belief_world as belief_world
     from inscape.theory_of_mind.controllers import Controller as Controller
@@ -109,6 +115,9 @@ _HOMES = {
     "recursion.games": ("Game", "as_game"),
     "recursion.joint": ("Joint",),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
+    # helping
+    "assistance.problem": ("Assisted", "AssistanceProblem", "assistance_problem"),
+    "assistance.helpers": ("Helper", "Helping", "PlannedHelper"),
     # rewards from behaviour
     "irl.likelihood": ("ChoiceLikelihood",),
     "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +63,12 @@ class PlayerView:
     def _dynamics(self) -> Enumeration:
         world, law = self.world, self.world.dynamics()
         tables = self.tables()
+        # a mind with another goal goes on where the world's own purpose ends the task
+        over = tables.terminal.copy()
+        for purpose in world.goals.values():
+            over &= world.terminal_of(law.states, purpose)
+        if (over != tables.terminal).any():
+            tables = PlayersTables(world, terminal=over)
         others = {m: tables.uniform(m) for m in range(world.players) if m != self.player}
         model = tables.against(self.player, others)
         return Enumeration(
@@ -95,7 +100,11 @@ class PlayerView:
             UsageError: a mind of another player remembers, or is not there.
         """
         tables = self.tables(purpose)
-        return tables.against(self.player, self._policies(others, gamma), wants if isinstance(wants, Caring) else None)
+        policies = self._policies(others, gamma)
+        for m, policy in policies.items():  # where the others' task is over, and this purpose's is not
+            silent = np.asarray(tables.legal[:, m].any(axis=1) & ~(policy > 0).any(axis=1))
+            policies[m] = np.where(silent[:, None], tables.uniform(m), policy)
+        return tables.against(self.player, policies, wants if isinstance(wants, Caring) else None)
 
     def acts(self) -> Array:
         """Returns `[S]` bool: does the player choose anything there."""
@@ -115,7 +124,7 @@ class PlayerView:
             raise UsageError(f"actions of shape {list(taken.shape)}", expected="[T, M], one for every player")
         return np.where(self.tables().mover[states[: len(taken)]] == self.player, taken, 0)
 
-    def _policies(self, others: Any, gamma: float) -> Mapping[int, Array]:
+    def _policies(self, others: Any, gamma: float) -> dict[int, Array]:
         world, tables = self.world, self.tables()
         rest = [m for m in range(world.players) if m != self.player]
         if others is None or isinstance(others, Uniform):

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.beliefs.alpha_vectors import alpha_vectors as alpha_vectors
     from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound as fast_informed_bound
     from inscape.world_models.planning.beliefs.alpha_vectors import qmdp as qmdp
+    from inscape.world_models.planning.beliefs.mixed_observability import MixedSolution as MixedSolution
+    from inscape.world_models.planning.beliefs.mixed_observability import mixed_point_based as mixed_point_based
     from inscape.world_models.planning.beliefs.point_based import BeliefSolution as BeliefSolution
     from inscape.world_models.planning.beliefs.point_based import point_based as point_based
     from inscape.world_models.planning.beliefs.pomcp import POMCP as POMCP
@@ -192,6 +194,10 @@ _HOMES = {
         "alpha_vectors",
         "fast_informed_bound",
         "qmdp",
+    ),
+    "planning.beliefs.mixed_observability": (
+        "MixedSolution",
+        "mixed_point_based",
     ),
     "planning.beliefs.point_based": (
         "BeliefSolution",

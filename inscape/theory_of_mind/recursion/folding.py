@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from inscape.errors import MissingLawError, UsageError
 from inscape.theory_of_mind.controllers import SUM_TOLERANCE, Array, check_world
-from inscape.theory_of_mind.parts.wanting import Caring
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, absorb
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
+
+
+class Utility(Protocol):
+    """What rewards of all players are worth to one of them; `Caring` is one."""
+
+    def utility(self, rewards: Array, player: int) -> Array:
+        """Returns `[...]` what rewards `[..., M]` are worth to a player."""
+        ...
 
 
 class PlayersTables:
@@ -25,6 +32,7 @@ class PlayersTables:
     Args:
         world: a world of several players.
         purpose: a value or a name; None: the world's own.
+        terminal: `[S]` bool, where it is over; None: where it is under the purpose.
 
     Attributes:
         next_state, probability: `[S, J, K]`.
@@ -39,7 +47,7 @@ class PlayersTables:
         TooManyStatesError: there are more states than can be enumerated.
     """
 
-    def __init__(self, world: World, purpose: Any = None) -> None:
+    def __init__(self, world: World, purpose: Any = None, terminal: Array | None = None) -> None:
         check_world(world)
         if world.players < 2:
             raise MissingLawError(f"{world.name} has one player", expected="a world of several players")
@@ -49,7 +57,7 @@ class PlayersTables:
         players, actions = world.players, world.num_actions
         require_memory(8 * size * choices * (width * (players + 2) + players), f"the tables of {world.name}")
         self.next_state, self.states = law.next_state, law.states
-        self.terminal = world.terminal_of(law.states)
+        self.terminal = world.terminal_of(law.states) if terminal is None else terminal
         self.initial = law.initial
         numbers = np.arange(choices)
         self.moves = (
@@ -85,12 +93,12 @@ class PlayersTables:
         legal = self.legal[:, player].astype(float)
         return np.asarray(legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0))
 
-    def rewards(self, player: int, caring: Caring | None = None) -> Array:
+    def rewards(self, player: int, caring: Utility | None = None) -> Array:
         """Returns `[S, J]` what a choice is expected to be worth to a player."""
         worth = self.paid[..., player] if caring is None else caring.utility(self.paid, player)
         return np.asarray((self.probability * worth).sum(axis=2))
 
-    def against(self, player: int, policies: Mapping[int, ArrayLike], caring: Caring | None = None) -> TabularModel:
+    def against(self, player: int, policies: Mapping[int, ArrayLike], caring: Utility | None = None) -> TabularModel:
         """Returns the model of `player` where the others act by `policies` (see `against`); `caring`: what it wants."""
         players = self.world.players
         if not 0 <= player < players:

@@ -1,0 +1,1 @@
+"""A helper that plans under its posterior over the mind of the one it helps."""

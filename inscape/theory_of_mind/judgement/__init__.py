@@ -1,0 +1,1 @@
+"""Judgements of what was done to others: helping or hindering, meant or not."""
