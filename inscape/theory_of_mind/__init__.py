@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.assistance.helpers import Helper as Helper
     from inscape.theory_of_mind.assistance.helpers import Helping as Helping
     from inscape.theory_of_mind.assistance.helpers import PlannedHelper as PlannedHelper
-    from inscape.theory_of_mind.assistance.problem import Assisted as Assisted
     from inscape.theory_of_mind.assistance.problem import AssistanceProblem as AssistanceProblem
+    from inscape.theory_of_mind.assistance.problem import Assisted as Assisted
     from inscape.theory_of_mind.assistance.problem import assistance_problem as assistance_problem
     from inscape.theory_of_mind.belief_points import BeliefWorld as BeliefWorld
     from inscape.theory_of_mind.belief_points import belief_world as belief_world
