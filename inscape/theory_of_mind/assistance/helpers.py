@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from inscape.errors import UsageError, closest
 from inscape.theory_of_mind.controllers import Array
 from inscape.world_models.planning.beliefs.mixed_observability import MixedSolution
-from inscape.world_models.planning.dynamic_programming import ties
+from inscape.world_models.planning.dynamic_programming import Solution, ties
 
 if TYPE_CHECKING:
-    from inscape.theory_of_mind.assistance.problem import AssistanceProblem
+    from inscape.envs.world import World
+    from inscape.theory_of_mind.minds import Mind
+    from inscape.world_models.belief.model import BeliefModel
+    from inscape.world_models.planning.beliefs.mixed_problem import MixedProblem
 
 WAITING = ("stay", "wait", "look", "noop")
 """Names of actions that do nothing."""
 TIE = 1e-9
+
+
+class Assisting(Protocol):
+    """What of an `AssistanceProblem` helpers read; the attributes are described there."""
+
+    @property
+    def world(self) -> World: ...
+    @property
+    def minds(self) -> tuple[Mind, ...]: ...
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def model(self) -> BeliefModel: ...
+    @property
+    def mixed(self) -> MixedProblem: ...
+    @property
+    def known(self) -> Solution: ...
+    @property
+    def mind_of(self) -> Array: ...
+    def percept_of(self, observation: Any) -> int: ...
 
 
 class Helper(ABC):
@@ -28,7 +51,7 @@ class Helper(ABC):
         problem: whom it helps, and where.
     """
 
-    problem: AssistanceProblem
+    problem: Assisting
 
     @abstractmethod
     def action_values(self, percept: int, belief: Array) -> Array:
@@ -100,7 +123,7 @@ class PlannedHelper(Helper):
         solution: the bounds.
     """
 
-    problem: AssistanceProblem
+    problem: Assisting
     solution: MixedSolution
 
     @property
@@ -125,7 +148,7 @@ class PlannedHelper(Helper):
 class QMDPHelper(Helper):
     """Takes the action that would be best if the other's mind were known from the next step on."""
 
-    def __init__(self, problem: AssistanceProblem) -> None:
+    def __init__(self, problem: Assisting) -> None:
         self.problem = problem
         self._q_values = problem.known.q_values[problem.mixed.order]
 
@@ -140,7 +163,7 @@ class Ensemble(Helper):
     Source: acting by a draw from the posterior: Thompson (1933), Biometrika 25.
     """
 
-    def __init__(self, problem: AssistanceProblem, num_samples: int, seed: int = 0) -> None:
+    def __init__(self, problem: Assisting, num_samples: int, seed: int = 0) -> None:
         if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
             raise UsageError(f"num_samples = {num_samples!r}", expected="a whole number, 1 or more")
         self.problem, self.num_samples = problem, int(num_samples)
@@ -161,7 +184,7 @@ class SearchingHelper(Helper):
     Source: Silver & Veness (2010), "Monte-Carlo planning in large POMDPs", NIPS.
     """
 
-    def __init__(self, problem: AssistanceProblem, num_simulations: int, seed: int = 0) -> None:
+    def __init__(self, problem: Assisting, num_simulations: int, seed: int = 0) -> None:
         from inscape.world_models.planning.beliefs.pomcp import POMCP
 
         self.problem = problem
@@ -180,7 +203,7 @@ class SearchingHelper(Helper):
 class Waiting(Helper):
     """Does not help."""
 
-    def __init__(self, problem: AssistanceProblem, action: int | str | None) -> None:
+    def __init__(self, problem: Assisting, action: int | str | None) -> None:
         names = [str(name) for name in problem.world.action_names]
         if action is None:
             action = next((name for name in WAITING if name in names), None)
@@ -211,7 +234,7 @@ class Waiting(Helper):
 class Knowing:
     """Knows the other's mind: what to do in each joint state."""
 
-    def __init__(self, problem: AssistanceProblem) -> None:
+    def __init__(self, problem: Assisting) -> None:
         self.problem = problem
 
     @property
