@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.controllers import Step as Step
     from inscape.theory_of_mind.explaining import explain as explain
     from inscape.theory_of_mind.explaining import weight_of_evidence as weight_of_evidence
+    from inscape.theory_of_mind.informative import Informative as Informative
+    from inscape.theory_of_mind.informative import Watch as Watch
+    from inscape.theory_of_mind.informative import most_informative as most_informative
     from inscape.theory_of_mind.irl.likelihood import ChoiceLikelihood as ChoiceLikelihood
     from inscape.theory_of_mind.irl.rewards import LearnedReward as LearnedReward
     from inscape.theory_of_mind.irl.rewards import RewardPosterior as RewardPosterior
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.parts.wanting import InTurn as InTurn
     from inscape.theory_of_mind.parts.wanting import Switching as Switching
     from inscape.theory_of_mind.planning_mind import PlanningMind as PlanningMind
+    from inscape.theory_of_mind.policy_mind import PolicyMind as PolicyMind
     from inscape.theory_of_mind.recursion.folding import against as against
     from inscape.theory_of_mind.recursion.folding import follow as follow
     from inscape.theory_of_mind.recursion.games import Game as Game
@@ -92,6 +96,7 @@ _HOMES = {
         "Step",
     ),
     "planning_mind": ("PlanningMind",),
+    "policy_mind": ("PolicyMind",),
     "mind_policies": (
         "MindPolicies",
         "policies_of",
@@ -122,6 +127,8 @@ _HOMES = {
     "irl.likelihood": ("ChoiceLikelihood",),
     "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),
     "explaining": ("explain", "weight_of_evidence"),
+    # choosing what to look at
+    "informative": ("Informative", "Watch", "most_informative"),
     # judging an observer
     "misspecification": ("PredictiveCheck", "none_of_these", "predictive_check"),
     "scoring": (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind
-from inscape.theory_of_mind.observers.exact import ExactObserver
 from inscape.theory_of_mind.observers.numbering import episodes_of
 
 if TYPE_CHECKING:
@@ -30,12 +29,16 @@ class PredictionScore:
     Attributes:
         bits: `[N]` −log₂ of the probability the observer gave each action before it saw it, trajectories in order.
         uniform_bits: `[N]` the same for a uniform guess among the legal actions.
-        mind_bits: `[N, G]` the same for each single mind, known from the start; infinite where it rules the action out.
+        frequency_bits: `[N]` the same for a guess by how often each action was taken before, in all trajectories: of
+            the legal ones in proportion to n(a) + 1/2.
+        mind_bits: `[N, G]` the same for each single mind, known from the start; infinite where it rules the action out;
+            `[N, 0]` for an observer that does not know what its minds do.
         minds: the G minds.
     """
 
     bits: Array
     uniform_bits: Array
+    frequency_bits: Array
     mind_bits: Array
     minds: tuple[Mind, ...]
 
@@ -50,9 +53,14 @@ class PredictionScore:
         return float(self.uniform_bits.mean())
 
     @property
+    def frequency_bits_per_action(self) -> float:
+        """Of a predictor that counts actions and looks at nothing else."""
+        return float(self.frequency_bits.mean())
+
+    @property
     def best_mind(self) -> Mind:
         """The single mind that explains all actions best, chosen in hindsight."""
-        return self.minds[int(self.mind_bits.sum(axis=0).argmin())]
+        return self.minds[int(self._totals.argmin())]
 
     @property
     def best_mind_bits_per_action(self) -> float:
@@ -60,26 +68,55 @@ class PredictionScore:
 
         On one trajectory the observer pays at most −log₂ prior(best mind) bits more than this, in total.
         """
-        return float(self.mind_bits.mean(axis=0).min())
+        return float(self._totals.min() / len(self.bits))
+
+    @property
+    def _totals(self) -> Array:
+        if not self.mind_bits.shape[1]:
+            raise UsageError("an observer that does not know what each mind does", expected="one that has single minds")
+        return np.asarray(self.mind_bits.sum(axis=0))
 
 
-def score_predictions(observer: ExactObserver, trajectories: Sequence[Trajectory]) -> PredictionScore:
+def score_predictions(observer: Any, trajectories: Sequence[Trajectory]) -> PredictionScore:
     """Returns how well the observer predicts each trajectory, beginning each with what it believes now.
 
     The observer itself stays as it is.
 
+    Args:
+        observer: any observer of whole states: exact, particles, planned, neural.
+        trajectories: what was done.
+
     Raises:
         UsageError: there are no actions; or as `Observer.posterior_over`.
+
+    Source: (n + 1/2), of frequencies: Krichevsky & Trofimov (1981), IEEE Transactions on Information Theory 27(2).
     """
-    bits, uniform, per_mind = [], [], []
+    bits, uniform, per_mind, allowed, taken = [], [], [], [], []
     for trajectory in episodes_of(trajectories):
         numbered = observer.state_indices(trajectory)
+        legal, actions = observer.legal_along(numbered)
         bits.append(observer.bits_per_action(numbered))
-        uniform.append(np.log2(observer.dynamics.legal[numbered.states[:-1]].sum(axis=1)))
-        per_mind.append(observer.bits_per_mind(numbered))
+        uniform.append(np.log2(legal.sum(axis=1)))
+        known = callable(getattr(observer, "bits_per_mind", None))
+        per_mind.append(observer.bits_per_mind(numbered) if known else np.empty((len(actions), 0)))
+        allowed.append(legal)
+        taken.append(actions)
     if not sum(map(len, bits)):
         raise UsageError(f"{len(bits)} trajectories without a single action", expected="at least one action to score")
-    return PredictionScore(np.concatenate(bits), np.concatenate(uniform), np.concatenate(per_mind), observer.minds)
+    frequency = _frequency_bits(np.concatenate(allowed), np.concatenate(taken))
+    return PredictionScore(
+        np.concatenate(bits), np.concatenate(uniform), frequency, np.concatenate(per_mind), tuple(observer.minds)
+    )
+
+
+def _frequency_bits(legal: Array, actions: Array) -> Array:
+    """Returns `[N]` bits of actions `[N]` by how often each was taken before; `legal` is `[N, A]`."""
+    counts = np.full(legal.shape[1], 0.5)
+    bits = np.empty(len(actions))
+    for t, action in enumerate(actions):
+        bits[t] = np.log2(counts[legal[t]].sum() / counts[action])
+        counts[action] += 1
+    return bits
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from inscape.errors import UsageError
-from inscape.theory_of_mind import Observer, PlanningMind, calibration, minds_grid, score_predictions
+from inscape.theory_of_mind import (
+    Observer,
+    ParticleObserver,
+    PlanningMind,
+    calibration,
+    minds_grid,
+    score_predictions,
+)
 from tests.theory_of_mind.worlds import Corridor, simulate
 
 
@@ -18,6 +25,7 @@ def test_scores_by_hand_on_one_action():
     score = score_predictions(observer, [simulate(world, policy, 1, np.random.default_rng(0))])
     assert score.bits_per_action == pytest.approx(1.0)  # the two goals mirror each other
     assert score.uniform_bits_per_action == 1.0
+    assert score.frequency_bits_per_action == 1.0
     assert score.best_mind == observer.minds[1]
     assert score.best_mind_bits_per_action == pytest.approx(-math.log2(towards))
 
@@ -105,3 +113,16 @@ def test_no_actions_no_score():
     observer = Observer(Corridor(), [PlanningMind("left end", 1.0, "hard")])
     with pytest.raises(UsageError, match="without a single action"):
         score_predictions(observer, [])
+
+
+def test_frequencies_are_counted_as_they_come_and_particles_are_scored_too():
+    world = Corridor()
+    minds = minds_grid(["left end", "right end"], [2.0], "hard")
+    episode = simulate(world, np.tile([0.0, 1.0], (5, 1)), 2, np.random.default_rng(0))
+    score = score_predictions(Observer(world, minds), [episode, episode])
+    # right, right, right, right: (1/2)/1, (3/2)/2, (5/2)/3, (7/2)/4
+    np.testing.assert_allclose(score.frequency_bits, -np.log2([1 / 2, 3 / 4, 5 / 6, 7 / 8]))
+    particles = ParticleObserver(world, lambda rng: minds[rng.integers(2)], 400, 0)
+    found = score_predictions(particles, [episode, episode])
+    assert found.bits_per_action == pytest.approx(score.bits_per_action, abs=0.05)
+    assert found.best_mind_bits_per_action == pytest.approx(score.best_mind_bits_per_action)

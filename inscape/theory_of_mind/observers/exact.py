@@ -205,6 +205,12 @@ class ExactObserver:
         mixed: Array = _log_sum(weights[:, :, None] + self.policies.log_probs[:, numbers], axis=0)
         return mixed[0] if one else mixed
 
+    def action_log_probs_by_mind(self, state: Any) -> Array:
+        """Returns `[G, A]` log P(next action in `state` | mind, what was observed), whatever the mind's posterior."""
+        number = self._numbering.one_state(state, self.steps)
+        rows = self._memory_shares(number)[:, None] + self.policies.log_probs[:, number]
+        return rows if self.policies.log_start is None else np.logaddexp.reduceat(rows, self.policies.first_row, axis=0)
+
     def predict(self, state: Any, horizon: int = 1) -> Prediction:
         """Returns what the agent will do next in `state`, and where it will be up to `horizon` steps later.
 
@@ -249,6 +255,11 @@ class ExactObserver:
         weights = joint - _log_sum(joint, axis=1)[:, None]
         chosen = self.policies.log_probs[:, numbered.states[:-1], numbered.actions].T
         return np.asarray(-_log_sum(weights + chosen, axis=1) / math.log(2))
+
+    def legal_along(self, trajectory: Trajectory | NumberedTrajectory) -> tuple[Array, Array]:
+        """Returns `([T, A] which actions were legal, [T] which was taken)` along a trajectory."""
+        numbered = self._numbered(trajectory)
+        return self.dynamics.legal[numbered.states[:-1]], numbered.actions
 
     def log_evidence_along(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T + 1]` log P(actions so far | all before), in nats: 0 first, −inf once every mind rules them out.
@@ -435,6 +446,15 @@ class ExactObserver:
             return self._arrive(state, fresh=False)
         except ImpossibleEvidenceError:
             return self.policies.begin(self._log_joint, state)
+
+    def _memory_shares(self, state: int) -> Array:
+        """Returns `[R]` log P(memory | mind, what was observed) in `state`; of a mind ruled out, as at first."""
+        if self.policies.log_start is None:
+            return np.zeros(len(self._log_prior))
+        joint = self._if_in(state)
+        by_mind = self.policies.by_mind(joint)[self.policies.mind_of]
+        with np.errstate(invalid="ignore"):  # −inf − (−inf): ruled out
+            return np.where(np.isneginf(by_mind), self.policies.log_start[:, state], joint - by_mind)
 
     def _check_steps(self, states: Array, actions: Array, begins: Array, first_step: int) -> None:
         """Refuses steps after the end, illegal actions, and states that do not follow the one before.

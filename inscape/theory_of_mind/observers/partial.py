@@ -134,12 +134,7 @@ class PartialObserver(ExactObserver):
         """
         if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 0:
             raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, 0 or more")
-        if state is not None:
-            joint, _ = self._arrived(self._seen(state), False)
-        elif self._joint is None:
-            joint = self._begun()
-        else:
-            joint = self._joint if self._pending == "here" else self._moved(self._joint, self._pending)
+        joint = self._now(state)
         occupancy = joint / joint.sum()
         probs = np.einsum("rs,rsa->a", occupancy, self._probs)
         path = [occupancy.sum(axis=0)]
@@ -153,6 +148,15 @@ class PartialObserver(ExactObserver):
         raise UsageError(
             "action_log_probs of an observer that does not see the state", expected="predict().action_probs"
         )
+
+    def action_log_probs_by_mind(self, state: Any = None) -> Array:
+        """Returns `[G, A]` log P(next action | mind, what was observed), where `state` is seen (None: as `predict`)."""
+        first = self.policies.first_row
+        joint = self._now(state)
+        acting = np.add.reduceat(np.einsum("rs,rsa->ra", joint, self._probs), first, axis=0)
+        weight = np.add.reduceat(joint.sum(axis=1), first)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a mind that is ruled out has no weight to share
+            return np.log(np.where(weight > 0, acting / weight, 1 / acting.shape[1]))
 
     def update_batch(self, states: Any, actions: ArrayLike, fresh: bool | ArrayLike = False) -> Array:
         """Takes in T steps: `states` is a list of T things seen, `actions` `[T]`; the same as T times `update`."""
@@ -198,6 +202,14 @@ class PartialObserver(ExactObserver):
         else:
             joint = self._joint if self._pending == "here" else self._moved(self._joint, self._pending)
         return self._checked(joint * (self._look == look), self._scale, "is there")
+
+    def _now(self, state: Any) -> Array:
+        """Returns `[R, S]` with the agent where `state` is seen; None: where the last update left it."""
+        if state is not None:
+            return self._arrived(self._seen(state), False)[0]
+        if self._joint is None:
+            return self._begun()
+        return self._joint if self._pending == "here" else self._moved(self._joint, self._pending)
 
     def _moved(self, joint: Array, action: Any) -> Array:
         """Returns `[R, S]` after `action` was taken (its probability is in already); None: whichever."""

@@ -15,6 +15,7 @@ from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind, identity_of
 from inscape.theory_of_mind.observers.exact import ExactObserver
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
+from inscape.theory_of_mind.observers.numbering import NumberedTrajectory
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
@@ -179,9 +180,9 @@ class ParticleObserver:
 
     # ------------------------------------------------------------------------------------------ as the exact one
 
-    def marginal(self, f: str | Callable[[Mind], Any]) -> dict[Any, Any]:
+    def marginal(self, f: str | Callable[[Mind], Any], probabilities: ArrayLike | None = None) -> dict[Any, Any]:
         """Returns the posterior of a feature of the minds, `{value: probability}` (see `ExactObserver.marginal`)."""
-        return self._observer.marginal(f)
+        return self._observer.marginal(f, probabilities)
 
     def expect(self, f: Callable[[Mind], ArrayLike]) -> Any:
         """Returns the posterior mean of a number or an array f(mind)."""
@@ -195,9 +196,25 @@ class ParticleObserver:
         """Returns log P(next action | what was observed): `[A]`, or `[B, A]` for a batch."""
         return self._observer.action_log_probs(states)
 
-    def bits_per_action(self, trajectory: Trajectory) -> Array:
+    def bits_per_action(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T]` −log₂ P(action | all before it) by the particles of now; the observer stays as it is."""
         return self._observer.bits_per_action(trajectory)
+
+    def action_log_probs_by_mind(self, state: Any) -> Array:
+        """Returns `[G, A]` log P(next action in `state` | mind) of `minds` (see `ExactObserver`)."""
+        return self._observer.action_log_probs_by_mind(state)
+
+    def bits_per_mind(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
+        """Returns `[T, G]` −log₂ P(action | all before it, mind) of `minds` (see `ExactObserver`)."""
+        return self._observer.bits_per_mind(trajectory)
+
+    def state_indices(self, trajectory: Trajectory) -> NumberedTrajectory:
+        """Returns a trajectory in numbers (see `ExactObserver`)."""
+        return self._observer.state_indices(trajectory)
+
+    def legal_along(self, trajectory: Trajectory | NumberedTrajectory) -> tuple[Array, Array]:
+        """Returns which actions were legal, and which was taken (see `ExactObserver`)."""
+        return self._observer.legal_along(trajectory)
 
     # ---------------------------------------------------------------------------------------------------- particles
 
