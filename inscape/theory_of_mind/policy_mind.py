@@ -147,7 +147,8 @@ class PolicyMind:
             probs = np.zeros(legal.shape)
             for _ in range(self.samples):
                 actions = np.asarray(agent.act(observed, legal))
-                if actions.shape != (len(legal),) or not legal[np.arange(len(legal)), actions].all():
+                known = actions.shape == (len(legal),) and actions.dtype.kind in "iu"
+                if not known or (actions >= legal.shape[1]).any() or not legal[np.arange(len(legal)), actions].all():
                     raise UsageError(f"{self.name} took {actions!r}", expected="a legal action in every row")
                 probs[np.arange(len(legal)), actions] += 1
             probs = np.where(legal, probs + 0.5, 0.0)
