@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.theory_of_mind.published.programs import run
+from tests.theory_of_mind.published.recursions import Agent, BanditAgent
 
 
 def rows(weights: np.ndarray) -> np.ndarray:
@@ -75,3 +77,167 @@ def test_persuasion_of_kamenica_and_gentzkow() -> None:
     assert found[-1, -1] == pytest.approx(0.3, abs=1e-9)
     assert found.max() == pytest.approx(0.3 + 0.7 * (1 - 0.575), abs=1e-9)
     assert found.max() == pytest.approx(0.6, abs=0.005)  # as printed, but for the grid
+
+
+# ------------------------------------------------------------------------------------------------- agentmodels.org
+
+STREETS = ("####V#", "###...", "##D.#.", "###.#.", "###...", "###.#N", "....##", "D##.##")[::-1]
+STEPS = {"l": (-1, 0), "r": (1, 0), "u": (0, 1), "d": (0, -1)}
+
+
+def street(x: int, y: int) -> str:
+    return STREETS[y][x] if 0 <= x < 6 and 0 <= y < 8 else "#"
+
+
+def test_integer_line() -> None:
+    agent = Agent(
+        lambda s: [-1, 0, 1], lambda s, a: {(s[0] + a, s[1] - 1): 1.0},
+        lambda s, a: float(s[0] == 3), lambda s: s[1] == 1, alpha=100.0,
+    )  # fmt: skip
+    state, path = (0, 4), []
+    while state[1] > 0:
+        likely = agent.act(state)
+        path.append(state[0])
+        action = max(likely, key=lambda a: likely[a])
+        state = (state[0] + action, state[1] - 1)
+    assert path == run("integer_line")["path"] == [0, 1, 2, 3]
+
+
+def test_favourite() -> None:
+    """The world of webppl-agents: no turning back, at most two bites, 11 steps before the last."""
+
+    def ends(state: Any) -> bool:  # (place, place before, time left, time at the restaurant, last action?)
+        return bool(state[4])
+
+    def after(state: Any, action: str) -> Any:
+        place, _, left, bites, last = state
+        if street(*place) == ".":
+            left, last = left - 1, last or left - 1 <= 1
+            to = place[0] + STEPS[action][0], place[1] + STEPS[action][1]
+            place = place if street(*to) == "#" else to
+            bites = None
+        if street(*place) != ".":
+            bites = 0 if bites is None else bites + 1
+            last = last or bites >= 1
+        return place, state[0], left, bites, last
+
+    def options(state: Any) -> list[str]:
+        moves = [a for a in "lrud" if after(state, a)[0] not in (state[0], state[1])]
+        return moves or ["l"]
+
+    path = []
+    start = ((3, 1), None, 11, None, False)
+    likelihood = np.ones((4, 3))
+    for g, liked in enumerate("DVN"):
+        worth = {".": -0.04, "D": 1.0, "V": 1.0, "N": 1.0} | {liked: 2.0}
+        agent = Agent(
+            options, lambda s, a: {after(s, a): 1.0}, lambda s, a, worth=worth: worth[street(*s[0])], ends, alpha=2.0
+        )
+        state = start
+        for t, action in enumerate("llld"):
+            likelihood[t:, g] *= agent.act(state)[action]
+            state = after(state, action)
+        path.append(state[0])
+    assert path == [(0, 0)] * 3  # Donut South
+    for t in range(4):
+        assert run("favourite")["path"][t] == pytest.approx(rows(likelihood[t]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "name"), [(0.0, "dry"), (0.1, "wet")])
+def test_hiking(noise: float, name: str) -> None:
+    land = (".....", ".#...", ".#W#E", ".....", "HHHHH")[::-1]
+    worth = {"E": 10.0, "W": 1.0, "H": -10.0, ".": -0.1}
+
+    def on(x: int, y: int) -> str:
+        return land[y][x] if 0 <= x < 5 and 0 <= y < 5 else "#"
+
+    def moved(place: tuple[int, int], action: str) -> tuple[int, int]:
+        to = place[0] + STEPS[action][0], place[1] + STEPS[action][1]
+        return place if on(*to) == "#" else to
+
+    def outcomes(state: Any, action: str) -> dict[Any, float]:
+        found: dict[Any, float] = {}
+        for taken, p in ((action, 1 - noise), *((a, noise / 2) for a in ("ud" if action in "lr" else "lr"))):
+            place = moved(state[0], taken)
+            following = (place, state[1] - 1, state[1] - 1 <= 1 or on(*place) != ".")
+            found[following] = found.get(following, 0.0) + p
+        return found
+
+    agent = Agent(
+        lambda s: [a for a in "lrud" if moved(s[0], a) != s[0]] or ["l"],
+        outcomes, lambda s, a: worth[on(*s[0])], lambda s: s[2], alpha=100.0,
+    )  # fmt: skip
+    chosen = agent.act(((0, 1), 13, False))
+    assert run("hiking")[name] == pytest.approx([chosen.get(a, 0.0) for a in "lrud"], abs=1e-6)
+    assert max(chosen, key=lambda a: chosen[a]) == ("r" if noise == 0 else "u")  # as the chapter says
+
+
+def test_bandit() -> None:
+    arms = {0: [{1.0: 1.0}, {1.5: 1.0}], 1: [{1.0: 1.0}, {0.0: 1.0}]}
+    agent = BanditAgent(arms, np.inf)
+    for trials, found in zip((1, 2, 3, 5), run("bandit")["found"]):
+        assert found == pytest.approx([agent.expected(((0, 0.5), (1, 0.5)), a, trials) for a in range(2)], abs=1e-6)
+
+
+def test_champagne() -> None:
+    def posterior(trials: int) -> np.ndarray:
+        weights = []
+        for champagne, chocolate in ((5.0, 3.0), (3.0, 5.0)):
+            arms = {0: [{chocolate: 1.0}, {champagne: 1.0}], 1: [{chocolate: 1.0}, {0.0: 1.0}]}
+            agent = BanditAgent(arms, 1000.0)
+            weights += [agent.act(belief, trials)[0] for belief in (((0, 1.0),), ((0, 0.05), (1, 0.95)))]
+        return rows(np.array(weights))
+
+    assert run("champagne")["few"] == pytest.approx(posterior(5), abs=1e-6)
+    assert run("champagne")["few"] == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=1e-6)
+    assert run("champagne")["many"] == pytest.approx([posterior(t)[2:].sum() for t in (2, 5, 10, 20, 30, 40)], abs=1e-6)
+
+
+def test_skiing() -> None:
+    arms = {
+        (chile, swiss): [{1.0: 1.0}, {chile: 1.0}, {swiss: 1.0}] for chile in (0.0, 5.0) for swiss in (0.5, 1.5)
+    }  # fmt: skip
+    prior = tuple((latent, (0.9 if latent[0] == 0 else 0.1) / 2) for latent in arms)
+    names = ("Tahoe", "Chile", "Switzerland")
+    for gamma in (0.5, 1.0):
+        agent, belief, trips = BanditAgent(arms, np.inf, gamma), prior, []
+        for left in range(10, 0, -1):
+            chosen = agent.act(belief, left)
+            arm = max(chosen, key=lambda a: chosen[a])
+            assert chosen[arm] > 0.99  # no tie that could be broken otherwise
+            trips.append(names[arm])
+            belief = agent.after(belief, arm, (1.0, 0.0, 0.5)[arm])
+        assert trips == run("skiing")["trips"][gamma]
+
+
+def test_procrastination() -> None:
+    def ends(state: Any) -> bool:  # (place, days waited, time left)
+        return bool(state[0] == "reward" or state[2] == 1)
+
+    def after(state: Any, action: str) -> dict[Any, float]:
+        place, waited, left = state
+        return {("reward", waited, left - 1) if action == "work" else (place, waited + 1, left - 1): 1.0}
+
+    def utility(state: Any, action: str) -> float:
+        return 4.5 - 0.1 * state[1] if state[0] == "reward" else -1.0 * (action == "work")
+
+    for wise in (False, True):
+        for k in range(8):
+            agent = Agent(
+                lambda s: ["relax"] if s[0] == "reward" else ["wait", "work"], after, utility, ends, 1000.0,
+                lambda d, k=k: 1 / (1 + k * d), wise,
+            )  # fmt: skip
+            day = next((day for day in range(9) if agent.act(("wait", day, 10 - day))["work"] > 0.5), None)
+            assert run("procrastination")["days"][wise, k] == day
+
+
+def test_greedy() -> None:
+    chances = list(itertools.product((0.1, 0.5, 0.9), repeat=3))
+    arms = {c: [{prize: p, 0.0: 1 - p} for prize, p in zip((3.0, 1.0, 2.0), c)] for c in chances}
+    agent = BanditAgent(arms, 10.0, bound=1)
+    belief = tuple((c, 1 / 27) for c in chances)
+    expected = []
+    for left, (arm, prize) in zip((3, 2, 1), ((0, 0.0), (2, 0.0), (1, 1.0))):
+        expected.append(list(agent.act(belief, left).values()))
+        belief = agent.after(belief, arm, prize)
+    assert run("greedy")["predicted"] == pytest.approx(np.array(expected), abs=1e-6)

@@ -52,8 +52,18 @@ PRINTED: dict[str, dict[str, tuple[Any, float]]] = {
     "lemons": {"bid": (0.0, SIX)},
     "risk": {"first_choice": ([1, 0], SIX), "second_choice": ([0, 1], SIX)},
     "persuasion": {"innocent_right": (0.575, 1e-3), "guilty_right": (1.000, 1e-3)},
+    "integer_line": {"path": ([0, 1, 2, 3], SIX)},
+    "two_rewards": {
+        "worth": (
+            {"γ=0.5": [[100 / 16, 110 / 32], [100, 55]], "hyperbolic k=2": [[100 / 9, 110 / 11], [100, 110 / 3]]}, SIX),
+    },
     "birthday": {"born": ({("April", 30): 1.0}, SIX)},
 }  # fmt: skip
+
+
+def test_the_naive_are_tempted_and_the_sophisticated_walk_around() -> None:
+    """Both trajectories are listed in chapter 5a."""
+    assert run("temptation")["walks"] == {False: "uuuul", True: "uurruuulu"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
