@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.recursion.levels import Levels as Levels
     from inscape.theory_of_mind.recursion.levels import cognitive_hierarchy as cognitive_hierarchy
     from inscape.theory_of_mind.recursion.levels import level_k as level_k
+    from inscape.theory_of_mind.recursion.quantal import quantal_response as quantal_response
     from inscape.theory_of_mind.scoring import Calibration as Calibration
     from inscape.theory_of_mind.scoring import PredictionScore as PredictionScore
     from inscape.theory_of_mind.scoring import calibration as calibration
@@ -119,6 +120,7 @@ _HOMES = {
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),
     "recursion.joint": ("Joint",),
+    "recursion.quantal": ("quantal_response",),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),
     # helping
     "assistance.problem": ("Assisted", "AssistanceProblem", "assistance_problem"),

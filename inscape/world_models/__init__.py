@@ -86,6 +86,9 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.games.matrix import zero_sum_equilibrium as zero_sum_equilibrium
     from inscape.world_models.planning.games.regret import GameSolution as GameSolution
     from inscape.world_models.planning.games.regret import cfr as cfr
+    from inscape.world_models.planning.games.sequence_form import (
+        sequence_form_equilibrium as sequence_form_equilibrium,
+    )
     from inscape.world_models.planning.games.tree import GameTree as GameTree
     from inscape.world_models.planning.interface import Evaluate as Evaluate
     from inscape.world_models.planning.interface import Plan as Plan
@@ -253,6 +256,7 @@ _HOMES = {
         "GameSolution",
         "cfr",
     ),
+    "planning.games.sequence_form": ("sequence_form_equilibrium",),
     "planning.games.tree": ("GameTree",),
     "planning.policies": (
         "Hitting",
