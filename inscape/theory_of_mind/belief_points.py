@@ -47,6 +47,13 @@ class BeliefWorld:
     def __len__(self) -> int:
         return len(self.beliefs)
 
+    def with_rewards(self, tables: TabularModel) -> BeliefWorld:
+        """Returns the same beliefs with the rewards of other tables, of the same states, law and ends."""
+        worth = self.beliefs @ np.where(tables.legal, tables.expected_reward(), 0.0)
+        reward = np.zeros(self.model.reward.shape)
+        reward[:-1] = np.where(self.model.legal[:-1], worth, 0.0)[:, :, None]
+        return replace(self, model=replace(self.model, reward=reward))
+
 
 def belief_world(
     world: World,

@@ -201,7 +201,13 @@ class MindSolver:
         able = ability(believed, mind.can, mind.name) if mind.can is not None else None
         prior = believes.weights(believed)
         tables = self._model(mind, goal)
-        return beliefs_in(believed, tables, prior, believes.max_points, believes.resolution, able, past_end=True)
+        # goals that end in the same states differ in rewards alone: the beliefs are found once for all of them
+        key = tables.terminal.tobytes(), tables.legal.tobytes(), believes, *map(fingerprint, (mind.can, mind.others))
+        found = self._once(
+            ("beliefs", key),
+            lambda: beliefs_in(believed, tables, prior, believes.max_points, believes.resolution, able, past_end=True),
+        )
+        return found.with_rewards(tables)
 
     def _seen_as(self, mind: MindOfParts, points: BeliefWorld) -> Array:
         """Returns `[S]` which observation of the believed world each true state gives; −1: one it never gives."""

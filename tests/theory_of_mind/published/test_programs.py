@@ -12,6 +12,7 @@ from tests.theory_of_mind.published.programs import FOLDER, PROGRAMS, lines_of, 
 
 # program → variable → (what its source prints, the last digit that it prints)
 SIX = 1e-6
+SLOW = ("food_trucks",)  # more than a second
 PRINTED: dict[str, dict[str, tuple[Any, float]]] = {
     "monty_hall": {"doors": ([1 / 3, 0, 2 / 3], SIX)},
     "sally_anne": {"looks": ([[[0.99, 0.01], [1, 0], [0, 1]], [[0.01, 0.99], [0, 1], [1, 0]]], SIX)},
@@ -92,7 +93,7 @@ def test_the_naive_are_tempted_and_the_sophisticated_walk_around() -> None:
     assert run("temptation")["walks"] == {False: "uuuul", True: "uurruuulu"}
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in PROGRAMS])
 def test_a_program_is_short_and_says_where_it_is_from(name: str) -> None:
     assert lines_of(name) <= 25
     assert "Source: " in (ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) or "")
