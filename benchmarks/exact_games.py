@@ -1,10 +1,11 @@
-"""Alpha-beta on connect four: exact values of the solved sizes up to 5×5, and mates within six plies on 7×6.
+"""Alpha-beta and UCT's solver on connect four: exact values of the solved sizes up to 5×5, and mates within six plies
+on 7×6.
 
     python benchmarks/exact_games.py
 
-Prints, for each size, the value, the states entered, and processor seconds without compiling. Then positions of random
-play on the whole board in which the mover can force a win within six plies, by a plain search of all lines: how many of
-them alpha-beta finds.
+Prints, for each size and planner, the value, the states entered or simulations made, and processor seconds without
+compiling. Then positions of random play on the whole board in which the mover can force a win within six plies, by a
+plain search of all lines: in how many of them each planner proves it (UCT with at most 20,000 simulations).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import time
 import numpy as np
 
 from inscape import make_world
-from inscape.world_models import AlphaBeta, KnownModel
+from inscape.world_models import UCT, AlphaBeta, KnownModel
 
+SIMULATIONS = 30_000_000
 SIZES = ((4, 4), (4, 5), (5, 4), (5, 5))
 
 
@@ -60,8 +62,16 @@ def main() -> None:
             f"{rows} × {columns}: value {plan.value:+.0f}, {proven}, {plan.simulations:,} states, {seconds:.1f} s",
             flush=True,
         )
-    world, found, wins = make_world("ConnectFour"), 0, 0
-    planner = AlphaBeta(depth=6)
+        UCT(100, gamma=1.0).plan(model, start, rng)
+        began = time.process_time()
+        plan = UCT(SIMULATIONS, gamma=1.0, max_nodes=SIMULATIONS // 2).plan(model, start, rng)[0]
+        seconds, proven = time.process_time() - began, "proven" if plan.simulations < SIMULATIONS else "not proven"
+        print(
+            f"       UCT: value {plan.value:+.0f}, {proven}, {plan.simulations:,} simulations, {seconds:.1f} s",
+            flush=True,
+        )
+    world, wins, found, made = make_world("ConnectFour"), 0, [0, 0], []
+    planner, search = AlphaBeta(depth=6), UCT(20_000, gamma=1.0)
     while wins < 40:
         states = world.sample_initial(1, rng)
         for _ in range(int(rng.integers(6, 26))):
@@ -71,8 +81,14 @@ def main() -> None:
         if not world.terminal_of(states)[0] and forced(world, states, 5):
             wins += 1
             plan = planner.plan(world, states, rng)[0]
-            found += plan.value == 1.0 and plan.metrics["proven"] == 1.0
-    print(f"7 × 6: {found} of {wins} forced wins within six plies found", flush=True)
+            found[0] += plan.value == 1.0 and plan.metrics["proven"] == 1.0
+            plan = search.plan(world, states, rng)[0]
+            found[1] += plan.value == 1.0 and plan.simulations < 20_000
+            made.append(plan.simulations)
+    print(
+        f"7 × 6, forced wins within six plies: alpha-beta {found[0]} of {wins}, UCT {found[1]} "
+        f"({np.median(made):,.0f} simulations in the median, {max(made):,} at most)"
+    )
 
 
 if __name__ == "__main__":

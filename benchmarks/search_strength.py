@@ -5,8 +5,8 @@ reach has been tried, or is known exactly (see `TreeSearchSettings.averaging_vis
 
     python benchmarks/search_strength.py --seeds 8
 
-- TicTacToe, as the second player, γ = 1: against every reply of the opponent, how many lines of play are lost (none
-  need be). Every position is searched with a random stream that follows from the seed and the position.
+- TicTacToe, as the second player and as the first, γ = 1: against every reply of the opponent, how many lines of play
+  are lost (none need be). Every position is searched with a random stream that follows from the seed and the position.
 - CartPole: total reward of episodes of at most 500 steps, γ = 0.99.
 - FrozenLake: exact value at the start (γ = 0.99) of the policy that searches in each of its states, and the optimum.
 """
@@ -59,8 +59,8 @@ def searching(simulations: int, gamma: float, averaging: float | None, most_visi
     return search
 
 
-def lost_lines(search: Search, seed: int) -> int:
-    """Returns how many lines of TicTacToe the searching second player loses, of all that the first can choose."""
+def lost_lines(search: Search, seed: int, player: int = 1) -> int:
+    """Returns how many lines of TicTacToe the searching player loses, of all that the other can choose."""
     world, rng = world_of("TicTacToe"), np.random.default_rng(0)
     answers: dict[bytes, int] = {}
 
@@ -68,21 +68,27 @@ def lost_lines(search: Search, seed: int) -> int:
         following, reward, ended = world.step(states, np.array([action]), rng)
         return following, reward[0], bool(ended[0])
 
+    def answered(states: States) -> int:
+        """Returns the lines lost from where the searching player moves."""
+        key = states.ints.tobytes() + states.floats.tobytes()
+        if key not in answers:
+            answers[key] = search(world, states, seed)
+        following, _, ended = moved(states, answers[key])
+        return 0 if ended else lost(following)
+
     def lost(states: States) -> int:
         found = 0
         for action in np.flatnonzero(world.legal_actions(states)[0]):
             following, reward, ended = moved(states, int(action))
-            if ended:
-                found += int(reward[1] < 0)
-                continue
-            key = following.ints.tobytes() + following.floats.tobytes()
-            if key not in answers:
-                answers[key] = search(world, following, seed)
-            answered, _, ended = moved(following, answers[key])
-            found += 0 if ended else lost(answered)
+            found += int(reward[player] < 0) if ended else answered(following)
         return found
 
-    return lost(world.sample_initial(1, rng))
+    return (answered if player == 0 else lost)(world.sample_initial(1, rng))
+
+
+def lost_as_first(search: Search, seed: int) -> int:
+    """Returns how many lines the searching first player loses."""
+    return lost_lines(search, seed, player=0)
 
 
 def cartpole_return(search: Search, seed: int) -> float:
@@ -110,12 +116,13 @@ def lake_value(search: Search, seed: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--only", nargs="+", choices=("TicTacToe", "CartPole", "FrozenLake"))
+    parser.add_argument("--only", nargs="+", choices=("TicTacToe", "TicTacToe-first", "CartPole", "FrozenLake"))
     given = parser.parse_args()
     model = TabularModel.from_world(world_of("FrozenLake"))
     best = float(model.initial @ value_iteration(model, 0.99, 1e-10).values)
     rows = (
         ("TicTacToe", "lines lost", lost_lines, 1.0, (100, 200, 400, 800, 1600, 3200)),
+        ("TicTacToe-first", "lines lost", lost_as_first, 1.0, (50, 100, 200)),
         ("CartPole", "return", cartpole_return, 0.99, (16, 64, 250, 1000)),
         ("FrozenLake", f"value (best {best:.4f})", lake_value, 0.99, (50, 100, 200, 500, 1000, 4000)),
     )

@@ -56,9 +56,9 @@ class MCTSSettings(TreeSearchSettings):
     #   FrozenLake  values 0.0049 0.0008 0 0, visits 0.0080 0.0059 0.0029 0.0016, most 0.0045 0.0045 0.0003 0
     #   TicTacToe   values 0.10 0.07 0.01 0.001, visits 0.31 0.24 0.15 0.10, most 0.11 0.07 0.02 0.001
     choice: Literal["values", "visits", "most-visited"] = "values"
-    """What it acts on: the searched action values (greedily, or with beta); the most visited action (where the root was
-    proven, the best), which chooses worse from few simulations; or in proportion to the visit counts, which
-    explores."""
+    """What it acts on: the searched action values (greedily, or with beta); the most visited action (one that is proven
+    collects no more visits, and is taken if its value is no less), which chooses worse from few simulations; or in
+    proportion to the visit counts, which explores."""
     beta: float | None = None
     """Rationality on the action values, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     cache: int = 1000
@@ -150,11 +150,8 @@ class MCTS(Agent):
             return np.where(mask, -np.log(mask.sum()), -np.inf)
         # a search that ended early has proven its root: of what is proven no more visits are made, and values are exact
         proven = plan.simulations < self.settings.num_simulations and bool(tried[plan.action])
-        if self.settings.choice == "most-visited" and proven:
-            return np.where(np.arange(len(mask)) == plan.action, 0.0, -np.inf)
         if self.settings.choice == "most-visited":
-            most = np.where(tried, plan.visit_counts, -1)
-            top = np.where(most == most.max(), plan.action_values, -np.inf).argmax()
+            top = plan.action if proven else _most_visited(plan, tried)
             return np.where(np.arange(len(mask)) == top, 0.0, -np.inf)
         if self.settings.choice == "visits":
             with np.errstate(divide="ignore"):
@@ -289,6 +286,20 @@ def with_bonus(table: TabularModel, counts: Array, weight: float) -> TabularMode
     bonus = weight * spread / np.sqrt(np.maximum(counts, 0.5))
     bonus = np.where(table.terminal[:, None], 0.0, bonus)
     return dataclasses.replace(table, reward=table.reward + bonus[:, :, None])
+
+
+def _most_visited(plan: Plan, allowed: Array) -> int:
+    """Returns the most visited action; one that is closed, and so collects no more visits, if its value is no less."""
+    closed = np.zeros(len(allowed), np.bool_) if plan.tree is None or not len(plan.tree.closed) else plan.tree.closed
+    going_on, known = allowed & ~closed, np.where(allowed & closed, plan.action_values, -np.inf)
+    most = np.where(going_on, plan.visit_counts, -1)
+    top = int(np.where(going_on & (most == most.max()), plan.action_values, -np.inf).argmax())
+    best = int(known.argmax())
+    return (
+        best
+        if not going_on.any() or (allowed[best] and closed[best] and known[best] >= plan.action_values[top])
+        else top
+    )
 
 
 def _plays_at_once(name: str) -> UsageError:

@@ -28,7 +28,9 @@ class SearchTree:
         values: `[N]` float64 estimated values for the player to move there; NaN where never visited, 0 where terminal.
         terminal: `[N]` bool.
         action_visits: `[N, A]` int64.
-        action_values: `[N, A]` float64 for the player to move; −inf where illegal or never tried.
+        action_values: `[N, A]` float64 for the player to move; −inf where illegal, or never tried nor proven.
+        closed: `[A]` bool, actions of the root of which nothing is left to learn, so that they collect no more visits:
+            their value is proven, or they cannot be better than another is at least; empty for searches without proofs.
     """
 
     states: Any
@@ -38,6 +40,7 @@ class SearchTree:
     terminal: np.ndarray
     action_visits: np.ndarray
     action_values: np.ndarray
+    closed: np.ndarray = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __len__(self) -> int:
         return len(self.visit_counts)

@@ -19,6 +19,7 @@ from inscape.experiments.runs.training import train
 from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.planning.choice import boltzmann_log_probs
 from inscape.world_models.planning.dynamic_programming import value_iteration
+from inscape.world_models.planning.interface import Plan, SearchTree
 from inscape.world_models.planning.tree_search.settings import TreeSearchSettings
 from inscape.world_models.tabular.model import TabularModel
 
@@ -190,6 +191,25 @@ def test_a_run_of_before_the_renaming_is_loaded_and_resumed(tmp_path):
     assert agent.settings.averaging_visits == 5.0
     assert agent.steps >= 300
     assert go_on(300, resume=True).path == run.path
+
+
+@pytest.mark.parametrize(
+    ("closed", "values", "expected"),
+    [
+        ((True, False, False), (0.5, 0.4, 0.9), 0),  # proven, and no worse than the most visited of the others
+        ((True, False, False), (0.3, 0.4, 0.9), 1),  # proven, and worse
+        ((True, False, True), (-1.0, 0.4, 0.6), 2),
+        ((True, True, True), (-1.0, 0.4, 0.1), 1),
+        ((False, False, False), (0.3, 0.4, 0.9), 1),
+    ],
+)
+def test_most_visited_where_some_actions_are_proven(closed, values, expected) -> None:
+    """What is proven collects no more visits: its value is compared, not its visits."""
+    agent = make_agent("mcts", "TicTacToe", settings={"choice": "most-visited", "num_simulations": 60})
+    none = np.zeros(0)
+    tree = SearchTree(none, none, none, none, none, none, none, np.array(closed))
+    plan = Plan(2, np.array(values), np.array([9, 30, 20]), 0.4, tree, simulations=60)
+    assert np.exp(agent._choice(plan, np.ones(3, bool))).tolist() == np.eye(3)[expected].tolist()
 
 
 def test_the_most_visited_action_of_a_proven_root_is_the_best() -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # entries of `counts`
-NODES, LINKS, CLOCK, SIMULATIONS, STUCK, FRONTIER, OPEN, ACTIONS, SWEPT, PLACE, ACTION, FRESH = range(12)
+NODES, LINKS, CLOCK, SIMULATIONS, STUCK, FRONTIER, OPEN, ACTIONS, SWEPT, PLACE, ACTION, FRESH, FORESEEN = range(13)
 # words of a row before its actions
 KIND, PLAYER, VISITS, SEEN, UNTRIED, COUNTED, SUMS = 0, 1, 2, 3, 4, 5, 6
 # values of KIND

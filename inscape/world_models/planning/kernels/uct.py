@@ -39,6 +39,7 @@ from inscape.world_models.planning.kernels.search_arrays import (
     CLOCK,
     COMPLETE,
     COUNTED,
+    FORESEEN,
     FRESH,
     FRONTIER,
     ILLEGAL,
@@ -163,32 +164,6 @@ def add_links(P, G, s, params, purpose, key, row, a):
 
 
 @inline_jit
-def add_child(P, G, s, params, purpose, row, a, actions):
-    """Makes the node of an action's only outcome, which was met before and has none yet; returns its row.
-
-    Where the same state was reached along another path it has one.
-    """
-    state = load_state(G.floats, G.ints, row // s.row)
-    _, following = transition_outcome(params, state, action_of_index(P, a), 0)
-    known = G.counts[NODES]
-    node = node_of(P, G, s, params, purpose, following, G.words[row + s.depth] + 1)
-    outcome = row + s.at_outcomes + a
-    G.words[outcome] = node + 1
-    G.counts[FRONTIER] -= 1
-    child = node * s.row
-    if node == known and G.words[child + KIND] == UNVISITED:
-        G.words[child + KIND] = VISITED
-        G.words[child + VISITS] = 1
-        G.words[child + COUNTED] = 1
-        G.counts[FRONTIER] -= 1
-        for m in range(s.values):
-            value = float(G.reals[row + s.at_actions + (1 + m) * actions + a])
-            value -= float(G.reals[outcome + (1 + m) * actions])
-            first_value(G, s, child, m, value / s.gamma if s.gamma > 0.0 else 0.0)
-    return child
-
-
-@inline_jit
 def pick_outcome(G, s, last, u):
     """Returns the node of a random outcome, by weight; the action's last link is given.
 
@@ -303,39 +278,51 @@ def select(G, key, s, row, actions):
 
 
 @inline_jit
-def roll_out(P, G, s, params, purpose, key, state):
-    """Sets `total` to the discounted return of uniformly random legal actions, cut after `max_depth` steps.
+def roll_out(P, G, s, params, purpose, key, state, discount):
+    """Adds to `total` the return of uniformly random legal actions, of at most `max_depth`, from `discount` on.
 
-    Returns False if a state that is not terminal has no legal action.
+    Where wins in one move are looked for they are taken, and actions after which another player has one are not, where
+    there are others. Returns False if a state that is not terminal has no legal action.
     """
     actions = num_actions(P)
     clock = G.counts[CLOCK]
-    discount = 1.0
-    for m in range(NUM_PLAYERS):
-        G.total[m] = 0.0
-    for depth in range(s.max_depth):
-        if s.wins and depth > 0 and has_win(P, G, s, params, purpose, state):
-            for m in range(NUM_PLAYERS):
-                G.total[m] += discount * G.reward[m]
-            break
+    for _ in range(s.max_depth):
         u = uniform(key, clock)
-        if HAS_LEGAL:
+        if HAS_LEGAL or s.wins:
             count = 0
             for a in range(actions):
                 G.choices[count] = a
                 count += int(legal(params, state, action_of_index(P, a)))
             if count == 0:
                 return False
-            chosen = G.choices[int(u * count)]
+            k = int(u * count)
+            chosen = G.choices[k]
         else:
             chosen = int(u * actions)
         action = action_of_index(P, chosen)
         following = sample_transition(params, state, action, key, clock + 1)
         clock += 1 + max(1, TRANSITION_SLOTS)
+        ended = terminal(params, purpose, following)
+        won = False
+        if s.wins and not ended:
+            player = mover(params, state)
+            won = has_win(P, G, s, params, purpose, following)
+            while won and count > 1 and mover(params, following) != player:
+                count -= 1
+                G.choices[k] = G.choices[count]
+                k = int(uniform(key, clock) * count)
+                clock += 1
+                action = action_of_index(P, G.choices[k])
+                _, following = transition_outcome(params, state, action, 0)
+                ended = terminal(params, purpose, following)
+                won = not ended and has_win(P, G, s, params, purpose, following)
+        if won:
+            for m in range(NUM_PLAYERS):
+                G.total[m] += discount * s.gamma * G.reward[m]
         write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
         for m in range(NUM_PLAYERS):
             G.total[m] += discount * G.reward[m]
-        if terminal(params, purpose, following):
+        if ended or won:
             break
         discount *= s.gamma
         state = following
@@ -363,26 +350,89 @@ def has_win(P, G, s, params, purpose, state):
 
 
 @inline_jit
-def is_lost(P, G, s, params, purpose, state):
-    """Returns whether the other of two players wins at once after every action; `G.total` is then the state's value."""
-    player = mover(params, state)
-    highest = -math.inf
-    for a in range(num_actions(P)):
-        action = action_of_index(P, a)
-        if legal(params, state, action):
+def foresee(P, G, s, params, purpose, state):
+    """Follows replies that are forced, of two players whose rewards add up to 0, and adds what they earn to `total`.
+
+    Whoever moves wins at once if that can be done, and has lost if the other wins at once after every action. Where all
+    actions but one are worth the least there is, by that, the one is taken.
+
+    Returns (whether the value is proven and `total` is it, the discount, the state in which there is more than one).
+    """
+    discount = 1.0
+    proven = False
+    for _ in range(s.max_depth):
+        player = mover(params, state)
+        if has_win(P, G, s, params, purpose, state):
+            for m in range(NUM_PLAYERS):
+                G.total[m] += discount * G.reward[m]
+            proven = True
+            break
+        if not s.zero_sum:
+            break
+        safe = 0
+        forced = -1
+        highest = -math.inf
+        for a in range(num_actions(P)):
+            action = action_of_index(P, a)
+            if legal(params, state, action):
+                _, following = transition_outcome(params, state, action, 0)
+                if (
+                    terminal(params, purpose, following)
+                    or mover(params, following) == player
+                    or not has_win(P, G, s, params, purpose, following)
+                ):
+                    safe += 1
+                    forced = a
+                    if safe > 1:
+                        break
+                else:
+                    lost = G.reward[player]
+                    write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
+                    highest = max(highest, G.reward[player] + s.gamma * lost)
+        if safe == 0 and highest > -math.inf:
+            G.total[player] += discount * highest
+            G.total[1 - player] -= discount * highest
+            proven = True
+        if safe != 1 or (highest > s.low):
+            break
+        action = action_of_index(P, forced)
+        _, following = transition_outcome(params, state, action, 0)
+        write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
+        for m in range(NUM_PLAYERS):
+            G.total[m] += discount * G.reward[m]
+        if terminal(params, purpose, following):
+            proven = True
+            break
+        discount *= s.gamma
+        state = following
+    return proven, discount, state
+
+
+@inline_jit
+def close_foreseen(P, G, s, params, purpose, state, row):
+    """Closes the actions of a new node whose values are proven by what is forced after them, before they are tried."""
+    actions = num_actions(P)
+    for a in range(actions):
+        if G.words[row + s.at_actions + a] == 0:
+            action = action_of_index(P, a)
             _, following = transition_outcome(params, state, action, 0)
-            if terminal(params, purpose, following) or mover(params, following) == player:
-                return False
-            if not has_win(P, G, s, params, purpose, following):
-                return False
-            lost = G.reward[player]
-            write_reward(G.reward_out, 0, reward(params, purpose, state, action, following))
-            highest = max(highest, G.reward[player] + s.gamma * lost)
-    if highest == -math.inf:
-        return False
-    G.total[player] = highest
-    G.total[1 - player] = -highest
-    return True
+            for m in range(NUM_PLAYERS):
+                G.total[m] = 0.0
+            proven = terminal(params, purpose, following)
+            if not proven:
+                proven, _, _ = foresee(P, G, s, params, purpose, following)
+            if proven:
+                G.counts[PLACE] = row // s.row
+                gain(P, G, s, params, purpose, state, a, following)
+                for m in range(s.values):
+                    at = row + s.at_outcomes + (1 + m) * actions + a
+                    G.reals[at] = G.reward[m]
+                    value = float(G.reals[at]) + s.gamma * G.total[m]
+                    G.reals[row + s.at_actions + (1 + m) * actions + a] = value
+                G.words[row + s.at_actions + a] = -1
+                G.words[row + UNTRIED] -= 1
+                G.counts[OPEN] -= 1
+                G.counts[FORESEEN] = row
 
 
 @inline_jit
@@ -430,13 +480,10 @@ def try_action(P, G, s, params, purpose, key, row, a, actions):
                 close(G, s, row, a, actions)
             return True
     if not proven:
-        if s.wins and has_win(P, G, s, params, purpose, following):
-            proven = True
-            for m in range(NUM_PLAYERS):
-                G.total[m] = G.reward[m]
-        elif s.wins and s.zero_sum and is_lost(P, G, s, params, purpose, following):
-            proven = True
-        elif s.rolls and not roll_out(P, G, s, params, purpose, key, following):
+        discount = 1.0
+        if s.wins:
+            proven, discount, following = foresee(P, G, s, params, purpose, following)
+        if not proven and s.rolls and not roll_out(P, G, s, params, purpose, key, following, discount):
             return False
     for m in range(s.values):
         value = float(G.reals[outcome + (1 + m) * actions]) + s.gamma * G.total[m]
@@ -459,7 +506,9 @@ def visit(P, G, s, params, purpose, key, row):
     G.counts[PLACE] = row // s.row
     if s.rolls:
         state = load_state(G.floats, G.ints, row // s.row)
-        if not roll_out(P, G, s, params, purpose, key, state):
+        for m in range(NUM_PLAYERS):
+            G.total[m] = 0.0
+        if not roll_out(P, G, s, params, purpose, key, state, 1.0):
             return False
         for m in range(s.values):
             first_value(G, s, row, m, G.total[m])
@@ -695,6 +744,36 @@ def sweep(P, G, s):
 
 
 @inline_jit
+def add_child(P, G, s, params, purpose, row, a, actions):
+    """Makes the node of an action's only outcome, which was met before and has none yet; returns its row.
+
+    Where the same state was reached along another path it has one.
+    """
+    state = load_state(G.floats, G.ints, row // s.row)
+    _, following = transition_outcome(params, state, action_of_index(P, a), 0)
+    known = G.counts[NODES]
+    node = node_of(P, G, s, params, purpose, following, G.words[row + s.depth] + 1)
+    outcome = row + s.at_outcomes + a
+    G.words[outcome] = node + 1
+    G.counts[FRONTIER] -= 1
+    child = node * s.row
+    if node == known and G.words[child + KIND] == UNVISITED:
+        G.words[child + KIND] = VISITED
+        G.words[child + VISITS] = 1
+        G.words[child + COUNTED] = 1
+        G.counts[FRONTIER] -= 1
+        for m in range(s.values):
+            value = float(G.reals[row + s.at_actions + (1 + m) * actions + a])
+            value -= float(G.reals[outcome + (1 + m) * actions])
+            first_value(G, s, child, m, value / s.gamma if s.gamma > 0.0 else 0.0)
+        if s.wins and s.zero_sum:
+            close_foreseen(P, G, s, params, purpose, following, child)
+            if G.words[child + UNTRIED] == 0:
+                bound(G, s, child, actions)
+    return child
+
+
+@inline_jit
 def descend(P, G, s, params, purpose, key, actions):
     """Walks from the root to a state or an action not tried before.
 
@@ -706,6 +785,7 @@ def descend(P, G, s, params, purpose, key, actions):
     returns = 0
     row = 0
     length = 0
+    counts[FORESEEN] = -1
     while words[row + KIND] == VISITED and length < s.max_depth:
         if words[row + SEEN] == number and counts[FRONTIER] == 0:
             # Once every state found has been visited, a simulation may come back to states of its own path only so
@@ -774,7 +854,7 @@ def averaging_now(G, s):
 @inline_jit
 def back_up(G, s, row, length, actions):
     """Brings the path up to date, last state first, up from the node in which it ended."""
-    words, reals, path, span = G.words, G.reals, G.path, G.span
+    words, reals, path, span, counts = G.words, G.reals, G.path, G.span, G.counts
     averaging = averaging_now(G, s)
     proven = s.solver and words[row + KIND] >= TERMINAL
     if s.single and length > 0 and words[row + s.at_actions + path[1, length - 1]] == -2:
@@ -795,7 +875,7 @@ def back_up(G, s, row, length, actions):
             own = float(reals[q + (0 if s.zero_sum else words[row + PLAYER]) * actions])
         span[0] = min(span[0], own)
         span[1] = max(span[1], own)
-        if proven:
+        if proven or row == counts[FORESEEN]:
             proven = bound(G, s, row, actions)
         if words[row + KIND] != SOLVED:
             value_node(G, s, row, actions, averaging)

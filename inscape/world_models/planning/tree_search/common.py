@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def plan_from_tree(
             best = best[closed[best]]
         best = best[visits[best] == visits[best].max()]
     action = int(best[int(uniform(key, LAST) * len(best))])
+    tree = tree if closed is None else replace(tree, closed=closed)
     value = float(values[action] if total else tree.values[0])
     return Plan(action, values, visits, value, tree, simulations, probs)
 

@@ -80,7 +80,7 @@ class Node:
     seen: int = -1
 
     def untried(self) -> np.ndarray:
-        return np.flatnonzero(self.legal & (self.tried == 0))
+        return np.flatnonzero(self.legal & (self.tried == 0) & ~self.closed)
 
     def open(self) -> np.ndarray:
         return np.flatnonzero(self.legal & (self.tried > 0) & ~self.closed)
@@ -107,6 +107,7 @@ class PythonSearch:
         self.rng = np.random.default_rng(key % 2**64)  # for models that sample by themselves
         self.clock = self.frontier = self.untried = self.legal_actions = 0
         self.swept = False
+        self.foreseen: Node | None = None
         self.fresh = 0
         self.span = [math.inf, -math.inf]
         self.nodes: list[Node] = []
@@ -239,6 +240,7 @@ class PythonSearch:
     def simulate(self, root: Node, number: int) -> None:
         """Selects, expands, evaluates, backs up."""
         node, path, proven = root, list[tuple[Node, int]](), False
+        self.foreseen = None
         returns = 0
         while node.kind == VISITED and len(path) < self.options.max_depth:
             if node.seen == number and self.frontier == 0:
@@ -275,7 +277,7 @@ class PythonSearch:
             if node.kind == UNVISITED:
                 node.kind, node.counted = VISITED, 1
                 self.frontier -= 1
-                self.first(node, self.first_value(node.states)[: self.values])
+                self.first(node, self.first_value(node.states, np.zeros(self.players))[: self.values])
             proven = self.solver and node.kind >= TERMINAL
         self.back_up(path, proven)
         since = number - self.fresh
@@ -294,7 +296,7 @@ class PythonSearch:
 
     def try_action(self, node: Node, action: int) -> bool:
         """Values an action that has one outcome by that: an end, a win of whoever moves there, or what it promises."""
-        (states, ended, reward) = next(branch[1:] for branch in self.branches(node.states, action) if branch[0] > 0)
+        states, ended, reward = self.follow_only(node.states, action)
         node.reward[action] = self.checked(reward, node.states, action)
         value, proven = np.zeros(self.players), ended
         keys = getattr(self.model, "keys", None)
@@ -306,11 +308,11 @@ class PythonSearch:
                 self.close(node, action)
             return bool(node.closed[action])
         if not ended:
-            known = self.win(states) if self.wins else None
-            if known is None and self.wins and self.zero_sum:
-                known = self.loss(states)
-            proven = known is not None
-            value = self.first_value(states) if known is None else known
+            discount = 1.0
+            if self.wins:
+                proven, value, discount, states = self.foresee(states)
+            if not proven:
+                value = self.first_value(states, value, discount)
         node.action_value[:, action] = rounded(node.reward[action] + self.options.gamma * value[: self.values])
         node.total += node.action_value[:, action]
         if proven and self.solver:
@@ -329,20 +331,64 @@ class PythonSearch:
                     return reward
         return None
 
-    def loss(self, states: Any) -> np.ndarray | None:
-        """Returns the value of a state in which the other player wins at once after every action; None elsewhere."""
-        player, highest = int(self.model.mover_of(states)[0]), -math.inf
-        for action in np.flatnonzero(legal_actions(self.model, states, "UCT")[0]):
-            (following, ended, reward) = next(b[1:] for b in self.branches(states, int(action)) if b[0] > 0)
-            win = None if ended or self.model.mover_of(following)[0] == player else self.win(following)
-            if win is None:
-                return None
-            highest = max(highest, float(reward[player] + self.options.gamma * win[player]))
-        return np.array([highest, -highest])[:: 1 - 2 * player] if highest > -math.inf else None
+    def follow_only(self, states: Any, action: int) -> tuple[Any, bool, np.ndarray]:
+        """Returns (successor, ended, reward) of an action that has one outcome."""
+        return next(branch[1:] for branch in self.branches(states, action) if branch[0] > 0)
+
+    def foresee(self, states: Any) -> tuple[bool, np.ndarray, float, Any]:
+        """Follows replies that are forced, of two players whose rewards add up to 0.
+
+        Returns (whether the value is proven, what the replies earned, the discount, the state they lead to).
+        """
+        total, discount, gamma = np.zeros(self.players), 1.0, self.options.gamma
+        for _ in range(self.options.max_depth):
+            player = int(self.model.mover_of(states)[0])
+            win = self.win(states)
+            if win is not None:
+                return True, total + discount * win, discount, states
+            if not self.zero_sum:
+                break
+            safe, highest = [], -math.inf
+            for action in np.flatnonzero(legal_actions(self.model, states, "UCT")[0]):
+                following, ended, reward = self.follow_only(states, int(action))
+                same = ended or self.model.mover_of(following)[0] == player
+                win = None if same else self.win(following)
+                if win is None:
+                    safe.append((following, ended, reward))
+                    if len(safe) > 1:
+                        break
+                else:
+                    highest = max(highest, float(reward[player] + gamma * win[player]))
+            if not safe and highest > -math.inf:
+                return True, total + discount * np.array([highest, -highest])[:: 1 - 2 * player], discount, states
+            if len(safe) != 1 or highest > self.low:
+                break
+            following, ended, reward = safe[0]
+            total = total + discount * reward
+            if ended:
+                return True, total, discount, states
+            discount, states = discount * gamma, following
+        return False, total, discount, states
+
+    def close_foreseen(self, node: Node) -> None:
+        """Closes the actions of a new node whose values are proven by what is forced after them."""
+        for action in np.flatnonzero(node.legal & (node.tried == 0)):
+            states, proven, reward = self.follow_only(node.states, int(action))
+            value = np.zeros(self.players)
+            if not proven:
+                proven, value, *_ = self.foresee(states)
+            if proven:
+                node.reward[int(action)] = self.checked(reward, node.states, int(action))
+                worth = node.reward[int(action)] + self.options.gamma * value[: self.values]
+                node.action_value[:, action] = rounded(worth)
+                node.closed[action] = True
+                node.known.add(int(action))
+                self.untried -= 1
+                self.foreseen = node
 
     def add_child(self, node: Node, action: int) -> Node:
         """Makes the node of an action's only outcome, which was met before and has none yet."""
-        (states, ended, _) = next(branch[1:] for branch in self.branches(node.states, action) if branch[0] > 0)
+        states, ended, _ = self.follow_only(node.states, action)
         known = len(self.nodes)
         child = self.node_of(states, ended=ended, depth=node.depth + 1)
         node.links[action].append(Link(child, 1.0, node.reward[action]))
@@ -352,6 +398,10 @@ class PythonSearch:
             self.frontier -= 1
             gamma, value = self.options.gamma, node.action_value[:, action] - node.reward[action]
             self.first(child, value / gamma if gamma > 0 else np.zeros(self.values))
+            if self.wins and self.zero_sum:
+                self.close_foreseen(child)
+                if not len(child.untried()):
+                    self.bound(child)
         return child
 
     def select(self, node: Node) -> int:
@@ -364,7 +414,7 @@ class PythonSearch:
         low, high = self.span
         limit = TABLES.shape[1]
         spread = float(TABLES[1, node.visits]) if node.visits < limit else math.sqrt(math.log(node.visits))
-        spread *= self.options.exploration * (high - low if high > low else 1.0)
+        spread *= self.options.exploration_for(self.players) * (high - low if high > low else 1.0)
         actions = node.open()
         own = self.own(node, node.action_value)
         scores = np.array([float(own[a]) + spread * self.doubt(node, int(a)) for a in actions])
@@ -385,8 +435,8 @@ class PythonSearch:
         """Returns 1/√n, as the compiled search has it."""
         return float(TABLES[0, visits]) if visits < TABLES.shape[1] else 1.0 / math.sqrt(visits)
 
-    def first_value(self, states: Any) -> np.ndarray:
-        """Returns the value for each player of a new state that is not terminal."""
+    def first_value(self, states: Any, total: np.ndarray, discount: float = 1.0) -> np.ndarray:
+        """Returns the value for each player of a new state that is not terminal, discounted, and `total`."""
         if self.evaluate is not None:
             values, prior = evaluated(self.evaluate, states, self.players, self.actions)
             if prior is not None:
@@ -395,26 +445,36 @@ class PythonSearch:
                     expected="values and None",
                     hint="return values, None",
                 )
-            return np.asarray(values[0])
-        total, discount = np.zeros(self.players), 1.0
+            return total + discount * np.asarray(values[0])
         if self.options.rollout == "none":
             return total
-        for depth in range(self.options.max_depth):
-            win = self.win(states) if self.wins and depth > 0 else None
-            if win is not None:
-                return total + discount * win
-            legal = np.flatnonzero(legal_actions(self.model, states, "UCT")[0])
-            if not len(legal):
+        for _ in range(self.options.max_depth):
+            legal = list(np.flatnonzero(legal_actions(self.model, states, "UCT")[0]))
+            if not legal:
                 raise no_legal_action(type(self.model).__name__)
-            action = int(legal[int(self.draw() * len(legal))])
-            before = states
-            states, ended, reward = self.sample(before, action)
-            if not (np.abs(reward) < LARGEST).all():
-                raise self.no_number(reward, before, action)
-            total += discount * reward
-            if ended:
+            k = int(self.draw() * len(legal))
+            action = int(legal[k])
+            following, ended, reward = self.sample(states, action)
+            win = None
+            if self.wins and not ended:
+                player = self.model.mover_of(states)[0]
+                win = self.win(following)
+                while win is not None and len(legal) > 1 and self.model.mover_of(following)[0] != player:
+                    legal[k] = legal[-1]
+                    legal.pop()
+                    k = int(self.draw() * len(legal))
+                    action = int(legal[k])
+                    following, ended, reward = self.follow_only(states, action)
+                    win = None if ended else self.win(following)
+            if win is not None:
+                total = total + discount * self.options.gamma * win
+            total = total + discount * reward
+            if not (np.abs(total) < LARGEST).all():
+                raise self.no_number(reward, states, action)
+            if ended or win is not None:
                 break
             discount *= self.options.gamma
+            states = following
         return total
 
     # --------------------------------------------------------------------------------------- back up
@@ -449,7 +509,7 @@ class PythonSearch:
                 self.revalue(node, a, n)
             own = float(self.own(node, node.action_value[:, a]))
             self.span = [min(self.span[0], own), max(self.span[1], own)]
-            if proven:
+            if proven or node is self.foreseen:
                 proven = self.bound(node)[0]
             if node.kind != SOLVED:
                 self.value_node(node, averaging)
@@ -482,11 +542,11 @@ class PythonSearch:
 
     def bounds_of(self, node: Node, a: int) -> tuple[float, float]:
         """Returns lower and upper bound on what an action is worth to the player to move."""
-        if node.tried[a] == 0:
-            return self.low, self.high
         if a in node.known:
             value = float(self.own(node, node.action_value[:, a]))
             return value, value
+        if node.tried[a] == 0:
+            return self.low, self.high
         low, high, gamma = 0.0, 0.0, self.options.gamma
         links = node.links[a] or [Link(node, 1.0, node.reward[a])]  # no node yet: no bounds of its own
         for link in links:
@@ -581,7 +641,7 @@ class PythonSearch:
             values=values,
             terminal=np.array([node.kind == TERMINAL for node in nodes]),
             action_visits=tried,
-            action_values=np.where(tried > 0, own, -np.inf),
+            action_values=np.where((tried > 0) | np.array([node.closed for node in nodes]), own, -np.inf),
         )
 
 

@@ -17,9 +17,11 @@ The solver (`solver`, where outcomes can be listed) keeps a lower and an upper b
 there. Ends are exact; an action lies between the expectations of its outcomes' bounds, a state between the highest of
 its actions'. An action that cannot be better than another is at least, and one that is known, is not simulated again
 and no longer counts in averages; outcomes of which nothing is left to learn are not followed. Where the law says what
-can be earned (`World.return_bounds`, and `World.zero_sum` of two players), a win ends a proof at once, roll-outs take
-wins in one move, and new states are looked at for wins, and for two players for losses, that cannot be helped. A
-graph in which nothing is untried is solved by sweeps. A search that knows its root ends early.
+can be earned (`World.return_bounds`, and `World.zero_sum` of two players), a win ends a proof at once, and roll-outs
+take wins in one move and avoid actions after which another player has one. Of two players, new states are looked at for
+wins and losses that cannot be helped; where all replies but one lose at once, the one is followed in the same
+simulation; and when a state gets its row, the actions that this proves are closed before they are tried. A graph in
+which nothing is untried is solved by sweeps. A search that knows its root ends early.
 
 Memory is one row per state (`kernels/search_arrays.py`), reserved at once and taken as it is written to. Where actions
 have one outcome, a state gets a row when it is reached again.
@@ -28,8 +30,8 @@ Sources: UCB1 in trees: Kocsis & Szepesvári (2006), ECML; backups with known ou
 Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICAPS, section 4; a value that moves from
 the average to the best action as visits grow: Coulom (2006), "Efficient selectivity and backup operators in Monte-Carlo
 tree search", CG, section 3; subtrees known exactly: Winands, Björnsson & Saito (2008), "Monte-Carlo tree search
-solver", CG; bounds: Cazenave & Saffidine (2010), "Score bounded Monte-Carlo tree search", CG, section 3; wins in one
-move: Teytaud & Teytaud (2010), "On the huge benefit of decisive moves in Monte-Carlo tree search algorithms", CIG;
+solver", CG; bounds: Cazenave & Saffidine (2010), "Score bounded Monte-Carlo tree search", CG, section 3; decisive and
+anti-decisive moves: Teytaud & Teytaud (2010), "On the huge benefit of decisive moves in Monte-Carlo tree search algorithms", CIG;
 one node per state, values recomputed from children, visits of the child state in the
 exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for rooted directed acyclic graphs",
 Knowledge-Based Systems 34; √n outcomes: Couëtoux et al. (2011), "Continuous upper confidence trees",
@@ -244,7 +246,7 @@ def _kernel_settings(options: UCT, world: World, compiled: bool | None) -> Searc
         high=float(bounds[1]),
         averaging=-1.0 if options.averaging_visits is None else float(options.averaging_visits),
         gamma=float(options.gamma),
-        exploration=float(options.exploration),
+        exploration=options.exploration_for(world.players),
         max_depth=options.max_depth,
     )
 
@@ -290,7 +292,7 @@ def _allocate(world: World, s: SearchSettings) -> SearchArrays:
         links=links,
         link_reals=links.view(np.float32),
         path=np.zeros((2, s.max_depth + 1), np.int64),
-        counts=np.zeros(12, np.int64),
+        counts=np.zeros(13, np.int64),
         span=np.array([np.inf, -np.inf]),
         tables=TABLES,
         choices=np.zeros(world.num_actions, np.int64),
@@ -320,7 +322,7 @@ def _plan_of(world: World, graph: SearchArrays, s: SearchSettings, simulations: 
         values=np.where(kind == at.UNVISITED, np.nan, values),
         terminal=kind == at.TERMINAL,
         action_visits=visits,
-        action_values=np.where(visits > 0, sign[:, None] * table[rows, own], -np.inf),
+        action_values=np.where((counts != 0) & (counts != at.ILLEGAL), sign[:, None] * table[rows, own], -np.inf),
     )
     legal = counts[0] != at.ILLEGAL
     if s.solver and legal.any():
