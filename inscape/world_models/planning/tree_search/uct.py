@@ -31,8 +31,8 @@ Helmert (2013), "Trial-based heuristic tree search for finite horizon MDPs", ICA
 the average to the best action as visits grow: Coulom (2006), "Efficient selectivity and backup operators in Monte-Carlo
 tree search", CG, section 3; subtrees known exactly: Winands, Björnsson & Saito (2008), "Monte-Carlo tree search
 solver", CG; bounds: Cazenave & Saffidine (2010), "Score bounded Monte-Carlo tree search", CG, section 3; decisive and
-anti-decisive moves: Teytaud & Teytaud (2010), "On the huge benefit of decisive moves in Monte-Carlo tree search algorithms", CIG;
-one node per state, values recomputed from children, visits of the child state in the
+anti-decisive moves: Teytaud & Teytaud (2010), "On the huge benefit of decisive moves in Monte-Carlo tree
+search algorithms", CIG; one node per state, values recomputed from children, visits of the child state in the
 exploration term: Saffidine, Cazenave & Méhat (2012), "UCD: upper confidence bound for rooted directed acyclic graphs",
 Knowledge-Based Systems 34; √n outcomes: Couëtoux et al. (2011), "Continuous upper confidence trees",
 LION 5, section 3.
