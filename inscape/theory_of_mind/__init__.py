@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.observers.observer import Observer as Observer
     from inscape.theory_of_mind.observers.partial import PartialObserver as PartialObserver
     from inscape.theory_of_mind.observers.particle import ParticleObserver as ParticleObserver
+    from inscape.theory_of_mind.observers.planned import PlannedObserver as PlannedObserver
     from inscape.theory_of_mind.parts.believing import Filtering as Filtering
     from inscape.theory_of_mind.parts.believing import Params as Params
     from inscape.theory_of_mind.parts.believing import Sees as Sees
@@ -116,6 +117,7 @@ _HOMES = {
     "observers.observer": ("Observer",),
     "observers.partial": ("PartialObserver",),
     "observers.particle": ("ParticleObserver",),
+    "observers.planned": ("PlannedObserver",),
     # minds about minds
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),

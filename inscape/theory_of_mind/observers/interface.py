@@ -15,6 +15,7 @@ from inscape.theory_of_mind.minds import Mind
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
+    from inscape.envs.law.states import States
 
 
 class ImpossibleEvidenceError(UsageError):
@@ -28,11 +29,13 @@ class Prediction:
     Attributes:
         action_probs: `[A]` distribution over the next action.
         state_probs: `[H + 1, S]` distribution over the state after h = 0 … H further steps, numbered as in
-            `world.dynamics().states`. A mind that has arrived stays where it is.
+            `world.dynamics().states`, or as in `states`. A mind that has arrived stays where it is.
+        states: the S states that sampled futures came to, of an observer that does not number them all; else None.
     """
 
     action_probs: NDArray[np.float64]
     state_probs: NDArray[np.float64]
+    states: States | None = None
 
 
 @runtime_checkable
