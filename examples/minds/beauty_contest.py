@@ -9,7 +9,7 @@ import numpy as np
 
 from inscape.theory_of_mind import Joint
 
-guesses = np.linspace(0, 100, 20_001)
+guesses = np.linspace(0, 50, 32_401)  # in steps of 1/648; whoever thinks does not guess more
 
 
 def guess(fraction, mean):

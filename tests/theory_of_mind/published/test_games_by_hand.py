@@ -74,7 +74,7 @@ def test_noisy_hawks() -> None:
 
 
 def test_second_level_of_a_beauty_contest() -> None:
-    assert run("beauty_contest")["second"] == pytest.approx(2 / 3 * (0.4 * 50 + 0.6 * 100 / 3), abs=2e-3)  # the grid
+    assert run("beauty_contest")["second"] == pytest.approx(2 / 3 * (0.4 * 50 + 0.6 * 100 / 3), abs=1e-6)
 
 
 def test_newspaper() -> None:
