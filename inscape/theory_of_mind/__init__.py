@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.controllers import Step as Step
     from inscape.theory_of_mind.explaining import explain as explain
     from inscape.theory_of_mind.explaining import weight_of_evidence as weight_of_evidence
+    from inscape.theory_of_mind.fitting.choices import Choices as Choices
+    from inscape.theory_of_mind.fitting.choices import choices_of as choices_of
+    from inscape.theory_of_mind.fitting.comparing import Comparison as Comparison
+    from inscape.theory_of_mind.fitting.comparing import compare_minds as compare_minds
+    from inscape.theory_of_mind.fitting.fit import MindFit as MindFit
+    from inscape.theory_of_mind.fitting.fit import fit_minds as fit_minds
+    from inscape.theory_of_mind.fitting.lesions import lesions as lesions
+    from inscape.theory_of_mind.fitting.mixture import MindMixture as MindMixture
+    from inscape.theory_of_mind.fitting.mixture import mixture_of_minds as mixture_of_minds
+    from inscape.theory_of_mind.fitting.reading import read_choices as read_choices
+    from inscape.theory_of_mind.fitting.reading import write_choices as write_choices
+    from inscape.theory_of_mind.fitting.refining import RefinedMind as RefinedMind
+    from inscape.theory_of_mind.fitting.refining import refine_mind as refine_mind
+    from inscape.theory_of_mind.fitting.simulating import simulate_choices as simulate_choices
     from inscape.theory_of_mind.informative import Informative as Informative
     from inscape.theory_of_mind.informative import Watch as Watch
     from inscape.theory_of_mind.informative import most_informative as most_informative
@@ -130,6 +144,15 @@ _HOMES = {
     # rewards from behaviour
     "irl.likelihood": ("ChoiceLikelihood",),
     "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),
+    # minds fitted to recorded choices
+    "fitting.choices": ("Choices", "choices_of"),
+    "fitting.reading": ("read_choices", "write_choices"),
+    "fitting.simulating": ("simulate_choices",),
+    "fitting.fit": ("MindFit", "fit_minds"),
+    "fitting.refining": ("RefinedMind", "refine_mind"),
+    "fitting.comparing": ("Comparison", "compare_minds"),
+    "fitting.lesions": ("lesions",),
+    "fitting.mixture": ("MindMixture", "mixture_of_minds"),
     "explaining": ("explain", "weight_of_evidence"),
     # choosing what to look at
     "informative": ("Informative", "Watch", "most_informative"),

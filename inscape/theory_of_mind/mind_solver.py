@@ -66,6 +66,12 @@ class MindSolver:
         self.world, self.gamma = world, gamma
         self._solved: dict[Any, Any] = {}
 
+    def fork(self) -> MindSolver:
+        """Returns a solver that begins with what this one has solved; what it solves in addition, this one forgets."""
+        other = MindSolver(self.world, self.gamma)
+        other._solved = dict(self._solved)
+        return other
+
     def controller(self, mind: MindOfParts) -> Controller:
         """Returns what a mind does in the states of the world (see `PlanningMind.controller`)."""
         if isinstance(mind.believes, Filtering):

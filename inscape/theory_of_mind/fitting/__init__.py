@@ -1,0 +1,1 @@
+"""Minds fitted to recorded choices: likelihoods, estimates, comparisons, kinds of people."""
