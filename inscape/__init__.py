@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.resuming import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
+    from inscape.experiments.verbs.fit import fit as fit
     from inscape.experiments.verbs.imagine import imagine as imagine
     from inscape.experiments.verbs.observe import observe as observe
     from inscape.experiments.verbs.plan import plan as plan
@@ -43,6 +44,7 @@ _HOMES = {
     "experiments.verbs.evaluate": ("evaluate",),
     "experiments.verbs.plan": ("plan",),
     "experiments.verbs.observe": ("observe",),
+    "experiments.verbs.fit": ("fit",),
     "experiments.verbs.imagine": ("imagine",),
     "world_models.planning.solve": ("solve",),
     # errors a user can cause

@@ -28,6 +28,7 @@ COMMANDS = {
     "plan": "search from a world's start; action values beside the exact optimum",
     "imagine": "what would follow from other actions, drawn as ghosts",
     "observe": "what an observer believes an agent wants, step by step",
+    "fit": "minds fitted to people's recorded choices; models compared on choices held out",
     "report": "one HTML file on some runs",
     "check": "does a world or an agent keep its contract?",
     "bench": "methods compared: inscape bench tabular",
@@ -37,7 +38,7 @@ COMMANDS = {
 _COMPARE = "no command searches for settings: compare some with python benchmarks/learning.py --set NAME=VALUE …"
 OTHER_WORDS = {
     **dict.fromkeys(("tune", "optimize", "optimise", "sweep", "hyperopt"), _COMPARE),
-    **dict.fromkeys(("learn", "fit", "run", "resume"), "did you mean 'train'?"),
+    **dict.fromkeys(("learn", "run", "resume"), "did you mean 'train'?"),
     **dict.fromkeys(("eval", "score"), "did you mean 'evaluate'?"),
     **dict.fromkeys(("enjoy", "render", "view", "show", "record", "video", "replay"), "did you mean 'watch'?"),
     **dict.fromkeys(("ls", "worlds", "agents", "runs", "envs"), "did you mean 'list'?"),

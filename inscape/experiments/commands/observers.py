@@ -39,8 +39,8 @@ def task_of(recorded: Sequence[Trajectory]) -> Task:
     return task_from_json(recorded[0].task, "the episodes' file")
 
 
-def minds_of(name: str, task: Task) -> list[Any]:
-    """Returns the minds that `file.py:NAME` or `package.module:NAME` names.
+def minds_of(name: str, task: Task, models: bool = False) -> Any:
+    """Returns the minds that `file.py:NAME` or `package.module:NAME` names: a list, or with `models` a dictionary of lists.
 
     Raises:
         UsageError: it is no list of minds, and no function of a world that returns one.
@@ -51,6 +51,8 @@ def minds_of(name: str, task: Task) -> list[Any]:
     if callable(found) and not hasattr(found, "controller"):
         found = found(task.world)
     minds = [found] if callable(getattr(found, "controller", None)) else found
+    if models and isinstance(minds, dict) and all(isinstance(some, (list, tuple)) for some in minds.values()):
+        return minds
     if not isinstance(minds, (list, tuple)):
         raise UsageError(f"{name} is {type(found).__name__}", expected="a list of minds, or a function(world) of one")
     return minds if isinstance(minds, list) else list(minds)

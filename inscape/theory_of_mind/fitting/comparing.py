@@ -13,6 +13,7 @@ from inscape.errors import UsageError, whole_number
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.fitting.choices import Choices
 from inscape.theory_of_mind.fitting.features import varying
+from inscape.theory_of_mind.fitting.fit import MindFit
 from inscape.theory_of_mind.fitting.likelihood import log_likelihoods, require_choices
 from inscape.theory_of_mind.fitting.population import mixed, population_weights, posteriors
 from inscape.theory_of_mind.minds import Mind
@@ -91,33 +92,31 @@ class Comparison:
         return min(self.scores, key=lambda name: self.scores[name].bits_per_choice)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each model, as a table or a file has it."""
+        """Returns a row for each model: held-out bits per choice, how many more than the first model's, with interval,
+        log-likelihood fitted to all choices, how many numbers were fitted, AIC, BIC."""
         return [
             {
-                "model": score.name, "bits per choice": score.bits_per_choice, "more than the first": score.difference,
-                "low": score.low, "high": score.high, "log-likelihood": score.log_likelihood,
-                "parameters": score.parameters, "AIC": score.aic, "BIC": score.bic,
+                "model": score.name, "bits": score.bits_per_choice, "more": score.difference,
+                "low": score.low, "high": score.high, "log-lik.": score.log_likelihood,
+                "numbers": score.parameters, "AIC": score.aic, "BIC": score.bic,
             }
             for score in self.scores.values()
         ]  # fmt: skip
 
     def __str__(self) -> str:
         width = max(map(len, self.scores))
-        lines = [
-            f"{'model':<{width}}  bits per choice, held out  more than the first            parameters  AIC       BIC"
-        ]
-        for score in self.scores.values():
-            more = f"{score.difference:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
+        lines = [f"{'model':<{width}}  {'bits':>7}  {'more':>7}  {'low':>7}  {'high':>7}  {'AIC':>9}  {'BIC':>9}"]
+        for s in self.scores.values():
             lines.append(
-                f"{score.name:<{width}}  {score.bits_per_choice:<25.3f}  {more:<29}  {score.parameters:<10}  "
-                f"{score.aic:<8.1f}  {score.bic:.1f}"
+                f"{s.name:<{width}}  {s.bits_per_choice:7.3f}  {s.difference:+7.3f}  {s.low:+7.3f}  {s.high:+7.3f}  "
+                f"{s.aic:9.1f}  {s.bic:9.1f}"
             )
         return "\n".join(lines)
 
 
 def compare_minds(
     choices: Choices,
-    models: Mapping[str, Sequence[Mind]],
+    models: Mapping[str, Sequence[Mind] | MindFit],
     *,
     folds: int = 10,
     by: By = "participant",
@@ -140,7 +139,7 @@ def compare_minds(
 
     Args:
         choices: what people did.
-        models: minds by the model's name; differences are from the first one.
+        models: minds by the model's name, or a fit of them; differences are from the first one.
         folds: how many; at most as many as there are participants (episodes). With 1 participant, by episode.
         by: what a fold keeps together.
         people: `"differ"` or `"alike"`.
@@ -176,9 +175,13 @@ def compare_minds(
     fold_of = assign_folds(choices, folds, by, seed)
     found: dict[str, tuple[Array, float, int]] = {}
     for name, minds in models.items():
-        hypotheses = check_minds(minds)
-        prior = check_prior(None, hypotheses, getattr(minds, "prior", None))
-        table = log_likelihoods(choices, hypotheses, gamma)
+        if isinstance(minds, MindFit) and minds.choices is choices and minds.gamma == gamma:
+            hypotheses, prior, table = minds.minds, minds.prior, minds.episode_log_likelihoods
+        else:
+            listed = minds.minds if isinstance(minds, MindFit) else minds
+            hypotheses = check_minds(listed)
+            prior = check_prior(None, hypotheses, getattr(listed, "prior", None))
+            table = log_likelihoods(choices, hypotheses, gamma)
         bits = held_out_bits(choices, table, prior, fold_of, by, people, concentration)
         found[name] = (bits, *_fitted(choices, table, prior, people, concentration, hypotheses))
     for name in BASELINES:
