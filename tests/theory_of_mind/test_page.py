@@ -19,6 +19,8 @@ PRINTED = (
     ["A or B, or C or D? ", "0.53} 2.0"],  # 1 − H(0.9) = 0.531 bits
     ["['20', '19', '18', '17', '16']\nTrue\n0.45833", "0.886]"],
     ["'MatrixPurpose(care=(0.0, 0.0))': 0.1", "guilt 0.5': 0.29"],
+    ["{0.3: 0.", "beliefs", "uniform", "beta 0.6985 [0.4078, 1.011]"],
+    ["2 kinds of people", "0.600  A, β=40, hard: 9 participants", "0.400  B, β=10, hard: 6 participants"],
 )
 
 

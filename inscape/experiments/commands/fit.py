@@ -135,9 +135,7 @@ def fit_command(argv: Sequence[str]) -> int:
     if given.each and not given.refine:
         raise UsageError("--each without --refine", expected="numbers to fit", hint="--refine beta --each")
     task = args.named_task(given.task, args.NO_OPTIONS, args.changed_world_settings(given))
-    minds = (
-        minds_named(given.minds if ":" in given.minds else f"{given.minds}:minds", task, True) if given.minds else None
-    )
+    minds = minds_of(given.minds if ":" in given.minds else f"{given.minds}:minds", task, True) if given.minds else None
     roles = ("participant", "episode", "step", "state", "action")
     fitted = fit(
         given.data, task, minds, goals=args.words_of(given.goals) or None, betas=args.numbers_of("beta", given.beta),

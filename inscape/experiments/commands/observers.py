@@ -40,7 +40,7 @@ def task_of(recorded: Sequence[Trajectory]) -> Task:
 
 
 def minds_of(name: str, task: Task, models: bool = False) -> Any:
-    """Returns the minds that `file.py:NAME` or `package.module:NAME` names: a list, or with `models` a dictionary of lists.
+    """Returns the minds that `file.py:NAME` or `package.module:NAME` names: a list; with `models` also a dict of lists.
 
     Raises:
         UsageError: it is no list of minds, and no function of a world that returns one.

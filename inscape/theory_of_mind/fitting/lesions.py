@@ -10,7 +10,7 @@ from inscape.errors import UsageError, closest
 from inscape.theory_of_mind.fitting.features import PARTS
 from inscape.theory_of_mind.minds import Mind, identity_of
 from inscape.theory_of_mind.parts.believing import Filtering, Params, Sees
-from inscape.theory_of_mind.parts.choosing import Best, Softmax
+from inscape.theory_of_mind.parts.choosing import Softmax
 from inscape.theory_of_mind.parts.planning import Hyperbolic
 from inscape.theory_of_mind.parts.wanting import Caring, Curious, InTurn, Switching, goals_of
 from inscape.theory_of_mind.planning_mind import PlanningMind
@@ -123,7 +123,7 @@ def _curiosity(mind: PlanningMind, world: World) -> list[PlanningMind]:
 
 
 def _lapses(mind: PlanningMind, world: World) -> list[PlanningMind]:
-    if isinstance(mind.chooses, Best) or not mind.chooses.lapse:
+    if not isinstance(mind.chooses, Softmax) or not mind.chooses.lapse:
         return [mind]
     return _with(mind, chooses=Softmax(mind.chooses.beta))
 

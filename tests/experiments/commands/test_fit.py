@@ -65,7 +65,6 @@ def test_the_command_prints_and_writes(table: Path, tmp_path: Path, capsys: pyte
         (["--kinds", "two"], "whole numbers"),
         (["--action", "acton"], "did you mean 'action'"),
         ([], "step 0 again, after line 2"),
-        (["--participant", "who"], "names no goals"),
     ],
 )
 def test_what_the_command_refuses(words: list[str], said: str, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
