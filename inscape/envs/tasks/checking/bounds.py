@@ -19,20 +19,48 @@ class Numbers:
     """Numbers of an observation, or of a batch, against their bounds and the limits of single precision.
 
     Args:
-        low, high: bounds, in the shape and dtype of what is checked.
+        low, high: bounds, in the shape and dtype of what is checked; kept as attributes.
     """
 
     def __init__(self, low: Array, high: Array) -> None:
-        self._low, self._high = low, high
+        self.low, self.high = low, high
         self._within = np.empty((2, *low.shape), np.bool_)
         self._below, self._above = self._within
 
     def suspicious(self, array: Array) -> bool:
         """Returns whether a number is out of bounds or not a number (NaN compares as False)."""
-        _less_equal(array, self._high, self._below)
-        _less_equal(self._low, array, self._above)
+        _less_equal(array, self.high, self._below)
+        _less_equal(self.low, array, self._above)
         # bytes are searched many times as fast as `all` works where numbers are few
         return b"\0" in self._within.tobytes()
+
+
+class Rows:
+    """A batch of observations of few numbers each, joined from their bytes and compared with their bounds at once.
+
+    Args:
+        shape, dtype: of the batch, `(B, ...)`.
+        numbers: bounds of the batch; None where every number is within them.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], numbers: Numbers | None) -> None:
+        # beside the numbers stand their bounds: one comparison of (numbers, lows) with (highs, numbers)
+        whole = np.zeros((3, *shape), dtype)
+        self._batch, self._bytes = whole[1], memoryview(whole[1].reshape(-1).view(np.uint8))
+        self._bounded = numbers is not None
+        if numbers is not None:
+            whole[0], whole[2] = numbers.high, numbers.low
+        self._numbers_lows, self._highs_numbers = whole[1:], whole[:2]
+        self._within = np.ones((2, *shape), np.bool_)
+
+    def joined(self, rows: list[bytes]) -> tuple[Array, bool]:
+        """Returns the batch, and whether a number is out of bounds or not a number (NaN compares as False)."""
+        self._bytes[:] = b"".join(rows)
+        if not self._bounded:
+            return self._batch.copy(), False
+        _less_equal(self._numbers_lows, self._highs_numbers, self._within)
+        # bytes are searched many times as fast as `all` works where numbers are few
+        return self._batch.copy(), b"\0" in self._within.tobytes()
 
 
 def numbers_check(contract: Contract, batch: tuple[int, ...]) -> tuple[Callable[..., bool] | None, Numbers | None]:

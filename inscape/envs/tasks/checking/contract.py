@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import gymnasium as gym
@@ -233,7 +234,7 @@ class Contract:
             raise UsageError(f"the action {_shown(value)} for {self.name}", expected=f"an element of {space}")
         return kept
 
-    def actions(self, values: Any, count: int) -> Array | list[Any]:
+    def actions(self, values: Any, count: int) -> Array | Sequence[Any]:
         """Returns `count` actions, as `action` does, from a batch of them.
 
         Raises:
@@ -241,8 +242,8 @@ class Contract:
         """
         if self.numbered and type(values) is np.ndarray and values.dtype is _INT64 and values.shape == (count,):
             try:  # a look-up takes less than to compare a number with bounds, and to make one of the space's dtype
-                return list(map(self.numbered.__getitem__, values.tolist()))
-            except IndexError:
+                return look_up(self.numbered, values.tolist())
+            except KeyError:
                 pass  # is named below
         if isinstance(self.action_space, ARRAY_SPACES):
             return self._handed_over_array(self.action_space, np.asarray(values), count)
@@ -269,19 +270,18 @@ class Contract:
         return array.astype(space.dtype)
 
 
-class _Numbered(dict[Any, Any]):
-    """Actions by number, in the dtype of their space; any other key raises IndexError."""
-
-    def __missing__(self, key: Any) -> Any:
-        raise IndexError(key)
+def look_up(table: dict[Any, Any], keys: list[Any]) -> Sequence[Any]:
+    """Returns the values of some keys; in one call where there are several, in half the time of a loop."""
+    return itemgetter(*keys)(table) if len(keys) > 1 else [table[key] for key in keys]
 
 
-def _numbered(space: gym.Space[Any]) -> _Numbered:
-    """Returns the actions of a Discrete space by their numbers; none of other spaces, or of very many actions."""
+def _numbered(space: gym.Space[Any]) -> dict[Any, Any]:
+    """Returns the actions of a Discrete space by their numbers, in its dtype; none of other spaces, or of very many
+    actions."""
     if not isinstance(space, gym.spaces.Discrete) or space.n > 10_000:
-        return _Numbered()
+        return {}
     kind, start = np.dtype(space.dtype).type, int(space.start)
-    return _Numbered({start + k: kind(start + k) for k in range(int(space.n))})
+    return {start + k: kind(start + k) for k in range(int(space.n))}
 
 
 def in_box(array: Array, space: gym.spaces.Box) -> Array:

@@ -66,7 +66,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         try:
             action = self._actions[action]
-        except (IndexError, TypeError):
+        except (KeyError, TypeError):
             action = self.contract.action(action)
         try:
             observation, reward, terminated, truncated, info = self._direct(action)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import gymnasium as gym
@@ -12,13 +15,15 @@ from gymnasium.vector.utils import batch_space
 
 from inscape.envs.tasks.checking import hangs
 from inscape.envs.tasks.checking.batches import batch_of
-from inscape.envs.tasks.checking.bounds import array_of, numbers_check
+from inscape.envs.tasks.checking.bounds import Rows, array_of, numbers_check
 from inscape.envs.tasks.checking.contract import MAX, Breach, Contract, EnvironmentFault
 from inscape.envs.tasks.checking.one_copy import Copy, spaces_of
 from inscape.envs.tasks.checking.place import Clock
 
 Array = np.ndarray
 FLOAT64 = np.dtype(np.float64)
+NUMBERS = frozenset({float, int, np.float64, np.float32})
+"""Types of rewards that are numbers for certain."""
 FEW_BYTES = 512
 """Bytes of an observation up to which a batch is joined from bytes."""
 
@@ -71,27 +76,39 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         self.render_mode = envs[0].render_mode
         self.single_observation_space, self.single_action_space = spaces
         self._array_type, self._dtype, self._shape = array_of(spaces[0])
-        self._numbers = numbers_check(self.contract, (count,))[1]
-        self._inside = numbers_check(self.contract, ())[0]
-        # of few numbers, bytes are joined: much faster than rows of an array filled one by one
-        self._few = self._array_type is not None and 0 < np.prod(self._shape) * self._dtype.itemsize <= FEW_BYTES
+        self._rows: Rows | None = None
+        self._bounds()
         self._elsewhere = any(copy.tells_elsewhere for copy in self.copies)
-        self._row = None if self._array_type is None else np.dtype((self._dtype, self._shape))
+        self._gained = np.zeros(count)
+        self._pack = partial(struct.Struct(f"{count}d").pack_into, self._gained.data, 0)
         self._bind()
         self._fresh = [False] * count
         hangs.watch()
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("observation_space", "action_space"):  # not every space has a batched one
-            space = batch_space(getattr(self, f"single_{name}"), self.num_envs)
-            setattr(self, name, space)
-            return space
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    # a class that defines __getattr__ would have none of its attributes found fast
+    @cached_property
+    def observation_space(self) -> gym.Space[Any]:  # type: ignore[override]
+        """The space of batches of observations, where Gymnasium has one."""
+        return batch_space(self.single_observation_space, self.num_envs)
+
+    @cached_property
+    def action_space(self) -> gym.Space[Any]:  # type: ignore[override]
+        """The space of batches of actions, where Gymnasium has one."""
+        return batch_space(self.single_action_space, self.num_envs)
 
     @property
     def envs(self) -> list[gym.Env[Any, Any]]:
         """The copies."""
         return [copy.env for copy in self.copies]
+
+    def _bounds(self) -> None:
+        """Takes up what numbers of observations are compared with."""
+        count, shape = self.num_envs, self._shape
+        self._numbers = numbers_check(self.contract, (count,))[1]
+        self._inside = numbers_check(self.contract, ())[0]
+        # of few numbers, bytes are joined: much faster than rows of an array filled one by one
+        if self._array_type is not None and 0 < np.prod(shape) * self._dtype.itemsize <= FEW_BYTES:
+            self._rows = Rows((count, *shape), self._dtype, self._numbers)
 
     def _bind(self) -> None:
         self._steps = [copy.env.step for copy in self.copies]
@@ -124,25 +141,26 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         return observation, None if mask is None else copy.legal(mask, False)
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
-        count, contract, fresh, elsewhere = self.num_envs, self.contract, self._fresh, self._elsewhere
-        array_type, dtype, shape, same_step = self._array_type, self._dtype, self._shape, self._same_step
-        few, inside, final = self._few, self._inside, None
-        rows: Any = [None] * count if few or array_type is None else np.empty((count, *shape), dtype)
+        count, elsewhere, few, same_step = self.num_envs, self._elsewhere, self._rows, self._same_step
+        joins = few is not None  # a bool is tested faster
+        array_type, dtype, shape = self._array_type, self._dtype, self._shape
+        rows: Any = [None] * count if joins or array_type is None else np.empty((count, *shape), dtype)
         rewards: list[Any] = [0.0] * count
         terminated, truncated = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         masks: dict[int, Array] = {}
         finals: dict[int, Any] = {}
-        steps = self._steps
-        for i, action in enumerate(contract.actions(actions, count)):
-            if fresh[i]:
+        final = None
+        copies = zip(range(count), self._steps, self.contract.actions(actions, count), self._fresh, strict=True)
+        for i, step, action, fresh in copies:
+            if fresh:
                 observation, mask = self._first(i)
-                rows[i] = observation.tobytes() if few else observation
+                rows[i] = observation.tobytes() if joins else observation
                 if mask is not None:
                     masks[i] = mask
-                fresh[i] = False
+                self._fresh[i] = False
                 continue
             try:
-                observation, reward, over, cut, info = steps[i](action)
+                observation, reward, over, cut, info = step(action)
             except BaseException as error:
                 self.copies[i].raised(error, "step")
             if type(observation) is not array_type or observation.dtype is not dtype or observation.shape != shape:
@@ -161,25 +179,26 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
                         else:
                             final = np.zeros((count, *shape), dtype) if final is None else final
                             final[i] = observation
-                            if inside is None or not inside(*observation.tolist()):
+                            if self._inside is None or not self._inside(*observation.tolist()):
                                 self._conformed(i, observation)
                         observation, mask = self._first(i)
                         if mask is not None:
                             masks[i] = mask
-                    rows[i] = observation.tobytes() if few else observation
-                    fresh[i] = not same_step
+                    rows[i] = observation.tobytes() if joins else observation
+                    self._fresh[i] = not same_step
                     continue
-            rows[i] = observation.tobytes() if few else observation  # copied: environments reuse buffers
+            rows[i] = observation.tobytes() if joins else observation  # copied: environments reuse buffers
             if info or elsewhere:
                 mask = self._mask(i, info, observation)
                 if mask is not None:
                     masks[i] = self.copies[i].legal(mask, False)
         gained = self._rewards(rewards)
-        if few:
-            batch = np.frombuffer(bytearray(b"".join(rows)), self._row)
+        if few is not None:
+            batch, suspicious = few.joined(rows)
         else:
             batch = rows if array_type is not None else batch_of(self.single_observation_space, rows)
-        if self._numbers is not None and self._numbers.suspicious(batch):
+            suspicious = self._numbers is not None and self._numbers.suspicious(batch)
+        if suspicious:
             self._look_at_each(batch)
         self._clock.steps += 1
         infos = self._infos([masks.get(i) for i in range(count)]) if masks else {}
@@ -225,11 +244,12 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
     def _rewards(self, rewards: list[Any]) -> Array:
         """Returns `[B]` float64 rewards, within single precision."""
         try:
-            gained = np.array(rewards)
-        except Exception:  # ragged, or objects that refuse: each is looked at below
-            gained = np.empty((0, 0))
-        if gained.dtype is FLOAT64 and gained.ndim == 1 and gained.dot(gained) <= MAX:
-            return gained  # none is beyond single precision, nor NaN
+            if NUMBERS.issuperset(map(type, rewards)) and math.hypot(*rewards) <= MAX:
+                # none is beyond single precision, nor NaN; packed in a third of the time that `np.array` takes
+                self._pack(*rewards)
+                return self._gained.copy()
+        except OverflowError:
+            pass  # an integer beyond double precision; is named below
         kept = np.empty(self.num_envs)
         for i, reward in enumerate(rewards):
             try:
@@ -254,8 +274,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
         """Names the number that is none, or reports, once, the one that is out of bounds."""
         for i in range(self.num_envs):
             self._conformed(i, batch[i])
-        self._numbers = numbers_check(self.contract, (self.num_envs,))[1]
-        self._inside = numbers_check(self.contract, ())[0]
+        self._bounds()
 
     def _conformed(self, i: int, observation: Any) -> Any:
         try:
