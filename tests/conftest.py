@@ -66,12 +66,32 @@ def slow_but(quick: Iterable[Any], values: Iterable[Any]) -> list[Any]:
     ]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs compiled kernels in a process that has none."""
+    """Makes cases slow that a `quick` mark leaves out; skips what needs compiled kernels in a process that has none."""
+    _slow_but_the_quick_ones(items)
     if is_plain():
         for item in items:
             if item.get_closest_marker("compiled"):
                 item.add_marker(pytest.mark.skip(reason="kernels are plain in this process"))
+
+
+def _slow_but_the_quick_ones(items: list[pytest.Item]) -> None:
+    """`quick("a", "b")`: these cases of a test are quick. `quick(every=3)`: the first and every third after it are."""
+    cases: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("quick"):
+            cases.setdefault((item.parent, item.originalname), []).append(item)  # type: ignore[attr-defined]
+    for group in cases.values():
+        mark = group[0].get_closest_marker("quick")
+        assert mark is not None
+        every = mark.kwargs.get("every")
+        named = [item.callspec.id for item in group]  # type: ignore[attr-defined]
+        if every is None and len(group) > 1 and not set(named) & set(mark.args):
+            raise pytest.UsageError(f"{group[0].nodeid}: no case is named {mark.args}")
+        for k, (item, name) in enumerate(zip(group, named, strict=True)):
+            if k % every if every else name not in mark.args:
+                item.add_marker(pytest.mark.slow)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

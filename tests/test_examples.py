@@ -93,6 +93,7 @@ def test_they_are_as_short_as_promised(name: str, parts: tuple[str, ...], most: 
     assert lines_to_write(part(source, *parts) if parts else source) <= most
 
 
+@pytest.mark.slow
 def test_a_tiger_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
     """P(left | heard left) is 0.85; twice, 0.85² / (0.85² + 0.15²)."""
     tiger = load_file(str(EXAMPLES / "small_tiger.py"), "example")
@@ -177,7 +178,11 @@ def test_a_learner_of_ones_own_is_trained_and_resumed_exactly(capsys: pytest.Cap
 
 
 @pytest.mark.compiled(all=False)
-@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(program, marks=pytest.mark.slow if "self-play" in program else ()) for program in PROGRAMS],
+    ids=range(len(PROGRAMS)),
+)
 def test_what_the_guide_says_in_python_runs(program: str) -> None:
     exec(compile(program, "docs/agents.md", "exec"), {})
 

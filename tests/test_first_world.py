@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 PAGE = (ROOT / "docs" / "first-world.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["2000", pytest.param("20000", marks=pytest.mark.slow)])
 def test_every_command_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: str

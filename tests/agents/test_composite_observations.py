@@ -100,6 +100,7 @@ def seen_in(space: Any, count: int, seed: int = 0) -> Any:
     return batch_of(space, [space.sample() for _ in range(count)])
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("name", slow_but(("nested", "text", "two pictures", "every dtype"), COMPOSITE))
 def test_deep_agents_learn_act_and_are_evaluated(task, agent, name):
@@ -113,6 +114,7 @@ def test_deep_agents_learn_act_and_are_evaluated(task, agent, name):
     assert made.act(seen_in(space, 3)).shape[0] == 3
 
 
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("agent", ["ppo", "recurrent-ppo", "dqn", "sac", "reinforce"])
 @pytest.mark.parametrize("name", ["picture and vector", "nested", "text", "many choices"])
 def test_a_checkpoint_holds_everything_bit_for_bit(task, tmp_path, agent, name):
@@ -313,6 +315,7 @@ class Told(gym.Env[Any, Any]):
         return self._look(), reward, False, False, {}
 
 
+@pytest.mark.quick("camera")
 @pytest.mark.parametrize("by", ["text", "camera", "word", "n"])
 def test_ppo_learns_from_whichever_part_tells(by):
     gym.register("Told-v0", lambda: Told(by), max_episode_steps=10)

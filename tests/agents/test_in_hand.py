@@ -313,6 +313,7 @@ def test_agents_in_hand_survive_pickle_and_copies() -> None:
 # ------------------------------------------------------------------------------------------------ Stable-Baselines3
 
 
+@pytest.mark.quick("PPO", "DQN")
 @pytest.mark.parametrize("algorithm", ["PPO", "DQN", "SAC"])
 def test_a_model_of_stable_baselines3_does_as_its_own_evaluation_says(algorithm: str) -> None:
     import stable_baselines3

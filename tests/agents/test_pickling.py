@@ -46,6 +46,7 @@ def test_a_copy_acts_as_the_agent_does(name: str, way: str) -> None:
     assert choices(second) == there  # neither of the others made it draw
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("way", ["pickle 5", "cloudpickle", "deepcopy"])
 @pytest.mark.parametrize("name", ["q-learning", "dyna-q", "ppo", "a2c", "dqn"])
 def test_a_copy_made_amid_learning_learns_the_same(name: str, way: str) -> None:

@@ -221,6 +221,7 @@ def test_keys_in_any_order_are_the_same_observation(task):
         assert np.array_equal(made.learner.network.encoder(values).numpy()[0], rows[0])
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     ("space", "value"),
     [
@@ -284,6 +285,7 @@ WRAPPERS = {
 }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(("name", "wrapper"), [(name, wrapper) for name, some in WRAPPERS.items() for wrapper in some])
 def test_every_wrapper_of_gymnasium_that_a_line_can_name(name, wrapper):
     wrapped = resolve_task(name, wrappers=[f"{G}:{wrapper}"], max_episode_steps=12)

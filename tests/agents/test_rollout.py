@@ -65,6 +65,7 @@ def test_an_episode_is_the_same_alone_and_among_many():
     assert np.array_equal(alone[0].observations, many[0].observations)
 
 
+@pytest.mark.slow
 def test_long_episodes_count_as_often_as_short_ones():
     """With a fixed share per copy the mean length is right; the first episodes to end would be the short ones."""
     task = resolve_task("CartPole")

@@ -67,6 +67,7 @@ def test_nothing_to_observe_is_refused(agent: str) -> None:
         learns(agent, nothing)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     "taken",
     [

@@ -94,6 +94,7 @@ def test_a_world_with_another_purpose_keeps_what_it_was_registered_with() -> Non
 PLAY = "e = value.env(); e.reset(seed=0)\nprint([float(e.step(0)[1]) for _ in range(3)], e.state)"
 
 
+@pytest.mark.quick("tables-used", "of a file-used")
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
 @pytest.mark.parametrize("kind", ["tables", "goals", "of a file"])
 def test_a_world_works_in_a_new_process(kind: str, used: bool) -> None:
@@ -107,6 +108,7 @@ def test_a_world_works_in_a_new_process(kind: str, used: bool) -> None:
     assert in_a_new_process(world, PLAY) == here
 
 
+@pytest.mark.quick("in turn")
 @pytest.mark.parametrize("kind", ["sized by a number", "sized by a table, with a law function", "in turn"])
 def test_a_world_of_several_players_works_in_a_new_process(kind: str) -> None:
     name, settings = WORLDS[kind]
@@ -344,6 +346,7 @@ OBJECTS = {
 }
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_what_a_file_defines_is_found_in_a_new_process(own: Path, kind: str) -> None:
     module = sys.modules[load_class(f"{own}:Climb", "world").__module__]
@@ -421,6 +424,7 @@ SIZED = """@classmethod
         return self.Params(), self.Purpose()"""
 
 
+@pytest.mark.quick("plain-used", "sized-new")
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
 @pytest.mark.parametrize(("more", "settings"), [("", ""), (SIZED, "count=3")], ids=["plain", "sized"])
 def test_a_world_of_a_notebook_goes_by_value(tmp_path: Path, used: bool, more: str, settings: str) -> None:

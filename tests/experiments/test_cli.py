@@ -388,6 +388,7 @@ def test_several_players_are_evaluated_recorded_and_shown(place: Path, capsys: p
     assert "drawn" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_players_are_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Trained, gone on with, evaluated alone and against others, watched, reported: self-play, and the other ways."""
     few = "--final-episodes 4 --evaluate-episodes 2 --evaluate-every 256"
@@ -488,6 +489,7 @@ def test_a_trajectory_shown_is_numbered_once(
     assert len(numbered) == 2
 
 
+@pytest.mark.slow
 def test_check_shows_a_table_and_fails_with_exit_code_2(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check FrozenLake-firm") == 0
     text = capsys.readouterr().out
@@ -496,6 +498,7 @@ def test_check_shows_a_table_and_fails_with_exit_code_2(place: Path, capsys: pyt
     assert "FAIL" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_elevator_is_planned_trained_and_observed_untouched(
     place: Path, elevator_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,6 +208,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.quick("without_manifest", "with_the_users_manifest")
 @pytest.mark.parametrize("way", WAYS)
 def test_nor_are_these(theirs: Path, way: str, capsys: pytest.CaptureFixture[str]) -> None:
     WAYS[way](theirs)
@@ -359,6 +360,7 @@ def test_going_on_with_somebody_elses_run_does_not_sign_it(theirs: Path) -> None
 WILD = "\x1b]0;owned\x07\x9b31m\u202e"
 
 
+@pytest.mark.slow
 def test_escape_sequences_do_not_reach_the_terminal(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for changes in (
         {"agent": f"a{WILD}"}, {"task": {"name": f"w{WILD}", "settings": {}}}, {"agent_settings": {f"k{WILD}": 1}},

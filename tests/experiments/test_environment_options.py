@@ -144,6 +144,7 @@ def mean_of(text: str) -> float:
     return float(text.partition("mean return ")[2].partition(",")[0])
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     ("name", "options", "mean", "length"),
     [
@@ -217,6 +218,7 @@ def trained(agent: str, name: str, *options: str) -> Path:
     return Path("runs/one").resolve()
 
 
+@pytest.mark.quick("roomkit.envs:Room")
 @pytest.mark.parametrize("name", ["room.py:Room", "roomkit.envs:Room"])
 def test_a_run_keeps_options_and_wrappers_and_is_opened_from_another_folder(folders, capsys, monkeypatch, forks, name):
     here, there = folders
@@ -325,6 +327,7 @@ def test_in_python_the_same(folders):
     assert not Path("runs/none").exists()
 
 
+@pytest.mark.quick("--env.level-file bonus.txt", "--max-episode-steps 7")
 @pytest.mark.parametrize(
     "options",
     [

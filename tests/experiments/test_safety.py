@@ -127,6 +127,7 @@ def whole_state(place: Path) -> Any:
 # --- a full disk -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("events.out.tfevents.*")
 @pytest.mark.parametrize("file", ["metrics.jsonl", "events.out.tfevents.*"])
 def test_a_full_disk_under_the_metrics_stops_with_a_sentence(place: Path, file: str) -> None:
     code, said = finish(FULL_AT="1100", FULL=file, FULL_FOLDER="r")
@@ -179,6 +180,7 @@ Run.save_checkpoint = limited
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("2")
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_leaves_a_run_that_goes_on(place: Path, presses: int) -> None:
     child = start(WAIT_AT="1100")
@@ -203,6 +205,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(place: Path, presses: int) -> None:
     assert_same(final_state(place / "r"), whole_state(place))
 
 
+@pytest.mark.slow
 def test_the_command_resumes_a_run_by_its_folder_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = [
         "train",
@@ -265,6 +268,7 @@ def settings_of(name: str) -> dict[str, Any]:
     return {"agent": ROWS[name].agent or name, "settings": ROWS[name].settings}
 
 
+@pytest.mark.quick("ppo-Observation", "dqn-Observation")
 @pytest.mark.parametrize("what", ["Reward", "Observation"])
 @pytest.mark.parametrize("name", marked(DEEP))
 def test_a_number_that_is_not_finite_stops_the_run_where_it_arises(tmp_path: Path, name: str, what: str) -> None:

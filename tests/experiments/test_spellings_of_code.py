@@ -77,6 +77,7 @@ AGENTS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("way", TASKS)
 def test_a_world_in_an_odd_spelling(
     theirs: Path,
@@ -92,6 +93,7 @@ def test_a_world_in_an_odd_spelling(
     nothing_runs(capsys)
 
 
+@pytest.mark.quick("an agent of two colons", "an agent for a home folder")
 @pytest.mark.parametrize("way", AGENTS)
 def test_an_agent_in_an_odd_spelling(
     theirs: Path,
@@ -135,6 +137,7 @@ SETTINGS_OF_THEIRS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.quick(every=6)
 @pytest.mark.parametrize("way", SETTINGS_OF_THEIRS)
 def test_settings_are_data(theirs: Path, way: str, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(theirs, **SETTINGS_OF_THEIRS[way])
@@ -237,6 +240,7 @@ FILES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.quick(every=6)
 @pytest.mark.parametrize("covered", slow_but(["with manifest"], ["with manifest", "without"]))
 @pytest.mark.parametrize("way", FILES)
 def test_files_are_data(theirs: Path, way: str, covered: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,6 +288,7 @@ def mine(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("home/run").resolve()
 
 
+@pytest.mark.quick("linked folder", "linked files")
 @pytest.mark.parametrize("how", ["moved", "copied", "linked folder", "linked files"])
 def test_a_signed_run_elsewhere_runs_what_its_maker_signed(
     theirs: Path,
@@ -335,6 +340,7 @@ def test_a_signature_holds_for_nothing_else(
     nothing_runs(capsys)
 
 
+@pytest.mark.quick("settings.json", "metrics.jsonl")
 @pytest.mark.parametrize("linked", ["episodes", "checkpoints", "code", SETTINGS, "metrics.jsonl"])
 def test_links_out_of_the_folder_lead_to_data_only(
     theirs: Path,

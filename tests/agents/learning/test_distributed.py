@@ -171,11 +171,13 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     return Launched(folder, process.returncode, output)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path: Path, launched: Launched) -> None:
     assert (launched.folder / "ppo").exists(), launched.output
     require_close(alone(tmp_path / "one"), open_run(launched.folder / "ppo"))
 
 
+@pytest.mark.slow
 def test_two_processes_remember_what_one_remembers(tmp_path: Path, launched: Launched) -> None:
     """And learn it: with action masks, and all that deep Q-learning knows."""
     assert (launched.folder / "dqn").exists(), launched.output
@@ -189,6 +191,7 @@ def test_two_processes_remember_what_one_remembers(tmp_path: Path, launched: Lau
     assert_same(memory, other)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shared_is_refused(launched: Launched) -> None:
     assert launched.returncode != 0
     assert "num_envs = 7 for 2 processes" in launched.output

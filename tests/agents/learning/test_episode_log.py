@@ -149,6 +149,7 @@ LEARNERS = {
 }
 
 
+@pytest.mark.quick("sb3:dqn", "dqn")
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_learner_reports_them_and_resumes_the_report(name):
     """What it does matters to nobody here: the returns are those of the copies, played without it."""

@@ -34,6 +34,7 @@ OTHER = {
 }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", AGENTS)
 def test_it_learns_on_in_the_task_it_has_begun_in_only(name):
     world, round_, settings = AGENTS[name]

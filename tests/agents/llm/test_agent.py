@@ -153,6 +153,7 @@ def test_clones_the_planner(lake: Task) -> None:
     assert value_of(agent, lake, sampled=False) > 0.9 * optimum
 
 
+@pytest.mark.slow
 def test_cloning_approaches_the_demonstrators_distribution(lake: Task) -> None:
     agent = made(lake, clone_steps=400, clone_episodes=20, clone_beta=20.0, clone_learning_rate=3e-3)
     exhaust(agent, lake, 0)
@@ -229,6 +230,7 @@ def test_truncation_bootstraps_and_termination_does_not() -> None:
     assert episodes > (batch.returns == 0).sum() > 0
 
 
+@pytest.mark.slow
 def test_a_large_penalty_holds_the_policy_at_the_clone(lake: Task) -> None:
     moved = []
     for weight in (0.0, 100.0):
@@ -310,6 +312,7 @@ def test_the_planner_that_is_cloned_searches_with_the_simulations_asked_for(
 # ----------------------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("0.1-4")
 @pytest.mark.parametrize(
     ("kl_coef", "stop"),  # within stage 1, within stage 2
     slow_but([(0.0, 1), (0.1, 4)], [(kl_coef, stop) for kl_coef in (0.0, 0.1) for stop in (1, 4)]),
@@ -468,6 +471,7 @@ def test_missing_transformers_is_said(lake: Task, monkeypatch: pytest.MonkeyPatc
     assert caught.value.hint == "pip install 'inscape[llm]'"
 
 
+@pytest.mark.slow
 def test_importing_the_agent_does_not_import_transformers() -> None:
     import subprocess
     import sys

@@ -60,6 +60,7 @@ def made(task: Task) -> LanguageModelAgent:
     return agent
 
 
+@pytest.mark.quick("3")
 @pytest.mark.parametrize("stop", [1, 3])  # within cloning, within the new stage
 def test_another_trainer_takes_a_stage_and_resumes_bit_for_bit(stop: int) -> None:
     task = resolve_task("FrozenLake")

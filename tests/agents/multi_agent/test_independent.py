@@ -18,6 +18,7 @@ GAME = {
 DQN = {"num_envs": 8, "learning_starts": 64, "buffer_size": 4000, "report_every": 64, "hidden": (16,), "train_freq": 1}
 
 
+@pytest.mark.quick("dqn-settings1-2500")
 @pytest.mark.parametrize(("learner", "settings", "steps"), [("ppo", GAME, 8192), ("dqn", DQN, 2500)])
 def test_independent_learners_defect(learner, settings, steps):
     """Defection is dominant: the one equilibrium of the dilemma, 1 each."""
@@ -32,6 +33,7 @@ def test_independent_learners_defect(learner, settings, steps):
     assert one.actions.tolist() == [[1, 1]]
 
 
+@pytest.mark.slow
 def test_each_learns_its_own_part():
     """A table in which the first gains by its first action and the second by its third: nothing is shared."""
     task = resolve_task(

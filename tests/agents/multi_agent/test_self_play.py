@@ -222,6 +222,7 @@ def test_exploitability_of_kuhn_poker_by_hand():
     assert np.isclose(kuhn_exploitability(np.zeros((3, 4))), 1.0)
 
 
+@pytest.mark.slow
 def test_poker_is_learned_from_both_seats():
     """Self-play of plain PPO does not find the equilibrium of a game that needs mixing; with much entropy it stays
     near one (uniform play is exploited for 11/24)."""
@@ -237,6 +238,7 @@ def test_poker_is_learned_from_both_seats():
 # ----------------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("dqn")
 @pytest.mark.parametrize("learner", ["ppo", "dqn"])
 def test_resuming_is_exact(learner, tmp_path):
     """Pool, table of games, who plays whom and the learner: saved, loaded into a fresh agent, continued, the same."""

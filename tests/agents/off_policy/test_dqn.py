@@ -224,6 +224,7 @@ def test_time_limits_are_bootstrapped(forever, settings):
     assert np.allclose(agent.action_values(np.array([[0], [1]])), 5.0, atol=0.1)
 
 
+@pytest.mark.quick("compiled")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_it_solves_a_toy_with_masks(corridor, backend):
     agent = make_agent("dqn", corridor, settings={
@@ -310,6 +311,7 @@ def test_it_solves_cartpole_on_every_seed():
 # ------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("settings0-CartPole", "settings0-corridor")
 @pytest.mark.parametrize("name", ["CartPole", "corridor"])
 @pytest.mark.parametrize("settings", [{}, EVERYTHING, {"backend": "torch", "anneal": "linear"}])
 def test_resuming_is_exact(name, settings, corridor, tmp_path):

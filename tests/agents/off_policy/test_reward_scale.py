@@ -25,6 +25,7 @@ def learned(pay: float, steps: int = 400, **settings):
     return agent
 
 
+@pytest.mark.quick("0.001-compiled", "-1000.0-compiled")
 @pytest.mark.parametrize("backend", ["torch", "compiled"])
 @pytest.mark.parametrize("pay", [1e-3, 1.0, -1000.0])
 def test_values_are_learned_at_any_scale(pay, backend):

@@ -313,6 +313,7 @@ class Best:
         return np.clip(0.5 - 4 * observation, -1, 3).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_it_solves_a_toy():
     """Near the best return, −0.03 (a random policy: −6), with the entropy that was asked for."""
@@ -388,6 +389,7 @@ def test_ordinary_environments(name):
 # ------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("4-compiled")
 @pytest.mark.parametrize(("stop", "backend"), [(1, "compiled"), (4, "compiled"), (4, "torch")])  # learning starts at 2
 def test_resuming_is_exact(stop, backend, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued: the same weights and memory bit for bit."""

@@ -137,6 +137,7 @@ def assert_same(one, other, tolerance):
     assert first["optimizer"]["steps"] == second["optimizer"]["steps"]
 
 
+@pytest.mark.quick("forever")
 @pytest.mark.parametrize("world", ["corridor", "forever"])
 def test_compiled_copies_live_as_in_the_vector_environment(world, request):
     """The actions it took, taken again in the environment everybody sees: same observations, rewards and ends; and the
@@ -217,6 +218,7 @@ def test_a2c_gradient_step_equals_stable_baselines3():
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [
@@ -443,6 +445,7 @@ def test_states_that_do_not_fit_are_refused(backend, corridor):
         made("ppo").load_state_dict({"network": {}, "steps": 0})
 
 
+@pytest.mark.quick("compiled")
 @pytest.mark.parametrize("backend", ["compiled", "torch", "cuda"])
 def test_an_agent_can_go_back_to_an_earlier_state(backend, corridor):
     agent = make_agent("ppo", corridor, settings={**SMALL, "backend": backend})

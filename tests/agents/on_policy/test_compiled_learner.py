@@ -291,8 +291,8 @@ COMPILED = pytest.mark.compiled(all=False)
 @pytest.mark.parametrize(
     ("name", "settings", "limit", "normalised", "compiled"),
     [
-        pytest.param("RockPaperScissors", RAGGED, None, {}, True, marks=COMPILED),
-        pytest.param("RockPaperScissors", RAGGED, 4, {}, True, marks=COMPILED),
+        pytest.param("RockPaperScissors", RAGGED, None, {}, True, marks=[COMPILED, pytest.mark.slow]),
+        pytest.param("RockPaperScissors", RAGGED, 4, {}, True, marks=[COMPILED, pytest.mark.slow]),
         ("Spread", {}, 7, NORMALISED, False),  # the kernel's source, as plain Python
         *(
             pytest.param(name, {}, None, {}, True, marks=[COMPILED, pytest.mark.slow])

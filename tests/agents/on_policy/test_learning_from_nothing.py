@@ -99,6 +99,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.quick(every=8)
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_policy_stays(name, world):
@@ -129,6 +130,7 @@ class Better(Indifferent):
         return purpose.each + (1e-3 * purpose.each if action == 2 else 0.0)
 
 
+@pytest.mark.quick("a2c compiled")
 @pytest.mark.parametrize("name", ["ppo torch", "a2c compiled", "recurrent-ppo"])
 def test_a_thousandth_more_is_learned(name):
     """What tells rewards apart is not lost with what they have in common."""

@@ -174,6 +174,7 @@ def test_missed_steps_are_those_of_the_optimiser_without_gradient(momentum, begu
             assert_allclose(rows[:, one_hot.FIRST].reshape(-1), M, rtol=5e-5, atol=1e-11)
 
 
+@pytest.mark.quick("False")
 @pytest.mark.parametrize("momentum", [True, False])
 def test_it_never_matters_when_rows_catch_up(momentum):
     """In one go, after every step, in pieces, or because the history is full: bit for bit the same."""

@@ -110,6 +110,7 @@ def test_memory_begins_anew_where_an_episode_does():
 RECALLING = {**SMALL, "previous_reward": True}
 
 
+@pytest.mark.quick("Pendulum")
 @pytest.mark.parametrize("name", ["TMaze", "corridor", "Pendulum"])
 def test_what_is_learned_from_is_what_was_done(name, corridor):
     """At the first epoch the whole sequences give the log-probabilities of acting step by step: the ratio is 1."""
@@ -174,6 +175,7 @@ def test_acting_in_copies_is_acting_alone():
         exact_value(make_agent("recurrent-ppo", resolve_task("Tiger")), resolve_task("Tiger"))
 
 
+@pytest.mark.quick("Pendulum")
 @pytest.mark.parametrize("world", ["FrozenLake", "Pendulum"])
 def test_it_keeps_the_contract(world):
     report = check_agent_spec("recurrent-ppo", task=resolve_task(world), settings=RECALLING)
@@ -259,6 +261,7 @@ def test_it_solves_a_toy_with_masks(corridor):
     assert agent.act(np.array([[1], [2]]), mask)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_it_learns_what_needs_memory():
     task = resolve_task("TMaze", {"length": 5})
@@ -291,6 +294,7 @@ def test_it_learns_the_long_corridor_on_every_seed_and_plain_ppo_on_none():
 # ------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("corridor")
 @pytest.mark.parametrize("name", ["TMaze", "corridor", "CartPole"])
 def test_resuming_is_exact(name, corridor, tmp_path):
     """Saved at a yield, loaded into a fresh agent, continued amid episodes: the same weights bit for bit."""

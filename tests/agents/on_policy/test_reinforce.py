@@ -42,6 +42,7 @@ def exact_gradient(agent):
     return policy_gradient(agent)
 
 
+@pytest.mark.quick("mean")
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_the_estimate_is_unbiased(baseline, two_steps):
     """The mean of 200 estimates from 50 episodes each, within 4.5 standard errors of the exact gradient in each of its
@@ -62,6 +63,7 @@ def test_the_estimate_is_unbiased(baseline, two_steps):
     assert (np.abs(mean - exact)[~unseen] < 4.5 * error[~unseen]).all()
 
 
+@pytest.mark.slow
 def test_a_baseline_makes_the_estimate_less_noisy(two_steps):
     noise = {}
     for baseline in BASELINES:
@@ -153,6 +155,7 @@ def test_long_episodes_are_cut():
     assert (tails != 0).all()
 
 
+@pytest.mark.quick("none")
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_it_solves_a_toy_with_masks(baseline, corridor):
     agent = make_agent("reinforce", corridor, settings={
@@ -211,6 +214,7 @@ def own_task(cls):
     return resolve_task(name)
 
 
+@pytest.mark.slow
 def test_multi_discrete_and_continuous_actions_of_ordinary_environments():
     task = own_task(TwoNumbers)
     agent = make_agent("reinforce", task, settings={"num_envs": 16, "learning_rate": 3e-2, "hidden": (8,)})
@@ -225,6 +229,7 @@ def test_multi_discrete_and_continuous_actions_of_ordinary_environments():
         agent.action_log_probs(np.zeros((1, 1)))
 
 
+@pytest.mark.slow
 def test_entropy_is_kept_up(two_steps):
     agents = [
         make_agent("reinforce", two_steps, settings={**SMALL, "learning_rate": 5e-2, "entropy_coef": coef})

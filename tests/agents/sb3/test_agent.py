@@ -82,6 +82,7 @@ def test_a_last_observation_that_is_no_number_is_named(monkeypatch):
 # ------------------------------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 def test_time_limits_are_bootstrapped(forever):
     """As for our own PPO: V = 1/(1 − γ) = 10."""
     agent = make_agent("sb3:ppo", forever, settings={
@@ -94,6 +95,7 @@ def test_time_limits_are_bootstrapped(forever):
     assert np.allclose(values, 10.0, atol=0.5)
 
 
+@pytest.mark.slow
 def test_masked_ppo_solves_a_toy_with_illegal_actions(corridor):
     agent = make_agent("sb3:maskable-ppo", corridor, settings={
         "num_envs": 16, "num_steps": 16, "batch_size": 128, "epochs": 4, "learning_rate": 1e-2, "hidden": (16,),
@@ -145,6 +147,7 @@ def test_its_memory_is_the_state_their_policy_hands_on():
     assert np.allclose(alone, agent.act_with_memory(seen, memory, np.zeros(6))[1][2:3], atol=1e-6)
 
 
+@pytest.mark.quick("ppo-FrozenLake-settings0", "dqn-FrozenLake-settings3")
 @pytest.mark.parametrize(
     ("algorithm", "task_name", "settings"),
     [
@@ -298,6 +301,7 @@ def test_what_they_cannot_observe_is_refused(ordinary):
 # ------------------------------------------------------------------------------------------- resuming
 
 
+@pytest.mark.quick("ppo-settings0")
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
     [("ppo", SMALL_PPO), ("dqn", SMALL_DQN), ("recurrent-ppo", {**SMALL_PPO, "lstm_hidden_size": 8})],
@@ -389,6 +393,7 @@ def test_neighbouring_seeds_share_no_copy_of_an_ordinary_environment():
     assert len(starts) == 12
 
 
+@pytest.mark.slow
 def test_their_masked_evaluation_of_our_agent(corridor):
     agent = trained_ppo(corridor, 256 * 12)
     ours = evaluate(agent, corridor, 6, seed=0, max_copies=3)

@@ -54,6 +54,7 @@ def solved(task, agent, gamma):
 # ------------------------------------------------------------------------------------------- convergence
 
 
+@pytest.mark.quick("q-learning")
 @pytest.mark.compiled(all=False)
 @pytest.mark.parametrize("name", a_few(CONTROL))
 def test_on_firm_ice_all_find_the_shortest_way(name):
@@ -119,6 +120,7 @@ def test_off_policy_walks_the_edge_and_on_policy_the_safe_way():
     assert 15 <= evaluate(calm, task, 1, seed=0).lengths[0] <= 17
 
 
+@pytest.mark.quick("monte-carlo")
 @pytest.mark.parametrize("name", ["q-learning", "n-step-sarsa", "monte-carlo"])
 def test_time_limits_do_not_end_the_sum(name, forever):
     """Reward 1 for ever, cut after 10 steps: V = 1/(1 − γ) = 10."""
@@ -311,6 +313,7 @@ def test_seeds_at_once_equal_seeds_alone(name):
         assert np.array_equal(alone._totals[0], together._totals[i])
 
 
+@pytest.mark.quick("q-learning")
 @pytest.mark.parametrize("name", a_few(ALL))
 def test_resuming_is_exact(name, corridor):
     for task in (resolve_task("FrozenLake"), *([corridor] if name in ("dyna-q", "monte-carlo") else [])):
@@ -338,6 +341,7 @@ def test_plain_python_equals_compiled(name):
         assert np.allclose(plain.tables[table], array, rtol=1e-12), table
 
 
+@pytest.mark.quick("q-learning")
 @pytest.mark.parametrize("name", a_few(CONTROL))
 def test_ordinary_environments_are_learned_by_the_same_rules(name):
     task = resolve_task("FrozenLake-v1", {"is_slippery": False})

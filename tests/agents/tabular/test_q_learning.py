@@ -60,6 +60,7 @@ def test_illegal_actions_are_never_tried_nor_backed_up(corridor):
     assert evaluate(agent, corridor, 4, seed=0).lengths.tolist() == [3, 3, 3, 3]
 
 
+@pytest.mark.slow
 def test_the_python_loop_learns_the_same_rule(corridor):
     """An ordinary Gymnasium environment: same update, without the law."""
     task = resolve_task("FrozenLake-v1", {"is_slippery": False})

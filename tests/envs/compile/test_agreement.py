@@ -35,9 +35,9 @@ pytestmark = pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "modes"),
     [
-        # tests/envs/readers/test_readers.py has the law of a wide world and one of players who act at once
+        # tests/envs/readers/test_readers.py has the law of a wide world and of players in turn and all at once
         *slow_but(
-            [(name, KINDS[name][1]) for name in ("FrozenLake", "Pendulum", "KuhnPoker")],
+            [(name, KINDS[name][1]) for name in ("FrozenLake", "Pendulum")],
             ((name, modes) for name, (_, modes) in KINDS.items()),
         ),
         *(pytest.param(name, MODES, marks=pytest.mark.slow) for name, (_, modes) in KINDS.items() if modes != MODES),

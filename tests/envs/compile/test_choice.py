@@ -189,6 +189,7 @@ def test_plain_compiled_and_chosen_give_the_same_bits() -> None:
     assert readings(world, True) == plain
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_a_search_that_goes_on_compiled_gives_the_same_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Hill(length=30)

@@ -42,6 +42,7 @@ def test_plain_kernels_give_what_compiled_ones_give_without_numba(tmp_path) -> N
     assert plain == compiled.replace("True", "False")
 
 
+@pytest.mark.slow
 def test_numbas_own_switch_makes_them_plain_too() -> None:
     assert run(NUMBA_DISABLE_JIT="1").stdout == run(INSCAPE_KERNELS="plain").stdout != ""
 

@@ -108,6 +108,7 @@ def test_a_single_environment_refuses_the_state_of_another_world():
         make_world("FrozenLake8x8").env().load_state_dict(saved)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_learners_begin_without_compiling_a_step(monkeypatch):
     """A vector environment would compile the step it never takes: 4 to 5 s of a new world's first training."""

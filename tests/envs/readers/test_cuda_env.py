@@ -35,6 +35,7 @@ def run_cases(*options: str, **environment: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
+@pytest.mark.slow
 def test_cases_in_the_simulator():
     """Of the lives of copies one way of beginning again; one world goes through all."""
     run_cases("-k", "Orbit or not (next-step or disabled)", NUMBA_ENABLE_CUDASIM="1")

@@ -8,6 +8,7 @@ import pytest
 from tests.envs.multi_worlds import Tag
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_random_play_counts_what_a_loop_counts():
     """Against the vector environment under a random policy: the same distribution, other draws."""

@@ -33,6 +33,7 @@ def same(a, b):
 LONG = "Household"  # some three seconds as plain Python
 
 
+@pytest.mark.quick(every=8)
 @pytest.mark.parametrize(
     "name", [*one_of_each_kind(name for name in NAMES if name != LONG), pytest.param(LONG, marks=pytest.mark.slow)]
 )
@@ -47,12 +48,16 @@ def test_every_reader_tells_the_same_story(name):
 # test_cartpole.py, test_pendulum.py, test_team_spread.py, test_enumeration.py and test_uct.py
 COMPILED_ELSEWHERE = {"CartPole", "Pendulum", "Spread", NAMES[-1], "TicTacToe"}
 QUICK = [name for name in NAMES if name not in COMPILED_ELSEWHERE]
+WIDE = {"Taxi", "Household"}  # some three seconds of compiling each; EmptyRoom is wide, too
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     "name",
-    [*one_of_each_kind(QUICK), *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(COMPILED_ELSEWHERE))],
+    [
+        *one_of_each_kind(name for name in QUICK if name not in WIDE),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(COMPILED_ELSEWHERE | WIDE)),
+    ],
 )
 def test_plain_equals_compiled(name):
     """The law over batches, bit for bit."""

@@ -17,7 +17,7 @@ LIMIT = 12
     ("name", "autoreset"),
     [
         ("CartPole", "same-step"),
-        ("EmptyRoom", "same-step"),
+        pytest.param("EmptyRoom", "same-step", marks=pytest.mark.slow),
         pytest.param("CartPole", "next-step", marks=pytest.mark.slow),
         pytest.param("TicTacToe", "same-step", marks=pytest.mark.slow),
     ],

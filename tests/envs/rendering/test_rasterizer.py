@@ -148,6 +148,7 @@ def test_window_without_a_display_and_after_quit(monkeypatch):
     assert not again.show(scene_at(0, 0))
 
 
+@pytest.mark.quick("environment0-dummy")
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [({}, "dummy"), ({"DISPLAY": ":9"}, ""), ({"SDL_VIDEODRIVER": "x11", "DISPLAY": ":9"}, "x11")],
@@ -184,6 +185,7 @@ except UsageError as error:
 """
 
 
+@pytest.mark.quick("environment1-out1-", "environment3-out3-")
 @pytest.mark.parametrize(
     ("environment", "out", "said"),
     [

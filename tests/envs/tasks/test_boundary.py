@@ -173,8 +173,10 @@ def test_a_fault_is_named_with_copy_step_and_seed(task, fault, how):
 
 
 def test_ctrl_c_passes(task):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started it beside others
     with pytest.raises(KeyboardInterrupt):
         through(task(reward=lambda: signal.raise_signal(signal.SIGINT)), "learners")
+    signal.signal(signal.SIGINT, before)
 
 
 @HOW
@@ -488,6 +490,7 @@ class Told(Theirs):
         return super().step(action)
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("kind", MASKS)
 def test_masks_of_every_form_are_obeyed(task, kind):
     space, mask = MASKS[kind]
@@ -515,6 +518,7 @@ def test_masks_of_every_form_are_obeyed(task, kind):
             evaluate(Stubborn(), masked, 1, seed=0)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("place", ["action_mask", "action_masks", "method", "attribute", "observation"])
 @pytest.mark.parametrize("agent", ["random", "dqn", "sb3:maskable-ppo", "ppo"])
 def test_masks_are_found_wherever_they_are(task, place, agent):
@@ -590,6 +594,7 @@ def test_continuous_actions_have_no_mask(task):
 # ---------------------------------------------------------------------------------------------------- what runs keep
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_by_a_fault_is_kept_and_goes_on(task, tmp_path):
     from inscape.experiments import open_run, train
 

@@ -101,6 +101,7 @@ KINDS = ("ppo", "off-policy", "random", "sb3:ppo")
 SAMPLE = [(KINDS[n % 4], *case, n) for n, case in enumerate(CATCHABLE[::13])][:20]
 
 
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize(("kind", "what", "when", "number"), SAMPLE)
 def test_it_is_named_and_the_run_kept(
     kind: str, what: str, when: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +147,7 @@ def survives(kind: str, what: str, when: str, number: int, out: Path, monkeypatc
     require_named(next(fault for fault in limits.faults if not fault.shared).message, what)
 
 
+@pytest.mark.quick("hang-in-c-copy3")
 @pytest.mark.parametrize(("what", "when"), [("os-exit", "late"), ("hang-in-c", "copy3"), ("segfault", "second")])
 def test_in_a_worker_it_is_named_and_made_again(
     what: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -186,6 +188,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     os.chdir(before)
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("number", range(len(HARMLESS)), ids=list(HARMLESS))
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_manners_do_no_harm(number: int, workers: int, home: Path) -> None:

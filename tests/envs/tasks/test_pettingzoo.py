@@ -289,6 +289,7 @@ def test_self_play_learns_which_action_pays(errand):
     assert actions == [2, 2, 2, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.quick("pettingzoo:pettingzoo.classic.rps_v2-ppo", "pettingzoo:pettingzoo.classic.rps_v2-dqn")
 @pytest.mark.parametrize("learner", ["ppo", "dqn"])
 @pytest.mark.parametrize("name", [TICTACTOE, RPS])
 def test_independent_learners_there(learner, name):
@@ -307,6 +308,7 @@ def test_independent_learners_there(learner, name):
     assert len(evaluate_players(one, task, 4, seed=0)) == 2
 
 
+@pytest.mark.slow
 def test_going_on_begins_new_episodes(tmp_path):
     """Weights and pool are those of the run that stopped; its games are not."""
     task = resolve_task(TICTACTOE)

@@ -83,6 +83,7 @@ def test_it_is_a_task_of_one_player(solo):
     assert steps[-1][0][0] == 5
 
 
+@pytest.mark.quick("parallel_env-a2c", "env-a2c")
 @pytest.mark.parametrize("agent", ["ppo", "dqn", "sb3:ppo", "a2c"])
 def test_learners_of_one_player_take_it(solo, agent):
     task = resolve_task(solo)
@@ -101,6 +102,7 @@ def test_its_mask_is_obeyed(solo, agent):
     assert set(actions.tolist()) <= {0, 1}
 
 
+@pytest.mark.quick("env")
 def test_it_is_trained_evaluated_and_watched(solo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     few = ["--steps", "64", "--evaluate-every", "0", "--final-episodes", "2"]

@@ -136,6 +136,7 @@ def in_turn(kind: str) -> type[AECEnv]:
     return InTurn
 
 
+@pytest.mark.quick("tuple")
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = resolve_task(module(monkeypatch, parallel_env=at_once(kind)))
@@ -147,6 +148,7 @@ def test_all_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [found.mean for found in evaluate_players(run.agent, task, 2, seed=0)] == [2.0, 4.0]
 
 
+@pytest.mark.quick("dict", "goal")
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_turn(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = resolve_task(module(monkeypatch, env=in_turn(kind)))

@@ -91,6 +91,7 @@ def test_what_is_not_one_players_part_is_refused():
     assert one_player(alone) is alone
 
 
+@pytest.mark.slow
 def test_one_policy_for_all_learns_the_dominant_action():
     """Defecting is better whatever the other does, in one round: both end there, and get 1 each."""
     task = resolve_task("PrisonersDilemma", {"rounds": 1})
@@ -190,6 +191,7 @@ def test_their_environments_reset_in_a_step_of_their_own(errands):
     assert flags[5][0][0, 0].tolist() == [1, 0]
 
 
+@pytest.mark.quick("errands")
 @pytest.mark.parametrize("name", ["errands", RPS])
 def test_our_learners_in_environments_of_others(name, errands):
     task = resolve_task(errands if name == "errands" else name)

@@ -92,6 +92,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.quick("same-step-box", "next-step-masks")
 @pytest.mark.parametrize(
     ("autoreset", "kind"),
     slow_but(
@@ -109,6 +110,7 @@ def test_copies_are_the_same_in_any_number_of_processes(autoreset: str, kind: st
         assert same(alone, played(task.in_workers(Workers(1, shared_memory=False)), 5, autoreset))
 
 
+@pytest.mark.quick("pettingzoo:tests.envs.tasks.duel")
 @pytest.mark.parametrize(
     "name",
     [
@@ -158,6 +160,7 @@ def test_players_as_rows_and_opponents(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.quick("sb3:dqn")
 @pytest.mark.parametrize("agent", ["ppo", "sb3:dqn"])
 def test_training_does_not_depend_on_the_number_of_workers(agent: str, tmp_path: Path) -> None:
     small = {"num_envs": 4, "num_steps": 16, "hidden": (8,), "epochs": 2, "minibatches": 2}
@@ -209,6 +212,7 @@ def _same_state(one: Any, other: Any) -> bool:
     return same(one, other) if isinstance(one, np.ndarray) else one == other
 
 
+@pytest.mark.slow
 def test_evaluation_and_recording_are_the_same_in_workers(walk: Callable[..., Any]) -> None:
     task = walk(masked=True)
     agents = [make_agent("random", task, seed=0) for _ in range(4)]
@@ -220,6 +224,7 @@ def test_evaluation_and_recording_are_the_same_in_workers(walk: Callable[..., An
         assert np.array_equal(here.action_masks, there.action_masks)
 
 
+@pytest.mark.slow
 def test_infos_reach_stable_baselines(walk: Callable[..., Any]) -> None:
     from inscape.agents.sb3.env import gymnasium_copies
 
@@ -238,6 +243,7 @@ def test_infos_reach_stable_baselines(walk: Callable[..., Any]) -> None:
     assert same(*found)
 
 
+@pytest.mark.slow
 def test_copies_draw_in_their_processes(walk: Callable[..., Any]) -> None:
     task = walk()
     from inscape.envs.tasks.processes.workers import Registered
@@ -290,6 +296,7 @@ def test_a_copy_that_raises_is_made_again_and_its_episode_cut_off(autoreset: str
         assert same(steps[1:], other[1:])
 
 
+@pytest.mark.quick("hang-next-step")
 @pytest.mark.parametrize(
     ("what", "autoreset"),
     slow_but(
@@ -312,6 +319,7 @@ def test_a_process_that_ends_or_hangs_is_started_again(what: str, autoreset: str
             assert np.array_equal(steps[t][part][:2], calm[t][part][:2])
 
 
+@pytest.mark.slow
 def test_an_evaluation_counts_no_episode_that_was_cut_off() -> None:
     limits = Workers(2)
     task = resolve_task(name_of("raises", "copy3")).in_workers(limits)
@@ -329,6 +337,7 @@ def test_a_learner_counts_no_episode_that_was_cut_off() -> None:
     copies.close()
 
 
+@pytest.mark.slow
 def test_too_many_faults_stop_the_run() -> None:
     limits = Workers(2, max_restarts=2)
     env = resolve_task(name_of("raises", "first")).in_workers(limits).vector_env(COPIES)
@@ -376,6 +385,7 @@ def test_what_cannot_be_sent_is_explained() -> None:
         del gym.registry["LockedWalk-v0"]
 
 
+@pytest.mark.slow
 def test_an_environment_of_a_file_and_a_script_without_a_guard(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("SIZE = 3\n")
     (tmp_path / "env.py").write_text(
@@ -479,6 +489,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.quick("warnings-signals1", "hang-in-c-signals4")
 @pytest.mark.parametrize(
     ("what", "signals"),
     [
@@ -507,6 +518,7 @@ def test_a_parent_that_ends_takes_its_workers_along(what: str, signals: list[int
         assert _gone(pids)
 
 
+@pytest.mark.quick("raise")
 @pytest.mark.parametrize("how", ["close", "forget", "raise"])
 def test_no_process_and_no_zombie_is_left(how: str, walk: Callable[..., Any]) -> None:
     env: Any = walk().in_workers(2).vector_env(4)

@@ -127,6 +127,7 @@ def test_a_world_is_resolved_once(monkeypatch, capsys):
 PIPED = "import sys; from inscape.experiments.cli import main; sys.exit(main())"
 
 
+@pytest.mark.quick("check --help", "--help")
 @pytest.mark.parametrize("line", ["play --help", "list worlds", "check --help", "--help", "list agents"])
 def test_a_reader_that_leaves_ends_a_command_without_a_traceback(line):
     found = subprocess.run(

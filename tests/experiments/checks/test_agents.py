@@ -236,6 +236,7 @@ SMALLER: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.quick("sb3:ppo-CartPole", "self-play-TicTacToe")
 @pytest.mark.parametrize(
     ("agent", "world"),
     [

@@ -19,7 +19,7 @@ from inscape.experiments.checks.law import Law
 from inscape.experiments.checks.readers import Environments, welch_deviation
 from inscape.experiments.checks.report import CheckReport, Failed, chi_square_deviation
 from inscape.experiments.checks.worlds import check_environment, check_world
-from tests.conftest import ONE_OF_EACH_KIND
+from tests.conftest import ONE_OF_EACH_KIND, slow_but
 from tests.envs.multi_worlds import Tag, Walkers
 
 
@@ -635,10 +635,10 @@ GOOD = [
     pytest.param(
         Corridor,
         {*LACKING, *SEVERAL, "PettingZoo's parallel_api_test", "mover", "unrolled sampler"},
-        marks=pytest.mark.compiled(all=False),
+        marks=[pytest.mark.compiled(all=False), pytest.mark.slow],
     ),
     (Tag, {*LACKING, *ONE, "PettingZoo's parallel_api_test", "unrolled sampler", "state_of"}),
-    (Walkers, {*LACKING, *ONE, "mover", "unrolled sampler", "state_of"}),
+    pytest.param(Walkers, {*LACKING, *ONE, "mover", "unrolled sampler", "state_of"}, marks=pytest.mark.slow),
 ]
 
 
@@ -740,6 +740,7 @@ def test_masks_and_movers_of_the_vector_environment_are_those_of_the_law(monkeyp
         Environments(Corridor()).check_vector()
 
 
+@pytest.mark.slow
 def test_random_play_that_pays_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """One player's mean is off, the other's right."""
     fair = Walkers.random_play
@@ -768,7 +769,10 @@ def test_welch_deviation_agrees_with_scipy() -> None:
 NAMES = [spec.name for spec in world_specs()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+LONG = {"PredatorPrey", "Household", "Taxi", "Spread"}
+
+
+@pytest.mark.parametrize("name", slow_but([name for name in NAMES if name not in LONG], NAMES))
 def test_every_registered_world_keeps_the_contract(name: str) -> None:
     readers = "batches" if name in ONE_OF_EACH_KIND else "none"  # the slow test checks everything
     assert failed(check_world(make_world(name), readers=readers)) == {}

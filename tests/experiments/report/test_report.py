@@ -135,6 +135,7 @@ def test_file_is_written_whole_and_folders_are_made(tmp_path):
         write_report([], path / "below-a-file.html")
 
 
+@pytest.mark.slow
 def test_a_demo_sized_report_stays_small():
     episodes = (full_episode(201),) * 12  # all columns are stored for each
     page = render_report([PlayerSection("Player", episodes)])

@@ -236,6 +236,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_episodes_say_whose_they_are_and_play_side_by_side(trained: Path) -> None:
     players = payload_of((trained / "all of them.html").read_text())["players"]
     lakes, goals, carts = players
@@ -290,6 +291,7 @@ def test_its_commands_make_it_again(trained: Path, tmp_path: Path, monkeypatch: 
     assert again == first
 
 
+@pytest.mark.slow
 def test_a_run_that_no_options_describe_is_made_again_by_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

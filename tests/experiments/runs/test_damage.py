@@ -97,6 +97,7 @@ def check(whole: Path, place: Path, seeds: range) -> None:
     assert refused > len(seeds) // 2
 
 
+@pytest.mark.quick("50", "100")
 @pytest.mark.parametrize("first", range(0, 200, 50))
 def test_damage_is_refused_or_harmless(whole: Path, tmp_path: Path, first: int) -> None:
     check(whole, tmp_path, range(first, first + 50))
@@ -122,6 +123,7 @@ def expected(runs: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_commands_refuse_damage_or_are_not_changed_by_it(runs: Path, expected: dict[str, Any]) -> None:
     """All 2,000: `python -m tests.experiments.runs.damages --count 2000`."""
     refused: Counter[str] = Counter()
@@ -196,6 +198,7 @@ def crafted(name: str, state: dict[str, Any]) -> None:
             del copies["rows"]
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     "name",
     [

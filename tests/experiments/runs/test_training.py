@@ -284,6 +284,7 @@ def checkpoints_of(child: subprocess.Popen[bytes], run: Path) -> Iterator[int]:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_a_run_killed_at_any_moment_resumes_to_the_weights_of_one_never_killed(tmp_path: Path) -> None:
     script = [sys.executable, "-c", KILLED]

@@ -23,6 +23,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.quick("plan", "imagine", "observe", "solve")
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_lines_on_a_verb_run(verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     runpy.run_path(str(EXAMPLES / "verbs" / f"{verb}.py"), run_name="__main__")
@@ -32,6 +33,7 @@ def test_the_lines_on_a_verb_run(verb: str, capsys: pytest.CaptureFixture[str], 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_the_lines_on_training_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     runpy.run_path(str(EXAMPLES / "verbs" / "train.py"), run_name="__main__")

@@ -84,6 +84,7 @@ def test_windows_of_two_sizes_take_turns() -> None:
     two.close()
 
 
+@pytest.mark.quick("folder")
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "folder"])
 def test_a_full_disk_is_told_in_words(tmp_path: Path, name: str) -> None:
     code = f"""

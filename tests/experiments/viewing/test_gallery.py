@@ -34,6 +34,7 @@ def test_every_picture_of_the_page_is_there_and_small():
         assert file.stat().st_size < 12_000, file.name
 
 
+@pytest.mark.slow
 def test_the_same_catalogue_gives_the_same_page(tmp_path):
     import imageio.v3 as iio
 
@@ -91,6 +92,7 @@ def test_wrong_places_are_refused(tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+@pytest.mark.quick("5-5-1", "6-6-1")
 @pytest.mark.parametrize(
     ("count", "columns", "rows"),
     [

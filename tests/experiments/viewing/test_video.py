@@ -31,6 +31,7 @@ def test_gif_holds_every_frame_exactly(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.gif"), np.stack(frames))
 
 
+@pytest.mark.quick("size1")
 @pytest.mark.parametrize("size", [(60, 80), (61, 81)])
 def test_mp4_holds_every_frame_nearly(tmp_path, size):
     frames = frames_of(8, *size)
@@ -50,6 +51,7 @@ def film_until(error, path):
         raise error
 
 
+@pytest.mark.slow
 def test_video_survives_ctrl_c_and_nothing_else(tmp_path):
     for error, expected in ((KeyboardInterrupt, ["a.mp4"]), (ZeroDivisionError, [])):
         folder = tmp_path / error.__name__
@@ -126,6 +128,7 @@ with VideoWriter(sys.argv[1], 10) as video:
 """
 
 
+@pytest.mark.quick("shots-3000")
 @pytest.mark.parametrize(("name", "limit"), [("a.mp4", 150_000), ("a.gif", 60_000), ("shots", 3_000)])
 def test_a_full_disk_keeps_what_was_recorded(tmp_path, name, limit):
     """No file may grow beyond a limit."""

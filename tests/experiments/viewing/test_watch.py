@@ -173,6 +173,7 @@ def test_what_cannot_be_drawn_again_is_refused():
         replay([*lake, *ours])
 
 
+@pytest.mark.slow
 def test_copies_by_the_command(tmp_path):
     path = tmp_path / "nine.gif"
     line = f"watch random FourGoals --copies 9 --size 192 --save {path}"

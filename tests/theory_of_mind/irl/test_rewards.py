@@ -61,6 +61,7 @@ def test_the_policy_is_that_of_soft_value_iteration() -> None:
     np.testing.assert_allclose(stages.log_policy(weights)[:, going], expected[:, going], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_behaviour_is_found_again_and_the_gradient_vanishes() -> None:
     """From very many choices of a known agent: its policy, though not its reward, is determined."""
     truth = PlanningMind("right end", 1.0, "maxent").controller(WORLD).log_probs[:, 0]

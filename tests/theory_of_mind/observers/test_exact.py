@@ -126,6 +126,7 @@ def test_sequential_batch_path_and_dense_products_agree(windy):
         assert observer.steps == len(seen)
 
 
+@pytest.mark.slow
 def test_goals_in_the_grid_of_four_agree_with_the_dense_recomputation():
     world = resolve_task("FourGoals").world
     minds = minds_grid(world.goals, [3.0, 20.0], ["hard", "maxent", "soft-eval"])

@@ -27,6 +27,7 @@ def from_grid(rng: np.random.Generator) -> PlanningMind:
     return GRID[rng.integers(len(GRID))]
 
 
+@pytest.mark.slow
 def test_particles_agree_with_the_exact_observer_within_monte_carlo_error() -> None:
     """30 weights of goals in random cases, against their standard errors over 12 independent observers."""
     rng, scores = np.random.default_rng(0), []

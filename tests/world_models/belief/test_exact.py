@@ -62,6 +62,7 @@ def test_tigers_beliefs_by_hand(tiger):
     assert np.exp(episode.log_likelihood) == pytest.approx([1, 0.5, 0.85**2 + 0.15**2, 0.5])
 
 
+@pytest.mark.quick("0", "1")
 @pytest.mark.parametrize("seed", range(6))
 def test_equals_bayes_rule_over_every_path(seed):
     """P(s_T | o, a) and P(o | a) as sums over all state sequences, terms written out."""
@@ -112,6 +113,7 @@ def test_log_likelihood_equals_bayes_rule_over_every_path():
     assert total == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 def test_equals_particles():
     """The states of 200,000 simulated students who saw the same thing, against the belief."""

@@ -74,6 +74,7 @@ def test_looking_ahead_through_its_outcomes_solves_tiger(tiger: BeliefModel) -> 
         assert look_ahead(tiger, tiger.init(np.array([2])), horizon) == pytest.approx(tigers_value(0.5, horizon))
 
 
+@pytest.mark.slow
 def test_search_listens_first_and_opens_when_sure(tiger: BeliefModel) -> None:
     belief, search = tiger.init(np.array([2])), UCT(400, gamma=0.95, rollout="none", averaging_visits=0.0)
     listened = tiger.update(belief, np.array([LISTEN]), np.array([0]))

@@ -19,6 +19,7 @@ def frequencies(model, belief):
     return np.bincount(numbers, row.weights, len(world.dynamics().states))
 
 
+@pytest.mark.quick("Tiger-2-steps0")
 @pytest.mark.parametrize(
     ("name", "first", "steps"),
     [

@@ -191,6 +191,7 @@ def test_it_takes_tables_and_refuses_what_has_none() -> None:
         value_iteration(BeliefModel.from_world(resolve_task("Tiger").world), 0.9)
 
 
+@pytest.mark.quick("FrozenLake", "FrozenLake8x8", "DynaMaze")
 @pytest.mark.parametrize(
     "name",
     ["FrozenLake", "FrozenLake8x8", "CliffWalking", pytest.param("Taxi", marks=pytest.mark.compiled), "DynaMaze"],

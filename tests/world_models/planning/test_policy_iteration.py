@@ -28,6 +28,7 @@ def test_three_routes_to_the_values_of_worlds(name, method):
     assert np.array_equal(found.optimal_actions(1e-7), expected.optimal_actions(1e-7))
 
 
+@pytest.mark.quick(every=8)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 0.9999])
 def test_three_routes_to_the_values_of_random_tables(seed, gamma):

@@ -75,7 +75,10 @@ def solved(tables, backup, beta, target, plain):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("backup", BACKUPS)
-@pytest.mark.parametrize(("states", "gamma"), [(1, 0.5), (7, 0.0), (30, 0.95), (120, 0.999), (60, 0.99999)])
+@pytest.mark.parametrize(
+    ("states", "gamma"),
+    [(1, 0.5), (7, 0.0), (30, 0.95), (120, 0.999), pytest.param(60, 0.99999, marks=pytest.mark.slow)],
+)
 def test_plain_python_and_compiled_code_give_the_same_bits(backup, states, gamma):
     tables = random_tables(states, states, gamma)
     plain, compiled = (solved(tables, backup, 3.0, 1e-9, plain) for plain in (True, False))
@@ -83,6 +86,7 @@ def test_plain_python_and_compiled_code_give_the_same_bits(backup, states, gamma
     assert plain[1:] == compiled[1:]
 
 
+@pytest.mark.quick("hard-40-0.9999", "maxent-300-0.99999")
 @pytest.mark.parametrize(("states", "gamma"), [(40, 0.9999), (300, 0.99999)])
 @pytest.mark.parametrize("backup", ["hard", "maxent"])
 def test_slow_problems_are_ended_by_a_few_newton_steps(monkeypatch, backup, states, gamma):

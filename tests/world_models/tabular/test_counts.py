@@ -91,6 +91,7 @@ def test_predictive_probabilities_sum_to_one(learned: LearnedTabularModel) -> No
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_posterior_draws_surround_the_mean(lake: Any, episodes: list[Trajectory]) -> None:
     model = LearnedTabularModel.for_task(lake)
     model.fit(episodes[:30])
@@ -174,6 +175,7 @@ def test_concentration_says_how_far_the_prior_outweighs_counts(lake: Any, concen
     assert model.log_prob(elsewhere) == pytest.approx(np.log(surprise))
 
 
+@pytest.mark.quick("0.9")
 @pytest.mark.parametrize("gamma", [0.9, 0.95, 0.99])
 def test_optimism_swims_up_the_river_to_the_optimum(gamma: float) -> None:
     """Greedy in what is learned, from the start at the small reward (Strehl & Littman 2008)."""
@@ -198,6 +200,7 @@ def test_optimism_swims_up_the_river_to_the_optimum(gamma: float) -> None:
         assert known.initial @ policy_evaluation(known, policy, gamma) == pytest.approx(optimum, rel=0.01)
 
 
+@pytest.mark.slow
 def test_posterior_draws_have_mass_on_successors_never_seen() -> None:
     """The mean of a Dirichlet: (n(s') + c/O)/(n + c); observations never seen are one state together."""
     model = LearnedTabularModel(1, TabularModelSettings(concentration=2.0), num_observations=8)

@@ -105,6 +105,7 @@ def controlled(params, gain, states):
     return np.clip(np.where(near, balance, pump), -1, 1)[:, None]
 
 
+@pytest.mark.slow
 def test_a_known_controller_swings_it_up():
     """Pumping energy, then LQR, balances every copy in the middle; doing nothing earns next to nothing."""
     world = make_world("CartPoleSwingUp")

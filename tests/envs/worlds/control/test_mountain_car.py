@@ -73,6 +73,7 @@ def test_the_ends_of_the_world_equal_gymnasiums(name):
     assert world.action_space == theirs.action_space
 
 
+@pytest.mark.quick("MountainCar")
 @pytest.mark.parametrize("name", ["MountainCar", "MountainCarContinuous"])
 def test_momentum_beats_force(name):
     """Pushing right never gets there; pushing the way the car rolls does, from every start.

@@ -77,6 +77,7 @@ def play(env_id, is_house, rng, steps):
     return list(zip(*rows))
 
 
+@pytest.mark.quick("MiniGrid-Empty-8x8-v0-world0")
 @pytest.mark.parametrize(
     ("env_id", "world"),
     [
@@ -99,6 +100,7 @@ def test_every_step_equals_minigrids(env_id, world):
     assert sum(terminated) > 50 and any(truncated)
 
 
+@pytest.mark.quick("MiniGrid-Empty-Random-5x5-v0-world1")
 @pytest.mark.parametrize(
     ("env_id", "world"),
     [

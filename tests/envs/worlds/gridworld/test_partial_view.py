@@ -229,6 +229,7 @@ def test_words_tell_what_is_in_sight_and_no_more():
     assert away == world.describe(world.params, world.purpose, state._replace(direction=2, key_x=3, key_y=1, door=OPEN))
 
 
+@pytest.mark.quick("DoorKey-False", "EmptyRoom-False")
 @pytest.mark.parametrize("compass", [False, True])
 @pytest.mark.parametrize("cls", [DoorKey, EmptyRoom])
 def test_words_and_pictures_follow_from_the_image(cls, compass):

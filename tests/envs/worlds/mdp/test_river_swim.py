@@ -27,6 +27,7 @@ def test_numbers_are_the_published_ones():
     assert {s.place: p for s, p in starts(strehl).items()} == {1: 0.5, 2: 0.5}
 
 
+@pytest.mark.quick("2-osband2013-1.0", "2-strehl2008-3000.0")
 @pytest.mark.parametrize(("version", "reward_at_end"), [("osband2013", 1.0), ("strehl2008", 10_000 * 0.3)])
 @pytest.mark.parametrize("n", [2, 6, 20])
 def test_the_long_run_reward_is_that_of_a_birth_and_death_chain(version, reward_at_end, n):

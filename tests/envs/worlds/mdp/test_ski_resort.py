@@ -27,6 +27,7 @@ def test_every_place_has_its_ways():
     assert len(plain_table(SkiResort(legs=3))[1]) == 20
 
 
+@pytest.mark.quick("Terrace", "anywhere")
 @pytest.mark.parametrize("favourite", [*AREAS, "anywhere"])
 def test_on_a_perfect_day_the_best_is_to_go_round(favourite):
     """Where nothing fails the long-run reward is that of the best cycle of lifts and pistes, all of them tried.

@@ -45,6 +45,7 @@ def same_games(name: str, games: int) -> dict[tuple[float, ...], int]:
     return ends
 
 
+@pytest.mark.quick("TicTacToe")
 @pytest.mark.parametrize("name", PAIRS)
 def test_random_games_equal_pettingzoos(name):
     ends = same_games(name, 400)
@@ -92,6 +93,7 @@ def positions_by_ply_of_tic_tac_toe() -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plies", [5, pytest.param(8, marks=[pytest.mark.slow, pytest.mark.compiled(all=False)])])
 def test_connect_four_has_tromps_numbers_of_positions(plies):
     """OEIS A212693 (J. Tromp): legal 7 × 6 positions after n plies."""

@@ -125,6 +125,7 @@ def test_observations_show_oneself_first():
         assert entries == [2, 2, 3, -1, -1, 0, *people]
 
 
+@pytest.mark.quick("4-2-5-0.2-False")
 @pytest.mark.parametrize(
     ("foragers", "foods", "size", "penalty", "normalize"),
     [(2, 2, 5, 0.0, True), (3, 3, 6, 0.1, True), (4, 2, 5, 0.2, False)],

@@ -209,6 +209,7 @@ def test_door_rewards_are_shared_and_doors_have_their_price():
     assert not world.terminal(world.params, world.goals["A"], goal)
 
 
+@pytest.mark.slow
 def test_door_plans():
     """The helper is three moves from the only cell in the hall from which it can open A's door: it opens it with the
     fourth joint action, goes through the door before the human, who follows one cell behind, and makes way in the

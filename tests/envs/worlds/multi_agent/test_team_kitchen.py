@@ -161,6 +161,7 @@ def things(world, state):
     return np.array([onions, tomatoes, plates])
 
 
+@pytest.mark.slow
 def test_things_come_from_stores_and_leave_by_the_hatch():
     """Random play in every kitchen: amounts change by one at a store and by a soup at the hatch, which pays."""
     delivered = 0

@@ -36,6 +36,7 @@ def all_meetings(count):
             yield cells, tuple(int(STAR[a, c]) for a, c in zip(actions, cells))
 
 
+@pytest.mark.quick("True")
 @pytest.mark.parametrize("swaps", [False, True])
 def test_nobody_shares_a_cell_and_only_they_stay_who_must(swaps):
     """Every meeting of three: no cell shared, none traded; and whoever stays would have met somebody by going."""
@@ -127,6 +128,7 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     "world",

@@ -111,6 +111,7 @@ def test_start_fills_the_square():
     assert np.allclose(placed.std(1), 1 / math.sqrt(3), rtol=0.03)
 
 
+@pytest.mark.quick("3-0.35")
 @pytest.mark.parametrize(("agents", "spread"), [(3, 1.0), (3, 0.35), (5, 0.6)])
 def test_steps_equal_mpes(agents, spread):
     """1,000 steps from the same states: states and rewards to 1e-9, observations to the float32 they are cast to."""

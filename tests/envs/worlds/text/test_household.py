@@ -67,6 +67,7 @@ class House:
         return self.visible().get("mug") == "cupboard"
 
 
+@pytest.mark.slow
 def test_law_equals_the_house_written_anew(world):
     """Legal actions, what is seen, rewards and endings over 40 plays at random, in plain Python and compiled."""
     rng = np.random.default_rng(0)

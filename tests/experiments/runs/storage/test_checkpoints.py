@@ -274,6 +274,7 @@ def kill_while_saving(tmp_path: Path, times: int) -> None:
             shutil.rmtree(tmp_path / "checkpoints")
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_saving_leaves_no_broken_checkpoint(tmp_path: Path) -> None:
     kill_while_saving(tmp_path, 8)
 

@@ -209,6 +209,7 @@ trained(Path(sys.argv[1]), on_yield=wait, checkpoint_steps=1)
 """
 
 
+@pytest.mark.slow
 def test_on_the_command_line_a_run_in_progress_is_refused_and_a_killed_one_taken_over(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "INSCAPE_KERNELS": "plain"}
     out = tmp_path / "run"

@@ -188,6 +188,7 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_and_a_missing_one_empty(tmp
         list(read_rows(tmp_path / METRICS))
 
 
+@pytest.mark.slow
 def test_columns_take_no_more_memory_than_their_numbers(tmp_path: Path) -> None:
     rows, path = 40_000, tmp_path / METRICS
     with path.open("w") as file:

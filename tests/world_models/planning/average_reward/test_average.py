@@ -46,6 +46,7 @@ def test_random_tables_by_the_linear_programme_and_by_discounting(seed):
     assert bias == pytest.approx(found.bias, abs=1e-9)
 
 
+@pytest.mark.quick("1", "6")
 @pytest.mark.parametrize("seed", [0, 1, 4, 6, 9])
 def test_no_policy_earns_more_and_a_long_horizon_earns_as_much(seed):
     model = random_table(seed)

@@ -16,6 +16,7 @@ from inscape.world_models.planning.kernels.sawtooth import most_taken_off
 FILES = Path(__file__).parents[4] / "examples" / "pomdp"
 
 
+@pytest.mark.quick("corridor", "tmaze")
 @pytest.mark.parametrize("name", ["Tiger", "CheeseMaze", *sorted(FILES.glob("*.pomdp"))], ids=lambda n: Path(n).stem)
 def test_problems_from_papers_are_solved(name):
     found = point_based(str(name), tolerance=1e-3)
@@ -56,6 +57,7 @@ def random_problem(seed):
     return BeliefModel(table, np.arange(states) % kinds)
 
 
+@pytest.mark.quick("2", "3")
 @pytest.mark.parametrize("seed", range(6))
 def test_bounds_hold_everywhere(seed):
     """At random beliefs, not only at the start: what a horizon gives, and what remains, between both bounds."""

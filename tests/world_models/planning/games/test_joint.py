@@ -148,6 +148,7 @@ def test_every_pair_of_plans(horizon):
     assert found.value == pytest.approx(by_enumeration(world, horizon), abs=1e-12)
 
 
+@pytest.mark.quick("Blind-3")
 @pytest.mark.parametrize(("world", "horizon"), [("DecTiger", 3), (Blind, 3), (BroadcastChannel, 4)])
 def test_a_plan_earns_what_it_promises(world, horizon):
     world = make_world(world) if isinstance(world, str) else world()

@@ -8,6 +8,7 @@ from inscape.world_models import TabularModel, prioritized_sweeping, solve, valu
 from tests.world_models.helpers import random_model
 
 
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 0.99])
 def test_values_are_those_of_value_iteration(seed, gamma):

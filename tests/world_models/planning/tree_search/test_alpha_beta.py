@@ -33,6 +33,7 @@ def tic_tac_toe():
     return game_values("TicTacToe")
 
 
+@pytest.mark.slow
 def test_tic_tac_toe_is_a_draw_and_every_position_is_right():
     solved = tic_tac_toe()
     world, rng = solved.world, np.random.default_rng(1)
@@ -48,6 +49,7 @@ def test_tic_tac_toe_is_a_draw_and_every_position_is_right():
         assert found.metrics["proven"] == 1.0
 
 
+@pytest.mark.quick("3-3-3", "4-3-3")
 @pytest.mark.parametrize(("rows", "columns", "length"), [(3, 3, 3), (3, 4, 3), (4, 3, 3), (2, 4, 2)])
 def test_connect_four_on_small_boards_by_backward_induction(rows, columns, length):
     world = make_world("ConnectFour", rows=rows, columns=columns, length=length)
@@ -110,6 +112,7 @@ class Sticks(World):
         return state.mover
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.9, 0.0])
 @pytest.mark.parametrize("chance", [0.5, 0.25, 0.0])
 @pytest.mark.parametrize("win", [None, 40.0])
@@ -143,6 +146,7 @@ def test_mates_within_six_plies_are_found():
     assert (found.value, found.metrics["proven"]) == (-1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_small_table_and_a_cut_off_change_nothing_that_is_proven():
     world = make_world("ConnectFour", rows=3, columns=4, length=3)
     values = {plan(world, table_entries=entries, max_nodes=10**6).value for entries in (4, 2**12)}

@@ -80,6 +80,7 @@ class ThreeInTurn(World):
 # ------------------------------------------------------------------------------------------------ agreement
 
 
+@pytest.mark.quick("FrozenLake-puct", "three-puct")
 @pytest.mark.parametrize("rule", ["puct", "gumbel"])
 @pytest.mark.parametrize("name", ["FrozenLake", "TicTacToe", "three"])
 def test_visits_are_those_of_the_reference(rule: str, name: str) -> None:

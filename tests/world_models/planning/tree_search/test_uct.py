@@ -172,6 +172,7 @@ def tactical_positions(count: int) -> list[Board]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_tic_tac_toe_is_played_perfectly() -> None:
     world, positions = TicTacToe(), tactical_positions(60)
@@ -217,6 +218,7 @@ def test_a_solved_tree_ends_early_with_exact_values() -> None:
         assert plan.value == max(exact.values())
 
 
+@pytest.mark.quick("options0")
 @pytest.mark.parametrize("options", [UCT(400, gamma=1.0), UCT(400, gamma=1.0, averaging_visits=5.0)])
 def test_games_that_are_solved_agree_number_for_number(options: UCT) -> None:
     world = TicTacToe()
@@ -225,6 +227,7 @@ def test_games_that_are_solved_agree_number_for_number(options: UCT) -> None:
         assert_same(compiled, in_python(options, KnownModel(world), world.pack([board]), seed))
 
 
+@pytest.mark.quick("options1")
 @pytest.mark.parametrize("options", [UCT(30, gamma=1.0), UCT(70, gamma=0.9, solver=False), UCT(12, gamma=0.0)])
 def test_games_whose_wins_are_known_agree_number_for_number(options: UCT) -> None:
     for name, settings in (("TicTacToe", {}), ("ConnectFour", {"rows": 4, "columns": 4})):
