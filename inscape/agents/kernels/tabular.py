@@ -36,9 +36,9 @@ from inscape.envs.kernels.names import (
     uniform,
 )
 
-# Columns of `totals`: episodes ended, sum of their returns, sum of their lengths, return so far, sum of absolute
-# errors (how far each update was from what it aimed at).
-EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = 0, 1, 2, 3, 4
+# Columns of `totals`: episodes ended, return so far, sum of absolute errors (how far each update was from what it aimed
+# at).
+EPISODES, RUNNING, ERRORS = 0, 1, 2
 DRAWS = 4  # random numbers of a step: the choice; the next choice, or which table; which among equals
 TILE = 32  # learners side by side: enough to hide latency, few enough for their tables to stay near
 NATURAL = 0x7FFFFFFFFFFFFFFF  # `index & NATURAL` is the index, and LLVM leaves out what a negative one would need
@@ -424,20 +424,26 @@ def move(params, purpose, F, I, obs, start, strides, numbers, mask, num_rows, to
 
 
 @inline
+def note_end(totals, ended, i, t, length):
+    """Notes the episode of learner i that ended with step t."""
+    k = int(totals[i, EPISODES]) % ended.shape[1]
+    ended[i, k, 0], ended[i, k, 1], ended[i, k, 2] = t, totals[i, RUNNING], length
+    totals[i, EPISODES] += 1.0
+    totals[i, RUNNING] = 0.0
+
+
+@inline
 def reset_finished(
-    params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, low, high
+    params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, ended, fresh, t, low, high
 ):  # fmt: skip
-    """Begins the next episode of learners that finished one; returns −1, or who sees what has no row."""
+    """Begins the next episode of learners that finished one with step t; returns −1, or who sees what has no row."""
     count = 0
     for i in range(low, high):  # no branch: which are finished cannot be predicted
         fresh[count] = i
         count += I[ELAPSED, i] < 0
     for k in range(count):
         i = fresh[k]
-        totals[i, EPISODES] += 1.0
-        totals[i, RETURNS] += totals[i, RUNNING]
-        totals[i, LENGTHS] -= I[ELAPSED, i]
-        totals[i, RUNNING] = 0.0
+        note_end(totals, ended, i, t, -I[ELAPSED, i])
         state = sample_initial(params, I[KEY, i], (I[CLOCK, i] - 1) * SLOTS + TRANSITION_SLOTS)
         store_state(F, I, i, state)
         I[ELAPSED, i] = 0
@@ -469,7 +475,7 @@ def first_nonfinite(gains, count):
 def observe_all(P, E, C):
     """Finds the row of every learner; returns −1, or who sees what has none."""
     params = load_params(P)
-    F, I, out, seen, start, strides, current, num_rows, _, _ = E
+    F, I, out, seen, start, strides, current, num_rows, _, _, _ = E
     obs, numbers, mask = (out, seen), C.numbers, C.mask
     for i in range(len(current)):
         state = load_state(F, I, i)
@@ -507,7 +513,7 @@ def learn(P, E, T, C, S, done, steps, low, high):
     params, purpose, fresh = load_params(P), load_purpose(P), np.empty(TILE, np.int64)
     actions, lengths, rows = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
     gains, terminations, ends = np.empty(TILE), np.empty(TILE, np.bool_), np.empty(TILE, np.bool_)
-    F, I, out, flat, start, strides, current, num_rows, totals, limit = E
+    F, I, out, flat, start, strides, current, num_rows, totals, limit, ended = E
     obs = (out, flat)
     numbers, mask, keys, rates = C
     for first in range(low, high, TILE):
@@ -540,7 +546,8 @@ def learn(P, E, T, C, S, done, steps, low, high):
                 totals[i, ERRORS] += update(T, numbers, mask, keys, rates, S, i, step)
                 current[i] = rows[k]
             wrong = reset_finished(
-                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, fresh, first, last
+                params, F, I, obs, start, strides, numbers, mask, num_rows, current, totals, ended, fresh, t, first,
+                last,
             )  # fmt: skip
             if wrong >= 0:
                 return wrong, -1, -1

@@ -16,8 +16,9 @@ class Copies(NamedTuple):
             compiling.
         current: `[N]` the row each learner is in.
         num_rows: of a table.
-        totals: `[N, 5]`, see the columns in the kernel template.
+        totals: `[N, 3]`, see the columns in the kernel template.
         limit: steps after which an episode is cut, or 0.
+        ended: `[N, M, 3]` number of its last step, return and length of each learner's last M episodes, in a ring.
     """
 
     floats: Any
@@ -30,6 +31,7 @@ class Copies(NamedTuple):
     num_rows: int
     totals: Any
     limit: int
+    ended: Any
 
 
 class Choices(NamedTuple):

@@ -52,13 +52,21 @@ class EpisodeLog:
             returns, lengths: `[T, B]`, of those episodes; elsewhere anything.
         """
         steps, copies = np.nonzero(ended)
+        self.add_ended(len(ended), steps, copies, returns[steps, copies], lengths[steps, copies])
+
+    def add_ended(self, count: int, steps: Array, copies: Array, returns: Array, lengths: Array) -> None:
+        """Adds `count` steps in which K episodes ended.
+
+        Args:
+            steps, copies: `[K]`, with which of the steps and in which copy each ended.
+            returns, lengths: `[K]`, of those episodes.
+        """
         if len(steps):
-            own = lengths[steps, copies]
             over = self._steps + steps + 1
-            found = np.stack([over - own, returns[steps, copies], own])
+            found = np.stack([over - lengths, returns, lengths])
             self._waiting = np.concatenate([self._waiting, found], axis=1)
             np.maximum.at(self._began, copies, over)
-        self._steps += len(ended)
+        self._steps += count
         if not self._waiting.shape[1]:
             return
         under_way = self._began[self._steps - self._began <= LONGEST_WAIT]

@@ -22,6 +22,7 @@ import numpy as np
 from inscape.agents.acting import choice_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics, learning_task
 from inscape.agents.kernels.tabular_arrays import Choices, Copies, Schedule, Step
+from inscape.agents.learning.episode_log import EpisodeLog
 from inscape.agents.learning.settings_checks import (
     require_counts,
     require_finite,
@@ -47,7 +48,9 @@ FEW = 16
 RATES = 1 << 20
 """Step sizes looked up instead of computed, at most."""
 # what the columns of `totals` hold (see the kernel template)
-EPISODES, RETURNS, LENGTHS, RUNNING, ERRORS = range(5)
+EPISODES, RUNNING, ERRORS = range(3)
+NOTED = 1 << 18
+"""Episodes of all learners that a kernel notes, at most, before they are read."""
 Advance = Callable[[int, Schedule], None]
 
 
@@ -122,7 +125,10 @@ class TabularAgent(Agent):
         self._rows, self._actions, self._seeds = rows, shape[2], shape[0]
         self.tables: dict[str, Array] = self._make_tables(shape)
         self.steps = 0
-        self._totals: Array = np.zeros((self._seeds, 5))
+        self._totals: Array = np.zeros((self._seeds, 3))
+        self._log = EpisodeLog(self._seeds)
+        at_once = min(self.settings.report_every, max(1, NOTED // self._seeds))  # steps, each the end of an episode
+        self._ended: Array = np.zeros((self._seeds, at_once, 3))
         self._acting = np.random.default_rng([seed, 0])
         self._task: Task | None = None  # which it learns in
         self._copies: dict[str, Array] | None = None
@@ -199,11 +205,24 @@ class TabularAgent(Agent):
         self._task = learning_task(self, self._task, task)
         advance = self._compiled(task.world, steps) if task.world is not None else self._in_python(task, steps)
         while self.steps < steps:
-            before = self._totals.sum(axis=0)
+            before = float(self._totals[:, ERRORS].sum())
             chunk = min(self.settings.report_every, steps - self.steps)
-            advance(chunk, self._schedule(steps))
-            self.steps += chunk
+            for done in range(0, chunk, self._ended.shape[1]):
+                self._take(advance, min(self._ended.shape[1], chunk - done), steps)
             yield self._metrics(before, chunk * self._seeds, steps)
+
+    def _take(self, advance: Advance, count: int, steps: int) -> None:
+        """Takes `count` steps, and logs the episodes that ended, in the order in which they did."""
+        room, before = self._ended.shape[1], self._totals[:, EPISODES].astype(np.int64)
+        advance(count, self._schedule(steps))
+        found = self._totals[:, EPISODES].astype(np.int64) - before
+        copies = np.repeat(np.arange(self._seeds), found)
+        numbers = np.arange(len(copies)) - np.repeat(np.cumsum(found) - found, found)
+        last, returns, lengths = self._ended[copies, (before[copies] + numbers) % room].T
+        order = np.argsort(last, kind="stable")
+        at = last[order].astype(np.int64) - self.steps
+        self._log.add_ended(count, at, copies[order], returns[order], lengths[order])
+        self.steps += count
 
     def _schedule(self, steps: int) -> Schedule:
         s = self.settings
@@ -219,20 +238,17 @@ class TabularAgent(Agent):
         n = np.maximum(1.0, np.arange(min(steps + 1, RATES)))
         return np.asarray(np.maximum(s.learning_rate_floor, s.learning_rate * n**-s.learning_rate_power))
 
-    def _metrics(self, before: Array, taken: int, steps: int) -> Metrics:
-        gained = self._totals.sum(axis=0) - before
+    def _metrics(self, errors_before: float, taken: int, steps: int) -> Metrics:
+        errors = float(self._totals[:, ERRORS].sum()) - errors_before
         schedule = self._schedule(steps)
         start, end, horizon = schedule.epsilon_start, schedule.epsilon_end, schedule.epsilon_steps
-        metrics = {
+        return {
             "steps": float(self.steps),
             "epsilon": end + (start - end) * max(0.0, 1.0 - self.steps / horizon),
-            "td_error": float(gained[ERRORS] / taken),
+            "td_error": errors / taken,
             "visited": float((self.tables["counts"] > 0).mean()),
+            **self._log.report(),
         }
-        if gained[EPISODES] > 0:
-            metrics["episode_return"] = float(gained[RETURNS] / gained[EPISODES])
-            metrics["episode_length"] = float(gained[LENGTHS] / gained[EPISODES])
-        return metrics
 
     def _stream_keys(self) -> Array:
         """Returns `[N, 2]` keys of exploration and planning: streams separate from the environments'."""
@@ -262,6 +278,7 @@ class TabularAgent(Agent):
             return Copies(
                 copies["floats"], copies["ints"], obs, obs.reshape(-1), _unrolled(self._first),
                 _unrolled(self._strides), copies["rows"], self._rows, self._totals, self._limit,
+                self._ended,
             )  # fmt: skip
 
         def run_block(block: int, count: int, schedule: Schedule) -> None:
@@ -316,6 +333,7 @@ class TabularAgent(Agent):
         act, update = tabular.RULES[self.algorithm]
         self._begin_episode()
         self._totals[:, RUNNING] = 0.0
+        self._log.restart()
         mask = np.ones((self._seeds, self._rows, self._actions), np.bool_)
         choices = Choices(self._numbers(), mask, self._stream_keys(), self._step_sizes(steps))
         start = int(self._space.start)
@@ -347,8 +365,8 @@ class TabularAgent(Agent):
                     error = update(tables, *choices, schedule, i, step)
                     totals[i, [RUNNING, ERRORS]] += (float(gain), error)
                     if over:
-                        totals[i, [EPISODES, RETURNS, LENGTHS]] += (1.0, totals[i, RUNNING], lengths[i])
-                        totals[i, RUNNING], lengths[i] = 0.0, 0
+                        tabular.note_end(totals, self._ended, i, t, lengths[i])
+                        lengths[i] = 0
                         then = arrive(i, *env.reset())
                     rows[i] = then
 
@@ -361,6 +379,7 @@ class TabularAgent(Agent):
             "tables": {name: table.copy() for name, table in self.tables.items()},
             "steps": self.steps,
             "totals": self._totals.copy(),
+            "episodes": self._log.state_dict(),
             "acting": rng_state(self._acting),
             "copies": None if self._copies is None else {name: array.copy() for name, array in self._copies.items()},
         }
@@ -379,7 +398,17 @@ class TabularAgent(Agent):
                     hint="an older checkpoint, or train again",
                 )
         self.tables = {name: tables[name] for name in self.tables}
-        self.steps, self._totals = int(state["steps"]), np.array(state["totals"])
+        totals = np.array(state["totals"], np.float64)
+        if totals.shape == (self._seeds, 5):  # as older runs have them: with the sums of returns and lengths
+            totals = totals[:, [0, 3, 4]]
+        if totals.shape != self._totals.shape or not np.isfinite(totals).all() or (totals[:, EPISODES] < 0).any():
+            raise UsageError(
+                f"totals of shape {totals.shape}, or not all finite",
+                expected=f"finite numbers of shape {self._totals.shape}",
+                hint="an older checkpoint, or train again",
+            )
+        self.steps, self._totals = int(state["steps"]), totals
+        self._log.load_state_dict(state.get("episodes"))
         restore_rng(self._acting, state["acting"])
         copies = state["copies"]
         self._task = None

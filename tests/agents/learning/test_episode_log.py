@@ -12,6 +12,7 @@ from inscape.agents.learning.env_runner import EnvRunner
 from inscape.agents.learning.episode_log import LONGEST_WAIT, WINDOW, EpisodeLog
 from inscape.agents.registry import make_agent
 from inscape.envs.tasks.resolve import as_task
+from inscape.errors import UsageError
 
 
 class Clock(NamedTuple):
@@ -174,3 +175,48 @@ def test_every_learner_reports_them_and_resumes_the_report(name):
     other.load_state_dict(state)
     later = [{key: row[key] for key in names if key in row} for row in other.learn(task, 800)]
     assert later == expected[4:]
+
+
+TABULAR = ["q-learning", "n-step-sarsa", "monte-carlo"]
+
+
+@pytest.mark.parametrize("name", TABULAR)
+def test_tabular_learners_are_not_biased_to_short_episodes(name):
+    """200 learners: the mean is 21, that of the episodes which end within the first steps far less."""
+    task = as_task(ShortOrLong())
+    agent = make_agent(name, task, seed=1, settings={"seeds": 200, "report_every": 15})
+    rows = list(agent.learn(task, 90))
+    assert ["episode_return" in row for row in rows] == [False, False, True, True, True, True]
+    for row in rows[2:]:
+        assert row["episode_return"] == row["episode_length"] == pytest.approx(21, abs=4.5)
+
+
+def test_tabular_learners_resume_the_report_and_older_states_are_read():
+    task = as_task(ShortOrLong())
+    make = lambda: make_agent("q-learning", task, seed=1, settings={"seeds": 3, "report_every": 50})  # noqa: E731
+    one, other, old = make(), make(), make()
+    rows = list(one.learn(task, 300))
+    later = list(one.learn(task, 600))
+    again = list(other.learn(task, 300))
+    state = other.state_dict()
+    resumed = make()
+    resumed.load_state_dict(state)
+    assert again == rows and list(resumed.learn(task, 600)) == later
+    del state["episodes"]
+    state["totals"] = np.insert(state["totals"], 1, np.zeros((2, 3)), axis=1)  # sums of returns and of lengths
+    old.load_state_dict(state)
+    *_, last = old.learn(task, 600)
+    assert last["td_error"] == later[-1]["td_error"]
+    with pytest.raises(UsageError, match=r"totals of shape \(2, 3\)"):
+        old.load_state_dict({**state, "totals": state["totals"][:2, :3]})
+
+
+def test_more_episodes_than_are_noted_at_once(monkeypatch):
+    """Read in pieces, they are what they are in one."""
+    task = as_task(ShortOrLong())
+    rows = []
+    for noted in (1 << 18, 40):
+        monkeypatch.setattr("inscape.agents.tabular.base.NOTED", noted)
+        agent = make_agent("q-learning", task, seed=1, settings={"seeds": 3, "report_every": 100})
+        rows.append(list(agent.learn(task, 1000)))
+    assert rows[0] == rows[1]
