@@ -13,14 +13,17 @@ from inscape.theory_of_mind.controllers import Array, check_controller
 from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.minds import Mind, name_of
 from inscape.theory_of_mind.parts.believing import Filtering
+from inscape.theory_of_mind.parts.wanting import InTurn, Switching
 from inscape.theory_of_mind.planning_mind import PlanningMind
 from inscape.theory_of_mind.player_view import view_of
+from inscape.theory_of_mind.together import share_out
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import observation_keys
 
 if TYPE_CHECKING:
     from inscape.envs.world import World
 
+FEWER = "fewer minds at a time; or ParticleObserver, which holds a sample of them"
 SAME = 1e-9
 """Probabilities closer than this are taken to be the same."""
 
@@ -115,26 +118,38 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float, player: int |
     """
     view = view_of(world, player)
     solver, dynamics = MindSolver(view, gamma), view.dynamics()
-    # twice: as each mind gives it, and side by side
-    require_memory(16 * len(minds) * dynamics.legal.size, f"what {len(minds)} minds do")
-    controllers = [
-        solver.controller(mind)
+    require_memory(9 * len(minds) * dynamics.legal.size, f"what {len(minds)} minds do in {view.name}", FEWER)
+    # built-in minds without memory are solved side by side, and their controllers are not kept beside the tables
+    simple = [g for g, mind in enumerate(minds) if type(mind) is PlanningMind and _is_simple(mind)]
+    controllers = {
+        g: solver.controller(mind)
         if type(mind) is PlanningMind  # a subclass may have a controller of another kind, so it is asked for it
         else check_controller(mind.controller(world, player or 0), view, name_of(mind))
-        for mind in minds
-    ]
-    counts = np.array([controller.num_memories for controller in controllers])
+        for g, mind in enumerate(minds)
+        if not (type(mind) is PlanningMind and _is_simple(mind))
+    }
+    counts = np.ones(len(minds), np.int64)
+    counts[list(controllers)] = [controller.num_memories for controller in controllers.values()]
     first_row = np.cumsum(counts) - counts
-    require_memory(
-        8 * int(counts.sum()) * dynamics.legal.size, f"what {len(minds)} minds do, {counts.sum()} with their memories"
-    )
-    log_probs = np.empty((int(counts.sum()), *dynamics.legal.shape))
+    total = int(counts.sum())
+    if controllers:
+        require_memory(
+            8 * total * dynamics.legal.size, f"what {len(minds)} minds do, {total} with their memories", FEWER
+        )
+    log_probs = np.empty((total, *dynamics.legal.shape))
     arrived = np.zeros(log_probs.shape[:2], np.bool_)
-    forgetful = (counts == 1).all() and not any(controller.partial for controller in controllers)
+    forgetful = total == len(minds) and not any(controller.partial for controller in controllers.values())
     log_start = None if forgetful else np.zeros(log_probs.shape[:2])
+    for group in share_out(solver, [minds[g] for g in simple]):  # type: ignore[misc]
+        for n in group:
+            controller, row = solver.controller(minds[simple[n]]), int(first_row[simple[n]])  # type: ignore[arg-type]
+            log_probs[row] = controller.log_probs[:, 0]
+            if controller.arrived is not None:
+                arrived[row] = controller.arrived[:, 0]
     steps = []
-    for controller, row, count in zip(controllers, first_row, counts):
-        rows = slice(int(row), int(row + count))
+    for g, controller in controllers.items():
+        count = int(counts[g])
+        rows = slice(int(first_row[g]), int(first_row[g]) + count)
         log_probs[rows] = controller.log_probs.swapaxes(0, 1)
         if controller.arrived is not None:
             arrived[rows] = controller.arrived.T
@@ -148,6 +163,11 @@ def policies_of(world: World, minds: Sequence[Mind], gamma: float, player: int |
     policies = MindPolicies(log_probs, arrived, mind_of, first_row, log_start, tuple(steps))
     _refuse_unseen_state(view, minds, policies, counts)
     return policies
+
+
+def _is_simple(mind: PlanningMind) -> bool:
+    """Returns whether a built-in mind remembers nothing."""
+    return not isinstance(mind.wants, (InTurn, Switching)) and not isinstance(mind.believes, Filtering)
 
 
 # ------------------------------------------------------------------------------------------------------- hidden state

@@ -88,24 +88,35 @@ class MindSolver:
         if isinstance(mind.believes, Filtering):
             return self._beliefs_and_values(mind, mind.believes)[1]
         goals, in_turn = goals_of(mind.wants), isinstance(mind.wants, InTurn)
-        planning = (
-            mind.plans, mind.plans.depends_on(mind.chooses), *map(fingerprint, (mind.can, mind.params, mind.others)),
-            mind.wants if isinstance(mind.wants, Caring) else None,
-        )  # fmt: skip
 
         def solved(*pursued: Any) -> Array:
-            key = ("values", fingerprint(pursued), planning)
-            return self._once(key, lambda: self._values(mind, pursued))
+            return self._once(self.values_key(mind, pursued), lambda: self._values(mind, pursued))
 
         if in_turn:
             return solved(*goals)
         return np.concatenate([solved(goal) for goal in goals]) if len(goals) > 1 else np.asarray(solved(goals[0])[0])
 
+    def values_key(self, mind: MindOfParts, goals: tuple[Any, ...]) -> Any:
+        """Returns what minds with the same values of `goals` have in common."""
+        depends = mind.plans.depends_on(mind.chooses)
+        caring = mind.wants if isinstance(mind.wants, Caring) else None
+        others = map(fingerprint, (goals, mind.can, mind.params, mind.others))
+        return ("values", mind.plans, depends, *others, caring)
+
+    def keep(self, mind: MindOfParts, goal: Any, values: Array, terminal: Array) -> None:
+        """Takes `values [S', A]` and `terminal [S']` of a goal, over the states the mind believes in, as solved."""
+        self._once(self._terminal_key(mind, goal), lambda: terminal)
+        self._once(self.values_key(mind, (goal,)), lambda: self._on_true_states(mind, (goal,), values[None]))
+
+    def forget(self, mind: MindOfParts, goal: Any) -> None:
+        """Drops the values of a goal."""
+        self._solved.pop(self.values_key(mind, (goal,)), None)
+
     # ------------------------------------------------------------------------------------------- a mind that sees
 
     def _values(self, mind: MindOfParts, goals: tuple[Any, ...]) -> Array:
         """Returns `[W, S, A]` Q of W goals, in turn, over the true world's states."""
-        rows = self._rows(mind)
+        rows = self.rows(mind)
         models = [self._model(mind, goal) for goal in goals]
         if mind.can is not None:
             able = np.ones(models[0].legal.shape, np.bool_)
@@ -113,7 +124,11 @@ class MindSolver:
             models = [replace(model, legal=model.legal & able) for model in models]
         model = models[0] if len(models) == 1 else chained(models)
         found = mind.plans.action_values(model, mind.chooses, self.gamma).reshape(len(models), -1, model.num_actions)
-        q_values = found[:, rows]
+        return self._on_true_states(mind, goals, found)
+
+    def _on_true_states(self, mind: MindOfParts, goals: tuple[Any, ...], believed: Array) -> Array:
+        """Returns `[W, S, A]` Q over the true world's states, from those over the states the mind believes in."""
+        q_values = believed[:, self.rows(mind)]
         for over, table in zip(self._over(mind, goals), q_values):
             table[over] = 0.0
         stuck = ~(self.world.dynamics().legal & np.isfinite(q_values)).any(axis=(0, 2))
@@ -127,8 +142,15 @@ class MindSolver:
 
     def _over(self, mind: MindOfParts, goals: tuple[Any, ...] | None = None) -> Array:
         """Returns `[W, S]` bool: where the mind's episode is over under each of its goals."""
-        rows = self._rows(mind)
-        return np.array([self._model(mind, goal).terminal[rows] for goal in goals or goals_of(mind.wants)])
+        rows = self.rows(mind)
+        return np.array([self._terminal(mind, goal)[rows] for goal in goals or goals_of(mind.wants)])
+
+    def _terminal(self, mind: MindOfParts, goal: Any) -> Array:
+        """Returns `[S']` bool: where the goal is over, of the states the mind believes in."""
+        return self._once(self._terminal_key(mind, goal), lambda: self._model(mind, goal).terminal)
+
+    def _terminal_key(self, mind: MindOfParts, goal: Any) -> Any:
+        return ("terminal", *map(fingerprint, (goal, mind.params, mind.others)))
 
     def _pursuit(self, wants: InTurn | Switching, over: Array) -> tuple[Array, Step]:
         """Returns `(start [S, W], step)` of the goal that is pursued."""
@@ -160,8 +182,8 @@ class MindSolver:
         with np.errstate(invalid="ignore"):
             log_probs = log_probs - (top + np.log(np.exp(log_probs - top).sum(axis=2, keepdims=True)))
         seen = self._seen_as(mind, points)
-        goal = purpose_of(self._believed(mind), goals_of(mind.wants)[0], mind.name)
-        purpose = self._believed(mind).goals[goal] if isinstance(goal, str) else goal
+        goal = purpose_of(self.believed(mind), goals_of(mind.wants)[0], mind.name)
+        purpose = self.believed(mind).goals[goal] if isinstance(goal, str) else goal
         over = self.world.terminal_of(dynamics.states, purpose)
         first = np.where(over, 0, points.first[seen])
         first[(seen < 0) & ~over] = -1
@@ -203,7 +225,7 @@ class MindSolver:
         return points, self._once(("belief values", key, planning), solved)
 
     def _points(self, mind: MindOfParts, believes: Filtering, goal: Any) -> BeliefWorld:
-        believed = self._believed(mind)
+        believed = self.believed(mind)
         able = ability(believed, mind.can, mind.name) if mind.can is not None else None
         prior = believes.weights(believed)
         tables = self._model(mind, goal)
@@ -217,7 +239,7 @@ class MindSolver:
 
     def _seen_as(self, mind: MindOfParts, points: BeliefWorld) -> Array:
         """Returns `[S]` which observation of the believed world each true state gives; −1: one it never gives."""
-        believed = self._believed(mind)
+        believed = self.believed(mind)
         if believed is self.world:
             return points.seen
         known = dict(zip(observation_keys(believed.observe(believed.dynamics().states)), points.seen.tolist()))
@@ -232,7 +254,7 @@ class MindSolver:
         found: Found = self._solved[key]
         return found
 
-    def _believed(self, mind: MindOfParts) -> Any:
+    def believed(self, mind: MindOfParts) -> Any:
         """Returns the world the mind believes to be in, or the player's view of it."""
         if mind.params is None:
             return self.world
@@ -245,7 +267,7 @@ class MindSolver:
         return self._once(("world", fingerprint(mind.params)), lambda: self.world.with_params(mind.params))
 
     def _model(self, mind: MindOfParts, goal: Any) -> TabularModel:
-        believed = self._believed(mind)
+        believed = self.believed(mind)
         purpose = purpose_of(believed, goal, mind.name)
         caring = mind.wants if isinstance(mind.wants, Caring) else None
         key = ("model", *map(fingerprint, (goal, mind.params, mind.others)), caring)
@@ -258,14 +280,14 @@ class MindSolver:
             )
         return self._once(key, lambda: TabularModel.from_world(believed, purpose=purpose))
 
-    def _rows(self, mind: MindOfParts) -> Array:
+    def rows(self, mind: MindOfParts) -> Array:
         """Returns `[S]`: where each true state lies among the states the mind believes in."""
         if mind.params is None:
             return self._once("rows", lambda: np.arange(len(self.world.dynamics())))
         return self._once(("rows", fingerprint(mind.params)), lambda: self._find_rows(mind))
 
     def _find_rows(self, mind: MindOfParts) -> Array:
-        states, known = self.world.dynamics().states, self._believed(mind).dynamics()
+        states, known = self.world.dynamics().states, self.believed(mind).dynamics()
         try:
             return np.asarray(known.index_of(states))
         except UsageError as error:

@@ -113,6 +113,13 @@ class Planning:
         """Returns what of the choice rule the values depend on: nothing, for the hard backup."""
         return chooses.beta if self.backup != "hard" and isinstance(chooses, Softmax) else None
 
+    def backup_for(self, chooses: Chooses) -> Backup:
+        """Returns the backup of a mind that chooses so."""
+        if not isinstance(chooses, Softmax):
+            return "hard"
+        # at β = 0, where the maximum-entropy backup has no finite values, all soft backups value the uniform policy
+        return "soft-eval" if self.backup == "maxent" and chooses.beta == 0 else self.backup
+
     def action_values(self, model: TabularModel, chooses: Chooses, gamma: float) -> Array:
         """Returns `[S, A]` Q of a mind that plans so and chooses so; −inf where illegal, 0 in terminal states.
 
@@ -125,10 +132,7 @@ class Planning:
             UsageError: as the solvers; a hyperbolic mind whose returns do not settle within `FARTHEST` steps.
         """
         beta = chooses.beta if isinstance(chooses, Softmax) else None
-        # at β = 0, where the maximum-entropy backup has no finite values, all soft backups value the uniform policy
-        backup: Backup = (
-            "hard" if beta is None else "soft-eval" if self.backup == "maxent" and beta == 0 else self.backup
-        )
+        backup = self.backup_for(chooses)
         if isinstance(self.discount, Hyperbolic):
             q_values = self._hyperbolic(self.discount, model, beta, backup)
         else:
@@ -147,7 +151,7 @@ class Planning:
                 else soft_backward_induction(model, self.horizon - 1, beta, backup, gamma).values
             )
             return Problem.of(model, gamma).action_values(values[0])
-        tolerance = _tolerance(model, gamma)
+        tolerance = tolerance_of(np.abs(model.reward).max(initial=0.0), gamma)
         if beta is None or backup == "hard":
             return value_iteration(model, gamma, tolerance).q_values
         return soft_value_iteration(model, gamma, beta, backup, tolerance).q_values
@@ -223,7 +227,12 @@ def _paid_later(model: TabularModel, gamma: float) -> TabularModel:
     return replace(model, reward=model.reward * gamma)
 
 
-def _tolerance(model: TabularModel, gamma: float) -> float:
-    """A twelfth digit of the largest value possible: what β multiplies must be exact, and rounding allows no more."""
-    largest = float(np.abs(model.reward).max(initial=0.0)) or 1.0
-    return RELATIVE_TOLERANCE * largest / max(1 - gamma, 1 / LONGEST_HORIZON)
+def tolerance_of(largest: float, gamma: float) -> float:
+    """Returns a twelfth digit of the largest value possible: what β multiplies must be exact, and rounding allows no
+    more.
+
+    Args:
+        largest: largest |reward|.
+        gamma: discount.
+    """
+    return RELATIVE_TOLERANCE * (float(largest) or 1.0) / max(1 - gamma, 1 / LONGEST_HORIZON)

@@ -22,6 +22,7 @@ BYTES_PER_ENTRY = 28
 """Of the tables: a successor (4), a probability, a reward and a continuation (8 each)."""
 ROUNDING = 1e-6
 """By how much a row may miss one: single precision, or decimals; it is divided by its sum."""
+SAMPLE = "a planner that samples (inscape plan, UCT), or fewer outcomes for each action"
 LARGEST_SHARE = 0.8
 """Of the memory that is available, which tables may take."""
 
@@ -404,18 +405,65 @@ def _scatter(entries: Entries, legal: Array, terminal: Array, name: str) -> tupl
     return next_state, table, reward, continuation
 
 
-def require_memory(size: int, what: str) -> None:
-    """Raises UsageError if `size` bytes are more than can be had, before they are taken."""
-    try:
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not known on this system
-        return
-    if size > LARGEST_SHARE * available:
+def require_memory(size: int, what: str, hint: str = SAMPLE) -> None:
+    """Raises UsageError if `size` bytes are more than can be had, before they are taken.
+
+    What can be had is what the machine has free, and what the process may still take (`ulimit -v`; the limit of its
+    control group).
+    """
+    available = available_memory()
+    if available is not None and size > LARGEST_SHARE * available:
         raise UsageError(
             f"{what} would take {size / 2**30:,.1f} GiB",
             expected=f"at most {LARGEST_SHARE * available / 2**30:,.1f} of {available / 2**30:,.1f} GiB available",
-            hint="a planner that samples (inscape plan, UCT), or fewer outcomes for each action",
+            hint=hint,
         )
+
+
+def available_memory() -> int | None:
+    """Returns how many bytes more this process can take; None where that is not known."""
+    known = [found for found in (_free_memory(), _left_of_address_space(), _left_of_control_group()) if found]
+    return min(known, default=None)
+
+
+def _free_memory() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not known on this system
+        return None
+
+
+def _left_of_address_space() -> int | None:
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return None
+        with open("/proc/self/statm", encoding="ascii") as file:
+            taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError, ValueError):  # not known on this system
+        return None
+    return max(1, limit - taken)
+
+
+def _left_of_control_group() -> int | None:
+    group = "/sys/fs/cgroup/memory"
+    try:
+        with open(f"{group}.max", encoding="ascii") as file:
+            limit = int(file.read())  # "max", without a limit, is no number
+        with open(f"{group}.current", encoding="ascii") as file:
+            taken = int(file.read())
+        with open(f"{group}.stat", encoding="ascii") as file:  # files that were read, and are given up when asked for
+            taken -= sum(int(line.split()[1]) for line in file if line.startswith("inactive_file "))
+    except (OSError, ValueError):
+        return None
+    return max(1, limit - taken)
 
 
 def _sorted(states: int, actions: int, rows: list[Array], columns: list[Array], probabilities: list[Array]) -> Entries:

@@ -4,8 +4,8 @@ Sweeps from V = 0, then Newton steps (`kernels.soft_lanes`). The maximum-entropy
 fixed point is one. The soft-eval backup is a contraction for certain only where β times the spread of the action values
 stays small, or the discount is (below 0.7 for four actions); elsewhere it may have several fixed points, and the one
 meant is that which sweeps from 0 lead to. So steps begin after `WARM_UP` sweeps, no agent begins where another one
-ended, a step that does not halve the residual is taken back for more sweeps, and a fixed point that sweeps would leave
-is not accepted: that agent is swept to its end, as `soft_value_iteration` does.
+ended, steps that do not halve the residual are taken back for twice as many sweeps, and a fixed point that sweeps
+would leave is not accepted: that agent is swept to its end, as `soft_value_iteration` does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -34,20 +35,22 @@ from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, as_tabular
 
 Array = np.ndarray[Any, Any]
-LANES = 8
+LANES = 16
 """Agents side by side: what the vector instructions of a processor take at once."""
 LEAST_WORK = 50_000
 """Entries of `[G, S, A, K]` from which small tables, too, are solved side by side."""
 WARM_UP = 64
-"""Sweeps from V = 0 before the first Newton step."""
-AFTER_A_VAIN_STEP = 32
-"""Sweeps after a step that did not halve the residual."""
+"""Sweeps from V = 0 before the first Newton step; twice as many after steps that were vain, and so on."""
 MOST_STEPS = 40
-"""Newton steps after which an agent that is not done is swept instead; four to eight do."""
+"""Newton steps in a row; four to eight do."""
+PATIENCE = 3
+"""Steps without a residual half as large as the best before an agent is swept on from there."""
 MOST_ITERATIONS = 120
 """Iterations of the linear solver in a step."""
 SHARE = 0.01
 """Of the tolerance: what the residual of an agent is brought to, if rounding allows, since a step costs little."""
+DONE, TO_GO_ON, LEADS_AWAY = range(3)
+"""How far an agent is: sweeps are to go on; or they lead away from the fixed point that was found."""
 PROBES = 128
 """Pairs of sweeps that show whether a fixed point attracts."""
 
@@ -123,18 +126,11 @@ def batched_soft_value_iteration(
         np.zeros(agents, np.int64), np.zeros(agents),
     )  # fmt: skip
     batch = _Batch(table, dynamics, backup, betas, tolerances, max_iterations, rewards, terminal, pursued, found)
-    cores = os.cpu_count() or 1
     if is_plain() or (is_small(dynamics.weight) and agents * dynamics.weight.size < LEAST_WORK):
-        blocks, solve, cores = list(np.arange(agents)[:, None]), batch.solve_alone, 1
+        for g in range(agents):
+            batch.solve_alone(g)
     else:
-        # lanes of like rationality take alike many steps
-        order = np.argsort(betas, kind="stable")
-        lanes = min(LANES, -(-agents // cores))
-        blocks, solve = [order[low : low + lanes] for low in range(0, agents, lanes)], batch.solve_side_by_side
-        block = 8 * states * lanes * (2 * actions + 9)
-        require_memory(block * min(cores, len(blocks)), f"soft value iteration of {lanes} agents in {table.name}")
-    with ThreadPoolExecutor(min(cores, max(1, len(blocks)))) as threads:
-        list(threads.map(solve, blocks))
+        batch.solve_side_by_side()
     return found
 
 
@@ -161,31 +157,48 @@ class _Batch:
         largest = float(np.abs(reward).max(where=np.isfinite(reward), initial=0.0))
         return replace(self.dynamics, reward=reward, terminal=self.terminal[n], largest_reward=largest)
 
-    def solve_alone(self, block: Array) -> None:
-        """Solves one agent by itself."""
-        g = int(block[0])
-        solution = solve_soft_problem(
-            self.problem(g), self.backup, float(self.betas[g]), float(self.tolerances[g]), self.max_iterations
-        )
-        self._keep(g, solution)
+    def solve_alone(self, g: int) -> None:
+        """Solves agent g by itself, from V = 0."""
+        given = float(self.betas[g]), float(self.tolerances[g]), self.max_iterations
+        self._keep(g, solve_soft_problem(self.problem(g), self.backup, *given))
 
-    def solve_side_by_side(self, block: Array) -> None:
-        """Solves the agents `block [L]`, `L` at most `LANES`."""
-        problems = [self.problem(int(g)) for g in block]
+    def solve_side_by_side(self) -> None:
+        """Solves all agents, `LANES` at a time on each core; who is not done goes on with others that are not."""
+        cores = os.cpu_count() or 1
+        states, actions = self.table.legal.shape
+        left, sweeps = np.argsort(self.betas, kind="stable"), WARM_UP  # like rationality, alike many steps
+        while len(left):
+            lanes = min(LANES, -(-len(left) // cores))
+            blocks = [left[low : low + lanes] for low in range(0, len(left), lanes)]
+            block = 8 * states * lanes * (2 * actions + 9)
+            require_memory(
+                block * min(cores, len(blocks)), f"soft value iteration of {lanes} agents in {self.table.name}"
+            )
+            with ThreadPoolExecutor(min(cores, len(blocks))) as threads:
+                done = np.concatenate(list(threads.map(self._solve_block, blocks, repeat(sweeps))))
+            for g in left[done == LEADS_AWAY]:
+                self.solve_alone(int(g))
+            left, sweeps = left[done == TO_GO_ON], 2 * sweeps
+
+    def _solve_block(self, block: Array, sweeps: int) -> Array:
+        """Goes on with the agents `block [L]`; returns `[L]` `DONE`, `TO_GO_ON` or `LEADS_AWAY`."""
+        problems, found = [self.problem(int(g)) for g in block], self.found
         lanes = _Lanes(self.dynamics, self.table.legal, problems, self.betas[block], self.backup)
-        settled = lanes.solve(self.tolerances[block], self.max_iterations)
-        for lane, (g, problem) in enumerate(zip(block, problems)):
-            if not settled[lane]:
-                self.solve_alone(np.array([g]))
-                continue
-            values = np.ascontiguousarray(lanes.values[:, lane])
+        lanes.values[:] = found.values[block].T
+        done = lanes.solve(self.tolerances[block], sweeps)
+        found.values[block] = lanes.values.T
+        found.iterations[block] += lanes.sweeps
+        done[(done == TO_GO_ON) & (found.iterations[block] >= self.max_iterations)] = LEADS_AWAY
+        for lane in np.flatnonzero(done == DONE):
+            g, problem = int(block[lane]), problems[lane]
             residual, bound = float(lanes.residual[lane]), np.inf
             if self.backup == "maxent":
                 height, drop = problem.certificate()
-                floor = problem.rounding(values, float(self.betas[g]))
+                floor = problem.rounding(found.values[g], float(self.betas[g]))
                 bound = (residual + floor) * (height - drop) / drop + floor if np.isfinite(height) else np.inf
-            q_values = problem.action_values(values)
-            self._keep(int(g), Solution(values, q_values, bound, lanes.sweeps, residual))
+            q_values = problem.action_values(found.values[g])
+            self._keep(g, Solution(found.values[g], q_values, bound, int(found.iterations[g]), residual))
+        return done
 
     def _keep(self, g: int, solution: Solution) -> None:
         found = self.found
@@ -240,37 +253,40 @@ class _Lanes:
             self.change, self.slope, self.residual, self.size,
         )  # fmt: skip
 
-    def solve(self, tolerance: Array, max_iterations: int) -> Array:
-        """Brings `values` to TV with a residual of at most `tolerance [L]`; returns `[L]` bool: where that worked."""
+    def solve(self, tolerance: Array, sweeps: int) -> Array:
+        """Sweeps `values` on, then makes Newton steps; returns `[L]` `DONE`, `TO_GO_ON` or `LEADS_AWAY`.
+
+        Where it is done, `values` are TV with a residual of at most `tolerance [L]`; where it is to go on, those with
+        the smallest residual, before steps that did not halve it.
+        """
         count = len(self.beta)
-        before, kept = np.full(count, np.inf), self.values
-        self.sweep(min(WARM_UP, max_iterations))
-        for _ in range(MOST_STEPS):
-            if self.sweeps >= max_iterations:
-                return np.zeros(count, bool)
+        best, kept, out = np.full(count, np.inf), self.values.copy(), np.zeros(count, bool)
+        tried = np.zeros(count, np.int64)  # steps since the residual was last halved
+        self.sweep(sweeps)
+        for step in range(MOST_STEPS):
             self.back_up()
-            better = self.residual <= 0.5 * before
-            done = self._is_below(self._goal(tolerance)) | (self._is_below(tolerance) & ~better)
-            vain = ~better & ~done
-            if vain.any():
-                self.values[:, vain] = kept[:, vain]
-                self.sweep(AFTER_A_VAIN_STEP)
-                before, kept = np.full(count, np.inf), self.values
-                continue
-            if done.all():
-                self.values += self.change
-                return self._attracts()
+            halved = self.residual <= 0.5 * best
+            tried = np.where(halved, 0, tried + 1)
+            done = self._is_below(self._goal(tolerance)) | (self._is_below(tolerance) & ~halved)
+            vain = ((tried > PATIENCE) | ~np.isfinite(self.residual)) & ~done & ~out
+            self.values[:, vain] = kept[:, vain]
+            out |= vain
+            if (done | out).all() or step == MOST_STEPS - 1:
+                break
+            kept[:, halved] = self.values[:, halved]
+            best = np.where(halved, self.residual, best)
             # exact enough that the error of the step is no larger than what makes the backup nonlinear
             residual = np.maximum(self.residual, 1e-300)
             exactness = np.clip(residual / np.maximum(self.size, 1e-300), 1e-10, 0.01)
             exactness = np.maximum(exactness, 0.1 * self._goal(tolerance) / residual)
             self.kernels.newton_step(
-                *self.tables, self.slope, self.change, np.where(done, 1.0, exactness), self.vectors, self.lane_scratch,
-                MOST_ITERATIONS,
+                *self.tables, self.slope, self.change, np.where(done | out, 1.0, exactness), self.vectors,
+                self.lane_scratch, MOST_ITERATIONS,
             )  # fmt: skip
-            before, kept = np.where(done, np.inf, self.residual), self.values.copy()
             self.values += self.vectors[0]
-        return self._is_below(tolerance) & self._attracts()
+        done &= ~out
+        self.values += np.where(done, self.change, 0.0)
+        return np.where(~done, TO_GO_ON, np.where(self._attracts(), DONE, LEADS_AWAY))
 
     def _goal(self, tolerance: Array) -> Array:
         """Returns `[L]` the residual to reach: a share of the tolerance, or what rounding leaves."""

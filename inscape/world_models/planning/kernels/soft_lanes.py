@@ -22,22 +22,17 @@ from inscape.world_models.planning.kernels.gauss_seidel import MAXENT
 __all__ = ["back_up", "growth", "newton_step", "sweep"]
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-PER_LOG_2 = 1.4426950408889634
-LOG_2, LOG_2_REST = 0.693147180369123816490, 1.90821492927058770002e-10
-"""log 2 in two parts, the first of which has its last digits free."""
-ROUND = 6755399441055744.0
-"""1.5 · 2^52: added and subtracted again, it leaves a whole number."""
+SHIFT = 0.34375
+UNSHIFT = math.exp(-SHIFT)
 NOTHING = -44.0
 """Below it, the exponential is less than a thousandth of what rounds 1, and counts as 0."""
 
 
 @helper_jit(forceinline=True, **OPTIONS)
 def exponential(x):
-    """Returns e^x for x ≤ 0, to the last digit, 0 below `NOTHING`: without a branch or a call, unlike `math.exp`."""
-    inside = max(x, NOTHING)
-    halvings = (inside * PER_LOG_2 + ROUND) - ROUND
-    r = (inside - halvings * LOG_2) - halvings * LOG_2_REST
-    p = 1.0 / 479001600.0  # the Taylor series up to r^12; |r| ≤ log(2)/2
+    """Returns e^x for x ≤ 0 to 13 digits, 0 below `NOTHING`: without a branch or a call, unlike `math.exp`."""
+    r = max(x, NOTHING) * (1.0 / 64.0) + SHIFT  # |r| < 0.35
+    p = 1.0 / 479001600.0  # the Taylor series up to r^12
     p = p * r + 1.0 / 39916800.0
     p = p * r + 1.0 / 3628800.0
     p = p * r + 1.0 / 362880.0
@@ -49,21 +44,13 @@ def exponential(x):
     p = p * r + 1.0 / 6.0
     p = p * r + 0.5
     p = p * r + 1.0
-    p = p * r + 1.0
-    n = -halvings  # 2^−n by the binary digits of n
-    p = p * 2.0**-32 if n >= 32.0 else p
-    n = n - 32.0 if n >= 32.0 else n
-    p = p * 2.0**-32 if n >= 32.0 else p
-    n = n - 32.0 if n >= 32.0 else n
-    p = p * 2.0**-16 if n >= 16.0 else p
-    n = n - 16.0 if n >= 16.0 else n
-    p = p * 2.0**-8 if n >= 8.0 else p
-    n = n - 8.0 if n >= 8.0 else n
-    p = p * 2.0**-4 if n >= 4.0 else p
-    n = n - 4.0 if n >= 4.0 else n
-    p = p * 2.0**-2 if n >= 2.0 else p
-    n = n - 2.0 if n >= 2.0 else n
-    p = p * 0.5 if n >= 1.0 else p
+    p = (p * r + 1.0) * UNSHIFT
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    p *= p
     return p if x >= NOTHING else 0.0
 
 
