@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from inscape.envs.world import World
 from inscape.errors import TooManyStatesError, UsageError
 
 MOST_STATES = 100_000
-OWN = "own"
+OWN = ""
 SUM_TOLERANCE = 1e-9
 
 
@@ -232,6 +233,14 @@ def enumerated_world(
     purposes = ({OWN: reward} if reward is not None else {}) | dict(goals or {})
     if not purposes:
         raise UsageError(f"{name} without a reward", expected="reward=…, or goals={name: reward}")
+    for goal, pays in purposes.items():
+        if not callable(pays) or not isinstance(goal, str) or (goal == OWN and goals and OWN in goals):
+            raise UsageError(
+                f"the reward {pays!r} of the goal {goal!r}",
+                expected="a name, and a function of state, action, next state",
+            )
+    if isinstance(gamma, bool) or not isinstance(gamma, (int, float, np.number)) or not 0 <= gamma <= 1:
+        raise UsageError(f"gamma = {gamma!r}", expected="a number from 0 to 1")
     ended = _ended(over)
     begin = _weighed(start, f"the start of {name}")
     numbers: dict[Hashable, int] = {state: number for number, state in enumerate(begin)}
@@ -269,17 +278,22 @@ def enumerated_world(
             for k, (n, weight) in enumerate(numbered.items()):
                 next_state[s, a, k], probability[s, a, k] = n, weight
                 for g, pays in enumerate(purposes.values()):
-                    rewards[g, s, a, k] = pays(listed[s], names[a], listed[n])
+                    rewards[g, s, a, k] = _paid(pays(listed[s], names[a], listed[n]), players, listed[s], names[a])
     legal = probability.sum(axis=2) > 0
     probability[~legal, 0] = 1.0  # it stays; nobody can do it
     legal[~legal.any(axis=1)] = True
     initial = np.zeros(size)
     initial[: len(begin)] = list(begin.values())
     looks: list[Hashable] = [state if sees is None else sees(state) for state in listed]
+    for look in looks:
+        _require_hashable(look, "what is seen")
     kinds = {look: number for number, look in enumerate(dict.fromkeys(looks))}
     moves = np.zeros(size, np.int64)
-    if mover is not None:
-        moves[:] = [0 if over_table[:, s].all() else mover(state) for s, state in enumerate(listed)]
+    for s, state in enumerate(listed if mover is not None else ()):
+        who = 0 if mover is None or over_table[:, s].all() else mover(state)
+        if who not in (0, 1):
+            raise UsageError(f"the mover {who!r} in {state!r}", expected="0 or 1")
+        moves[s] = who
     listing = Listing(
         tuple(listed), names, tuple(purposes), next_state, probability, legal, initial,
         np.array([kinds[look] for look in looks]), moves, rewards if players == 2 else rewards[..., 0],
@@ -296,9 +310,33 @@ def _ended(over: Callable[..., bool] | None) -> Callable[[Any, str], bool]:
     return lambda state, goal: bool(over(state, goal))
 
 
+def _paid(given: Any, players: int, state: Any, action: str) -> Any:
+    """Returns a reward, of two players a pair, or refuses what is none."""
+    if players == 1 and isinstance(given, float) and math.isfinite(given):
+        return given
+    try:
+        paid = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        paid = np.array(np.nan)
+    if paid.shape != ((2,) if players == 2 else ()) or not np.isfinite(paid).all():
+        raise UsageError(
+            f"the reward {given!r} for {action!r} in {state!r}",
+            expected="a pair of finite numbers, one for each player" if players == 2 else "a finite number",
+        )
+    return paid
+
+
+def _require_hashable(value: Any, what: str) -> None:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise UsageError(f"{what}: {value!r}", expected="something hashable, as a number, a text or a tuple") from error
+
+
 def _weighed(given: Any, what: str) -> dict[Hashable, float]:
     """Returns probabilities of states: of one, or of a mapping from states to weights."""
     if not isinstance(given, Mapping):
+        _require_hashable(given, what)
         return {given: 1.0}
     weights = {state: float(weight) for state, weight in given.items() if weight != 0}
     total = sum(weights.values())

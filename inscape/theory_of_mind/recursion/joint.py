@@ -49,7 +49,7 @@ class Joint:
         UsageError: a variable without values, or with one twice; weights that are negative, not finite or all 0.
     """
 
-    def __init__(self, **variables: Iterable[Any] | Mapping[Any, float]) -> None:
+    def __init__(self, /, **variables: Iterable[Any] | Mapping[Any, float]) -> None:
         self.values: dict[str, tuple[Any, ...]] = {}
         self.table: Array = np.ones(())
         for name, given in variables.items():
@@ -146,7 +146,7 @@ class Joint:
         chosen = np.exp(rule.log_probs(np.where(legal, expected, 0.0), legal))
         return self._with(name, listed, chosen)
 
-    def given(self, *conditions: Condition, **values: Any) -> Joint:
+    def given(self, /, *conditions: Condition, **values: Any) -> Joint:
         """Returns the distribution after evidence.
 
         Args:
@@ -178,7 +178,7 @@ class Joint:
         total = table.sum(axis=tuple(range(len(before), table.ndim)), keepdims=True)
         return np.asarray(np.where(total > 0, table / np.where(total > 0, total, 1.0), 0.0))
 
-    def p(self, *conditions: Condition, **values: Any) -> float:
+    def p(self, /, *conditions: Condition, **values: Any) -> float:
         """Returns the probability that variables have these values and that conditions hold (see `given`)."""
         return float((self.table * self._likelihood(conditions, values)).sum())
 

@@ -87,6 +87,16 @@ def test_a_world_of_functions_is_a_world() -> None:
         (lambda: enumerated_world(0, ("a",), lambda s, a: None, lambda s, a, t: 0.0), "nothing is legal in 0"),
         (lambda: enumerated_world(0, ("a",), lambda s, a: {0: -1.0}, lambda s, a, t: 0.0), "outcomes of 'a' in 0"),
         (lambda: enumerated_world({}, ("a",), lambda s, a: s, lambda s, a, t: 0.0), "the start"),
+        (lambda: enumerated_world([1], ("a",), lambda s, a: s, lambda s, a, t: 0.0), "hashable"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: [s], lambda s, a, t: 0.0), "hashable"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: 0.0, sees=lambda s: [s]), "what is seen"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: None), "the reward None for 'a' in 1"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: float("nan")), "a finite number"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: (1, 2)), "a finite number"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: 1.0, mover=lambda s: 0), "a pair"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: (1, 2), mover=lambda s: 2), "the mover 2"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, lambda s, a, t: 1.0, gamma=2), "gamma = 2"),
+        (lambda: enumerated_world(1, ("a",), lambda s, a: s, 3.0), "the reward 3.0"),
     ],
 )
 def test_what_is_no_world_is_refused(make: Any, said: str) -> None:
@@ -97,3 +107,9 @@ def test_what_is_no_world_is_refused(make: Any, said: str) -> None:
 def test_endless_worlds_are_refused() -> None:
     with pytest.raises(TooManyStatesError, match="more than 50 states"):
         enumerated_world(0, ("on",), lambda s, a: s + 1, lambda s, a, t: 0.0, max_states=50)
+
+
+def test_states_as_given_are_refused_where_numbers_are_expected() -> None:
+    world = enumerated_world((0, 0), ("a",), lambda s, a: s, lambda s, a, t: 0.0, gamma=0.5)
+    with pytest.raises(UsageError, match=r"world.number\[state\]"):
+        Observer(world, minds_grid([world.purpose], (1.0,), "hard")).update((0, 0), "a")
