@@ -92,10 +92,14 @@ class EnumeratedWorld(World):
     State = ListedState
     Params = ListedParams
     Purpose = ListedPurpose
+    state_words: tuple[str, ...] = ()
 
     @classmethod
     def sized(cls, listing: Listing | None = None, **others: Any) -> dict[str, Any]:
-        return {} if listing is None else {"actions": listing.actions, "gamma": listing.gamma, "title": listing.name}
+        if listing is None:
+            return {}
+        words = tuple(map(repr, listing.states))
+        return {"actions": listing.actions, "gamma": listing.gamma, "title": listing.name, "state_words": words}
 
     def setup(self, listing: Listing | None = None) -> tuple[ListedParams, ListedPurpose]:
         if not isinstance(listing, Listing):
@@ -161,6 +165,10 @@ class EnumeratedWorld(World):
     @staticmethod
     def roots(params: ListedParams) -> Iterable[ListedState]:
         return [ListedState(number) for number in range(len(params.initial))]
+
+    @classmethod
+    def describe(cls, params: ListedParams, purpose: ListedPurpose, state: ListedState) -> str:
+        return cls.state_words[state.number]
 
 
 class EnumeratedGame(EnumeratedWorld):

@@ -10,6 +10,7 @@ import pytest
 
 from inscape.envs import enumerated_world
 from inscape.errors import TooManyStatesError, UsageError
+from inscape.experiments.checks.worlds import check_world
 from inscape.theory_of_mind import Filtering, Observer, PlanningMind, as_game, level_k, minds_grid
 from inscape.theory_of_mind.parts.planning import Planning
 from tests.theory_of_mind.recursion.test_levels import PILE
@@ -76,6 +77,8 @@ def test_a_world_of_functions_is_a_world() -> None:
     observation, _ = env.reset(seed=0)
     assert observation == 0 and env.step(1)[0] in (1, 2)
     np.testing.assert_allclose(world.dynamics().probability.sum(axis=2), 1.0)
+    assert world.describe_state(world.dynamics().states, world.number[3]) == "3"
+    assert not [check for check in check_world(world, readers="none").checks if check.passed is False]
 
 
 @pytest.mark.parametrize(
