@@ -130,7 +130,7 @@ class Numbering:
             raise UsageError(
                 f"state {state!r} has {len(state)} fields",
                 expected=f"a {self.world.State.__name__}: {', '.join(field.name for field in fields)}",
-                hint="world.number[state] of a world of functions" if hasattr(self.world, "listed") else None,
+                hint="world.number[state] of a world of functions" if hasattr(self.world, "listed") else "",
             )
         for value, field in zip(state, fields):
             if field.kind == "int" and isinstance(value, float) and not value.is_integer():
