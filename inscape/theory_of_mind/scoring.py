@@ -127,17 +127,26 @@ class Calibration:
         confidence: `[bins]` mean probability given in each bin; NaN where the bin is empty.
         frequency: `[bins]` share that came true; NaN where the bin is empty.
         count: `[bins]` how many probabilities fell into each bin.
+        standard_error: `[bins]` of frequency − confidence, rows being independent and the probabilities of one row not;
+            NaN where the bin is empty.
     """
 
     confidence: Array
     frequency: Array
     count: Array
+    standard_error: Array
 
     @property
     def error(self) -> float:
         """Expected calibration error: |frequency − confidence|, averaged over all probabilities given."""
         gap = np.abs(np.nan_to_num(self.frequency - self.confidence))
         return float((gap * self.count).sum() / self.count.sum())
+
+    def holds(self, points: float = 0.02, errors: float = 3.0) -> Array:
+        """Returns `[bins]` bool: is the frequency within the larger of `points` and `errors` standard errors of what
+        was said? True where the bin is empty."""
+        allowed = np.maximum(points, errors * np.nan_to_num(self.standard_error))
+        return np.asarray(np.abs(np.nan_to_num(self.frequency - self.confidence)) <= allowed)
 
 
 def calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> Calibration:
@@ -168,4 +177,8 @@ def calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -
     with np.errstate(invalid="ignore"):  # 0/0 in an empty bin is NaN, as documented
         confidence = np.bincount(which, given.ravel(), bins) / count
         frequency = np.bincount(which, hits.ravel(), bins) / count
-    return Calibration(confidence, frequency, count)
+        # the probabilities of a row fall and rise together: their deviations are summed before they are squared
+        place = which + bins * np.repeat(np.arange(len(given)), given.shape[1])
+        summed = np.bincount(place, (hits - given).ravel(), bins * len(given)).reshape(-1, bins)
+        error = np.sqrt((summed**2).sum(axis=0)) / count
+    return Calibration(confidence, frequency, count, error)

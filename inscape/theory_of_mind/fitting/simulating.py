@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def simulate_choices(
     rng: np.random.Generator | int = 0,
     *,
     max_steps: int | None = None,
+    stops: bool = True,
     gamma: float | None = None,
     player: int | None = None,
     participants: Sequence[str] | None = None,
@@ -40,6 +42,8 @@ def simulate_choices(
         episodes: of each participant.
         rng: a generator, or a seed.
         max_steps: longest episode; None: the world's time limit, or 100.
+        stops: an episode ends where its mind has arrived. False: it goes on there, indifferent, as observers take it to
+            (that an episode has ended is no evidence to them).
         gamma: discount of `PlanningMind`s that have none of their own; None: the world's.
         player: whose minds these are, where there are several players.
         participants: names; None: p1 … pN.
@@ -59,6 +63,8 @@ def simulate_choices(
     limit = max_steps if max_steps is not None else world.max_episode_steps or 100
     checker = EpisodeChecker(world, player)
     policies = policies_of(world, distinct, world.gamma if gamma is None else gamma, player)
+    if not stops:
+        policies = replace(policies, arrived=np.zeros_like(policies.arrived))
     acting = np.repeat(kinds, count)
     paths = walk(policies, checker, acting, whole_number("max_steps =", limit, 1), generator)
     made = []
