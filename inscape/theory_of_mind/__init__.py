@@ -92,6 +92,8 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.scoring import PredictionScore as PredictionScore
     from inscape.theory_of_mind.scoring import calibration as calibration
     from inscape.theory_of_mind.scoring import score_predictions as score_predictions
+    from inscape.theory_of_mind.self_knowledge import SelfKnowledge as SelfKnowledge
+    from inscape.theory_of_mind.self_knowledge import self_knowledge as self_knowledge
 
 _HOMES = {
     # what a mind is
@@ -158,6 +160,7 @@ _HOMES = {
     "informative": ("Informative", "Watch", "most_informative"),
     # judging an observer
     "misspecification": ("PredictiveCheck", "none_of_these", "predictive_check"),
+    "self_knowledge": ("SelfKnowledge", "self_knowledge"),
     "scoring": (
         "Calibration",
         "PredictionScore",

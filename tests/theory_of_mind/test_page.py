@@ -21,6 +21,7 @@ PRINTED = (
     ["'MatrixPurpose(care=(0.0, 0.0))': 0.1", "guilt 0.5': 0.29"],
     ["{0.3: 0.", "beliefs", "uniform", "beta 0.6985 [0.4078, 1.011]"],
     ["2 kinds of people", "0.600  A, β=40, hard: 9 participants", "0.400  B, β=10, hard: 6 participants"],
+    ["its next action 0.000 bits (uniform 2.000", "(base rate 0.811)", "0.17 0.75"],
 )
 
 
