@@ -170,6 +170,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "qmdp", "acts on its belief as if it saw the state from the next step on (Littman et al. 1995)",
         "inscape.agents.planners.belief:QMDPAgent", "inscape.agents.planners.belief:QMDPSettings",
     ),
+    # agents that model other minds are named, and not imported: they lie in theory_of_mind, which stands on agents
+    AgentEntry(
+        "helper", "helps the other of two players, whose goal it infers (Fern et al. 2014)",
+        "inscape.theory_of_mind.assistance.agent:HelperAgent", "inscape.theory_of_mind.assistance.agent:HelperSettings",
+    ),
     AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",
         "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
