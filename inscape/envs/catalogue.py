@@ -219,8 +219,17 @@ TEAMS = (
         "a helper with the keys infers where the other one wants to go", {}, 60, 2,
     ),
     WorldSpec(
+        "HouseholdHelper", "inscape.envs.worlds.text.household_helper:HouseholdHelper",
+        "read as text: a helper fetches, waits, or asks what is wanted where", {}, 40, 2,
+    ),
+    WorldSpec(
         "Kitchen", "inscape.envs.worlds.multi_agent.kitchen:Kitchen",
         "two cooks on either side of a counter make and deliver soup", {}, 400, 2,
+    ),
+    WorldSpec(
+        "KitchenOrders", "inscape.envs.worlds.multi_agent.kitchen_orders:KitchenOrders",
+        "a kitchen in which one cook reads the orders, and the other infers them",
+        {"map": "hatch-window", "cook_time": 1}, 400, 2,
     ),
     WorldSpec(
         "CrampedRoom", "inscape.envs.worlds.multi_agent.kitchen:Kitchen",

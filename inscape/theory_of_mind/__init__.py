@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from inscape.theory_of_mind.assistance.answering import Answering as Answering
     from inscape.theory_of_mind.assistance.helpers import Helper as Helper
     from inscape.theory_of_mind.assistance.helpers import Helping as Helping
     from inscape.theory_of_mind.assistance.helpers import PlannedHelper as PlannedHelper
     from inscape.theory_of_mind.assistance.problem import AssistanceProblem as AssistanceProblem
     from inscape.theory_of_mind.assistance.problem import Assisted as Assisted
     from inscape.theory_of_mind.assistance.problem import assistance_problem as assistance_problem
+    from inscape.theory_of_mind.assistance.trusting import Trusting as Trusting
     from inscape.theory_of_mind.belief_points import BeliefWorld as BeliefWorld
     from inscape.theory_of_mind.belief_points import belief_world as belief_world
     from inscape.theory_of_mind.controllers import Controller as Controller
@@ -143,6 +145,8 @@ _HOMES = {
     # helping
     "assistance.problem": ("Assisted", "AssistanceProblem", "assistance_problem"),
     "assistance.helpers": ("Helper", "Helping", "PlannedHelper"),
+    "assistance.answering": ("Answering",),
+    "assistance.trusting": ("Trusting",),
     # rewards from behaviour
     "irl.likelihood": ("ChoiceLikelihood",),
     "irl.rewards": ("LearnedReward", "RewardPosterior", "bayesian_irl", "max_entropy_irl"),

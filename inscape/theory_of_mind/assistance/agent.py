@@ -11,10 +11,11 @@ from inscape.agents.interface import Agent, State
 from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares
 from inscape.errors import MissingLawError, UsageError
 from inscape.rng import restore_rng, rng_state
+from inscape.theory_of_mind.assistance.answering import Answering
 from inscape.theory_of_mind.assistance.helpers import Helper
 from inscape.theory_of_mind.assistance.problem import AssistanceProblem, assistance_problem
 from inscape.theory_of_mind.controllers import Array
-from inscape.theory_of_mind.minds import minds_grid
+from inscape.theory_of_mind.minds import Mind, minds_grid
 from inscape.world_models.planning.dynamic_programming import ties
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class HelperSettings:
     """Names of what the other may want, with commas; empty: all that the world names, or its own purpose."""
     beta: float = 100.0
     """Rationality of the other, per unit of reward: it is taken to choose by exp(β·Q), and not to model the helper."""
+    accuracy: float = 0.95
+    """Probability of a true answer, where the world lets the other say what it wants (`say GOAL`)."""
     method: Method = "bounds"
     """How it plans: `bounds` (point-based values, certified), `qmdp` (as if the goal were known from the next step on),
     `search` (POMCP at every step), `vote` (goals drawn from the posterior vote for their best actions)."""
@@ -40,13 +43,12 @@ class HelperSettings:
     tolerance: float = 0.01
     """`bounds`: the gap between the bounds on the value of the start to reach, in units of reward."""
     max_trials: int = 100
-    """`bounds`: walks through belief space after which to stop, whatever the gap: the same seed gives the same agent."""
+    """`bounds`: walks through belief space after which to stop, whatever the gap."""
     num_simulations: int = 2_000
     """`search`: simulations at every step; `vote`: goals that are drawn."""
 
     def __post_init__(self) -> None:
-        if self.gamma is not None:
-            require_shares(self, "gamma")
+        require_shares(self, "accuracy", *(() if self.gamma is None else ("gamma",)))
         require_positive(self, "tolerance")
         require_counts(self, "max_trials", "num_simulations")
         if self.method not in METHODS:
@@ -114,14 +116,19 @@ class HelperAgent(Agent):
     def helper(self) -> Helper:
         """What it acts by; planned when first asked for."""
         if self._helper is None:
-            s, minds = self.settings, minds_grid(self._goals, [self.settings.beta], ["hard"])
+            s = self.settings
+            minds: list[Mind] = list(minds_grid(self._goals, [s.beta], ["hard"]))
+            answers = [f"say {goal}" in self.world.action_names for goal in self._goals]
+            minds = [Answering(mind, s.accuracy) if named else mind for mind, named in zip(minds, answers)]
             problem = assistance_problem(self.world, minds, human=1 - self.player, gamma=s.gamma)
-            self._helper = {
-                "bounds": lambda: problem.solve(s.tolerance, np.inf, s.max_trials),
-                "qmdp": problem.qmdp,
-                "search": lambda: problem.search(s.num_simulations, self._seed),
-                "vote": lambda: problem.sample(s.num_simulations, self._seed),
-            }[s.method]()
+            if s.method == "bounds":
+                self._helper = problem.solve(s.tolerance, np.inf, s.max_trials)
+            elif s.method == "qmdp":
+                self._helper = problem.qmdp()
+            elif s.method == "search":
+                self._helper = problem.search(s.num_simulations, self._seed)
+            else:
+                self._helper = problem.sample(s.num_simulations, self._seed)
         return self._helper
 
     def initial_memory(self, count: int) -> Array:

@@ -39,6 +39,7 @@ FULL = 3
 ANY_SOUP = -1
 SOUPS = {"onion": 0, "tomato": 1, "any": ANY_SOUP}
 MAPS: dict[str, tuple[str, ...]] = {
+    "hatch-window": ("XOXPX", "D2X1S", "XTXSX"),
     "one-counter": ("XOXPX", "T1X2X", "X.X.S", "XDXXX"),
     # the five of Carroll et al. (2019)
     "cramped-room": ("XXPXX", "O..2O", "X1..X", "XDXSX"),
@@ -148,8 +149,8 @@ class Kitchen(World):
     End: truncated after 400 steps.
 
     Args:
-        map: a name (`one-counter`, `cramped-room`, `asymmetric-advantages`, `coordination-ring`, `forced-coordination`,
-            `counter-circuit`) or rows with `/` between them.
+        map: a name (`hatch-window`, `one-counter`, `cramped-room`, `asymmetric-advantages`, `coordination-ring`,
+            `forced-coordination`, `counter-circuit`) or rows with `/` between them.
         soup: `onion`, `tomato` or `any`.
         cook_time: steps a full pot takes.
         shares: what part of `delivery_reward` each cook gets: one number, or one per cook.
@@ -249,35 +250,7 @@ class Kitchen(World):
     def transition(
         params: KitchenParams, state: KitchenState, action: tuple[int, ...], branch: int
     ) -> tuple[float, KitchenState]:
-        held, pots, kinds, counters = state.held, state.pots, state.kinds, state.counters
-        targets, facing = state.cells, state.facing
-        for k in range(len(held)):
-            cell = params.ahead[state.facing[k], state.cells[k]]
-            tile, slot, item = params.tiles[cell], params.slots[cell], held[k]
-            if action[k] == USE:
-                if tile == COUNTER:
-                    lies = (counters >> (3 * slot)) & 7
-                    if lies == NOTHING or item == NOTHING:
-                        counters ^= (lies ^ item) << (3 * slot)
-                        held = replaced(held, k, lies)
-                elif tile == POT:
-                    content, kind = pots[slot], kinds[slot]
-                    if item == PLATE and content == FULL + params.cook_time:
-                        held = replaced(held, k, ONION_SOUP + kind)
-                        pots, kinds = replaced(pots, slot, 0), replaced(kinds, slot, 0)
-                    elif NOTHING < item < PLATE and content < FULL and (content == 0 or kind == item - 1):
-                        held = replaced(held, k, NOTHING)
-                        pots, kinds = replaced(pots, slot, content + 1), replaced(kinds, slot, item - 1)
-                elif tile == HATCH:
-                    held = replaced(held, k, NOTHING if item >= ONION_SOUP else item)
-                elif tile != FLOOR and item == NOTHING:
-                    held = replaced(held, k, tile - ONIONS + ONION)
-            targets = replaced(targets, k, params.after[min(action[k], STAY), state.cells[k]])
-            facing = replaced(facing, k, action[k] if action[k] < STAY else state.facing[k])
-        for p in range(len(pots)):
-            cooks_on = (pots[p] >= FULL) & (pots[p] < FULL + params.cook_time)
-            pots = replaced(pots, p, pots[p] + 1 if cooks_on else pots[p])
-        return 1.0, KitchenState(settled(state.cells, targets), facing, held, pots, kinds, counters)
+        return 1.0, used_and_moved(params, state, action)
 
     @staticmethod
     def reward(
@@ -287,44 +260,15 @@ class Kitchen(World):
         action: tuple[int, ...],
         next_state: KitchenState,
     ) -> tuple[float, ...]:
-        delivered = 0
-        rewards = purpose.shares
-        for k in range(len(rewards)):
-            tile = params.tiles[params.ahead[state.facing[k], state.cells[k]]]
-            item, then = state.held[k], next_state.held[k]
-            uses = action[k] == USE
-            soup = uses & (tile == HATCH) & (item >= ONION_SOUP)
-            delivered += 1 if soup & ((purpose.soup == ANY_SOUP) | (item - ONION_SOUP == purpose.soup)) else 0
-            at_pot = uses & (tile == POT) & (item != then)
-            own = purpose.plate_reward if item == PLATE else purpose.pot_reward
-            rewards = replaced(rewards, k, own if at_pot else 0.0)
-        for k in range(len(rewards)):
-            rewards = replaced(rewards, k, rewards[k] + purpose.shares[k] * purpose.delivery_reward * delivered)
-        return rewards
+        return earned(params, purpose, purpose.soup, state, action, next_state)
 
     @staticmethod
     def observation_view(params: KitchenParams, state: KitchenState, player: int) -> KitchenView:
-        rows, columns, facing, held = params.empty, params.empty, params.empty, params.empty
-        for place in range(len(rows)):
-            who = player if place == 0 else (place - 1 if place <= player else place)
-            rows = replaced(rows, place, params.rows[state.cells[who]])
-            columns = replaced(columns, place, params.columns[state.cells[who]])
-            facing = replaced(facing, place, state.facing[who])
-            held = replaced(held, place, state.held[who])
-        return KitchenView(rows, columns, facing, held, state.pots, state.kinds, state.counters)
+        return view_of_cook(params, state, player)
 
     @staticmethod
     def observation_entry(params: KitchenParams, view: KitchenView, k: int) -> float:
-        cook, part = k // 4, k % 4
-        pot = k - 4 * len(view.rows)
-        counter = pot - 2 * len(view.pots)
-        if pot < 0:
-            if part < 2:
-                return 1.0 * (view.rows[cook] if part == 0 else view.columns[cook])
-            return 1.0 * (view.facing[cook] if part == 2 else view.held[cook])
-        if counter < 0:
-            return 1.0 * (view.pots[pot // 2] if pot % 2 == 0 else view.kinds[pot // 2])
-        return 1.0 * ((view.counters >> (3 * counter)) & 7)
+        return entry_of(view, k)
 
     @staticmethod
     def observations(params: KitchenParams) -> gym.Space[Any]:
@@ -391,6 +335,91 @@ class Kitchen(World):
             shapes.append(Circle(x + 0.27 * right, y + 0.27 * down, 0.07, fill="ink", layer="moving"))
             shapes += _item_shapes(state.held[k], x + 0.12 * right, y + 0.12 * down, 0.2)
         return Scene(width, height, tuple(shapes))
+
+
+# ------------------------------------------------------------------------------------------- compiled with the law
+
+
+def used_and_moved(params: KitchenParams, state: Any, action: tuple[int, ...]) -> KitchenState:
+    """Returns the kitchen a step later."""
+    held, pots, kinds, counters = state.held, state.pots, state.kinds, state.counters
+    targets, facing = state.cells, state.facing
+    for k in range(len(held)):
+        cell = params.ahead[state.facing[k], state.cells[k]]
+        tile, slot, item = params.tiles[cell], params.slots[cell], held[k]
+        if action[k] == USE:
+            if tile == COUNTER:
+                lies = (counters >> (3 * slot)) & 7
+                if lies == NOTHING or item == NOTHING:
+                    counters ^= (lies ^ item) << (3 * slot)
+                    held = replaced(held, k, lies)
+            elif tile == POT:
+                content, kind = pots[slot], kinds[slot]
+                if item == PLATE and content == FULL + params.cook_time:
+                    held = replaced(held, k, ONION_SOUP + kind)
+                    pots, kinds = replaced(pots, slot, 0), replaced(kinds, slot, 0)
+                elif NOTHING < item < PLATE and content < FULL and (content == 0 or kind == item - 1):
+                    held = replaced(held, k, NOTHING)
+                    pots, kinds = replaced(pots, slot, content + 1), replaced(kinds, slot, item - 1)
+            elif tile == HATCH:
+                held = replaced(held, k, NOTHING if item >= ONION_SOUP else item)
+            elif tile != FLOOR and item == NOTHING:
+                held = replaced(held, k, tile - ONIONS + ONION)
+        targets = replaced(targets, k, params.after[min(action[k], STAY), state.cells[k]])
+        facing = replaced(facing, k, action[k] if action[k] < STAY else state.facing[k])
+    for p in range(len(pots)):
+        cooks_on = (pots[p] >= FULL) & (pots[p] < FULL + params.cook_time)
+        pots = replaced(pots, p, pots[p] + 1 if cooks_on else pots[p])
+    return KitchenState(settled(state.cells, targets), facing, held, pots, kinds, counters)
+
+
+def earned(
+    params: KitchenParams, purpose: KitchenPurpose, wanted: int, state: Any, action: tuple[int, ...], next_state: Any
+) -> tuple[float, ...]:
+    """Returns each cook's reward, where soup of kind `wanted` is asked for."""
+    delivered = 0
+    rewards = purpose.shares
+    for k in range(len(rewards)):
+        tile = params.tiles[params.ahead[state.facing[k], state.cells[k]]]
+        item, then = state.held[k], next_state.held[k]
+        uses = action[k] == USE
+        soup = uses & (tile == HATCH) & (item >= ONION_SOUP)
+        delivered += 1 if soup & ((wanted == ANY_SOUP) | (item - ONION_SOUP == wanted)) else 0
+        at_pot = uses & (tile == POT) & (item != then)
+        own = purpose.plate_reward if item == PLATE else purpose.pot_reward
+        rewards = replaced(rewards, k, own if at_pot else 0.0)
+    for k in range(len(rewards)):
+        rewards = replaced(rewards, k, rewards[k] + purpose.shares[k] * purpose.delivery_reward * delivered)
+    return rewards
+
+
+def view_of_cook(params: KitchenParams, state: Any, player: int) -> KitchenView:
+    """Returns what a cook observes of a kitchen."""
+    rows, columns, facing, held = params.empty, params.empty, params.empty, params.empty
+    for place in range(len(rows)):
+        who = player if place == 0 else (place - 1 if place <= player else place)
+        rows = replaced(rows, place, params.rows[state.cells[who]])
+        columns = replaced(columns, place, params.columns[state.cells[who]])
+        facing = replaced(facing, place, state.facing[who])
+        held = replaced(held, place, state.held[who])
+    return KitchenView(rows, columns, facing, held, state.pots, state.kinds, state.counters)
+
+
+def entry_of(view: Any, k: int) -> float:
+    """Returns entry k of an observation."""
+    cook, part = k // 4, k % 4
+    pot = k - 4 * len(view.rows)
+    counter = pot - 2 * len(view.pots)
+    if pot < 0:
+        if part < 2:
+            return float(view.rows[cook] if part == 0 else view.columns[cook])
+        return float(view.facing[cook] if part == 2 else view.held[cook])
+    if counter < 0:
+        return float(view.pots[pot // 2] if pot % 2 == 0 else view.kinds[pot // 2])
+    return float((view.counters >> (3 * counter)) & 7)
+
+
+# ------------------------------------------------------------------------------------------- settings, drawing
 
 
 def _ahead_table(rows: Sequence[str]) -> np.ndarray:

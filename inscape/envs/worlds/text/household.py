@@ -103,8 +103,8 @@ class Household(World):
 
     @classmethod
     def sized(cls, **settings: Any) -> dict[str, Any]:
-        containers = len(_listed(settings.get("containers", CONTAINERS)))
-        objects = len(_listed(settings.get("objects", OBJECTS)))
+        containers = len(listed(settings.get("containers", CONTAINERS)))
+        objects = len(listed(settings.get("objects", OBJECTS)))
         lengths = {"open": containers, "closed": containers, "places": objects, "origin": objects}
         return {} if lengths == cls.lengths else {"lengths": lengths}
 
@@ -122,14 +122,14 @@ class Household(World):
         for name, value in (("goal_reward", goal_reward), ("step_cost", step_cost)):
             if not (isinstance(value, (int, float)) and np.isfinite(value)):
                 raise UsageError(f"{name} = {value!r}", expected="a finite number")
-        room_names, things = _listed(rooms), _listed(objects)
-        placed = [_pair(entry, " in ", "containers", "cupboard in kitchen") for entry in _listed(containers)]
+        room_names, things = listed(rooms), listed(objects)
+        placed = [pair(entry, " in ", "containers", "cupboard in kitchen") for entry in listed(containers)]
         boxes = [box for box, _ in placed]
-        _check_names(room_names, boxes, things)
-        joined = [_pair(entry, " - ", "doors", "kitchen - bedroom") for entry in _listed(doors)]
+        check_names(room_names, boxes, things)
+        joined = [pair(entry, " - ", "doors", "kitchen - bedroom") for entry in listed(doors)]
         connected = np.zeros((len(room_names), len(room_names)), bool)
         for here, there in joined or itertools.pairwise(room_names):
-            a, b = (_number(room, room_names, "doors") for room in (here, there))
+            a, b = (room_number(room, room_names, "doors") for room in (here, there))
             connected[a, b] = connected[b, a] = a != b
         thing, container = _goal(goal, things, boxes)
         kinds = [(LOOK, 0), *((GO, r) for r in range(len(room_names)))]
@@ -137,11 +137,11 @@ class Household(World):
         kinds += [(TAKE, o) for o in range(len(things))] + [(PUT, c) for c in range(len(boxes))]
         params = HouseholdParams(
             doors=connected,
-            room_of=np.array([_number(room, room_names, "containers") for _, room in placed], np.int64),
+            room_of=np.array([room_number(room, room_names, "containers") for _, room in placed], np.int64),
             kind=np.array([kind for kind, _ in kinds], np.int64),
             target=np.array([target for _, target in kinds], np.int64),
-            names=_codes([*room_names, *boxes, *things]),
-            start=_number(start, room_names, "start") if start else 0,
+            names=name_codes([*room_names, *boxes, *things]),
+            start=room_number(start, room_names, "start") if start else 0,
             closed=(0,) * len(boxes),
             origin=(0,) * len(things),
         )
@@ -332,7 +332,7 @@ def can(params: HouseholdParams, state: HouseholdState, action: int) -> bool:
 # ------------------------------------------------------------------------------------------- settings
 
 
-def _listed(entries: str | Sequence[str]) -> list[str]:
+def listed(entries: str | Sequence[str]) -> list[str]:
     """Returns the entries of a list, or of a text with commas, without spaces around them."""
     if not isinstance(entries, (str, list, tuple)):
         raise UsageError(f"{entries!r}", expected="names: a list, or one text with commas")
@@ -340,28 +340,28 @@ def _listed(entries: str | Sequence[str]) -> list[str]:
     return [text for part in parts if (text := " ".join(str(part).split()))]
 
 
-def _pair(entry: str, between: str, setting: str, example: str) -> tuple[str, str]:
+def pair(entry: str, between: str, setting: str, example: str) -> tuple[str, str]:
     first, found, second = entry.partition(between)
     if not (found and first.strip() and second.strip()):
         raise UsageError(f"{setting}: {entry!r}", expected=f"two names, such as {example!r}")
     return first.strip(), second.strip()
 
 
-def _number(name: str, known: Sequence[str], setting: str) -> int:
+def room_number(name: str, known: Sequence[str], setting: str) -> int:
     if name not in known:
         raise UsageError(f"{setting}: no room {name!r}", expected=", ".join(known), hint=closest(name, known))
     return list(known).index(name)
 
 
 def _goal(goal: str, things: Sequence[str], containers: Sequence[str]) -> tuple[int, int]:
-    thing, container = _pair(str(goal), " in ", "goal", "mug in cupboard")
+    thing, container = pair(str(goal), " in ", "goal", "mug in cupboard")
     for name, known, what in ((thing, things, "object"), (container, containers, "container")):
         if name not in known:
             raise UsageError(f"goal: no {what} {name!r}", expected=", ".join(known), hint=closest(name, known))
     return list(things).index(thing), list(containers).index(container)
 
 
-def _check_names(rooms: Sequence[str], containers: Sequence[str], things: Sequence[str]) -> None:
+def check_names(rooms: Sequence[str], containers: Sequence[str], things: Sequence[str]) -> None:
     for what, names, most in (
         ("rooms", rooms, MOST_ROOMS),
         ("containers", containers, MOST_CONTAINERS),
@@ -374,7 +374,7 @@ def _check_names(rooms: Sequence[str], containers: Sequence[str], things: Sequen
                 raise UsageError(f"{what}: {name!r} twice", expected="names that differ")
 
 
-def _codes(names: Sequence[str]) -> np.ndarray:
+def name_codes(names: Sequence[str]) -> np.ndarray:
     """Returns names as rows of character codes: parameters hold numbers only."""
     codes = np.zeros((len(names), max(map(len, names))), np.int64)
     for row, name in zip(codes, names):
