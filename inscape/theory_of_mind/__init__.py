@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.assistance.helpers import Helper as Helper
     from inscape.theory_of_mind.assistance.helpers import Helping as Helping
     from inscape.theory_of_mind.assistance.helpers import PlannedHelper as PlannedHelper
+    from inscape.theory_of_mind.assistance.off_switch import NormalBelief as NormalBelief
+    from inscape.theory_of_mind.assistance.off_switch import OffSwitch as OffSwitch
+    from inscape.theory_of_mind.assistance.off_switch import off_switch as off_switch
     from inscape.theory_of_mind.assistance.problem import AssistanceProblem as AssistanceProblem
     from inscape.theory_of_mind.assistance.problem import Assisted as Assisted
     from inscape.theory_of_mind.assistance.problem import assistance_problem as assistance_problem
@@ -146,6 +149,7 @@ _HOMES = {
     "assistance.problem": ("Assisted", "AssistanceProblem", "assistance_problem"),
     "assistance.helpers": ("Helper", "Helping", "PlannedHelper"),
     "assistance.answering": ("Answering",),
+    "assistance.off_switch": ("NormalBelief", "OffSwitch", "off_switch"),
     "assistance.trusting": ("Trusting",),
     # rewards from behaviour
     "irl.likelihood": ("ChoiceLikelihood",),
