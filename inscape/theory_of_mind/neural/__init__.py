@@ -1,0 +1,1 @@
+"""Networks that observe: trained on simulated populations of minds, they infer and predict without planning."""
