@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.misspecification import PredictiveCheck as PredictiveCheck
     from inscape.theory_of_mind.misspecification import none_of_these as none_of_these
     from inscape.theory_of_mind.misspecification import predictive_check as predictive_check
+    from inscape.theory_of_mind.neural.observer import NeuralObserver as NeuralObserver
     from inscape.theory_of_mind.neural.training import NeuralModel as NeuralModel
     from inscape.theory_of_mind.neural.training import train_neural_observer as train_neural_observer
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
     from inscape.theory_of_mind.observers.interface import ObserverProtocol as ObserverProtocol
     from inscape.theory_of_mind.observers.interface import Prediction as Prediction
-    from inscape.theory_of_mind.observers.neural import NeuralObserver as NeuralObserver
     from inscape.theory_of_mind.observers.numbering import NumberedTrajectory as NumberedTrajectory
     from inscape.theory_of_mind.observers.observer import Observer as Observer
     from inscape.theory_of_mind.observers.partial import PartialObserver as PartialObserver
@@ -142,7 +142,7 @@ _HOMES = {
     "observers.partial": ("PartialObserver",),
     "observers.particle": ("ParticleObserver",),
     "observers.planned": ("PlannedObserver",),
-    "observers.neural": ("NeuralObserver",),
+    "neural.observer": ("NeuralObserver",),
     "neural.training": ("NeuralModel", "train_neural_observer"),
     # minds about minds
     "recursion.folding": ("against", "follow"),
