@@ -92,13 +92,7 @@ class Joint:
             found = extended._evaluated(weights, f"the weights of {name!r}")
         else:
             before = () if isinstance(values, Mapping) else self._names(given)
-            try:
-                array = np.asarray(weights, np.float64)
-            except (TypeError, ValueError) as error:
-                raise UsageError(
-                    f"weights of {name!r} that are no numbers", expected="numbers",
-                    hint="a mapping is from values to weights; a list of values has none",
-                ) from error  # fmt: skip
+            array = _numbers(weights, f"weights of {name!r}")
             found = extended._aligned(array, (*before, name), f"the weights of {name!r}")
         return self._with(name, listed, _weights(found, f"weights of {name!r}"))
 
@@ -106,7 +100,7 @@ class Joint:
         self,
         name: str,
         options: Iterable[Any],
-        utility: Condition,
+        utility: Condition | ArrayLike,
         chooses: Any = "best",
         knows: str | Iterable[str] = (),
     ) -> Joint:
@@ -117,7 +111,8 @@ class Joint:
         Args:
             name: of the decision.
             options: what there is to choose from.
-            utility: a function of it and any of the variables before; −inf where an option is out of the question.
+            utility: a function of it and any of the variables before, or an array `[*knows, V]` of what is expected;
+                −inf where an option is out of the question.
             chooses: `"best"`, `Best()`, `Softmax(beta)`, a number β, or `Proportional(prior)`.
             knows: the variables whose values are known to the one who decides.
 
@@ -128,7 +123,12 @@ class Joint:
         rule = check_response(chooses)
         known = self._names(knows)
         extended = self._extended(name, listed)
-        worth = np.broadcast_to(extended._evaluated(utility, f"the utility of {name!r}"), extended.table.shape)
+        if callable(utility):
+            found = extended._evaluated(utility, f"the utility of {name!r}")
+        else:
+            array = _numbers(utility, f"the utility of {name!r}")
+            found = extended._aligned(array, (*known, name), f"the utility of {name!r}")
+        worth = np.broadcast_to(found, extended.table.shape)
         if np.isnan(worth).any() or np.isposinf(worth).any():
             raise UsageError(
                 f"the utility of {name!r} is NaN or infinite somewhere", expected="finite numbers, or −inf"
@@ -298,6 +298,16 @@ class Joint:
         kept = [order.index(name) for name in names]
         table = self.table.sum(axis=tuple(axis for axis in range(len(order)) if axis not in kept))
         return np.asarray(table.transpose([sorted(kept).index(axis) for axis in kept]))
+
+
+def _numbers(given: Any, what: str) -> Array:
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{what} that are no numbers", expected="numbers",
+            hint="a function of variables; an array; or, of values, a mapping to weights",
+        ) from error  # fmt: skip
 
 
 def _weights(found: Array, what: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.theory_of_mind.published.programs import run
-from tests.theory_of_mind.published.recursions import Agent, BanditAgent
+from tests.theory_of_mind.published.recursions import Agent, BanditAgent, softmax
 
 
 def rows(weights: np.ndarray) -> np.ndarray:
@@ -241,3 +242,76 @@ def test_greedy() -> None:
         expected.append(list(agent.act(belief, left).values()))
         belief = agent.after(belief, arm, prize)
     assert run("greedy")["predicted"] == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_closed_restaurants() -> None:
+    """Beliefs are two: as before, or certain; values by recursion over (place, belief, steps left)."""
+    shops = ("####V#", "###...", "##D.#.", "###.#.", "###...", "###.#N", "....##", "S##.##")[::-1]
+    cases = {"DNV": 0.8, "DSV": 0.2}
+
+    def at(x: int, y: int) -> str:
+        return shops[y][x] if 0 <= x < 6 and 0 <= y < 8 else "#"
+
+    for likes, found in (({"D": 5, "S": 5, "V": 1, "N": 1}, "donuts"), ({"D": 1, "S": 1, "V": 3, "N": 5}, "noodles")):
+
+        def moved(place: tuple[int, int], action: str, doors: str) -> tuple[int, int]:
+            to = place[0] + STEPS[action][0], place[1] + STEPS[action][1]
+            return to if at(*to) == "." or at(*to) in doors else place
+
+        def seen(place: tuple[int, int], believed: str, doors: str) -> str:
+            beside = {at(place[0] + dx, place[1] + dy) for dx, dy in STEPS.values()}
+            return doors if beside & {"S", "N"} else believed
+
+        @functools.cache
+        def worth(place: tuple[int, int], believed: str, left: int) -> dict[str, float]:
+            total = dict.fromkeys("lrud", 0.0)
+            for doors, p in cases.items() if believed == "?" else ((believed, 1.0),):
+                for action in "lrud":
+                    to = moved(place, action, doors)
+                    ends = at(*to) != "." or left == 1
+                    later = 0.0 if ends else max(worth(to, seen(to, believed, doors), left - 1).values())
+                    total[action] += p * (likes.get(at(*to), -0.1) + later)  # noqa: B023
+            return total
+
+        place, believed, path = (3, 1), "?", ""
+        for left in range(11, 0, -1):
+            values = worth(place, believed, left)
+            path += max(values, key=lambda a: values[a])
+            place = moved(place, path[-1], "DSV")
+            believed = seen(place, believed, "DSV")
+            if at(*place) != ".":
+                break
+        assert run("closed_restaurants")[found] == path + at(*place)
+
+
+def test_prosody() -> None:
+    """Loops over grade, what is known, word, stress and what is heard."""
+    noise, both = {0: 0.7, 1: 0.99}, (0, 1)
+    known_if = {0: {0: 0.5, 1: 0.5}, 1: {0: 0.0, 1: 1.0}}  # grade → what the speaker knows
+    own = {k: rows(np.array([known_if[g][k] for g in both])) for k in both}
+
+    def listener(level: int) -> dict[tuple[int, int], np.ndarray]:
+        heard = {}
+        for h, s in itertools.product(both, both):
+            weights = np.zeros(2)
+            for g, k, w in itertools.product(both, both, both):
+                literal = (0.5 if w == 0 else 0.0) if g == 0 else 0.25
+                says = speaker(level - 1)[k][w, s] if level else literal
+                weights[g] += known_if[g][k] * says * (noise[s] if w == h else 1 - noise[s])
+            heard[h, s] = rows(weights)
+        return heard
+
+    def speaker(level: int) -> dict[int, dict[tuple[int, int], float]]:
+        heard, found = listener(level), {}
+        for k in both:
+            worth = {}
+            for w, s in itertools.product(both, both):
+                worth[w, s] = -0.1 * s
+                for h in both:
+                    apart = sum(p * np.log(p / q) for p, q in zip(own[k], heard[h, s]) if p > 0)
+                    worth[w, s] -= (noise[s] if w == h else 1 - noise[s]) * apart
+            found[k] = softmax(worth, 3.0)
+        return found
+
+    expected = [(listener(n)[0, 1][0], listener(n)[0, 0][0]) for n in range(3)]
+    assert run("prosody")["exhaustive"][:3] == pytest.approx(np.array(expected), abs=1e-6)

@@ -53,6 +53,8 @@ def test_a_decision_maximises_what_is_expected_by_what_is_known() -> None:
     knowing = world.choice("o", range(4), lambda o, x, y: worth[o, x, y], chooses=2.0, knows="x")
     soft = np.exp(2 * expected)
     assert knowing.prob("o", given="x") == pytest.approx(soft / soft.sum(axis=1, keepdims=True))
+    as_array = world.choice("o", range(4), expected, chooses=2.0, knows="x")
+    np.testing.assert_allclose(as_array.table, knowing.table, atol=1e-12)
     blind = world.choice("o", range(4), lambda o, x, y: worth[o, x, y])
     mean = np.einsum("xy,oxy->o", world.table, worth)
     assert blind.prob("o").argmax() == mean.argmax()
@@ -90,6 +92,8 @@ DOORS = Joint(prize=range(3))
         (lambda: DOORS.chance("opened", range(3), lambda prize, opened: "often"), "could not convert"),
         (lambda: DOORS.choice("pick", range(3), lambda pick: float("nan")), "NaN"),
         (lambda: DOORS.choice("pick", range(3), lambda pick: -np.inf), "no option"),
+        (lambda: DOORS.choice("pick", range(3), [1.0, 2.0]), r"\[2\]"),
+        (lambda: DOORS.choice("pick", range(3), "much"), "no numbers"),
         (lambda: DOORS.choice("pick", range(3), lambda pick: -1.0, Proportional()), "a value of -1"),
         (lambda: DOORS.choice("pick", range(3), lambda pick: 1.0, "worst"), "chooses = 'worst'"),
         (lambda: DOORS.choice("pick", range(3), lambda pick: 1.0, knows="opened"), "no variable 'opened'"),
