@@ -112,7 +112,7 @@ class Problem:
             expected = np.where(legal | terminal[:, None], expected, -np.inf)
             successors = np.ascontiguousarray(next_state, np.int32)
             return Problem(table.name, successors, weight, expected, terminal, largest, gamma)
-        from inscape.world_models.planning.kernels import backups
+        from inscape.world_models.planning.kernels.tables import backups
 
         require_memory(8 * probability.size, f"the weights of {table.name}")
         weight, expected = np.empty(probability.shape), np.empty(legal.shape)
@@ -207,7 +207,7 @@ def sweeps_for(weight: np.ndarray) -> ModuleType:
     """Returns what solves tables of this size: compiled sweeps, or what need not be compiled."""
     if is_small(weight):
         return small_tables
-    from inscape.world_models.planning.kernels import sweeps
+    from inscape.world_models.planning.kernels.tables import sweeps
 
     return sweeps
 

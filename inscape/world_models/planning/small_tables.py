@@ -1,7 +1,7 @@
 """Dynamic programming in tables so small that compiling a kernel would take longer than solving them.
 
-They are swept by `kernels.gauss_seidel`, as plain Python until that has taken as long as having it compiled would, or
-compiled where its machine code lies in the cache (`envs.compile.choice`). Where sweeps converge slowly, Newton steps in
+They are swept by `kernels.tables.gauss_seidel`, as plain Python until that has taken as long as having it compiled
+would, or compiled where its machine code lies in the cache (`envs.compile.choice`). Where sweeps converge slowly, Newton steps in
 NumPy take over after a number of sweeps that depends on the tables alone. So the same call returns the same bits in
 every process. Each way ends with a sweep over all states, so that the residual, and with it the certificate, means the
 same.
@@ -21,8 +21,8 @@ import numpy as np
 
 from inscape.envs.compile import choice
 from inscape.envs.compile.kernel_cache import entry_point
-from inscape.world_models.planning.kernels import gauss_seidel
-from inscape.world_models.planning.kernels.gauss_seidel import EVALUATIONS, HARD, MAXENT, PAUSED, SOFT_EVAL
+from inscape.world_models.planning.kernels.tables import gauss_seidel
+from inscape.world_models.planning.kernels.tables.gauss_seidel import EVALUATIONS, HARD, MAXENT, PAUSED, SOFT_EVAL
 
 Array = np.ndarray[Any, Any]
 
@@ -46,7 +46,7 @@ MOST_NEWTON_STEPS = 200
 """Newton steps in all: some ten suffice; where rounding keeps them going, sweeps end it."""
 SWEEPS_AT_ONCE = 10_000
 """Compiled sweeps between two chances for Ctrl-C."""
-KERNELS = "inscape.world_models.planning.kernels.sweeps"
+KERNELS = "inscape.world_models.planning.kernels.tables.sweeps"
 
 
 def is_small(weight: Array) -> bool:
@@ -65,7 +65,7 @@ def solve(
     target: float,
     max_sweeps: int,
 ) -> tuple[int, float]:
-    """Backs `values` up until no value moves by more than `target`; arguments and result as `kernels.sweeps.solve`.
+    """Backs `values` up until no value moves by more than `target`, as `kernels.tables.sweeps.solve` does.
 
     Args:
         next_state, weight: `[S, A, K]`, weight = gamma · probability · continuation.
@@ -161,7 +161,7 @@ class _Sweeps:
         return result
 
     def _compiled(self, values: Array, done: int, pause: int) -> tuple[int, float]:
-        from inscape.world_models.planning.kernels import sweeps
+        from inscape.world_models.planning.kernels.tables import sweeps
 
         next_state, weight, reward, terminal = self.tables
         arrays = (
@@ -180,7 +180,7 @@ def avoiders(next_state: Array, weight: Array, legal: Array, terminal: Array) ->
     """Returns `[S]` bool: states from which some policy can go on for ever with probability one.
 
     The largest set of states that each have a legal action staying inside it for certain. Arguments as
-    `kernels.sweeps.avoiders`.
+    `kernels.tables.sweeps.avoiders`.
     """
     inside = ~terminal
     while True:
@@ -260,7 +260,7 @@ class _Table:
 def _entry_point(*arguments: Any) -> Callable[..., Any]:
     """Returns the compiled sweep, which takes arguments of the same types ever after."""
     if not _entries:
-        from inscape.world_models.planning.kernels import sweeps
+        from inscape.world_models.planning.kernels.tables import sweeps
 
         _entries.append(entry_point(sweeps.sweep, *arguments))
     return _entries[0]

@@ -135,7 +135,7 @@ def ending_bound(
     Args:
         total: the problem.
         values, residual: what was found, and by how much a backup still moves it (rounding included).
-        solve, avoiders: `small_tables` or `kernels.sweeps`.
+        solve, avoiders: `small_tables` or `kernels.tables.sweeps`.
         max_sweeps: sweeps after which h is given up.
     """
     q = total.reward + (total.weight * values[total.next_state]).sum(axis=2)

@@ -116,6 +116,7 @@ def run(target: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_an_edited_world_is_compiled_anew_and_an_unwritable_cache_only_costs_time(tmp_path):
     path, cache = tmp_path / "growth.py", tmp_path / "cache"
     target = f"{path}:Growth"

@@ -45,6 +45,7 @@ def test_random_play_reproduces_known_random_play():
     assert played.mean_return[0] == pytest.approx(exact, abs=error)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled(all=False)
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 10])
 def test_random_play_of_few_steps_is_not_biased_to_short_episodes(steps):

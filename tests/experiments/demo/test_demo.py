@@ -14,7 +14,7 @@ from inscape.experiments.demo.demo import JOBS, run_demo
 
 def small(key: str, steps: int) -> demo.Job:
     job = next(job for job in JOBS if job.key == key)
-    settings = {"num_simulations": 50} | ({"model": "tabular"} if "learned" in key else {}) if "mcts" in key else {}
+    settings = {"num_simulations": 10} | ({"model": "tabular"} if "learned" in key else {}) if "mcts" in key else {}
     return dataclasses.replace(job, steps=steps, episodes=5, settings=settings)
 
 

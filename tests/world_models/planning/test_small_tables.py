@@ -9,7 +9,7 @@ import pytest
 from inscape.envs.compile import choice, switch
 from inscape.world_models import TabularModel, policy_evaluation, soft_value_iteration, value_iteration
 from inscape.world_models.planning import problem, small_tables
-from inscape.world_models.planning.kernels import sweeps
+from inscape.world_models.planning.kernels.tables import sweeps
 from tests.world_models.helpers import random_model
 
 BACKUPS = {"hard": small_tables.HARD, "maxent": small_tables.MAXENT, "soft-eval": small_tables.SOFT_EVAL}

@@ -1,7 +1,7 @@
 """Many Boltzmann-rational agents over the same dynamics: purposes and rationalities side by side, on all cores.
 
-Sweeps from V = 0, then Newton steps (`kernels.soft_lanes`). The maximum-entropy backup is convex and a contraction: its
-fixed point is one. The soft-eval backup is a contraction for certain only where β times the spread of the action values
+Sweeps from V = 0, then Newton steps (`kernels.tables.soft_lanes`). The maximum-entropy backup is convex and a
+contraction: its fixed point is one. The soft-eval backup is a contraction for certain only where β times the spread of the action values
 stays small, or the discount is (below 0.7 for four actions); elsewhere it may have several fixed points, and the one
 meant is that which sweeps from 0 lead to. So steps begin after `WARM_UP` sweeps, no agent begins where another one
 ended, steps that do not halve the residual are taken back for twice as many sweeps, and a fixed point that sweeps
@@ -28,7 +28,7 @@ from inscape.world_models.planning.dynamic_programming import (
     check_soft,
     solve_soft_problem,
 )
-from inscape.world_models.planning.kernels.gauss_seidel import MAXENT, SOFT_EVAL
+from inscape.world_models.planning.kernels.tables.gauss_seidel import MAXENT, SOFT_EVAL
 from inscape.world_models.planning.problem import EPSILON, Problem
 from inscape.world_models.planning.small_tables import is_small
 from inscape.world_models.tabular.arrays import require_memory
@@ -212,7 +212,7 @@ class _Lanes:
     """Agents that are solved side by side: arrays `[S, L]`."""
 
     def __init__(self, dynamics: Problem, legal: Array, problems: list[Problem], betas: Array, backup: Backup) -> None:
-        from inscape.world_models.planning.kernels import soft_lanes
+        from inscape.world_models.planning.kernels.tables import soft_lanes
 
         self.kernels = soft_lanes
         states, actions = legal.shape

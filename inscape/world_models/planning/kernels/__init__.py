@@ -1,1 +1,1 @@
-"""Compiled search and sweeps."""
+"""Compiled search; `tables` has sweeps."""

@@ -101,7 +101,7 @@ class _Run:
     """The arrays of one solution, and what is done to them."""
 
     def __init__(self, problem: Problem, bounds: Bounds, tolerance: float, most_sweeps: int) -> None:
-        from inscape.world_models.planning.kernels import backups
+        from inscape.world_models.planning.kernels.tables import backups
 
         self.kernels, self.problem = backups, problem
         self.target, self.most_sweeps = tolerance / bounds.amplified, most_sweeps

@@ -24,7 +24,7 @@ def values_by_priority(problem: Problem, tolerance: float, most_sweeps: int) -> 
         tolerance: the error bound to reach.
         most_sweeps: S times as many backups are made at most.
     """
-    from inscape.world_models.planning.kernels import prioritised
+    from inscape.world_models.planning.kernels.tables import prioritised
 
     states = len(problem.terminal)
     values = np.zeros(states)

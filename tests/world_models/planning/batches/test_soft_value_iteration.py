@@ -7,7 +7,7 @@ from benchmarks.certificates import large
 from inscape import UsageError
 from inscape.world_models import TabularModel, batched_soft_value_iteration, soft_value_iteration
 from inscape.world_models.planning.batches import soft_value_iteration as batched
-from inscape.world_models.planning.kernels import soft_lanes
+from inscape.world_models.planning.kernels.tables import soft_lanes
 from tests.world_models.helpers import random_model
 
 

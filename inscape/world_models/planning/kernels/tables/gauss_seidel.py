@@ -2,7 +2,7 @@
 
 Both give the same bits: every operation is done as written, in the order written. On lists a backup takes some 60 ns an
 outcome, so that a table of a few hundred states is solved long before this could be compiled. Nothing here imports
-Numba; `kernels.sweeps` compiles it.
+Numba; `kernels.tables.sweeps` compiles it.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
-from inscape.world_models.planning.kernels import gauss_seidel
-from inscape.world_models.planning.kernels.gauss_seidel import HARD, MAXENT, SOFT_EVAL
+from inscape.world_models.planning.kernels.tables import gauss_seidel
+from inscape.world_models.planning.kernels.tables.gauss_seidel import HARD, MAXENT, SOFT_EVAL
 
 __all__ = ["HARD", "MAXENT", "SOFT_EVAL", "avoiders", "scratch", "solve", "sweep", "sweep_freely"]
 

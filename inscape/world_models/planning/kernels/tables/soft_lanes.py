@@ -17,7 +17,7 @@ import math
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
-from inscape.world_models.planning.kernels.gauss_seidel import MAXENT
+from inscape.world_models.planning.kernels.tables.gauss_seidel import MAXENT
 
 __all__ = ["back_up", "growth", "newton_step", "sweep"]
 

@@ -1,0 +1,1 @@
+"""Kernels of dynamic programming: sweeps and backups over tables."""
