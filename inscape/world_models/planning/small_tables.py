@@ -1,10 +1,10 @@
 """Dynamic programming in tables so small that compiling a kernel would take longer than solving them.
 
 They are swept by `kernels.tables.gauss_seidel`, as plain Python until that has taken as long as having it compiled
-would, or compiled where its machine code lies in the cache (`envs.compile.choice`). Where sweeps converge slowly, Newton steps in
-NumPy take over after a number of sweeps that depends on the tables alone. So the same call returns the same bits in
-every process. Each way ends with a sweep over all states, so that the residual, and with it the certificate, means the
-same.
+would, or compiled where its machine code lies in the cache (`envs.compile.choice`). Where sweeps converge slowly,
+Newton steps in NumPy take over after a number of sweeps that depends on the tables alone. So the same call returns the
+same bits in every process. Each way ends with a sweep over all states, so that the residual, and with it the
+certificate, means the same.
 
 Source: Newton's method on V = TV, which is policy iteration for the hard backup: Puterman & Brumelle (1979), "On the
 convergence of policy iteration in stationary dynamic programming", Mathematics of Operations Research 4(1).

@@ -14,13 +14,14 @@ from inscape.experiments.demo.demo import JOBS, run_demo
 
 def small(key: str, steps: int) -> demo.Job:
     job = next(job for job in JOBS if job.key == key)
-    settings = {"num_simulations": 10} | ({"model": "tabular"} if "learned" in key else {}) if "mcts" in key else {}
+    settings = {"num_simulations": 50} | ({"model": "tabular"} if "learned" in key else {}) if "mcts" in key else {}
     return dataclasses.replace(job, steps=steps, episodes=5, settings=settings)
 
 
+@pytest.mark.compiled(all=False)
 def test_a_small_demo_tells_the_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo's own path, with a few jobs cut short: workers, runs, tables, player, closing lines."""
-    jobs = [small("cartpole-ppo", 2048), small("lake-q-learning", 4_000), small("goals-mcts", 0)]
+    jobs = [small("cartpole-ppo", 4096), small("lake-q-learning", 200_000), small("goals-mcts", 0)]
     path = run_demo(tmp_path / "demo", jobs=jobs, workers=1)
     page = path.read_text(encoding="utf-8")
     titles = ("CartPole: two PPOs", "all agents against the exact optimum", "what an observer makes of each agent")

@@ -1,12 +1,11 @@
 """Many Boltzmann-rational agents over the same dynamics: purposes and rationalities side by side, on all cores.
 
 Sweeps from V = 0, then Newton steps (`kernels.tables.soft_lanes`). The maximum-entropy backup is convex and a
-contraction: its fixed point is one. The soft-eval backup is a contraction for certain only where β times the spread of the action values
-stays small, or the discount is (below 0.7 for four actions); elsewhere it may have several fixed points, and the one
-meant is that which sweeps from 0 lead to. So steps begin after `WARM_UP` sweeps, no agent begins where another one
-ended, steps that do not halve the residual are taken back for twice as many sweeps, and a fixed point that sweeps
-would leave is not accepted: that agent is swept to its end, as `soft_value_iteration` does.
-"""
+contraction: its fixed point is one. The soft-eval backup is a contraction for certain only where β times the spread of
+the action values stays small, or the discount is (below 0.7 for four actions); elsewhere it may have several fixed
+points, and the one meant is that which sweeps from 0 lead to. So steps begin after `WARM_UP` sweeps, no agent begins
+where another one ended, steps that do not halve the residual are taken back for twice as many sweeps, and a fixed
+point that sweeps would leave is not accepted: that agent is swept to its end, as `soft_value_iteration` does."""
 
 from __future__ import annotations
 
