@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.irl.rewards import RewardPosterior as RewardPosterior
     from inscape.theory_of_mind.irl.rewards import bayesian_irl as bayesian_irl
     from inscape.theory_of_mind.irl.rewards import max_entropy_irl as max_entropy_irl
+    from inscape.theory_of_mind.judgement.intention import Intention as Intention
+    from inscape.theory_of_mind.judgement.intention import intended as intended
+    from inscape.theory_of_mind.judgement.stance import Stance as Stance
+    from inscape.theory_of_mind.judgement.stance import helping_or_hindering as helping_or_hindering
     from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
     from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
@@ -153,6 +157,8 @@ _HOMES = {
     # helping
     "assistance.problem": ("Assisted", "AssistanceProblem", "assistance_problem"),
     "assistance.helpers": ("Helper", "Helping", "PlannedHelper"),
+    "judgement.intention": ("Intention", "intended"),
+    "judgement.stance": ("Stance", "helping_or_hindering"),
     "assistance.answering": ("Answering",),
     "assistance.off_switch": ("NormalBelief", "OffSwitch", "off_switch"),
     "assistance.trusting": ("Trusting",),

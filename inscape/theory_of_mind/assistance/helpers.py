@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -237,7 +238,7 @@ class Knowing:
     def __init__(self, problem: Assisting) -> None:
         self.problem = problem
 
-    @property
+    @cached_property
     def choices(self) -> Array:
         """`[X]` actions."""
         return self.problem.known.policy

@@ -76,7 +76,7 @@ class Place:
         if self.points:
             points = np.array(self.points)
             self._gains = np.minimum(np.array(self.values) - points @ self.corners, 0.0)
-            self._inverse = np.divide(1.0, points, out=np.zeros_like(points), where=points > 0)
+            self._inverse = np.divide(1.0, points, out=np.zeros_like(points), where=points > SMALLEST)
         self.version += 1
 
 
