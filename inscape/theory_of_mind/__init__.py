@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.recursion.folding import follow as follow
     from inscape.theory_of_mind.recursion.games import Game as Game
     from inscape.theory_of_mind.recursion.games import as_game as as_game
+    from inscape.theory_of_mind.recursion.interactive import InteractiveLevels as InteractiveLevels
+    from inscape.theory_of_mind.recursion.interactive import interactive_levels as interactive_levels
     from inscape.theory_of_mind.recursion.joint import Joint as Joint
     from inscape.theory_of_mind.recursion.levels import Levels as Levels
     from inscape.theory_of_mind.recursion.levels import cognitive_hierarchy as cognitive_hierarchy
@@ -151,6 +153,7 @@ _HOMES = {
     # minds about minds
     "recursion.folding": ("against", "follow"),
     "recursion.games": ("Game", "as_game"),
+    "recursion.interactive": ("InteractiveLevels", "interactive_levels"),
     "recursion.joint": ("Joint",),
     "recursion.quantal": ("quantal_response",),
     "recursion.levels": ("Levels", "cognitive_hierarchy", "level_k"),

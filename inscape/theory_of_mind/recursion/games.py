@@ -187,20 +187,27 @@ class Hidden(Game):
         """Returns `[I, A]` the rows of every player's own policy."""
         return np.array(policies)[self.tree.owner, np.arange(self.tree.num_information_sets)]
 
-    def respond(self, policies: Policies, player: int, chooses: Chooses) -> Array:
-        tree, policy = self.tree, self.joined(policies).copy()
+    def move_values(self, policies: Policies, player: int) -> Array:
+        """Returns `[I, A]` what each move of a player is worth to it where it stands, if all go on by their policies.
+
+        Where the others never let it come to, everything is alike: 0.
+        """
+        tree, policy = self.tree, self.joined(policies)
         # what is reached does not depend on the player's own moves where it remembers them (perfect recall)
         others = np.prod(np.delete(tree.reach(policy), player, axis=0), axis=0)
+        _, move_values = tree.values(policy)
+        here = np.flatnonzero(tree.mover == player)
+        gain, reach = np.zeros(tree.legal.shape), np.zeros(len(tree.legal))
+        np.add.at(gain, tree.information_set[here], others[here, None] * move_values[here, :, player])
+        np.add.at(reach, tree.information_set[here], others[here])
+        return np.asarray(gain / np.where(reach > 0, reach, 1.0)[:, None])
+
+    def respond(self, policies: Policies, player: int, chooses: Chooses) -> Array:
+        tree, policy = self.tree, self.joined(policies).copy()
         own = tree.owner == player
         for moves in sorted(set(tree.own_moves[own].tolist()), reverse=True):  # the last decisions first
-            _, move_values = tree.values(policy)
-            here = np.flatnonzero((tree.mover == player) & (tree.own_moves[tree.information_set] == moves))
             sets = np.flatnonzero(own & (tree.own_moves == moves))
-            gain, reach = np.zeros(tree.legal.shape), np.zeros(len(tree.legal))
-            np.add.at(gain, tree.information_set[here], others[here, None] * move_values[here, :, player])
-            np.add.at(reach, tree.information_set[here], others[here])
-            # where the others never let it come to, everything is alike
-            values = gain[sets] / np.where(reach[sets] > 0, reach[sets], 1.0)[:, None]
+            values = self.move_values((policy,) * self.players, player)[sets]
             policy[sets] = np.exp(chooses.log_probs(values, tree.legal[sets]))
         return policy
 

@@ -84,6 +84,10 @@ PRINTED: dict[str, dict[str, tuple[Any, float]]] = {
     },
     "newspaper": {"first_two": ([33, 22], SIX)},
     "travelers": {"basu": ([2, 2], SIX), "conv": (0.0, SIX)},
+    "investment": {
+        "invests": ([[0.78, 0.22], [0.38, 0.62]], 1e-2),
+        "returns": ([[[0.86, 0.14], [0.86, 0.14]], [[1.00, 0.00], [0.94, 0.06]]], 1e-2),
+    },
     "birthday": {"born": ({("April", 30): 1.0}, SIX)},
 }  # fmt: skip
 
