@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class A2CSettings(BackendSettings):
     """Settings of advantage actor-critic."""
 
-    num_envs: int = 16
-    """Copies of the environment acted in side by side."""
-    num_steps: int = 8
+    num_envs: int = 2
+    """Copies of the environment acted in side by side. Every update is one gradient step, so that few copies learn most
+    from a number of steps; with many, steps take less time."""
+    num_steps: int = 5
     """Steps each copy takes between two updates."""
     learning_rate: float = 1e-3
     """The optimiser's step size at the beginning."""
