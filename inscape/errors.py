@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,26 @@ def raised_elsewhere(error: BaseException, doing: str) -> UsageError | None:
         f"while {doing}",
         expected="code that returns",
         hint=f"look there, and at what called it: {callers}" if callers else "look there",
+    )
+
+
+def out_of_memory(error: BaseException, doing: str) -> UsageError | None:
+    """Returns the error in words, if it says that memory could not be had (Python's, NumPy's, torch's); else None.
+
+    Args:
+        error: what was raised.
+        doing: what is going on, for messages: "… while {doing}".
+    """
+    text = str(error).lower()
+    of_torch = isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)
+    if not isinstance(error, MemoryError) and not of_torch:
+        return None
+    asked = re.search(r"allocate ([\d.,]+ ?[a-z]*bytes|[\d.]+ ?[kmgtp]i?b)", text)
+    amount = f" ({asked[1]} at once)" if asked else ""
+    return UsageError(
+        f"there is not enough memory{amount}, while {doing}",
+        expected="what fits into memory",
+        hint="spaces of fewer values, smaller networks, replay memories and batches, or fewer copies",
     )
 
 

@@ -31,7 +31,7 @@ from inscape.agents.presets import Preset, preset_for
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
-from inscape.errors import UnknownSettingError, UsageError, closest, exits_as_errors, whole_number
+from inscape.errors import UnknownSettingError, UsageError, closest, exits_as_errors, out_of_memory, whole_number
 from inscape.trust import agent_code_names, allow
 
 if TYPE_CHECKING:
@@ -247,7 +247,12 @@ def make_agent(
     if spec.startswith(INDEPENDENT_PREFIX):
         arguments["algorithm"] = spec.removeprefix(INDEPENDENT_PREFIX)
     with exits_as_errors(f"{spec} was made for {task.name}"):
-        made = _construct(cls, spec, arguments)
+        try:
+            made = _construct(cls, spec, arguments)
+        except Exception as error:  # whatever its libraries raise where memory ends
+            if (told := out_of_memory(error, f"{spec} was made for {task.name}")) is not None:
+                raise told from error
+            raise
     agent = as_agent(made, None if entry is None else entry.name)
     if entry is not None:
         agent.name = entry.name

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from inscape.envs.process_settings import kept_process_settings
 from inscape.errors import UsageError, exits_as_errors
 from inscape.trust import allow
 
@@ -128,7 +129,11 @@ def load_file(path: str, what: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with exits_as_errors(f"{path} was imported"), _modules_beside(file.resolve().parent):
+        with (
+            kept_process_settings(path),
+            exits_as_errors(f"{path} was imported"),
+            _modules_beside(file.resolve().parent),
+        ):
             spec.loader.exec_module(module)
     except UsageError:
         del sys.modules[name]

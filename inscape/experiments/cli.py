@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from inscape.errors import UsageError, closest, exits_as_errors, printable, raised_elsewhere
+from inscape.errors import UsageError, closest, exits_as_errors, out_of_memory, printable, raised_elsewhere
 from inscape.experiments.encoding import make_encodable
 from inscape.trust import trusting
 
@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_encodable(sys.stdout, sys.stderr)
     code = _code_of(list(sys.argv[1:] if argv is None else argv))
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
     except BrokenPipeError:
         code = _reader_left()
     if argv is None:
@@ -114,7 +115,7 @@ def _code_of(words: list[str]) -> int:
         return 130
     except Exception as error:
         doing = f"inscape {words[0] if words else ''} was running"
-        if (told := raised_elsewhere(error, doing)) is None:
+        if (told := out_of_memory(error, doing) or raised_elsewhere(error, doing)) is None:
             raise
         print(f"inscape: {printable(str(told))}", file=sys.stderr)
         return 2

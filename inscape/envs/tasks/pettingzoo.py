@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs.law.streams import copy_seeds
+from inscape.envs.process_settings import kept_process_settings
 from inscape.envs.registry import PETTINGZOO_PREFIX
 from inscape.envs.tasks.checking import hangs
 from inscape.envs.tasks.checking.batches import batch_of, folded, rows_of, zero_of
@@ -77,7 +78,8 @@ class PettingZooTask(Task):
         given = self.settings if render_mode is None else {**self.settings, "render_mode": render_mode}
         maker, _ = self._maker
         try:
-            return maker(**given)
+            with kept_process_settings(self.name):
+                return maker(**given)
         except TypeError as error:
             raise UsageError(f"{self.name} cannot be made: {error}", hint="check its settings") from error
         except (Exception, SystemExit) as error:  # whatever the constructor raises

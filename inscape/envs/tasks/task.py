@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from inscape.envs.process_settings import kept_process_settings
 from inscape.envs.registry import gymnasium_spec, load_spec
 from inscape.envs.tasks.checking.env import CheckedEnv
 from inscape.envs.tasks.checking.place import cannot_be_made
@@ -183,7 +184,8 @@ def _gymnasium_spec(name: str) -> Any:
 
 def _made(make: Callable[[], Made], name: str) -> Made:
     try:
-        return make()
+        with kept_process_settings(name):
+            return make()
     except (gym.error.Error, TypeError) as error:
         raise UsageError(
             f"Gymnasium could not make {name!r}: {error}", hint="check its id, settings and packages"

@@ -344,6 +344,8 @@ def _cast(array: Array, dtype: np.dtype[Any], space: gym.Space[Any], what: str) 
 def _as_array(value: Any, what: str, expected: str) -> Array:
     if value is None:
         raise Breach(what, "is None", expected)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise Breach(what, "has masked numbers", expected)
     try:
         array = np.asarray(value)
     except Exception as error:  # ragged sequences; whatever __array__ of foreign types raises

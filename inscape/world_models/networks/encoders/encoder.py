@@ -17,6 +17,8 @@ from inscape.world_models.networks.encoders.packing import ObservationPacking, p
 
 ONE_HOT = 256
 """Choices of a number of a part up to which its features are one-hot; numbers of more are embedded."""
+MOST_NUMBERS = 10_000_000
+"""Inputs of a network: a layer of 64 units has 2.6 GB of weights then, and its optimiser twice as much."""
 MOST_CHOICES = 1_000_000
 """Choices of the numbers of a part, together, up to which they are embedded."""
 
@@ -113,6 +115,12 @@ class ObservationEncoder(torch.nn.Module):
         self.width = sum(self.sizes) or int(np.prod(space.shape or (1,)))
         if not self.width:
             raise UsageError(f"observations {space} hold nothing to observe", expected="at least one number")
+        if self.width > MOST_NUMBERS:
+            raise UsageError(
+                f"observations {space} are {self.width:,} numbers for a network",
+                expected=f"at most {MOST_NUMBERS:,}",
+                hint="a wrapper that turns them into fewer: --wrap file.py:MyWrapper",
+            )
         self.pieces.append(Piece(space, self.width))
         self.normalize = normalize and not self.sizes
         self.register_buffer("offset", torch.as_tensor(start, dtype=torch.int64), persistent=False)
