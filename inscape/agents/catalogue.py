@@ -176,6 +176,10 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.theory_of_mind.assistance.agent:HelperAgent", "inscape.theory_of_mind.assistance.agent:HelperSettings",
     ),
     AgentEntry(
+        "level-k", "in games, answers players who think one level less, or all lower levels (Camerer et al. 2004)",
+        "inscape.theory_of_mind.recursion.agent:LevelKAgent", "inscape.theory_of_mind.recursion.agent:LevelKSettings",
+    ),
+    AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",
         "inscape.agents.llm:LanguageModelAgent", "inscape.agents.llm:LanguageModelSettings",
         learns=True, steps=500_000,
