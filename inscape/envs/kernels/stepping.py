@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
+import math
+
 import numpy as np
 
 from inscape.envs.kernels.names import (
@@ -251,12 +253,18 @@ def reset_finished(P, F, I, arrays, memory, start, stop):
 def step(
     P, F, I, actions, obs, rewards, terminated, truncated, final_obs, mask, movers, memory, limit, blocks
 ):  # fmt: skip
-    """Steps all copies once on this thread; returns how many episodes ended, or −1 − i if copy i's action is wrong."""
+    """Steps all copies once on this thread.
+
+    Returns:
+        How many episodes ended; −1 − i if the action of copy i is wrong, before any is stepped; −2 − B if some reward is
+        no finite number.
+    """
     wrong = first_wrong(P, F, I, actions)
     if wrong >= 0:
         return -1 - wrong
     arrays = StepArrays(actions, obs, rewards, terminated, truncated, final_obs, mask, movers)
-    return step_range(P, F, I, arrays, memory, limit, 0, I.shape[1])
+    ended = step_range(P, F, I, arrays, memory, limit, 0, I.shape[1])
+    return ended if all_finite(rewards) else -2 - I.shape[1]
 
 
 @parallel_jit
@@ -273,7 +281,21 @@ def step_parallel(
     ended = 0
     for b in prange(blocks):
         ended += step_range(P, F, I, arrays, memory, limit, b * size, min(n, (b + 1) * size))
-    return ended
+    return ended if all_finite(rewards) else -2 - n
+
+
+@jit
+def all_finite(rewards):
+    """Returns whether all rewards `[B]` or `[M, B]` are finite numbers, without a branch in the loop."""
+    wrong = 0
+    if rewards.ndim == 1:
+        for copy in range(rewards.shape[0]):
+            wrong += not math.isfinite(rewards[np.uint64(copy)])
+    else:
+        for player in range(rewards.shape[0]):
+            for copy in range(rewards.shape[1]):
+                wrong += not math.isfinite(rewards[player, np.uint64(copy)])
+    return wrong == 0
 
 
 @jit

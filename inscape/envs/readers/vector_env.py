@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import gymnasium as gym
@@ -253,14 +252,14 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         movers = np.empty(count, np.int64) if self._takes_turns else self._no_movers
         rest = obs, rewards, terminated, truncated, final, mask, movers, self._memory, self._limit, self.threads
         ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
-        if ended < 0 and self.world.continuous:  # no copy was stepped: once more, clipped
+        not_finite = -2 - count  # a reward: the copies were stepped
+        if not_finite < ended < 0 and self.world.continuous:  # no copy was stepped: once more, clipped
             actions = self.world._action_array(actions, count, clip=True)
             ended = self._step(self._packed, self._floats, self._ints, actions, *rest)
-        if ended < 0:
+        if ended == not_finite:
+            self._refuse_rewards(rewards, actions)
+        elif ended < 0:
             self._refuse(actions, -1 - ended)
-        flat = rewards if rewards.ndim == 1 else rewards.reshape(-1)
-        if not isfinite(flat.dot(flat)):  # one pass over the rewards; which one it was is asked for only then
-            self._require_numbers(rewards, actions)
         infos: dict[str, Any] = {}
         if self._restricts:
             infos["action_mask"] = mask
@@ -271,17 +270,16 @@ class WorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             infos["_final_obs"] = terminated | truncated
         return self.world.batch_first(obs) if self._wide else obs.T, rewards.T, terminated, truncated, infos
 
-    def _require_numbers(self, rewards: np.ndarray, actions: np.ndarray) -> None:
-        """Raises UsageError where a reward is no finite number (a square of large ones may have been none)."""
+    def _refuse_rewards(self, rewards: np.ndarray, actions: np.ndarray) -> None:
+        """Raises UsageError: a reward is no finite number."""
         wrong = ~np.isfinite(rewards.reshape(-1, self.num_envs))
-        if wrong.any():
-            player, copy = np.argwhere(wrong)[0]
-            reward, action = rewards.reshape(wrong.shape)[player, copy], actions[copy].tolist()
-            raise UsageError(
-                f"copy {copy}: {self.world.name} gave the reward {reward} for action {action}",
-                expected="a finite number",
-                hint="fix `reward`: inscape check tells state and action",
-            )
+        player, copy = np.argwhere(wrong)[0]
+        reward, action = rewards.reshape(wrong.shape)[player, copy], actions[copy].tolist()
+        raise UsageError(
+            f"copy {copy}: {self.world.name} gave the reward {reward} for action {action}",
+            expected="a finite number",
+            hint="fix `reward`: inscape check tells state and action",
+        )
 
     def _refuse(self, actions: np.ndarray, copy: int) -> None:
         """Raises UsageError: the action of this copy is out of range, or illegal."""
