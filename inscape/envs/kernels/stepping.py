@@ -256,7 +256,7 @@ def step(
     """Steps all copies once on this thread.
 
     Returns:
-        How many episodes ended; −1 − i if the action of copy i is wrong, before any is stepped; −2 − B if some reward is
+        How many episodes ended; −1 − i if the action of copy i is wrong, before any is stepped; −2 − B if a reward is
         no finite number.
     """
     wrong = first_wrong(P, F, I, actions)
