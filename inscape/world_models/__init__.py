@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
     from inscape.world_models.planning.tree_search.puct import PUCT as PUCT
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
+    from inscape.world_models.planning.tree_search.widening import DPW as DPW
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
@@ -290,6 +291,7 @@ _HOMES = {
     "planning.tree_search.puct": ("PUCT",),
     "planning.tree_search.alpha_beta": ("AlphaBeta",),
     "planning.tree_search.uct": ("UCT",),
+    "planning.tree_search.widening": ("DPW",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
     __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

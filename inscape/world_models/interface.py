@@ -281,7 +281,7 @@ def num_actions(model: Any, reader: str) -> int:
         raise UsageError(
             f"{reader} chooses among finitely many actions, and those of {type(model).__name__} are {space}",
             expected="a model with Discrete actions, counted from 0",
-            hint="ICEM, CEM, MPPI or RandomShooting: inscape plan WORLD --planner icem"
+            hint="ICEM, CEM, MPPI, RandomShooting, or DPW, a tree search: inscape plan WORLD --planner icem"
             if isinstance(space, spaces.Box)
             else "",
         )

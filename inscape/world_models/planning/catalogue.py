@@ -97,6 +97,12 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         actions="any",
     ),
     PlannerEntry(
+        "dpw",
+        "tree search over continuous actions by double progressive widening",
+        "inscape.world_models.planning.tree_search.widening:DPW",
+        actions="continuous",
+    ),
+    PlannerEntry(
         "active-inference",
         "sequences of actions by expected free energy",
         "inscape.world_models.planning.beliefs.active_inference:ActiveInference",
