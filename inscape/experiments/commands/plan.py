@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from gymnasium import spaces
 from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
@@ -119,7 +120,8 @@ def plan_command(argv: Sequence[str]) -> int:
     rate = f", {plan.simulations / seconds:,.0f} simulations/s" if plan.simulations else ""
     console.print(f"{seconds * 1e3:.1f} ms{rate}{beside}")
     if not hidden or believes:  # the agent that plans needs to see the state, or to believe
-        say_how_to_watch(console, name if is_built_in(name) else "mcts", given.task)
+        instead = "icem" if isinstance(model.action_space, spaces.Box) else "mcts"
+        say_how_to_watch(console, name if is_built_in(name) else instead, given.task)
     return 0
 
 

@@ -54,9 +54,9 @@ class Solution:
         return np.asarray(self.q_values.argmax(axis=1)) if self.ending_policy is None else self.ending_policy
 
     def optimal_actions(self, tolerance: float = 1e-9) -> np.ndarray:
-        """Returns `[S, A]` bool: all actions whose value is within `tolerance · max(1, |best|)` of the best.
+        """Returns `[S, A]` bool: all actions whose value is within `tolerance` of the best, relative to its size.
 
-        Ties are listed, not broken. `tolerance` should exceed `error_bound`, or errors break them.
+        See `ties`. Ties are listed, not broken. `tolerance` should exceed `error_bound`, or errors break them.
         """
         return ties(self.q_values, tolerance)
 
@@ -198,9 +198,13 @@ def check_prior(table: TabularModel, prior: np.ndarray | None, beta: float, back
 
 
 def ties(q_values: np.ndarray, tolerance: float) -> np.ndarray:
-    """Returns `[..., A]` bool: actions whose value is within `tolerance · max(1, |best|)` of the best."""
+    """Returns `[..., A]` bool: actions whose value is within `tolerance · max(u, |best|)` of the best.
+
+    The unit u is 1, or the largest value of all if that is less: rewards in units of 1e-9 tie no more than others.
+    """
     best = q_values.max(axis=-1, keepdims=True)
-    return np.asarray(q_values >= best - tolerance * np.maximum(1.0, np.abs(best)))
+    unit = min(1.0, float(np.abs(q_values[np.isfinite(q_values)]).max(initial=0.0)))
+    return np.asarray(q_values >= best - tolerance * np.maximum(unit, np.abs(best)))
 
 
 def policy_evaluation(

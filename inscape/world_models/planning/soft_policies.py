@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.world_models.planning.dynamic_programming import Solution, check_policy, value_iteration
+from inscape.world_models.planning.dynamic_programming import Solution, check_policy, ties, value_iteration
 from inscape.world_models.planning.problem import Problem
 from inscape.world_models.tabular.arrays import require_memory
 from inscape.world_models.tabular.model import TabularModel, as_tabular
@@ -53,7 +53,7 @@ def epsilon_soft_optimum(
     q_values = Problem.of(table, gamma).action_values(found.values)
     legal = table.legal | table.terminal[:, None]
     best = np.where(legal, q_values, -np.inf)
-    top = best >= best.max(axis=1, keepdims=True) - 1e-9 * np.maximum(1.0, np.abs(best.max(axis=1, keepdims=True)))
+    top = ties(best, 1e-9)
     probabilities = epsilon * legal / legal.sum(axis=1, keepdims=True) + (1 - epsilon) * top / top.sum(1, keepdims=True)
     return EpsilonSoftSolution(
         found.values, q_values, found.error_bound, found.iterations, found.residual, epsilon=epsilon,

@@ -74,7 +74,8 @@ def solve(
         criterion: `"discounted"` (γ < 1), `"total"` (γ = 1), or `"average"`: reward per step in the long run, and the
             bias (without gamma and horizon). None: as gamma says.
         method: four routes to the same values; value iteration solves every γ and the largest tables.
-        tolerance: the error bound to reach, in units of reward (1e-6; 1e-3 of beliefs); not with a horizon, which is
+        tolerance: the error bound to reach, in units of reward (None: 1e-6, or 1e-6 of the largest reward if that is
+            below 1; 1e-3 of beliefs); not with a horizon, which is
             exact.
         max_iterations: after which to stop; `error_bound` then says how far it got.
         full_information: solve a world that hides its state for one who sees it: an upper bound.
@@ -116,7 +117,9 @@ def solve(
             tolerance=1e-3 if tolerance is None else tolerance, max_seconds=max_seconds,
         )  # fmt: skip
     model, own = _table(world, horizon)
-    tolerance = 1e-6 if tolerance is None else tolerance
+    if tolerance is None:  # of small rewards, in their unit: else nothing would be left to reach
+        largest = float(np.abs(model.reward).max(initial=0.0))
+        tolerance = 1e-6 * (largest if 0.0 < largest < 1.0 else 1.0)
     if criterion == "average":
         average = average_reward(model, tolerance, max_iterations)
         return with_programme(model, average) if method == "linear-programme" else average

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inscape import solve
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
 from inscape.world_models import (
     BeliefModel,
     TabularModel,
+    backward_induction,
     boltzmann_log_probs,
     boltzmann_value,
     policy_evaluation,
@@ -220,3 +222,15 @@ def ends_some_time(chain: np.ndarray, live: np.ndarray) -> np.ndarray:
     for _ in range(len(chain)):
         ends = ends | (live & ((chain > 0) & ends[None]).any(axis=1))
     return ends
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-4, 1.0, 1e6])
+def test_ties_do_not_depend_on_the_unit_of_rewards(unit):
+    """In units of 1e-9 every action was listed as optimal, and the solution stopped before it had begun."""
+    lake = TabularModel.from_world("FrozenLake")
+    small = replace(lake, reward=unit * lake.reward)
+    best, found = (solve(model, 0.99) for model in (lake, small))
+    np.testing.assert_array_equal(found.optimal_actions(), best.optimal_actions())
+    np.testing.assert_allclose(found.values, unit * best.values, rtol=1e-4, atol=2e-6 * unit)
+    stages = backward_induction(small, 6).optimal_actions()
+    np.testing.assert_array_equal(stages, backward_induction(lake, 6).optimal_actions())

@@ -60,12 +60,26 @@ def read(path: str | Path) -> DecisionFile:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = _text(file.read_bytes())
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", expected="a .pomdp or .mdp file") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not text: {error.reason} at byte {error.start}") from None
     return _Reader(str(file), text).read()
+
+
+def _text(data: bytes) -> str:
+    """Returns a file's text: UTF-8, or what was written in Latin-1, as old files' comments are.
+
+    Raises:
+        UnicodeDecodeError: it has bytes that no text has.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if any(byte < 32 and byte not in b"\t\n\r\f" for byte in data):
+            raise
+        return data.decode("latin-1")
 
 
 class _Reader:

@@ -41,7 +41,7 @@ class BatchedSolution:
         return np.asarray(self.q_values.argmax(axis=2))
 
     def optimal_actions(self, tolerance: float = 1e-9) -> Array:
-        """Returns `[G, S, A]` bool: all actions within `tolerance · max(1, |best|)` of the best."""
+        """Returns `[G, S, A]` bool: all actions within `tolerance` of the best (see `ties`)."""
         return ties(self.q_values, tolerance)
 
 

@@ -102,7 +102,7 @@ def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: 
     elites = np.empty(0)
     best = np.empty(0)
     for iteration in range(planner.iterations):
-        count = max(int(planner.population * decay**-iteration), min(planner.population, 2 * planner.elites))
+        count = max(int(planner.population * decay**-iteration), min(planner.population, 2 * planner.elite_count))
         if iteration == 0:
             drawn = proposal.sample(search.rngs, count + kept, planner.noise_exponent)
             if fresh := int(planner.fresh * count):
@@ -121,7 +121,7 @@ def improve(planner: CEMSettings, search: Search, previous: Plans | None, kept: 
         returns = search.returns(drawn)
         elites = drawn[rows, np.argsort(-returns, axis=1, kind="stable")[:, : max(1, kept)]]
         best = elites[:, 0]
-        proposal = proposal.fitted(drawn, elite_weights(returns, planner.elites), planner.momentum, spread=True)
+        proposal = proposal.fitted(drawn, elite_weights(returns, planner.elite_count), planner.momentum, spread=True)
     # of discrete actions, those most probable at each step need not go together
     chosen = best if planner.choose == "best" or search.actions else proposal.centre()
     passed = [proposal.carried(), shifted(elites[:, :kept], axis=2).reshape(search.batch, -1).astype(np.float64)]

@@ -36,7 +36,7 @@ class ICEM(ICEMSettings):
     @property
     def kept(self) -> int:
         """How many elites are kept."""
-        return int(self.keep * self.elites)
+        return int(self.keep * self.elite_count)
 
     def plan(
         self,

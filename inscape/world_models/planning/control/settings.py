@@ -54,8 +54,8 @@ class SampledSettings(ShootingSettings):
 class CEMSettings(SampledSettings):
     """Settings of the cross-entropy method."""
 
-    elites: int = 10
-    """Best sequences of an iteration, which the distribution is fitted to."""
+    elites: int | None = None
+    """Best sequences of an iteration, which the distribution is fitted to; None: 10, or half of fewer than 20."""
     momentum: float = 0.1
     """Weight of the old mean and deviation (or probabilities) in the new ones."""
     fresh: float = 0.0
@@ -66,15 +66,21 @@ class CEMSettings(SampledSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_count(self, "elites")
+        if self.elites is not None:
+            require_count(self, "elites")
         require_number(self, "momentum", least=0.0, below=1.0)
         require_number(self, "fresh", least=0.0, most=1.0)
-        if self.elites > self.population:
+        if self.elites is not None and self.elites > self.population:
             raise UsageError(
                 f"elites = {self.elites} of population = {self.population}", expected="at most the population"
             )
         if self.choose not in ("mean", "best"):
             raise UsageError(f"choose = {self.choose!r}", expected="'mean' or 'best'")
+
+    @property
+    def elite_count(self) -> int:
+        """How many elites there are."""
+        return min(10, max(1, self.population // 2)) if self.elites is None else int(self.elites)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,16 @@ def test_files_that_are_none(tmp_path):
         DecisionFileWorld()
 
 
+def test_comments_in_latin_1_are_read(tmp_path):
+    """Files of the 1990s have them: accents that are no UTF-8."""
+    text = (Path(__file__).parents[4] / "examples" / "tiger.pomdp").read_text()
+    (tmp_path / "old.pomdp").write_bytes(b"# d'apr\xe8s Kaelbling, \xa9 1998\n" + text.encode())
+    (tmp_path / "new.pomdp").write_text(text)
+    old, new = (file_format.read(tmp_path / name) for name in ("old.pomdp", "new.pomdp"))
+    assert old.states == new.states
+    np.testing.assert_array_equal(old.transition, new.transition)
+
+
 def test_a_file_from_another_folder(tmp_path, monkeypatch):
     written(tmp_path, TIGER)
     monkeypatch.chdir(tmp_path)

@@ -238,6 +238,7 @@ def test_value_at_the_horizon_counts_where_the_task_goes_on():
         (lambda: MPPI(population=0), "population"),
         (lambda: CEM(population=5, elites=6), "elites = 6 of population = 5"),
         (lambda: ICEM(elites=0), "elites"),
+        (lambda: CEM(elites=2.5), "elites"),
         (lambda: RandomShooting(particles=0), "particles"),
         (lambda: CEM(iterations=0), "iterations"),
         (lambda: CEM(gamma=1.5), "gamma"),
@@ -302,3 +303,11 @@ def test_the_example_runs():
 
     swing_up = runpy.run_path("examples/plan_control.py")["swing_up"]
     assert -60.0 < swing_up(steps=4, horizon=5, population=10) < 0.0
+
+
+def test_a_small_population_needs_no_elites_named() -> None:
+    assert [CEM(population=n).elite_count for n in (1, 8, 20, 100)] == [1, 4, 10, 10]
+    world = make_world("CartPole")
+    states = world.sample_initial(1, np.random.default_rng(0))
+    for planner in (CEM(population=8, horizon=5), ICEM(population=1, horizon=5)):
+        assert planner.plan(world, states, np.random.default_rng(0)).actions[0] in (0, 1)

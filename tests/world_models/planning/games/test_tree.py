@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
-from inscape import MissingLawError, UsageError, make_world
+from inscape import MissingLawError, UsageError, World, make_world
 from inscape.world_models import GameTree, cfr, payoffs_of, zero_sum_equilibrium
 
 KUHN = GameTree.from_world("KuhnPoker")
@@ -161,3 +163,61 @@ def test_the_value_of_a_zero_sum_game_by_both_routes():
     assert zero_sum_equilibrium(payoffs[0]).values[0] == pytest.approx(
         cfr("RockPaperScissors", 20).returns[0], abs=1e-12
     )
+
+
+class Coin(NamedTuple):
+    move: int
+    turn: int
+
+
+class Unit(NamedTuple):
+    pass
+
+
+class HiddenChoice(World):
+    """A user's game: the first chooses, the second answers without having seen it; 3, −1 / −2, 1 for the first."""
+
+    State, Params, Purpose = Coin, Unit, Unit
+    players, gamma = 2, 1.0
+    actions = ("left", "right")
+
+    @staticmethod
+    def initial(params, branch):
+        return 1.0, Coin(0, 0)
+
+    @staticmethod
+    def mover(params, state):
+        return state.turn
+
+    @staticmethod
+    def transition(params, state, action, branch):
+        return 1.0, Coin(action, 1) if state.turn == 0 else Coin(2 * state.move + action, 2)
+
+    @staticmethod
+    def reward(params, purpose, state, action, next_state):
+        if next_state.turn < 2:
+            return 0.0, 0.0
+        paid = (3.0, -1.0, -2.0, 1.0)[next_state.move]
+        return paid, 0.0 - paid
+
+    @staticmethod
+    def terminal(params, purpose, state):
+        return state.turn == 2
+
+    @staticmethod
+    def observation(params, state, player):
+        return state.turn, (state.move if player == 0 else 0)
+
+    @staticmethod
+    def observations(params):
+        return spaces.MultiDiscrete(np.array([3, 4]))
+
+
+@pytest.mark.parametrize(("variant", "bar"), [("cfr", 0.1), ("cfr+", 4e-3), ("discounted", 0.03)])
+def test_a_users_own_game_of_hidden_choices(variant, bar):
+    """The value of a 2×2 game without a saddle point is (ad − bc)/(a + d − b − c) = 1/7, with 3/7 of the first row."""
+    found = cfr(HiddenChoice(), iterations=800, variant=variant)
+    assert found.returns[0] == pytest.approx(1 / 7, abs=bar)
+    assert found.exploitability < bar
+    assert zero_sum_equilibrium([[3, -1], [-2, 1]]).values[0] == pytest.approx(1 / 7)
+    assert found.policy[found.tree.owner == 0][0] == pytest.approx([3 / 7, 4 / 7], abs=3 * bar)

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
+from inscape import World
 from inscape.envs.law import streams
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.world_models import UCT, KnownModel, LearnedTabularModel, ModelStep, Plan, TabularModel, value_iteration
+from inscape.world_models import (
+    UCT,
+    KnownModel,
+    LearnedTabularModel,
+    ModelStep,
+    Plan,
+    TabularModel,
+    game_values,
+    value_iteration,
+)
 from inscape.world_models.planning.tree_search.reference import PythonSearch
 from tests.world_models.games import Board, CoinGame, TicTacToe
 from tests.world_models.helpers import random_episodes, random_model
@@ -566,3 +576,77 @@ def test_the_pauses_in_which_ctrl_c_is_heard_change_nothing(lake: Any, monkeypat
     whole = options.plan(lake, start(lake), np.random.default_rng(0))[0]
     monkeypatch.setattr("inscape.world_models.planning.tree_search.uct.WITHOUT_PAUSE", 7)
     assert_same(whole, options.plan(lake, start(lake), np.random.default_rng(0))[0])
+
+
+# ------------------------------------------------------------------------------------------ three players in turn
+
+
+class Heap(NamedTuple):
+    left: int
+    turn: int
+
+
+class Empty(NamedTuple):
+    pass
+
+
+class LastOneLoses(World):
+    """Three players in turn take one or two of a heap. Who takes the last pays 3: 2 to the next, 1 to the one after."""
+
+    State, Params, Purpose = Heap, Empty, Empty
+    players, gamma = 3, 1.0
+    actions = ("one", "two")
+
+    @staticmethod
+    def initial(params: Empty, branch: int) -> tuple[float, Heap]:
+        return 1.0, Heap(7, 0)
+
+    @staticmethod
+    def mover(params: Empty, state: Heap) -> int:
+        return state.turn
+
+    @staticmethod
+    def legal(params: Empty, state: Heap, action: int) -> bool:
+        return action < state.left
+
+    @staticmethod
+    def transition(params: Empty, state: Heap, action: int, branch: int) -> tuple[float, Heap]:
+        return 1.0, Heap(state.left - 1 - action, (state.turn + 1) % 3)
+
+    @staticmethod
+    def reward(params: Empty, purpose: Empty, state: Heap, action: int, following: Heap) -> tuple[float, float, float]:
+        if following.left > 0:
+            return 0.0, 0.0, 0.0
+        if state.turn == 0:
+            return -3.0, 2.0, 1.0
+        return (1.0, -3.0, 2.0) if state.turn == 1 else (2.0, 1.0, -3.0)
+
+    @staticmethod
+    def terminal(params: Empty, purpose: Empty, state: Heap) -> bool:
+        return state.left == 0
+
+    @staticmethod
+    def observation(params: Empty, state: Heap, player: int) -> tuple[int, int]:
+        return state.left, state.turn
+
+    @staticmethod
+    def observations(params: Empty) -> Any:
+        return spaces.MultiDiscrete(np.array([8, 3]))
+
+
+def test_three_players_each_maximise_their_own() -> None:
+    """max^n: the root's value is that of backward induction, in every state and for whoever moves."""
+    world = LastOneLoses()
+    exact = game_values(world)
+    every = world.dynamics().states
+    going_on = np.flatnonzero(~world.terminal_of(every))
+    assert len(going_on) > 9
+    for number in going_on:
+        states = every[[number]]
+        turn = int(world.mover_of(states)[0])
+        plan = UCT(1500, gamma=1.0).plan(world, states, np.random.default_rng(int(number)))[0]
+        value = exact.value_of(states)[0, turn]
+        assert plan.value == pytest.approx(value, abs=0.1 if plan.simulations == 1500 else 1e-6), world.unpack(states)
+        following, reward, _ = world.step(states, np.array([plan.action]), np.random.default_rng(0))
+        after = 0.0 if world.terminal_of(following)[0] else exact.value_of(following)[0, turn]
+        assert reward[0, turn] + after == pytest.approx(value)

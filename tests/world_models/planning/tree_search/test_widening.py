@@ -63,14 +63,13 @@ def searched(world: World, planner: DPW, seed: int) -> Any:
 
 
 def test_a_bandit_over_a_square_is_solved() -> None:
-    for seed in range(3):
-        assert searched(Bandit(), DPW(2000), seed).action == pytest.approx([0.3, -0.5], abs=0.12)
-        plan = searched(Bandit(), DPW(2000, exploration=0.05), seed)  # returns are exact: little is to be repeated
-        assert plan.action == pytest.approx([0.3, -0.5], abs=0.05)
-        assert plan.value == pytest.approx(1.0, abs=0.005)
+    plans = [searched(Bandit(), DPW(2000), seed) for seed in range(4)]
+    for plan in plans:
+        assert plan.action == pytest.approx([0.3, -0.5], abs=0.12)
+        assert plan.value == pytest.approx(1.0, abs=0.01)
         assert plan.metrics["root_actions"] == 45  # √2000
-    uniform = [searched(Bandit(), DPW(2000, local=0.0), seed).value for seed in range(3)]
-    assert max(uniform) < 0.9999  # from 45 points alone
+    uniform = [searched(Bandit(), DPW(2000, local=0.0), seed).value for seed in range(4)]
+    assert np.mean([1.0 - plan.value for plan in plans]) < 0.5 * np.mean([1.0 - value for value in uniform])
 
 
 def test_noise_is_averaged() -> None:
