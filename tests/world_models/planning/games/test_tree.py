@@ -213,7 +213,7 @@ class HiddenChoice(World):
         return spaces.MultiDiscrete(np.array([3, 4]))
 
 
-@pytest.mark.parametrize(("variant", "bar"), [("cfr", 0.1), ("cfr+", 4e-3), ("discounted", 0.03)])
+@pytest.mark.parametrize(("variant", "bar"), [("cfr", 0.1), ("cfr+", 4e-3), ("discounted", 0.06)])
 def test_a_users_own_game_of_hidden_choices(variant, bar):
     """The value of a 2×2 game without a saddle point is (ad − bc)/(a + d − b − c) = 1/7, with 3/7 of the first row."""
     found = cfr(HiddenChoice(), iterations=800, variant=variant)
