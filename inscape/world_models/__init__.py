@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.control.icem import ICEM as ICEM
     from inscape.world_models.planning.control.mppi import MPPI as MPPI
     from inscape.world_models.planning.control.random_shooting import RandomShooting as RandomShooting
+    from inscape.world_models.planning.control.widening import DPW as DPW
     from inscape.world_models.planning.dynamic_programming import SoftSolution as SoftSolution
     from inscape.world_models.planning.dynamic_programming import Solution as Solution
     from inscape.world_models.planning.dynamic_programming import policy_evaluation as policy_evaluation
@@ -117,7 +118,6 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
     from inscape.world_models.planning.tree_search.puct import PUCT as PUCT
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
-    from inscape.world_models.planning.tree_search.widening import DPW as DPW
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
@@ -291,7 +291,7 @@ _HOMES = {
     "planning.tree_search.puct": ("PUCT",),
     "planning.tree_search.alpha_beta": ("AlphaBeta",),
     "planning.tree_search.uct": ("UCT",),
-    "planning.tree_search.widening": ("DPW",),
+    "planning.control.widening": ("DPW",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
     __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -99,7 +99,7 @@ PLANNERS: tuple[PlannerEntry, ...] = (
     PlannerEntry(
         "dpw",
         "tree search over continuous actions by double progressive widening",
-        "inscape.world_models.planning.tree_search.widening:DPW",
+        "inscape.world_models.planning.control.widening:DPW",
         actions="continuous",
     ),
     PlannerEntry(

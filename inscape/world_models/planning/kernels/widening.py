@@ -1,6 +1,6 @@
 """Kernel template: tree search over continuous actions in one world's law, by double progressive widening.
 
-See `inscape.world_models.planning.tree_search.widening`. State nodes and action nodes are numbered as they are made;
+See `inscape.world_models.planning.control.widening`. State nodes and action nodes are numbered as they are made;
 `WideningArrays` says what is kept of them.
 """
 
