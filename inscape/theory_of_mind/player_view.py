@@ -41,7 +41,7 @@ class PlayerView:
     def __init__(self, world: World, player: int) -> None:
         if isinstance(player, bool) or not isinstance(player, (int, np.integer)) or not 0 <= player < world.players:
             raise UsageError(f"player {player!r} of {world.name}", expected=f"0 to {world.players - 1}")
-        self.world, self.player = world, int(player)
+        self.world, self.player, self.law = world, int(player), world.dynamics()
         self._tables: dict[Any, PlayersTables] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -173,4 +173,9 @@ def view_of(world: World, player: int | None) -> Any:
             f"{world.name} has {world.players} players, and the observer watches one", expected="a world of one player",
             hint="Observer(world, minds, player=0)",
         )  # fmt: skip
-    return PlayerView(world, player)
+    # kept with the world, so that minds and observers share the tables of all players; made anew when its law changes
+    views = world.__dict__.setdefault("_player_views", {})
+    view = views.get(player)
+    if view is None or view.world is not world or view.law is not world.dynamics():
+        view = views[player] = PlayerView(world, player)
+    return view

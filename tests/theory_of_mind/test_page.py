@@ -20,6 +20,9 @@ PRINTED = (
     ["A or B, or C or D? ", "0.53} 2.0"],  # 1 − H(0.9) = 0.531 bits
     ["['20', '19', '18', '17', '16']\nTrue\n0.45833", "0.886]"],
     ["'MatrixPurpose(care=(0.0, 0.0))': 0.1", "guilt 0.5': 0.29"],
+    ["0.28 0.49 0.67 ask", "0.50 0.59 0.67 take mug"],
+    ["0.39894228", "\n0.0\nact"],
+    ["True True", "A 0.5", "D 0.0"],
     ["{0.3: 0.", "beliefs", "uniform", "beta 0.6985 [0.4078, 1.011]"],
     ["2 kinds of people", "0.600  A, β=40, hard: 9 participants", "0.400  B, β=10, hard: 6 participants"],
     ["its next action 0.000 bits (uniform 2.000", "(base rate 0.811)", "0.17 0.75"],

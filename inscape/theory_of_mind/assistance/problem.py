@@ -32,7 +32,7 @@ from inscape.theory_of_mind.assistance.tables import counted, purposes_of, stack
 from inscape.theory_of_mind.controllers import Array, check_controller, check_world
 from inscape.theory_of_mind.minds import Mind, name_of
 from inscape.theory_of_mind.observers.checks import check_gamma, check_minds, check_prior
-from inscape.theory_of_mind.player_view import PlayerView
+from inscape.theory_of_mind.player_view import view_of
 from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.planning.beliefs.mixed_observability import mixed_point_based
 from inscape.world_models.planning.beliefs.mixed_problem import MixedProblem
@@ -249,7 +249,7 @@ def assistance_problem(
     discount = check_gamma(world.gamma if gamma is None else gamma)
     if discount == 1.0:
         raise UsageError("gamma = 1 for assistance", expected="gamma < 1", hint="gamma=0.99")
-    view: Any = PlayerView(world, human)
+    view: Any = view_of(world, human)
     counts_of = counted(counts, human, world.players)
     controllers = [check_controller(mind.controller(world, human), view, name_of(mind)) for mind in hypotheses]
     purposes = [purposes_of(mind, view, c.num_memories) for mind, c in zip(hypotheses, controllers)]

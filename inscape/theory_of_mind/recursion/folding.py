@@ -65,11 +65,12 @@ class PlayersTables:
         )
         used = (law.probability > 0) & law.legal[:, :, None] & ~self.terminal[:, None, None]
         self.probability = np.where(used, law.probability, 0.0)
-        sources = law.states[np.repeat(np.arange(size), choices * width)]
-        choice = np.tile(np.repeat(numbers, width), size)
+        state, choice, outcome = np.nonzero(used)
         taken = self.moves[choice] if world.simultaneous else choice
-        paid = np.asarray(world.reward_of(sources, taken, law.states[law.next_state.reshape(-1)]))
-        self.paid = np.where(used.reshape(-1)[:, None], paid, 0.0).reshape(size, choices, width, players)
+        self.paid = np.zeros((size, choices, width, players))
+        if len(state):
+            following = law.states[law.next_state[state, choice, outcome]]
+            self.paid[state, choice, outcome] = world.reward_of(law.states[state], taken, following)
         self.legal = np.zeros((size, players, actions), np.bool_)
         if world.simultaneous:
             self.mover = np.full(size, -1)

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import runpy
 import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inscape import make_agent, make_world, rollout
+from inscape import make_agent, make_world, resolve_task, rollout
 from inscape.errors import MissingLawError, UsageError
 from inscape.theory_of_mind import Answering, PlanningMind, Trusting, assistance_problem, minds_grid
 from inscape.theory_of_mind.assistance.trusting import joint_values
 from inscape.theory_of_mind.recursion.folding import PlayersTables
+from tests.conftest import EXAMPLES
 
 HOUSE = make_world("HouseholdHelper", rooms="kitchen, living room")
-
-
-def test_a_helper_asks_who_acts_at_random_and_watches_who_is_purposeful() -> None:
-    world = make_world("HouseholdHelper")
-    first = world.observe(world.sample_initial(1, np.random.default_rng(0)), player=1)[0]
-    asked = []
-    for beta in (10.0, 40.0):
-        minds = [Answering(mind) for mind in minds_grid(world.goals, [beta], ["hard"])]
-        problem = assistance_problem(world, minds)
-        helper = problem.solve(1e-3)
-        assert helper.gap <= 1e-3
-        assert problem.waiting_value() < helper.lower < problem.knowing_value
-        asked.append(world.action_names[helper.begin(first).act()] == "ask")
-        assert world.action_names[problem.qmdp().begin(first).act()] != "ask"
-    assert asked == [True, False]
 
 
 def test_an_answer_tells_as_much_as_it_is_accurate() -> None:
@@ -121,3 +108,21 @@ def test_what_the_agent_cannot_help_is_refused() -> None:
     helper = make_agent("helper", HOUSE, settings={"method": "qmdp"})
     with pytest.raises(UsageError, match="what a state of HouseholdHelper shows"):
         helper.act(np.array([[9, 9, 9, 9, 9]]))
+
+
+def test_a_person_plays_beside_the_helper(tmp_path: Any) -> None:
+    pytest.importorskip("pygame")
+    from tests.experiments.viewing.test_play import keyed
+
+    task = resolve_task("DoorHelper", {"map": "A.S+B/###P#"})
+    played, _ = keyed(task, ["left", "left"], tmp_path, players=["human", "helper"])
+    (only,) = played.trajectories
+    assert only.terminated and only.actions.shape == (2, 2) and only.actions[:, 0].tolist() == [0, 0]
+
+
+def test_the_example_asks_and_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "helper.py"), run_name="__main__")
+    random_one, purposeful = capsys.readouterr().out.split("β = 40")
+    first = [text.splitlines()[1].split("helper: ")[1].split("  ")[0] for text in (random_one, purposeful)]
+    assert first == ["ask", "take mug"]
+    assert purposeful.splitlines()[-1].strip().startswith("person: put in table")
