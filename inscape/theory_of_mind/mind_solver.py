@@ -63,7 +63,7 @@ class MindSolver:
     """
 
     def __init__(self, world: Any, gamma: float) -> None:
-        self.world, self.gamma = world, gamma
+        self.world, self.gamma, self.dynamics = world, gamma, world.dynamics()
         self._solved: dict[Any, Any] = {}
 
     def fork(self) -> MindSolver:
@@ -76,7 +76,7 @@ class MindSolver:
         """Returns what a mind does in the states of the world (see `PlanningMind.controller`)."""
         if isinstance(mind.believes, Filtering):
             return self._filtering(mind, mind.believes)
-        over, able = self._over(mind), ability(self.world, mind.can, mind.name)
+        over, able = self._over(mind), self.able(mind)
         log_probs = mind.chooses.log_probs(self.action_values(mind).reshape(len(over), *able.shape), able[None])
         if len(over) == 1:
             return Controller.memoryless(log_probs[0], over[0])
@@ -108,6 +108,10 @@ class MindSolver:
         self._once(self._terminal_key(mind, goal), lambda: terminal)
         self._once(self.values_key(mind, (goal,)), lambda: self._on_true_states(mind, (goal,), values[None]))
 
+    def able(self, mind: MindOfParts) -> Array:
+        """Returns `[S, A]` bool: what a mind can do (see `ability`)."""
+        return self._once(("able", fingerprint(mind.can)), lambda: ability(self.world, mind.can, mind.name))
+
     def forget(self, mind: MindOfParts, goal: Any) -> None:
         """Drops the values of a goal."""
         self._solved.pop(self.values_key(mind, (goal,)), None)
@@ -120,7 +124,7 @@ class MindSolver:
         models = [self._model(mind, goal) for goal in goals]
         if mind.can is not None:
             able = np.ones(models[0].legal.shape, np.bool_)
-            able[rows] = ability(self.world, mind.can, mind.name)
+            able[rows] = self.able(mind)
             models = [replace(model, legal=model.legal & able) for model in models]
         model = models[0] if len(models) == 1 else chained(models)
         found = mind.plans.action_values(model, mind.chooses, self.gamma).reshape(len(models), -1, model.num_actions)
@@ -131,7 +135,7 @@ class MindSolver:
         q_values = believed[:, self.rows(mind)]
         for over, table in zip(self._over(mind, goals), q_values):
             table[over] = 0.0
-        stuck = ~(self.world.dynamics().legal & np.isfinite(q_values)).any(axis=(0, 2))
+        stuck = ~(self.dynamics.legal & np.isfinite(q_values)).any(axis=(0, 2))
         if stuck.any():
             state = self.world.unpack(self.world.dynamics().states, int(np.argmax(stuck)))
             raise UsageError(
@@ -174,7 +178,7 @@ class MindSolver:
         require_memory(8 * dynamics.next_state.size * count, f"the memory of the mind ({mind.name}), {count} beliefs")
         chosen = mind.chooses.log_probs(q_values, points.model.legal[:count])
         # a belief that holds the state impossible is never had there; its row is filled in for the action to be legal
-        able = ability(self.world, mind.can, mind.name)
+        able = self.able(mind)
         log_probs = np.where(able[:, None], chosen, -np.inf)
         some = np.isfinite(log_probs).any(axis=2, keepdims=True)
         log_probs = np.where(some, log_probs, np.where(able[:, None], 0.0, -np.inf))

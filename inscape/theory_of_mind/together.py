@@ -10,7 +10,6 @@ import numpy as np
 
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.mind_solver import MindSolver
-from inscape.theory_of_mind.parts.abilities import ability
 from inscape.theory_of_mind.parts.believing import Filtering
 from inscape.theory_of_mind.parts.planning import Exponential, tolerance_of
 from inscape.theory_of_mind.parts.wanting import ByValue, fingerprint, purpose_of
@@ -49,7 +48,7 @@ def share_out(solver: MindSolver, minds: Sequence[PlanningMind]) -> Iterator[lis
         if len(groups) == 1:
             yield from ([g] for g in groups[0])
             continue
-        size = 8 * solver.world.dynamics().legal.size
+        size = 8 * solver.dynamics.legal.size
         at_once = max(LEAST_AT_ONCE, BYTES_AT_ONCE // size)
         for low in range(0, len(groups), at_once):
             part = groups[low : low + at_once]
@@ -93,7 +92,7 @@ def _solve(solver: MindSolver, minds: list[PlanningMind]) -> None:
     dynamics, rewards, terminal = purpose_tables(believed, purposes)
     if one.can is not None:
         able = np.ones(dynamics.legal.shape, np.bool_)
-        able[solver.rows(one)] = ability(solver.world, one.can, one.name)
+        able[solver.rows(one)] = solver.able(one)
         dynamics = replace(dynamics, legal=dynamics.legal & able)
     pursued = np.array([number[fingerprint(mind.wants)] for mind in minds])
     possible = dynamics.legal & ~terminal[:, :, None]
