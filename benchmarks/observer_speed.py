@@ -3,19 +3,23 @@
 A 21×21 grid, four moves, a step costs 0.1, two candidate goals in opposite corners worth 1. Minds plan without discount
 (ours: γ = 1 − 10⁻⁹, since it certifies its values, and γ = 1 allows no certificate here) and choose with β = 2. The
 NumPy peer gathers neighbours, a fixed number of sweeps over both goals at once; 41 are enough. Ours stops by itself.
-Both answers are compared. memo (memo-lang, JAX) needs Python ≥ 3.12 and is not measured here: it took 1,240 ms for the
-same planning (200 sweeps) on two cores, by an earlier measurement.
+Both answers are compared. memo (memo-lang, JAX) needs Python ≥ 3.12: `--memo PYTHON` names that of an environment that
+has it, and its answers are compared too, in processor time. (By an earlier measurement it took 1,240 ms for the same
+planning, 200 sweeps, on two cores.)
 
-python benchmarks/observer_speed.py [--sweeps 200] [--repeats 5]
+python benchmarks/observer_speed.py [--sweeps 200] [--repeats 5] [--memo PYTHON]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memo", help="Python of an environment with memo-lang")
     options = parser.parse_args()
     print(f"inscape {inscape.__version__}, numpy {np.__version__}, Python {platform.python_version()}")
 
@@ -160,6 +165,31 @@ def main() -> None:
     print(f"{'':52s} {'ms':>9s} {'× faster than the first':>24s}")
     for number, (name, taken) in enumerate(times):
         print(f"{name:52s} {1e3 * taken:9.3f}" + (f" {base / taken:24.1f}" if number < 4 else ""))
+    if options.memo is None:
+        print("\nmemo: not run (--memo PYTHON)")
+        return
+    cells = observer.dynamics.index_of(world.pack(map(Cell, range(SIDE * SIDE))))
+    for sweeps in (brief.sweeps, options.sweeps):
+        compare_with_memo(options.memo, sweeps, ours[cells], lambda: infer(np.stack([s.q_values for s in plan()])))
+
+
+def compare_with_memo(python: str, sweeps: int, ours: np.ndarray, run: Callable[[], Any]) -> None:
+    """Prints how far memo's posterior of every (state, action) is from ours, and how long it takes for it."""
+    file = Path(__file__).parent / "peers" / "memo_grid.py"
+    times = []
+    for _ in range(3):  # one after the other, so that the load is alike
+        done = subprocess.run([python, str(file), str(sweeps)], capture_output=True, text=True, check=True)
+        memo = json.loads(done.stdout.splitlines()[-1])
+        began = time.process_time()
+        for _ in range(100):
+            run()
+        times.append((memo["planning"] + memo["inferring"], (time.process_time() - began) / 100))
+    difference = np.abs(np.array(memo["posterior"]) - ours).max()
+    theirs, mine = (statistics.median(column) for column in zip(*times, strict=True))
+    print(
+        f"\nmemo, planning ({sweeps} sweeps) and the posterior of every (state, action): {1e3 * theirs:.0f} ms of "
+        f"processor time, ours {1e3 * mine:.2f} ms: {theirs / mine:.0f} × as long; answers differ by {difference:.1e}"
+    )
 
 
 if __name__ == "__main__":
