@@ -98,6 +98,7 @@ class EpisodeLog:
             "began": self._began.copy(),
             "waiting": self._waiting.copy(),
             "last": self._last.copy(),
+            "new": self._new,
         }
 
     def load_state_dict(self, state: State | None) -> None:
@@ -106,4 +107,4 @@ class EpisodeLog:
             return
         self._steps, self._began = int(state["steps"]), np.array(state["began"], np.int64)
         self._waiting = np.array(state["waiting"], np.float64).reshape(3, -1)
-        self._last, self._new = np.array(state["last"], np.float64).reshape(2, -1), 0
+        self._last, self._new = np.array(state["last"], np.float64).reshape(2, -1), int(state.get("new", 0))

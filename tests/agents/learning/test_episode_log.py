@@ -134,6 +134,18 @@ def test_it_goes_on_from_what_was_saved():
     EpisodeLog(3).load_state_dict(None)  # of a run from before
 
 
+def test_it_goes_on_from_what_was_saved_before_a_report():
+    """More than a window were counted since the last report: the next one averages over them all."""
+    one, other = EpisodeLog(1), EpisodeLog(1)
+    ended, numbers = np.ones((WINDOW + 20, 1), bool), np.arange(WINDOW + 20.0)[:, None]
+    one.add(ended, numbers, np.ones((WINDOW + 20, 1)))
+    other.load_state_dict(one.state_dict())
+    for log in (one, other):
+        log.add(ended[:3], numbers[:3], np.ones((3, 1)))
+    assert one.report() == other.report()
+    assert one.averaged == other.averaged == WINDOW + 23
+
+
 SETTINGS = {"num_envs": 4, "num_steps": 25, "hidden": (4,)}
 LEARNERS = {
     "ppo compiled": ("ppo", {**SETTINGS, "epochs": 1, "minibatches": 1, "backend": "compiled"}),
