@@ -1,6 +1,7 @@
 """Third-party environments, each through the commands a user would type; writes `docs/environments.md`.
 
     pip install -c constraints.txt -e '.[environments]'
+    pip install 'mujoco==3.3.7'   # only for Gymnasium-Robotics 1.4.2, whose arms fail with 3.17 and 4.0
     python benchmarks/environments.py                     # what has no row yet, one process for each environment
     python benchmarks/environments.py --only CartPole-v1 pettingzoo:pettingzoo.classic.rps_v2
     python benchmarks/environments.py --again             # all of them
