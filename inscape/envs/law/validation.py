@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from inscape.errors import UsageError
@@ -69,7 +70,17 @@ def require_well_formed(cls: type[Law]) -> None:
                 f"{name}: action_low = {cls.action_low}, action_high = {cls.action_high}",
                 expected="numbers, each low below its high",
             )
-    elif cls.fixed_actions() == ():
+        return
+    given = inspect.getattr_static(cls, "actions", ())
+    if isinstance(given, staticmethod) or callable(given):
+        return
+    if not isinstance(given, Iterable):
+        raise UsageError(
+            f"{name}.actions = {given!r}",
+            expected='the names of the actions, ("left", "right")',
+            hint="continuous ones: action_low = (-1.0,), action_high = (1.0,)",
+        )
+    if cls.fixed_actions() == ():
         raise UsageError(f"world {name} has no actions", expected='actions = ("left", "right"), their names')
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gymnasium import spaces
 
 from inscape.errors import UsageError
 from tests.envs.law.test_spaces import Bare
@@ -17,6 +18,8 @@ from tests.envs.law.test_spaces import Bare
         ({"simultaneous": True}, r"Flawed has players = 1(.|\n)*or more where"),
         ({"player_names": ("one", "two")}, "1 players and 2 player_names"),
         ({"actions": ()}, "Flawed has no actions"),
+        ({"actions": 4}, r"actions = 4(.|\n)*the names of the actions"),
+        ({"actions": spaces.Box(-1.0, 1.0, (2,))}, r"actions = Box(.|\n)*action_low"),
         ({"actions": (), "action_low": (0.0,), "action_high": (1.0, 2.0)}, "action_low has 1 entries"),
         ({"actions": (), "action_low": 1.0, "action_high": -1.0}, "each low below its high"),
         ({"actions": (), "action_low": [0.0, "high"], "action_high": (1.0, 1.0)}, "numbers, one for each component"),
