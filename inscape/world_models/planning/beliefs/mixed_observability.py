@@ -52,7 +52,7 @@ class Place:
 
     def upper(self, belief: Array) -> float:
         """Returns the upper bound at a belief: what would be known a step later, and what points say."""
-        bound = float((belief @ self.q_values).max())
+        bound = min(float((belief @ self.q_values).max()), float(belief @ self.corners))
         if len(self._gains):
             share = np.where(self._inverse > 0, belief * self._inverse, 1.0).min(axis=1)
             bound = min(bound, float(belief @ self.corners + (share * self._gains).min()))
