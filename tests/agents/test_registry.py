@@ -141,14 +141,14 @@ def test_default_copies_fit_the_players_who_are_rows_of_them():
     spread = resolve_task("Spread")
     for task in (spread, one_player(spread)):
         found = {name: default_settings(name, task)[0].num_envs for name in ("dqn", "a2c", "ppo", "recurrent-ppo")}
-        assert found == {"dqn": 3, "a2c": 15, "ppo": 48, "recurrent-ppo": 33}
+        assert found == {"dqn": 3, "a2c": 3, "ppo": 48, "recurrent-ppo": 33}
     learner = make_agent("recurrent-ppo", one_player(spread), settings={"num_steps": 4, "hidden": (8,), "memory": 4})
     assert next(learner.learn(one_player(spread), 132))["steps"] == 132
     with pytest.raises(UsageError, match="num_envs = 33"):
         next(make_agent("a2c", one_player(spread), settings={"num_envs": 32}).learn(one_player(spread), 64))
     # one row a copy: those who take the whole task, and players in turn
-    assert default_settings("independent:a2c", spread)[0].num_envs == 16
-    assert default_settings("a2c", resolve_task("TicTacToe"))[0].num_envs == 16
+    assert default_settings("independent:a2c", spread)[0].num_envs == 2
+    assert default_settings("a2c", resolve_task("TicTacToe"))[0].num_envs == 2
 
 
 def test_presets_fit_their_agents_and_settings_go_over_them(lake):

@@ -9,10 +9,10 @@ import numpy as np
 
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, State
+from inscape.agents.learning.settings_checks import require_shares_if_any, require_weights_if_any
 from inscape.errors import MissingLawError, PartialObservationError, UsageError
 from inscape.rng import restore_rng, rng_state
 from inscape.theory_of_mind.controllers import Array
-from inscape.theory_of_mind.parts.numbers import finite_number
 from inscape.theory_of_mind.recursion.games import Game, Hidden, OneShot, Seen, as_game
 from inscape.theory_of_mind.recursion.levels import Levels, cognitive_hierarchy, level_k
 from inscape.world_models.tabular.model import observation_keys
@@ -41,9 +41,8 @@ class LevelKSettings:
     def __post_init__(self) -> None:
         if isinstance(self.level, bool) or not isinstance(self.level, (int, np.integer)) or self.level < 0:
             raise UsageError(f"level = {self.level!r}", expected="a whole number, 0 or more")
-        for name in ("tau", "beta"):
-            if getattr(self, name) is not None:
-                finite_number(name, getattr(self, name))
+        require_weights_if_any(self, "tau", "beta")
+        require_shares_if_any(self, "gamma")
 
 
 class LevelKAgent(Agent):

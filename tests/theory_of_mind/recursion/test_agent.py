@@ -56,8 +56,8 @@ def test_where_all_is_seen_it_looks_states_up() -> None:
     ("make", "said"),
     [
         (lambda: made("MoneyRequest", level=-1), "level = -1"),
-        (lambda: made("MoneyRequest", tau=-1.0), "tau is -1.0"),
-        (lambda: made("MoneyRequest", beta=-1.0), "beta is -1.0"),
+        (lambda: made("MoneyRequest", tau=-1.0), "tau = -1.0"),
+        (lambda: made("MoneyRequest", beta=-1.0), "beta = -1.0"),
         (lambda: made("MoneyRequest", base="30"), "'30' as level 0"),
         (lambda: made("KuhnPoker").act(np.array([[9, 9]])), "observes"),
     ],
