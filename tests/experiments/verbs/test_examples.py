@@ -23,7 +23,6 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.quick("plan", "imagine", "observe", "solve")
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_lines_on_a_verb_run(verb: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     runpy.run_path(str(EXAMPLES / "verbs" / f"{verb}.py"), run_name="__main__")

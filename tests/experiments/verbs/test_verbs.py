@@ -93,7 +93,6 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # ---------------------------------------------------------------------------------------------------- train
 
 
-@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     ("agent", "world", "settings"),
     [
@@ -122,7 +121,6 @@ def test_train_returns_a_run_and_writes_nothing(agent: Any, world: Any, settings
     assert isinstance(evaluate(run, episodes=2), Evaluation)
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run() -> None:
     first, second, other = (
         train(PPO, Walk(), 200, seed=seed, verbose=False, evaluate_episodes=2, **SMALL) for seed in (1, 1, 2)

@@ -84,7 +84,6 @@ def test_a_class_makes_its_world() -> None:
             inscape.make_world(cast(Any, wrong))
 
 
-@pytest.mark.slow
 def test_what_is_in_hand_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for target in (Walk, Walk()):
