@@ -18,7 +18,7 @@ from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.parts.choosing import Chooses
 from inscape.theory_of_mind.parts.numbers import finite_number
-from inscape.theory_of_mind.recursion.games import Game, Policies, as_game, check_response
+from inscape.theory_of_mind.recursion.games import Game, Policies, Seen, as_game, check_response
 
 MOST_LEVELS = 100_000
 
@@ -97,8 +97,8 @@ def level_k(game: Any, k: int, base: Any = "uniform", chooses: Any = "best", gam
     Args:
         game: payoffs, a world of several players, its name, a `GameTree` (see `as_game`).
         k: the highest level, at least 0.
-        base: level 0: `"uniform"`, or for every player (or all alike) a policy, the name or number of an action (in a
-            game of one choice), by player number.
+        base: level 0: `"uniform"`, or for every player (or all alike) a policy, the name or number of an action (in
+            a game of several states: wherever it is legal, elsewhere any), by player number.
         chooses: `"best"` (ties alike), or β: a logit response.
         gamma: discount; None: the world's own.
 
@@ -169,11 +169,14 @@ def _base_policy(game: Game, base: Any, player: int) -> Array:
     if isinstance(base, str) and base == "uniform":
         return uniform
     if isinstance(base, (str, int, np.integer)) and not isinstance(base, bool):
-        if uniform.ndim != 1:
+        if uniform.ndim != 1 and not isinstance(game, Seen):
             raise UsageError(f"the action {base!r} as level 0 of {game.name}", expected="a policy, or 'uniform'")
-        names = game.action_names[: len(uniform)]
+        names = game.action_names[: uniform.shape[-1]]
         number = names.index(base) if base in names else base
-        if isinstance(number, str) or not 0 <= number < len(uniform):
+        if isinstance(number, str) or not 0 <= number < uniform.shape[-1]:
             raise UsageError(f"the action {base!r} as level 0 of {game.name}", expected=", ".join(names[:20]))
-        return np.asarray(np.eye(len(uniform))[int(number)])
+        taken = np.eye(uniform.shape[-1])[int(number)]
+        if uniform.ndim == 1:
+            return np.asarray(taken)
+        return np.where(uniform[:, int(number), None] > 0, taken, uniform)
     return game.checked(base, player)
