@@ -206,7 +206,11 @@ class _Expectation:
             trace.append(float(mixed(of_kind, shares).sum()) + prior)
             gain = trace[-1] - trace[-2] if len(trace) > 1 and math.isfinite(trace[-2]) else math.inf
             if gain <= SETTLED * max(1.0, abs(trace[-1])):
-                break
+                other = self._instead_of_twins(components, shares, who) if self.each == "mind" else None
+                if other is None:
+                    break
+                components = other
+                continue
             possible = np.isfinite(of_kind).any(axis=1, keepdims=True)  # of no kind: says nothing, or draws one there
             with np.errstate(invalid="ignore"):
                 owns = np.where(possible, posteriors(of_kind, shares), 1 / len(shares))
@@ -225,6 +229,27 @@ class _Expectation:
             expected = (owns[owner, k, None] * posteriors(self.table[episodes], component)).sum(axis=0) + self.added
             made.append(expected / expected.sum())
         return np.array(made)
+
+    def _instead_of_twins(self, components: Array, shares: Array, who: Array) -> Array | None:
+        """Returns kinds of which none is another's double, if that raises the bound: it becomes another mind."""
+        minds = components.argmax(axis=1)
+        twins = [k for k in range(len(minds)) if minds[k] in minds[:k]]
+        if not twins:
+            return None
+        k, people = twins[-1], self.people[who]
+        now = float(mixed(people[:, minds], shares).sum())
+        best, reached = -1, now + SETTLED * max(1.0, abs(now))
+        for g in np.setdiff1d(np.arange(len(self.prior)), minds):
+            tried = minds.copy()
+            tried[k] = g
+            bound = float(mixed(people[:, tried], shares).sum())
+            if bound > reached:
+                best, reached = int(g), bound
+        if best < 0:
+            return None
+        changed = components.copy()
+        changed[k] = np.eye(len(self.prior))[best]
+        return changed
 
     def held_out(self, kinds: int, fold_of: Array, tries: int, rng: np.random.Generator) -> Array:
         """Returns `[N]` bits of each participant, kinds being fitted to those of the other folds."""

@@ -117,6 +117,7 @@ class _Reader:
                 self.columns[role] = None
         self._require_action()
         self.worlds: dict[tuple[Any, ...], tuple[int, World, EpisodeChecker]] = {}
+        self.known: dict[int, dict[tuple[str, ...], int]] = {}  # states by how they are written, in each world
         self.skipped = 0
 
     def choices(self) -> Choices:
@@ -298,15 +299,20 @@ class _Reader:
         """Returns the number of the state of a row."""
         column = self.columns["state"]
         cells = self.table.rows[row]
+        written = tuple(cells[self.fields[name]] for name in self._names) if self.fields else ()
+        written = written or (() if column is None else (cells[column],))
+        known = self.known.setdefault(id(checker), {})
         try:
-            if self.fields:
-                return self._from_fields([cells[self.fields[name]] for name in self._names], checker)
-            if column is not None:
-                return self._from_text(cells[column], checker)
+            if written and written not in known:
+                known[written] = (
+                    self._from_fields(list(written), checker) if self.fields else self._from_text(written[0], checker)
+                )
         except UsageError as error:
             raise UsageError(
                 f"{self.table.place(row)}: {error.found}", expected=error.expected, hint=error.hint
             ) from error
+        if written:
+            return known[written]
         if following is not None and following != END and not checker.over[following]:
             return following
         starts = np.flatnonzero(np.asarray(checker.numbering.dynamics.initial) > 0)

@@ -15,6 +15,7 @@ VERBS = {
     "imagine": ["left Trajectory(imagined in CartPole", "left earns more by 5.0"],
     "observe": ["A [", "(61, 8)"],
     "solve": ["0.41464", "(16, 4)"],
+    "fit": ["2 kinds of people", "uniform", "RefinedMind(beta"],
 }
 
 
