@@ -142,6 +142,16 @@ def learns_with_players(spec: Any) -> bool:
     return bool(getattr(_load(entry.path if entry else spec), "learns_with_players", False))
 
 
+def learns(spec: str) -> bool:
+    """Returns whether an agent has `learn`.
+
+    Raises:
+        UsageError: there is no such agent, or its file cannot be imported.
+    """
+    entry = find_entry(spec)
+    return callable(getattr(_load(spec), "learn", None)) if entry is None else entry.learns
+
+
 def settings_class(spec: str) -> type | None:
     """Returns the settings dataclass of an agent (for a command line to read), or None if it has none.
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.settings import RunSettings as RunSettings
     from inscape.experiments.runs.statistics import Interval as Interval
     from inscape.experiments.runs.statistics import bootstrap_interval as bootstrap_interval
+    from inscape.experiments.runs.statistics import improvement_interval as improvement_interval
     from inscape.experiments.runs.statistics import interquartile_mean as interquartile_mean
+    from inscape.experiments.runs.statistics import optimality_gap as optimality_gap
+    from inscape.experiments.runs.statistics import performance_profile as performance_profile
+    from inscape.experiments.runs.statistics import probability_of_improvement as probability_of_improvement
     from inscape.experiments.runs.statistics import stratified_bootstrap_interval as stratified_bootstrap_interval
     from inscape.experiments.runs.storage.checkpoints import latest_checkpoint as latest_checkpoint
     from inscape.experiments.runs.storage.checkpoints import load_checkpoint as load_checkpoint
@@ -35,6 +39,15 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.storage.metrics import read_columns as read_columns
     from inscape.experiments.runs.storage.metrics import read_rows as read_rows
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.trials.comparison import Comparison as Comparison
+    from inscape.experiments.trials.comparison import compare as compare
+    from inscape.experiments.trials.execute import ExperimentInterrupted as ExperimentInterrupted
+    from inscape.experiments.trials.experiment import AgentSpec as AgentSpec
+    from inscape.experiments.trials.experiment import Experiment as Experiment
+    from inscape.experiments.trials.experiment import WorldSpec as WorldSpec
+    from inscape.experiments.trials.results import Results as Results
+    from inscape.experiments.trials.trial import Trial as Trial
+    from inscape.experiments.trials.trial import TrialResult as TrialResult
     from inscape.experiments.verbs.evaluate import PlayersEvaluation as PlayersEvaluation
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
     from inscape.experiments.verbs.observe import Posterior as Posterior
@@ -48,6 +61,12 @@ _HOMES = {
     "runs.training": ("train",),
     "runs.loop": ("TrainingInterrupted",),
     "runs.resuming": ("load_agent",),
+    # many runs
+    "trials.experiment": ("AgentSpec", "Experiment", "WorldSpec"),
+    "trials.execute": ("ExperimentInterrupted",),
+    "trials.trial": ("Trial", "TrialResult"),
+    "trials.results": ("Results",),
+    "trials.comparison": ("Comparison", "compare"),
     # the other verbs
     "verbs.evaluate": (
         "PlayersEvaluation",
@@ -86,6 +105,10 @@ _HOMES = {
         "bootstrap_interval",
         "interquartile_mean",
         "stratified_bootstrap_interval",
+        "improvement_interval",
+        "optimality_gap",
+        "performance_profile",
+        "probability_of_improvement",
     ),
     "checks.check": ("check",),
     # showing

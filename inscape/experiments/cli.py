@@ -29,6 +29,9 @@ COMMANDS = {
     "imagine": "what would follow from other actions, drawn as ghosts",
     "observe": "what an observer believes an agent wants, step by step",
     "fit": "minds fitted to people's recorded choices; models compared on choices held out",
+    "run": "an experiment file: agents, worlds, seeds; compared in statistics",
+    "compare": "agents in statistics, from runs or experiments",
+    "diff": "in what two runs differ",
     "report": "one HTML file on some runs",
     "check": "does a world or an agent keep its contract?",
     "bench": "methods compared: inscape bench tabular",
@@ -38,14 +41,14 @@ COMMANDS = {
 _COMPARE = "no command searches for settings: compare some with python benchmarks/learning.py --set NAME=VALUE …"
 OTHER_WORDS = {
     **dict.fromkeys(("tune", "optimize", "optimise", "sweep", "hyperopt"), _COMPARE),
-    **dict.fromkeys(("learn", "run", "resume"), "did you mean 'train'?"),
+    **dict.fromkeys(("learn", "resume"), "did you mean 'train'?"),
     **dict.fromkeys(("eval", "score"), "did you mean 'evaluate'?"),
     **dict.fromkeys(("enjoy", "render", "view", "show", "record", "video", "replay"), "did you mean 'watch'?"),
     **dict.fromkeys(("ls", "worlds", "agents", "runs", "envs"), "did you mean 'list'?"),
     **dict.fromkeys(("search", "mcts"), "did you mean 'plan'?"),
     **dict.fromkeys(("counterfactual", "whatif", "dream"), "did you mean 'imagine'?"),
     **dict.fromkeys(("test", "validate", "lint"), "did you mean 'check'?"),
-    **dict.fromkeys(("plot", "compare", "dashboard", "tensorboard"), "did you mean 'report'?"),
+    **dict.fromkeys(("plot", "dashboard", "tensorboard"), "did you mean 'report'?"),
     **dict.fromkeys(("help", "h"), "inscape --help"),
 }
 """What other tools call things, and what to try here."""

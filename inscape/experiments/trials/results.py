@@ -1,0 +1,177 @@
+"""Results of an experiment: one line for each trial in a file that only grows, and tables of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from inscape.errors import UsageError
+from inscape.experiments.trials.trial import TrialResult
+
+if TYPE_CHECKING:
+    from inscape.experiments.trials.comparison import Comparison
+
+RESULTS = "results.jsonl"
+
+
+class ResultsFile:
+    """The results of an experiment's folder. One process writes; a line is whole or does not count.
+
+    Args:
+        folder: of the experiment.
+
+    Attributes:
+        damaged: numbers of lines that could not be read: their trials run again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RESULTS
+        self.damaged: list[int] = []
+        self._file: IO[bytes] | None = None
+
+    def read(self) -> dict[str, TrialResult]:
+        """Returns the results by the identity of their trial; of several of one trial the last.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror or error}") from error
+        found: dict[str, TrialResult] = {}
+        self.damaged = []
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if not line:
+                continue
+            result = _parsed(line)
+            if result is None:
+                self.damaged.append(number)
+            else:
+                found[result.id] = result
+        return found
+
+    def append(self, result: TrialResult) -> None:
+        """Adds a result; it is in the file when this returns, also if the process is killed afterwards.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab")
+                if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
+                    self._file.write(b"\n")  # a line that a killed process left half written
+            self._file.write(_line(result))
+            self._file.flush()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {self.path}: {error.strerror or error}",
+                expected="a folder that can be written, with room on its disk",
+                hint="make room, then run the same command again: what is finished is kept",
+            ) from error
+
+    def close(self) -> None:
+        """Closes the file, what was written on the disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+
+def _line(result: TrialResult) -> bytes:
+    text = json.dumps(asdict(result), separators=(",", ":"), default=str).encode()
+    return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+
+
+def _parsed(line: bytes) -> TrialResult | None:
+    checksum, _, text = line.partition(b" ")
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    try:
+        document = json.loads(text)
+        document["returns"] = tuple(document["returns"])
+        document["curve"] = tuple((int(s), float(v)) for s, v in document["curve"])
+        return TrialResult(**document)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+class Results(Sequence[TrialResult]):
+    """The results of an experiment's trials, in the order of the trials; failed ones among them.
+
+    Attributes:
+        folder: of the experiment; None in memory.
+        reused: how many were finished before.
+    """
+
+    def __init__(self, results: Iterable[TrialResult], folder: Path | None = None, reused: int = 0) -> None:
+        self._results, self.folder, self.reused = tuple(results), folder, reused
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __iter__(self) -> Iterator[TrialResult]:
+        return iter(self._results)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._results[index]
+
+    @property
+    def failed(self) -> list[TrialResult]:
+        """Those that failed."""
+        return [result for result in self if not result.finished]
+
+    @property
+    def worlds(self) -> tuple[str, ...]:
+        """Labels of the worlds, in order."""
+        return tuple(dict.fromkeys(result.world for result in self))
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Labels of the agents, in order."""
+        return tuple(dict.fromkeys(result.agent for result in self))
+
+    def scores(self, world: str, agent: str, exact: bool = False) -> dict[int, float]:
+        """Returns seed → score of an agent's finished trials in a world.
+
+        Args:
+            world, agent: labels.
+            exact: the exact values of the final policies instead.
+        """
+        found: dict[int, float] = {}
+        for result in self:
+            if result.world == world and result.agent == agent and result.finished:
+                score = (result.exact or {}).get("value") if exact else result.score
+                if score is not None:
+                    found[result.seed] = float(score)
+        return found
+
+    def comparison(self, **options: Any) -> Comparison:
+        """Returns the agents compared in statistics; options as `compare` takes them."""
+        from inscape.experiments.trials.comparison import compare
+
+        return compare(self, **options)
+
+    def __repr__(self) -> str:
+        done = sum(result.finished for result in self)
+        return f"Results({done} of {len(self)} trials, {len(self.agents)} agents, {len(self.worlds)} worlds)"
+
+    def _repr_html_(self) -> str:
+        return self.comparison()._repr_html_()
+
+
+def scores_array(results: Results, world: str, agents: Sequence[str], exact: bool = False) -> dict[str, np.ndarray]:
+    """Returns each agent's scores in a world, `[N]` in the order of seeds; agents without any are left out."""
+    found = {agent: results.scores(world, agent, exact) for agent in agents}
+    return {agent: np.array([by[s] for s in sorted(by)]) for agent, by in found.items() if by}
