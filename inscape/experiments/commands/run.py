@@ -15,6 +15,7 @@ from inscape.errors import UsageError, closest
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.compare import print_comparison
 from inscape.experiments.commands.output import make_console
+from inscape.experiments.trials.comparison import compare
 from inscape.experiments.trials.experiment import Experiment
 
 QUESTIONS = Path(__file__).parents[1] / "questions"
@@ -73,7 +74,7 @@ def run_command(argv: Sequence[str]) -> int:
     if len(results.failed) > 5:
         console.print(f"and {len(results.failed) - 5} more failed", soft_wrap=True)
     if len(results.failed) < len(results):
-        print_comparison(console, results.comparison())
+        print_comparison(console, compare(results))
     console.print(f"Results in {escape(str(out))}; compare again: inscape compare {escape(shlex.quote(str(out)))}",
                   soft_wrap=True)  # fmt: skip
     return 1 if results.failed else 0

@@ -95,7 +95,7 @@ class Experiment:
 
         experiment = Experiment(worlds=["FrozenLake8x8"], agents=["q-learning", AgentSpec("ppo", {"learning_rate": 1e-3})], seeds=10)
         results = experiment.run("experiments/lake", jobs=2)
-        print(results.comparison())
+        print(compare(results))
 
     Attributes:
         worlds: names, `WorldSpec`s, or what `train` takes as a world.

@@ -8,15 +8,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
+from inscape import html
 from inscape.errors import UsageError
 from inscape.experiments.trials.trial import TrialResult
-
-if TYPE_CHECKING:
-    from inscape.experiments.trials.comparison import Comparison
 
 RESULTS = "results.jsonl"
 
@@ -157,18 +155,19 @@ class Results(Sequence[TrialResult]):
                     found[result.seed] = float(score)
         return found
 
-    def comparison(self, **options: Any) -> Comparison:
-        """Returns the agents compared in statistics; options as `compare` takes them."""
-        from inscape.experiments.trials.comparison import compare
-
-        return compare(self, **options)
-
     def __repr__(self) -> str:
         done = sum(result.finished for result in self)
         return f"Results({done} of {len(self)} trials, {len(self.agents)} agents, {len(self.worlds)} worlds)"
 
     def _repr_html_(self) -> str:
-        return self.comparison()._repr_html_()
+        cells = [
+            [world, agent, str(len(scores)), html.number(float(np.mean(list(scores.values()))))]
+            for world in self.worlds
+            for agent in self.agents
+            if (scores := self.scores(world, agent))
+        ]
+        table = html.table(("world", "agent", "runs", "mean"), cells, ("runs", "mean"))
+        return html.block("Results", table, note=f"{len(self.failed)} of {len(self)} trials failed")
 
 
 def scores_array(results: Results, world: str, agents: Sequence[str], exact: bool = False) -> dict[str, np.ndarray]:
