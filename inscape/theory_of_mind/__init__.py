@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.fitting.refining import RefinedMind as RefinedMind
     from inscape.theory_of_mind.fitting.refining import refine_mind as refine_mind
     from inscape.theory_of_mind.fitting.simulating import simulate_choices as simulate_choices
+    from inscape.theory_of_mind.foreseeing_oneself import SelfKnowledge as SelfKnowledge
+    from inscape.theory_of_mind.foreseeing_oneself import self_knowledge as self_knowledge
     from inscape.theory_of_mind.informative import Informative as Informative
     from inscape.theory_of_mind.informative import Watch as Watch
     from inscape.theory_of_mind.informative import most_informative as most_informative
@@ -106,8 +108,6 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.scoring import PredictionScore as PredictionScore
     from inscape.theory_of_mind.scoring import calibration as calibration
     from inscape.theory_of_mind.scoring import score_predictions as score_predictions
-    from inscape.theory_of_mind.self_knowledge import SelfKnowledge as SelfKnowledge
-    from inscape.theory_of_mind.self_knowledge import self_knowledge as self_knowledge
 
 _HOMES = {
     # what a mind is
@@ -182,7 +182,7 @@ _HOMES = {
     "informative": ("Informative", "Watch", "most_informative"),
     # judging an observer
     "misspecification": ("PredictiveCheck", "none_of_these", "predictive_check"),
-    "self_knowledge": ("SelfKnowledge", "self_knowledge"),
+    "foreseeing_oneself": ("SelfKnowledge", "self_knowledge"),
     "scoring": (
         "Calibration",
         "PredictionScore",

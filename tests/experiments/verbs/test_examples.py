@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import EXAMPLES
 
 VERBS = {
-    "evaluate": ["95 % interval", "1.0 -1.0"],
+    "evaluate": ["95 % interval", "0.9 -0.9"],
     "plan": ["Plan(", "right"],
     "imagine": ["left Trajectory(imagined in CartPole", "left earns more by 5.0"],
     "observe": ["A [", "(61, 8)"],
