@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,7 +79,9 @@ def predictive_check(
     return PredictiveCheck(bits, expected, float(z), share)
 
 
-def none_of_these(observer: ExactObserver, trajectory: Trajectory, prior: float = 0.1, weight: float = 0.5) -> Array:
+def none_of_these(
+    observer: ExactObserver, trajectory: Trajectory | Sequence[Trajectory], prior: float = 0.1, weight: float = 0.5
+) -> Array:
     """Returns `[T + 1]` the probability that none of the minds acts here, before the first action and after each.
 
     The alternative has a policy of its own that nobody planned: in every state a distribution over the legal actions,
@@ -87,7 +90,8 @@ def none_of_these(observer: ExactObserver, trajectory: Trajectory, prior: float 
 
     Args:
         observer: an exact one.
-        trajectory: what was done.
+        trajectory: what was done; or several episodes of one agent, over which evidence and counts add up: T is then the
+            number of all their actions.
         prior: probability of the alternative beforehand.
         weight: of the Dirichlet distribution; 1/2 is Krichevsky & Trofimov's.
 
@@ -100,13 +104,19 @@ def none_of_these(observer: ExactObserver, trajectory: Trajectory, prior: float 
         raise UsageError(f"prior = {prior!r}", expected="a probability between 0 and 1")
     if not weight > 0 or not np.isfinite(weight):
         raise UsageError(f"weight = {weight!r}", expected="a positive number")
-    numbered = observer.state_indices(trajectory)
-    legal = observer.dynamics.legal
-    counts = np.zeros(legal.shape)
-    own = np.zeros(len(numbered.actions))
-    for t, (s, a) in enumerate(zip(numbered.states, numbered.actions)):
-        own[t] = np.log((counts[s, a] + weight) / (counts[s].sum() + weight * legal[s].sum()))
-        counts[s, a] += 1
-    theirs = observer.log_evidence_along(numbered)  # −inf where every mind rules out what was done
-    odds = np.log(prior) - np.log1p(-prior) + np.append(0.0, np.cumsum(own)) - theirs
+    watch, counts = copy.copy(observer), np.zeros(observer.dynamics.legal.shape)
+    legal = observer.dynamics.legal.sum(axis=1)
+    odds = [np.log(prior) - np.log1p(-prior)]
+    for episode in episodes_of(trajectory):
+        numbered = watch.state_indices(episode)
+        theirs = watch.log_evidence_along(numbered) if np.isfinite(odds[-1]) else np.full(1, -np.inf)
+        for t, (s, a) in enumerate(zip(numbered.states, numbered.actions)):
+            if np.isposinf(odds[-1]) or not np.isfinite(theirs[t + 1]):  # every mind rules out what was done
+                odds.append(np.inf)
+                continue
+            own = np.log((counts[s, a] + weight) / (counts[s].sum() + weight * legal[s]))
+            counts[s, a] += 1
+            odds.append(odds[-1] + own - (theirs[t + 1] - theirs[t]))
+        if np.isfinite(odds[-1]):
+            watch.observe(numbered)
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -700, 700))))

@@ -76,6 +76,21 @@ def test_the_alternative_is_krichevsky_and_trofimovs() -> None:
         counts[s, a] += 1
     assert none_of_these(watch, steps, prior=0.2)[-1] == pytest.approx(1 / (1 + math.exp(-odds)))
     assert none_of_these(watch, steps, prior=0.2)[0] == pytest.approx(0.2)
+    # two episodes are one longer one, but for where it begins: minds here remember nothing
+    twice = none_of_these(watch, [steps, steps], prior=0.2)
+    assert len(twice) == 2 * len(steps) + 1
+    np.testing.assert_allclose(twice[: len(steps) + 1], none_of_these(watch, steps, prior=0.2))
+    theirs = Observer(watch.world, watch.minds)
+    theirs.observe(steps)
+    theirs.observe(steps)
+    counts = {}
+    own = 0.0
+    for s, a in [*zip(*theirs.state_indices(steps))] * 2:
+        n = counts.setdefault(int(s), np.zeros(2))
+        own += math.log((n[a] + 0.5) / (n.sum() + 1.0))
+        n[a] += 1
+    odds = math.log(0.2 / 0.8) + own - theirs.log_evidence()
+    assert twice[-1] == pytest.approx(1 / (1 + math.exp(-odds)))
 
 
 def test_numbers_out_of_range_are_refused() -> None:

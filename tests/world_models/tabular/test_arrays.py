@@ -190,7 +190,7 @@ def test_rows_in_single_precision_are_taken():
 def test_tables_too_large_for_memory_are_refused_before_they_are_made(monkeypatch):
     from inscape.world_models.tabular import arrays
 
-    monkeypatch.setattr(arrays.os, "sysconf", lambda name: 10)
+    monkeypatch.setattr(arrays, "available_memory", lambda: 1000)
     with pytest.raises(UsageError, match=r"tables of the model, \[7, 3, 6\] would take"):
         TabularModel.from_arrays(*garnet())
 
