@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from inscape import World
-from inscape.errors import UsageError
 
 LENGTH = 9
 POT = LENGTH - 1
@@ -63,7 +62,7 @@ class Sweeper(World):
 
     def setup(self, pays: str = "meant") -> tuple[NamedTuple, Wanted]:
         if pays not in GOALS:
-            raise UsageError(f"pays = {pays!r}", expected=", ".join(GOALS))
+            raise ValueError(f"pays = {pays!r}, which is none of {', '.join(GOALS)}")
         return self.Params(), GOALS[pays]
 
     @staticmethod

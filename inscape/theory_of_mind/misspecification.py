@@ -90,8 +90,8 @@ def none_of_these(
 
     Args:
         observer: an exact one.
-        trajectory: what was done; or several episodes of one agent, over which evidence and counts add up: T is then the
-            number of all their actions.
+        trajectory: what was done; or several episodes of one agent, over which evidence and counts add up: T is then
+            the number of all their actions.
         prior: probability of the alternative beforehand.
         weight: of the Dirichlet distribution; 1/2 is Krichevsky & Trofimov's.
 
