@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from inscape import World
+from inscape import UsageError, World
 
 LENGTH = 9
 POT = LENGTH - 1
@@ -62,7 +62,7 @@ class Sweeper(World):
 
     def setup(self, pays: str = "meant") -> tuple[NamedTuple, Wanted]:
         if pays not in GOALS:
-            raise ValueError(f"pays = {pays!r}, which is none of {', '.join(GOALS)}")
+            raise UsageError(f"pays = {pays!r}", expected=", ".join(GOALS))
         return self.Params(), GOALS[pays]
 
     @staticmethod
