@@ -20,6 +20,8 @@ from inscape.experiments.trials.experiment import Experiment
 
 QUESTIONS = Path(__file__).parents[1] / "questions"
 DEFAULT_FOLDER = Path("experiments")
+MOST_FAILURES = 12
+"""Lines on what failed."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,15 @@ def run_command(argv: Sequence[str]) -> int:
     results = experiment.run(out, given.jobs)
     console = make_console()
     console.print(f"{len(results)} trials, {results.reused or 'none'} of them finished before", soft_wrap=True)
-    for result in results.failed[:5]:
-        console.print(f"[red]failed[/red] {escape(f'{result.agent} in {result.world}, seed {result.seed}')}: "
-                      f"{escape(result.error.splitlines()[0])}", soft_wrap=True)  # fmt: skip
-    if len(results.failed) > 5:
-        console.print(f"and {len(results.failed) - 5} more failed", soft_wrap=True)
+    failures: dict[tuple[str, str, str], list[int]] = {}
+    for result in results.failed:
+        failures.setdefault((result.agent, result.world, result.error.splitlines()[0]), []).append(result.seed)
+    for (agent, world, error), seeds in list(failures.items())[:MOST_FAILURES]:
+        which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+        text = escape(f"{agent} in {world}, {which}: {error}")
+        console.print(f"[red]failed[/red] {text}", soft_wrap=True)
+    if len(failures) > MOST_FAILURES:
+        console.print(f"and {len(failures) - MOST_FAILURES} more agents in worlds failed", soft_wrap=True)
     if len(results.failed) < len(results):
         print_comparison(console, compare(results))
     console.print(f"Results in {escape(str(out))}; compare again: inscape compare {escape(shlex.quote(str(out)))}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +136,10 @@ def run_trial(trial: Trial, task: Task, agent: Any, root: Path | None) -> TrialR
     at = columns["steps"].at(evaluated.rows)
     curve = tuple((int(s), float(v)) for s, v in zip(at, evaluated.values, strict=True) if np.isfinite(s))
     kept = run.folder.name if run.folder is not None else ""
-    return _result(trial, returns, acting, task, began, curve, dict(run.settings.agent_settings), kept)
+    taken = columns["steps"].values
+    learned = int(taken[-1]) if len(taken) and np.isfinite(taken[-1]) else trial.steps
+    result = _result(trial, returns, acting, task, began, curve, dict(run.settings.agent_settings), kept)
+    return replace(result, steps=learned)
 
 
 def _trained(trial: Trial, task: Task, agent: Any, root: Path | None) -> Run:
