@@ -119,6 +119,10 @@ PARTIAL = (
         "a sign at the start tells where to turn at the far end", {}, 200
     ),
     WorldSpec(
+        "Mess3", "inscape.envs.worlds.pomdp.mess3:Mess3",
+        "a hidden source of three symbols, to be foreseen: nobody acts", {}, 1000,
+    ),
+    WorldSpec(
         "FoodTrucks", "inscape.envs.worlds.pomdp.food_trucks:FoodTrucks",
         "lunch at trucks seen only around a wall: for observers of beliefs and desires", {}, 100,
     ),

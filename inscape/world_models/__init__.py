@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
+    from inscape.world_models.learned.probing import ProbeResult as ProbeResult
+    from inscape.world_models.learned.probing import belief_probe as belief_probe
+    from inscape.world_models.learned.probing import linear_probe as linear_probe
+    from inscape.world_models.learned.sequence import SequenceModel as SequenceModel
+    from inscape.world_models.learned.sequence import SequenceSettings as SequenceSettings
     from inscape.world_models.planning.average_reward.average import AverageSolution as AverageSolution
     from inscape.world_models.planning.average_reward.average import (
         average_linear_programme as average_linear_programme,
@@ -125,6 +130,9 @@ if TYPE_CHECKING:
     from inscape.world_models.tabular.purposes import purpose_tables as purpose_tables
 
 _HOMES = {
+    # learned by gradient
+    "learned.sequence": ("SequenceModel", "SequenceSettings"),
+    "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
     # what a model is
     "interface": (
         "FitReport",

@@ -1,0 +1,1 @@
+"""World models learned by gradient: one file a model. Deeper paths are private."""
