@@ -42,7 +42,11 @@ STEPS: dict[str, int] = {
     "sb3:dqn": 50_000,
     "sb3:ppo": 60_000,
 }
-SETTINGS: dict[str, dict[str, Any]] = {"mcts": {"num_simulations": 2000, "rollout": "none", "averaging_visits": 0.0}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "mcts": {"num_simulations": 2000, "rollout": "none", "averaging_visits": 0.0},
+    # at its defaults, made for Atari, it has not found a goal by then
+    "sb3:dqn": {"learning_rate": 1e-3, "epsilon_fraction": 0.5, "target_update_interval": 500},
+}
 
 
 def trained(name: str, goal: str, seed: int) -> Any:
@@ -50,7 +54,8 @@ def trained(name: str, goal: str, seed: int) -> Any:
     world = make_world("FourGoals", goal=goal)
     if not STEPS.get(name, 100_000):
         return make_agent(name, world, seed=seed, settings=SETTINGS.get(name))
-    run = train(name, world, STEPS.get(name, 100_000), seed=seed, progress=False, verbose=False)
+    settings = SETTINGS.get(name)
+    run = train(name, world, STEPS.get(name, 100_000), seed=seed, settings=settings, progress=False, verbose=False)
     return run.agent
 
 
