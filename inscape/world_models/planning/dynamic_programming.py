@@ -346,7 +346,10 @@ def check_policy(table: TabularModel, policy: np.ndarray) -> np.ndarray:
     if policy.shape != shape:
         raise UsageError(f"policy of shape {policy.shape}", expected=f"[S, A] = {shape} probabilities")
     going = ~table.terminal
-    bad = going & ((policy < 0).any(axis=1) | ~(np.abs(policy.sum(axis=1) - 1.0) <= 1e-6))
+    sums = np.einsum("sa->s", policy)  # several times as fast as `sum`, for a few actions
+    bad = going & ~(np.abs(sums - 1.0) <= 1e-6)
+    if not policy.min(initial=0.0) >= 0.0:
+        bad |= going & (policy < 0).any(axis=1)
     if bad.any():
         s = int(np.flatnonzero(bad)[0])
         raise UsageError(f"policy[{s}] = {policy[s].tolist()}", expected="probabilities that sum to one")

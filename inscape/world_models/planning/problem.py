@@ -77,6 +77,8 @@ class Problem:
         """
         check_gamma(gamma)
         states, actions, width = table.probability.shape
+        if not is_small(table.probability):
+            return Problem._folded_policy(table, gamma, policy)
         s, a = np.nonzero(policy)
         counts = np.bincount(s, minlength=states)
         most = max(1, int(counts.max()))
@@ -93,6 +95,25 @@ class Problem:
         legal = np.ones((states, 1), bool)
         given = taken(table.next_state), probability, taken(table.reward), taken(table.continuation)
         return Problem._folded(table, *given, legal, gamma)
+
+    @staticmethod
+    def _folded_policy(table: TabularModel, gamma: float, policy: np.ndarray) -> Problem:
+        """Returns the chain of `of_policy`, by a compiled kernel."""
+        from inscape.world_models.planning.kernels.tables import backups
+
+        states, _, width = table.probability.shape
+        most = width * max(1, int(np.einsum("sa->s", (policy != 0.0).astype(np.int64)).max()))
+        require_memory(12 * states * most, f"the outcomes of a policy in {table.name}")
+        successors, weight = np.zeros((states, 1, most), np.int32), np.zeros((states, 1, most))
+        expected = np.empty((states, 1))
+        given = table.probability, table.reward, table.continuation
+        tables = (np.ascontiguousarray(array, np.float64) for array in given)
+        largest, *kept = backups.fold_policy(
+            np.ascontiguousarray(table.next_state, np.int32), *tables, table.terminal,
+            np.ascontiguousarray(policy), gamma, successors, weight, expected,
+        )  # fmt: skip
+        bounds = kept[0], kept[1]
+        return Problem(table.name, successors, weight, expected, table.terminal, largest, gamma, bounds)
 
     @staticmethod
     def _folded(

@@ -7,7 +7,8 @@ hold with 0 among d and D.
 
 Between two such backups the greedy policy is evaluated. Where its chain mixes, Jacobi sweeps leave little but a
 constant, which the bounds know. Where it does not (a grid in which values travel from cell to cell), Gauss–Seidel
-sweeps in both orders take its place.
+sweeps take its place: where episodes can end, outwards from the states that earn or end (`kernels.tables.wavefront`),
+from below, so that nothing unknown tempts; elsewhere, and where that does not help, in both orders of the states.
 
 Sources: MacQueen (1966), "A modified dynamic programming method for Markovian decision problems", Journal of
 Mathematical Analysis and Applications 14; Puterman (2005), "Markov Decision Processes", sections 6.3 (Gauss–Seidel),
@@ -31,12 +32,26 @@ ENOUGH = 0.1
 """Evaluation ends when the changes differ by so much of what they did before it."""
 MIXES = 0.7
 """The chain mixes where two sweeps leave at most so much of the differences between changes."""
+OUTWARDS = 5
+"""Sweeps under the greedy policy in each place of a window that moves outwards."""
 IN_PLACE = 8
 """Gauss–Seidel sweeps under the greedy policy between two over all actions."""
 STICKY = 0.5
 """From which probability of staying on (less what is discounted) Gauss–Seidel sweeps sum it in closed form."""
 LOOK = 10
 """Gauss–Seidel rounds between two looks at how large the values are, which sets the limit of rounding."""
+NARROW = 8
+"""Outcomes of an action up to which distances are looked at before anything else: that is a cheap look then."""
+SURELY = 0.25
+"""Passes outwards end when one more as good as the last would leave this much of what is wanted."""
+FAR = 50
+"""How many distances there must be for passes outwards."""
+DISTANCES = 12
+"""How many distances a window holds that moves outwards."""
+PASSES = 3
+"""After so many outwards, each has to halve the changes, or sweeps in both orders go on."""
+FEW = 0.1
+"""States that earn most are where a pass begins if they are at most this share of all."""
 ROUNDS = 4
 """Gauss–Seidel rounds between two certificates where a constant can be added to all values."""
 
@@ -64,6 +79,9 @@ def solve(problem: Problem, bounds: Bounds, tolerance: float, most_sweeps: int) 
     run = _Run(problem, bounds, tolerance, most_sweeps)
     in_place, mixes, last, work, before = False, True, np.inf, 0, np.inf
     gains = {False: np.inf, True: np.inf}  # log of what Jacobi and in-place sweeps left the last time, per sweep
+    if not bounds.shifts and problem.weight.shape[2] <= NARROW:
+        in_place = run.looks_outwards()
+        run.spread_outwards()
     while True:
         least, most, total = run.improve()
         lower, upper = bounds.of(least, most)
@@ -76,6 +94,10 @@ def solve(problem: Problem, bounds: Bounds, tolerance: float, most_sweeps: int) 
         if not reached > tolerance or at_limit or run.sweeps >= most_sweeps:
             break
         run.accept()
+        if run.order is not None:
+            run.spread_outwards()
+            continue
+        run.follow()
         if np.isfinite(before):
             gains[in_place] = np.log(before / reached) / (run.work - work)
         before, work, last = reached, run.work, residual
@@ -101,9 +123,9 @@ class _Run:
     """The arrays of one solution, and what is done to them."""
 
     def __init__(self, problem: Problem, bounds: Bounds, tolerance: float, most_sweeps: int) -> None:
-        from inscape.world_models.planning.kernels.tables import backups
+        from inscape.world_models.planning.kernels.tables import backups, wavefront
 
-        self.kernels, self.problem = backups, problem
+        self.kernels, self.wavefront, self.problem, self.amplified = backups, wavefront, problem, bounds.amplified
         self.target, self.most_sweeps = tolerance / bounds.amplified, most_sweeps
         states, actions, width = problem.weight.shape
         self.tables = problem.next_state.view(np.uint32), problem.weight, problem.reward, problem.terminal
@@ -117,6 +139,8 @@ class _Run:
         self.going = states - np.count_nonzero(problem.terminal)
         self.sweeps = self.work = 0
         self.backwards = True
+        self.order: Array | None = None  # of the states, outwards; None where passes outwards do not help
+        self.step, self.before = 0, 0.0
 
     def improve(self) -> tuple[float, float, float]:
         """Backs up over all actions into `backed_up` (Jacobi); returns (least, most, sum) of the changes."""
@@ -124,9 +148,12 @@ class _Run:
         return self._improve(self.backed_up, False)
 
     def accept(self) -> None:
-        """Takes what was backed up as the values, and the greedy policy as the one to evaluate."""
+        """Takes what was backed up as the values."""
         self.values, self.backed_up = self.backed_up, self.values
-        self._follow()
+
+    def follow(self) -> None:
+        """Takes the greedy policy as the one to evaluate."""
+        self.leak = self.kernels.follow(*self.tables, self.greedy, self.taken, *self.chain, self.leaks, self.sticky)
 
     def shift(self, total: float) -> None:
         """Adds to all values the constant that leaves the greedy policy's next changes, whose sum was `total`, a sum of
@@ -168,7 +195,7 @@ class _Run:
         """
         if self.sticky > STICKY:
             self.sticky, self.taken[:] = STICKY, -1
-            self._follow()
+            self.follow()
         floor = 0.0
         for n in range(rounds):
             if self.sweeps >= self.most_sweeps - (1 if self.chooses else IN_PLACE + 2):
@@ -186,8 +213,45 @@ class _Run:
             if max(-least, most) <= max(self.target, 2.0 * floor):
                 break
             if self.chooses:
-                self._follow()
+                self.follow()
             self._evaluate(self.values, IN_PLACE, self.backwards)
+
+    def looks_outwards(self) -> bool:
+        """Returns whether there are states that earn most, or end, and many distances to them: then `order` is set, and
+        `values` are a lower bound."""
+        states, actions, _ = self.problem.weight.shape
+        low, high, sources = self.wavefront.earnings(*self.tables[2:])
+        low *= self.amplified  # some action of each state earns at least this, always
+        if not np.isfinite(low):
+            return False
+        high = high if sources <= FEW * states else np.inf
+        order, ends = np.empty(states, np.uint32), 0.5 * self.problem.kept()[1]
+        number, distances, sources = self.wavefront.outwards(
+            *self.tables, high, ends, 2.0 if actions > 1 else 0.5, order
+        )
+        if sources == 0 or distances < FAR:
+            return False
+        self.order, self.step = order[:number], max(8, DISTANCES * number // (2 * distances))
+        self.values[:] = np.where(self.problem.terminal, 0.0, low)
+        return True
+
+    def spread_outwards(self) -> None:
+        """Gauss–Seidel passes in `order` until one more should be enough, or until they do not help."""
+        passes = 0
+        while self.order is not None and self.sweeps < self.most_sweeps - 2:
+            change = self.wavefront.spread(
+                *self.tables[:3], self.values, self.order, self.taken, *self.chain,
+                2 * self.step, self.step, OUTWARDS, STICKY,
+            )  # fmt: skip
+            self.sweeps, self.work = self.sweeps + 2, self.work + 2 * (self.problem.weight.shape[1] + OUTWARDS)
+            passes, before, self.before = passes + 1, self.before, change
+            enough = max(self.target, 2.0 * self.problem.rounding(self.values))
+            if change <= enough or change**2 <= SURELY * enough * before:
+                return
+            if passes > PASSES and change > 0.5 * before:
+                self.order, self.taken[:] = None, -1
+                for array in self.chain:
+                    array[:] = 0  # those of terminal states stay so
 
     def _improve(self, backed_up: Array, backwards: bool) -> tuple[float, float, float]:
         self.work += self.problem.weight.shape[1]
@@ -195,9 +259,6 @@ class _Run:
             *self.tables, self.values, backed_up, self.q_values, self.greedy, backwards
         )  # fmt: skip
         return _or_nothing(found)
-
-    def _follow(self) -> None:
-        self.leak = self.kernels.follow(*self.tables, self.greedy, self.taken, *self.chain, self.leaks, self.sticky)
 
     def _evaluate(self, backed_up: Array, sweeps: int, backwards: bool = False) -> None:
         self.work += sweeps

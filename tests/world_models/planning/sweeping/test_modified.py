@@ -119,3 +119,43 @@ def test_values_beyond_the_largest_number_are_refused(solver):
     model = TabularModel.from_arrays(np.full((1, 2, 2), 0.5), np.full(2, 1e308), layout="ASS")
     with pytest.raises(UsageError, match="exceed the largest number"), np.errstate(all="ignore"):
         solver(lambda: value_iteration(model, 0.99))
+
+
+def corridor(length: int, astray: float) -> TabularModel:
+    """Steps to the left or right, some astray, each for a cost; at the right end is a prize, and the end."""
+    here, P = np.arange(length), np.zeros((2, length, length))
+    for a, step in enumerate((-1, 1)):
+        P[a, here, np.clip(here + step, 0, length - 1)] += 1.0 - astray
+        P[a, here, np.clip(here - step, 0, length - 1)] += astray
+    R = np.full((2, length, length), -0.01)
+    R[:, :, -1] = 1.0
+    return TabularModel.from_arrays(P, R, layout="ASS", terminal=[length - 1])
+
+
+@pytest.mark.parametrize("astray", [0.05, 0.1])
+def test_passes_outwards_take_fewer_sweeps(astray, monkeypatch):
+    model = corridor(120, astray)
+    found = large(lambda: value_iteration(model, 0.99, 1e-6))
+    monkeypatch.setattr(modified, "FAR", 1_000)
+    assert found.iterations < 0.8 * large(lambda: value_iteration(model, 0.99, 1e-6)).iterations
+    exact = value_iteration(model, 0.99, 1e-11).values
+    assert np.abs(found.values - exact).max() <= found.error_bound <= 1e-6
+
+
+def test_policies_are_evaluated_outwards():
+    model = corridor(60, 0.2)
+    exact = value_iteration(model, 0.99, 1e-11)
+    found = large(lambda: policy_evaluation(model, np.eye(2)[exact.policy], 0.99))
+    np.testing.assert_allclose(found, exact.values, atol=1e-9)
+
+
+def test_certificates_hold_where_passes_outwards_do_not_help(monkeypatch):
+    """Made from as few distances as there are, most of them have to give up."""
+    monkeypatch.setattr(modified, "FAR", 0)
+    for seed in range(16):
+        model, gamma, tolerance = random_problem(seed)
+        exact, doubt = exact_values(model, gamma)
+        for sweeps in (1, 3, 1_000):
+            found = large(lambda: value_iteration(model, gamma, tolerance, sweeps))  # noqa: B023
+            assert excess(found, exact, doubt) == 0.0, seed
+            assert found.iterations <= sweeps

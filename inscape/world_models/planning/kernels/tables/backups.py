@@ -164,3 +164,43 @@ def fold(probability, reward, continuation, legal, terminal, gamma, weight, expe
                 least, most = min(least, kept), max(most, kept)
             expected[s, a] = mean if legal[s, a] or terminal[s] else -math.inf
     return largest, least, most
+
+
+@cached_jit(**OPTIONS)
+def fold_policy(next_state, probability, reward, continuation, terminal, policy, gamma, successors, weight, expected):
+    """Fills the chain that a policy makes of tables: one action, with the outcomes of all it may take side by side.
+
+    Args:
+        next_state, probability, reward, continuation: `[S, A, K]`.
+        terminal: `[S]` bool.
+        policy: `[S, A]` probabilities; at most N of a state are above 0.
+        gamma: discount.
+        successors, weight: `[S, 1, N · K]` int32 and float64 zeros, to fill.
+        expected: `[S, 1]`, to fill.
+
+    Returns:
+        (the largest expected |reward|, the least and the most Σ weight, terminal states left out).
+    """
+    states, actions, width = probability.shape
+    largest, least, most = 0.0, math.inf, 0.0
+    for s in range(states):
+        mean, size, kept, place = 0.0, 0.0, 0.0, 0
+        for a in range(actions):
+            share = policy[s, a]
+            if share == 0.0:
+                continue
+            for k in range(width):
+                p, r = share * probability[s, a, k], reward[s, a, k]
+                w = gamma * p * continuation[s, a, k]
+                if 0 <= next_state[s, a, k] < states:  # where not, the probability is 0
+                    successors[s, 0, place] = next_state[s, a, k]
+                weight[s, 0, place] = w
+                kept += w
+                mean += p * r
+                size += p * abs(r)
+                place += 1
+        largest = max(largest, size)
+        if not terminal[s]:
+            least, most = min(least, kept), max(most, kept)
+        expected[s, 0] = mean
+    return largest, least, most
