@@ -28,7 +28,7 @@ class ListArguments:
       inscape list worlds --gallery docs/worlds.md
     """
 
-    what: Positional[Literal["all", "worlds", "agents", "planners", "models", "runs"]] = "all"
+    what: Positional[Literal["all", "worlds", "agents", "planners", "models", "questions", "runs"]] = "all"
     """What to list."""
 
     gallery: Annotated[str | None, arg(metavar="FILE.md")] = None
@@ -47,7 +47,7 @@ def list_command(argv: Sequence[str]) -> int:
         return 0
     tables = {
         "worlds": _list_worlds, "agents": _list_agents, "planners": _list_planners, "models": _list_models,
-        "runs": _list_runs,
+        "questions": _list_questions, "runs": _list_runs,
     }  # fmt: skip
     for name, make in tables.items():
         if given.what in ("all", name):
@@ -109,6 +109,19 @@ def _list_models() -> tuple[str, Table]:
     table.add_row("tabular", "counts of what followed what, learned from random steps")
     table.add_row("RUN", "the model that the agent of a run has learned")
     return "World models (inscape plan WORLD --model NAME)", table
+
+
+def _list_questions() -> tuple[str, Table]:
+    import tomllib
+
+    from inscape.experiments.commands.run import questions
+
+    table = make_table("name", "what it asks", "expected")
+    for name, file in questions().items():
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        table.add_row(name, escape(document["question"]), escape(document["expected"]))
+    table.add_row("[dim]FILE.toml[/dim]", "[dim]an experiment of your own: docs/experiments.md[/dim]")
+    return "Questions (inscape run NAME)", table
 
 
 def _list_runs() -> tuple[str, Table]:

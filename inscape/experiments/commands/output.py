@@ -15,6 +15,7 @@ from inscape.errors import printable
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory
+    from inscape.experiments.report.sections import Cell, Section
 
 NARROWEST = 110
 """Columns assumed where the output is not a terminal, so that tables in logs keep their words."""
@@ -50,6 +51,54 @@ def make_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table
+
+
+MOST_ROWS = 30
+"""Rows of a table of an analysis that are printed; a page has all."""
+
+
+def print_sections(console: Console, sections: Sequence[Section]) -> None:
+    """Prints the texts and tables of a page; its curves and players are for the page alone."""
+    from inscape.experiments.report.sections import Label, TableSection, TextSection
+
+    for section in sections:
+        if isinstance(section, TextSection):
+            console.print(f"[bold]{escape(section.title)}[/bold]", soft_wrap=True)
+            console.print(escape(section.text), soft_wrap=console.width < NARROWEST)
+        elif isinstance(section, TableSection):
+            words = {
+                k for k in range(len(section.columns)) if any(isinstance(row[k], (str, Label)) for row in section.rows)
+            }
+            table = make_table(*section.columns, numbers=[c for k, c in enumerate(section.columns) if k not in words])
+            for row in section.rows[:MOST_ROWS]:
+                table.add_row(*(escape(_cell(cell)) for cell in row))
+            print_table(console, section.title, table)
+            if len(section.rows) > MOST_ROWS:
+                console.print(f"[dim]and {len(section.rows) - MOST_ROWS} more rows: --save FILE.html has all[/dim]")
+            if section.note:
+                console.print(f"[dim]{escape(section.note)}[/dim]", soft_wrap=True)
+        else:
+            continue
+        console.print()
+
+
+def _cell(cell: Cell) -> str:
+    from inscape.experiments.report.sections import Label
+    from inscape.experiments.runs.statistics import Interval
+
+    if isinstance(cell, Interval):
+        return " ".join((_short(cell.estimate), f"({_short(cell.low)} to {_short(cell.high)})"))
+    if isinstance(cell, Label):
+        return cell.text
+    if isinstance(cell, float):
+        return _short(cell)
+    return "–" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _short(value: float) -> str:
+    from inscape.experiments.numbers import number_text
+
+    return number_text(float(f"{value:.3g}"))
 
 
 def number(value: float) -> str:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
 from tyro.conf import Positional, arg
@@ -14,9 +14,13 @@ from tyro.conf import Positional, arg
 from inscape.errors import UsageError, closest
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.compare import print_comparison
-from inscape.experiments.commands.output import make_console
-from inscape.experiments.trials.comparison import compare
+from inscape.experiments.commands.output import make_console, print_sections
+from inscape.experiments.trials.comparison import Comparison, compare
 from inscape.experiments.trials.experiment import Experiment
+from inscape.experiments.trials.named import load_analysis
+
+if TYPE_CHECKING:
+    from inscape.experiments.report.sections import Section
 
 QUESTIONS = Path(__file__).parents[1] / "questions"
 DEFAULT_FOLDER = Path("experiments")
@@ -35,10 +39,11 @@ class RunArguments:
       inscape run lake.toml
       inscape run lake.toml --seeds 10 --jobs 2
       inscape run lake.toml --out experiments/lake
+      inscape run no-free-lunch --jobs 2        a question that comes with Inscape: inscape list questions
     """
 
-    file: Annotated[Positional[str], arg(metavar="FILE.toml")]
-    """The experiment: worlds, agents, seeds (docs/experiments.md)."""
+    file: Annotated[Positional[str], arg(metavar="FILE.toml|QUESTION")]
+    """The experiment: worlds, agents, seeds (docs/experiments.md); or the name of a shipped question."""
 
     seeds: Annotated[int | None, arg(metavar="N")] = None
     """How many seeds, in place of the file's."""
@@ -52,11 +57,17 @@ class RunArguments:
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """The experiment's folder; without it, experiments/ and the file's name."""
 
+    save: Annotated[str | None, arg(metavar="FILE.html")] = None
+    """Write a page with the answer and the comparison."""
+
 
 def run_command(argv: Sequence[str]) -> int:
     """Runs an experiment and prints its comparison."""
     given = args.parse("run", RunArguments, argv)
     args.require_positive("jobs", given.jobs)
+    page = None if given.save is None else Path(given.save)
+    if page is not None and page.suffix != ".html":
+        raise UsageError(f"--save {given.save}", expected="a file that ends in .html")
     file = _file(given.file)
     experiment = Experiment.from_toml(file)
     changes = {name: value for name in ("seeds", "steps") if (value := getattr(given, name)) is not None}
@@ -79,11 +90,39 @@ def run_command(argv: Sequence[str]) -> int:
         console.print(f"[red]failed[/red] {text}", soft_wrap=True)
     if len(failures) > MOST_FAILURES:
         console.print(f"and {len(failures) - MOST_FAILURES} more agents in worlds failed", soft_wrap=True)
+    if experiment.question:
+        console.print(f"\n[bold]{escape(experiment.question)}[/bold]", soft_wrap=True)
+    answer: list[Section] = []
     if len(results.failed) < len(results):
-        print_comparison(console, compare(results))
+        if experiment.analysis:
+            answer = list(load_analysis(experiment.analysis)(results))
+            print_sections(console, answer)
+            if experiment.expected:
+                console.print(f"[dim]Expected: {escape(experiment.expected)}[/dim]", soft_wrap=True)
+        compared = None if answer and page is None else compare(results)
+        if compared is not None and not answer:
+            print_comparison(console, compared)
+        if page is not None and compared is not None:
+            _save(page, experiment, answer, compared, "inscape run " + shlex.join(argv))
+            console.print(f"Saved in {escape(str(page))}", soft_wrap=True)
     console.print(f"Results in {escape(str(out))}; compare again: inscape compare {escape(shlex.quote(str(out)))}",
                   soft_wrap=True)  # fmt: skip
     return 1 if results.failed else 0
+
+
+def _save(page: Path, experiment: Experiment, answer: Sequence[Section], compared: Comparison, command: str) -> None:
+    from inscape.experiments.report.compared import compared_sections
+    from inscape.experiments.report.page import write_report
+
+    sections = [*answer, *compared_sections(compared)]
+    title = experiment.question or "Agents compared"
+    summary = f"Expected: {experiment.expected}" if experiment.expected else ""
+    write_report(sections, page, title=title, summary=summary, commands=(command,))
+
+
+def questions() -> dict[str, Path]:
+    """Returns the questions that come with Inscape: name → experiment file."""
+    return {file.stem: file for file in sorted(QUESTIONS.glob("*.toml"))}
 
 
 def _file(name: str) -> Path:
@@ -95,7 +134,7 @@ def _file(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = {file.stem: file for file in sorted(QUESTIONS.glob("*.toml"))}
+    shipped = questions()
     if name in shipped:
         return shipped[name]
     if path.is_dir():

@@ -7,6 +7,7 @@ which is part of the environment and not of the law.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
     from inscape.envs.world import World
+    from inscape.world_models.planning.dynamic_programming import Solution
+    from inscape.world_models.tabular.model import TabularModel
 
 SAMPLES = 200
 """Actions drawn per state where an agent does not say its probabilities."""
@@ -70,15 +73,13 @@ def exact_value(agent: Any, task: Given, gamma: float | None = None) -> ExactEva
         MissingLawError: the task has no law, or one that cannot be enumerated; or it has several players.
         UsageError: the world has more states than can be tabulated, or the agent an illegal action.
     """
-    from inscape.world_models.planning.dynamic_programming import policy_evaluation, value_iteration
-    from inscape.world_models.tabular.model import TabularModel
+    from inscape.world_models.planning.dynamic_programming import policy_evaluation
 
     task = as_task(task)
     world = _enumerable(task)
     gamma = world.gamma if gamma is None else gamma
     policy, sampled = policy_table(agent, task)
-    model = TabularModel.from_world(world)
-    solution = value_iteration(model, gamma, tolerance=1e-8)
+    model, solution, hidden = _solved(world, gamma)
     values = policy_evaluation(model, policy, gamma)
     return ExactEvaluation(
         float(model.initial @ values),
@@ -86,8 +87,26 @@ def exact_value(agent: Any, task: Given, gamma: float | None = None) -> ExactEva
         solution.error_bound,
         gamma,
         sampled,
-        hides_state(world),
+        hidden,
     )
+
+
+def _solved(world: World, gamma: float) -> tuple[TabularModel, Solution, bool]:
+    """Returns an enumerable world's tables, their solution, and whether it hides its state; kept for a while, for
+    agents that are evaluated one after another in one world."""
+    from inscape.world_models.planning.dynamic_programming import value_iteration
+    from inscape.world_models.tabular.model import TabularModel
+
+    for known, discount, found in _known:
+        if known is world and discount == gamma:
+            return found
+    model = TabularModel.from_world(world)
+    found = model, value_iteration(model, gamma, tolerance=1e-8), hides_state(world)
+    _known.appendleft((world, gamma, found))
+    return found
+
+
+_known: deque[tuple[World, float, tuple[TabularModel, Solution, bool]]] = deque(maxlen=2)
 
 
 def hides_state(world: World) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -202,6 +203,11 @@ def run_name(settings: RunSettings) -> str:
 
 def installed_versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on."""
+    return dict(_installed_versions())
+
+
+@functools.cache
+def _installed_versions() -> Mapping[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": sys.version.split()[0]}

@@ -21,6 +21,7 @@ from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.storage.lock import RunLock
 from inscape.experiments.trials import worker as child
+from inscape.experiments.trials.named import code_of
 from inscape.experiments.trials.results import Results, ResultsFile
 from inscape.experiments.trials.trial import Trial, TrialResult
 from inscape.experiments.trials.worker import failed, payload_of, perform
@@ -174,7 +175,7 @@ def _due(trials: Sequence[tuple[Trial, Task]], folder: Path | None, found: dict[
         if id(task) not in payloads:
             payloads[id(task)] = payload_of(task, list(task_code_names(trial.task)))
         payload = payloads[id(task)]
-        if names := agent_code_names(trial.agent, trial.settings):
+        if names := [*agent_code_names(trial.agent, trial.settings), *code_of(trial.measures)]:
             payload = payload_of(task, [*task_code_names(trial.task), *names])
         root = folder / RUNS if folder is not None and trial.keep == "runs" and trial.steps else None
         due[trial.id] = Job(trial, payload, root)

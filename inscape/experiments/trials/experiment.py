@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inscape.envs.tasks.resolve import Given, as_task, resolve_task
 from inscape.errors import UsageError, closest, whole_number
+from inscape.experiments.trials.named import code_of, load_analysis, load_measure
 from inscape.experiments.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -111,6 +112,12 @@ class Experiment:
             take less than a second.
         device: where tensors live.
         name: of the experiment.
+        measures: functions that measure each trial's agent (`trials.named`), by name or as `file.py:function`,
+            `function(agent, task, seed) -> {name: number}`; the numbers are kept in `TrialResult.measures`.
+        analysis: the function that answers from all results, by name or as `file.py:function`,
+            `function(results) -> sections`; "" for none.
+        question: what the experiment asks.
+        expected: what it is expected to show.
     """  # noqa: E501
 
     worlds: Sequence[Any]
@@ -124,6 +131,10 @@ class Experiment:
     keep: Literal["runs", "results"] = "runs"
     device: str = "cpu"
     name: str = ""
+    measures: Sequence[str] = ()
+    analysis: str = ""
+    question: str = ""
+    expected: str = ""
 
     def __post_init__(self) -> None:
         for what in ("worlds", "agents"):
@@ -141,6 +152,11 @@ class Experiment:
             raise UsageError(f"exact = {self.exact!r}", expected="true or false")
         if self.device not in ("cpu", "cuda", "auto"):
             raise UsageError(f"device = {self.device!r}", expected='"cpu", "cuda" or "auto"')
+        for what in ("name", "analysis", "question", "expected"):
+            if not isinstance(getattr(self, what), str):
+                raise UsageError(f"{what} = {getattr(self, what)!r}", expected="text")
+        if isinstance(self.measures, str) or not isinstance(self.measures, Sequence):
+            raise UsageError(f"measures = {self.measures!r}", expected="a list", hint='measures = ["model"]')
         self.seed_list()
 
     def seed_list(self) -> list[int]:
@@ -178,15 +194,20 @@ class Experiment:
         Raises:
             UsageError: there is no such world, agent or setting.
         """
-        from inscape.trust import code_record
+        from inscape.trust import allow, code_record
 
+        allow(code_of([*self.measures, self.analysis]))
+        for measure in self.measures:
+            load_measure(measure)
+        if self.analysis:
+            load_analysis(self.analysis)
         tasks = [(spec, spec.task()) for spec in self.world_specs()]
         agents = self.agent_specs()
         cells: list[tuple[dict[str, Any], Task]] = []
         for (world, task), agent in itertools.product(tasks, agents):
             steps = self._steps(agent, world, task)
             document = _json(task)
-            names = _names_of_code(agent, document)
+            names = [*_names_of_code(agent, document), *code_of(self.measures)]
             cells.append(
                 (
                     {
@@ -201,6 +222,7 @@ class Experiment:
                         "exact": self.exact,
                         "keep": self.keep if steps and not task.to_json().get("in_hand") else "results",
                         "code": code_record(names),
+                        "measures": list(self.measures),
                         "agent_label": agent.label,
                         "world_label": world.label,
                     },
@@ -290,6 +312,10 @@ class Experiment:
             raise UsageError("worlds or agents that are no list", expected='worlds = ["FrozenLake"], agents = ["ppo"]')
         values["worlds"] = [_world(entry, folder) for entry in values["worlds"]]
         values["agents"] = [_agent(entry, folder) for entry in values["agents"]]
+        if isinstance(measures := values.get("measures"), list):
+            values["measures"] = [_beside(name, folder) if isinstance(name, str) else name for name in measures]
+        if isinstance(analysis := values.get("analysis"), str):
+            values["analysis"] = _beside(analysis, folder)
         return cls(**values)
 
 

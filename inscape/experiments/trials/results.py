@@ -155,6 +155,22 @@ class Results(Sequence[TrialResult]):
                     found[result.seed] = float(score)
         return found
 
+    def measured(self, name: str, world: str | None = None, agent: str | None = None) -> dict[int, float]:
+        """Returns seed → what a measure found of finished trials; of several of one seed, the last.
+
+        Args:
+            name: of the number, as the measure calls it.
+            world, agent: labels; None for any.
+        """
+        return {
+            result.seed: result.measures[name]
+            for result in self
+            if result.finished
+            and name in result.measures
+            and world in (None, result.world)
+            and agent in (None, result.agent)
+        }
+
     def __repr__(self) -> str:
         done = sum(result.finished for result in self)
         return f"Results({done} of {len(self)} trials, {len(self.agents)} agents, {len(self.worlds)} worlds)"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.experiments.trials.named import measured
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -34,6 +35,7 @@ class Trial:
         evaluate_every, evaluate_episodes, final_episodes, device: as `train` and `inscape train` take them.
         exact: also compute the policy's exact value, where the world can be enumerated.
         keep: "runs" keeps a run folder; "results" only the numbers.
+        measures: names of what else is measured of the agent (`trials.named`).
         code: digests of the files that agent and world are in: an edited file makes another trial.
         agent_label, world_label: what tables call them; no part of the identity.
     """
@@ -50,6 +52,7 @@ class Trial:
     exact: bool = False
     keep: str = "runs"
     code: dict[str, Any] = field(default_factory=dict)
+    measures: list[str] = field(default_factory=list)
     agent_label: str = ""
     world_label: str = ""
 
@@ -57,6 +60,8 @@ class Trial:
     def id(self) -> str:
         """16 hexadecimal digits of what determines the result; labels and what is kept of it do not."""
         content = {k: v for k, v in asdict(self).items() if k not in ("agent_label", "world_label", "keep")}
+        if not self.measures:
+            del content["measures"]  # identities of experiments without are those of before there were measures
         content["code"] = {name: record.get("sha256", "") for name, record in self.code.items()}
         text = json.dumps({"format": FORMAT, **content}, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -84,6 +89,7 @@ class TrialResult:
         attempts: how often it was begun; more than one where a process died.
         error: why it failed; "" where it did not.
         run: name of its run folder, "" without one.
+        measures: what the experiment's measures found, by name.
     """
 
     id: str
@@ -100,6 +106,7 @@ class TrialResult:
     attempts: int = 1
     error: str = ""
     run: str = ""
+    measures: dict[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -217,7 +224,10 @@ def _result(
     run: str = "",
 ) -> TrialResult:
     exact = _exact(agent, task) if trial.exact else None
-    score = float(returns.mean()) if len(returns) else exact["value"] if exact else curve[-1][1] if curve else None
+    measures = measured(trial.measures, agent, task, trial.seed)
+    score = measures.pop("score", None)
+    if score is None:
+        score = float(returns.mean()) if len(returns) else exact["value"] if exact else curve[-1][1] if curve else None
     if score is None or not np.isfinite(score):
         raise UsageError(
             "no score" if score is None else f"a score of {score}",
@@ -226,6 +236,7 @@ def _result(
     return TrialResult(
         trial.id, trial.agent_label, trial.world_label, trial.seed, score, tuple(float(r) for r in returns), exact,
         curve, time.monotonic() - began, trial.steps, settings if settings is not None else trial.settings, run=run,
+        measures=measures,
     )  # fmt: skip
 
 

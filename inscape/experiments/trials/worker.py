@@ -57,7 +57,7 @@ def perform(trial: Trial, payload: bytes, root: Path | None) -> TrialResult:
     from inscape.trust import allow
 
     try:
-        task, allowed = pickle.loads(payload)
+        task, allowed = _opened(payload)
         allow(allowed)
         with exits_as_errors(f"trial {trial.name}"):
             return run_trial(trial, task, trial.agent, root)
@@ -66,6 +66,23 @@ def perform(trial: Trial, payload: bytes, root: Path | None) -> TrialResult:
     except Exception as error:
         lines = traceback.format_exc().strip().splitlines()
         return failed(trial, "\n".join([f"{type(error).__name__}: {error}", *lines[-LAST_LINES:-1]]))
+
+
+def _opened(payload: bytes) -> tuple[Any, list[str]]:
+    """Returns what a payload holds. A world is kept for trials that follow, with the tables and kernels it has made; a
+    third-party environment, which may hold anything, is made anew."""
+    if payload in _worlds:
+        return _worlds[payload]
+    task, allowed = pickle.loads(payload)
+    if task.world is not None:
+        while len(_worlds) >= MOST_WORLDS:
+            _worlds.pop(next(iter(_worlds)))
+        _worlds[payload] = task, allowed
+    return task, allowed
+
+
+MOST_WORLDS = 4
+_worlds: dict[bytes, tuple[Any, list[str]]] = {}
 
 
 def failed(trial: Trial, error: str, attempts: int = 1) -> TrialResult:

@@ -256,6 +256,24 @@ class LearnedTabularModel:
             total += self._log_predictive(states[t], int(action), states[t + 1], 0.0, ended)
         return total
 
+    def transition_log_probs(
+        self, observations: np.ndarray, actions: np.ndarray, next_observations: np.ndarray, terminated: np.ndarray
+    ) -> np.ndarray:
+        """Returns `[B]` log P(next observation, terminated | observation, action), in nats; nothing is learned.
+
+        Args:
+            observations, next_observations: `[B, …]`.
+            actions: `[B]` numbers.
+            terminated: `[B]` bool: the task ended there.
+        """
+        unseen = len(self._index)
+        states, following = (
+            [self._index.get(key, unseen) for key in observation_keys(given)]
+            for given in (observations, next_observations)
+        )
+        rows = zip(states, np.asarray(actions).tolist(), following, np.asarray(terminated).tolist(), strict=True)
+        return np.array([self._log_predictive(s, int(a), then, 0.0, bool(end)) for s, a, then, end in rows])
+
     # ------------------------------------------------------------------------------------------------ as tables
 
     def tabular(self) -> TabularModel:
