@@ -124,8 +124,7 @@ def parse(
     )
     require_known_words(argv, options_of(kind, settings, prefix, world, planner), command, prefix)
     if extra:
-        more = [(name, annotation, field(default=default)) for name, (annotation, default) in extra.items()]
-        whole = dataclasses.make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
+        whole = _class_of(kind.__name__, [(name, *group) for name, group in extra.items()], kind)
     text = inspect.cleandoc(kind.__doc__ or "")
     more_options = {} if defaults is None else {"default": whole(**defaults)}
     with _wide_enough():
@@ -145,6 +144,28 @@ def parse(
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} {value}", expected="a whole number of at least 0", hint=f"{option} 0")
     return given
+
+
+_made: dict[Any, type] = {}
+"""Classes of arguments by what they are made of, a few: the parser never forgets a class that it has read."""
+_MOST_MADE = 128
+
+
+def _class_of(name: str, entries: Sequence[tuple[str, Any, Any]], *bases: type) -> type:
+    """Returns a frozen dataclass with fields (name, annotation, default); the same class for the same fields."""
+    key: Any = (name, bases, tuple((n, hint, type(default), repr(default)) for n, hint, default in entries))
+    try:
+        known = _made.get(key)
+    except TypeError:  # an annotation that cannot be hashed
+        key = known = None
+    if known is None:
+        fields = [(n, hint, field(default=default)) for n, hint, default in entries]
+        known = dataclasses.make_dataclass(name, fields, bases=bases, frozen=True)
+        if key is not None:
+            while len(_made) >= _MOST_MADE:
+                _made.pop(next(iter(_made)))
+            _made[key] = known
+    return known
 
 
 # ---------------------------------------------------------------------------------------------- options of the task
@@ -374,10 +395,10 @@ def world_settings_group(name: str, values: Mapping[str, Any] | None = None) -> 
     if not known:
         return {}
     fields = [
-        (key, Annotated[_annotation(hint, default), arg(help=doc or "Setting of the world.")], field(default=default))
+        (key, Annotated[_annotation(hint, default), arg(help=doc or "Setting of the world.")], default)
         for key, (hint, default, doc) in known.items()
     ]
-    kind = dataclasses.make_dataclass("WorldSettings", fields, frozen=True)
+    kind = _class_of("WorldSettings", fields)
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in (values or {}).items() if key in known}
     return {"world_settings": (Annotated[kind, arg(name="world")], kind(**given))}
 
@@ -395,13 +416,13 @@ def planner_settings_group(planner: str | None, hidden: Sequence[str] = ()) -> d
 
     known = [(key, *entry) for key, entry in setting_defaults(planner_class(planner)).items() if key not in hidden]
     fields = [
-        (key, Annotated[_annotation(hint, default), arg(help=doc or "Setting of the planner.")], field(default=default))
+        (key, Annotated[_annotation(hint, default), arg(help=doc or "Setting of the planner.")], default)
         for key, hint, default, doc in known
         if _readable(default)
     ]
     if not fields:
         return {}
-    kind = dataclasses.make_dataclass("PlannerSettings", fields, frozen=True)
+    kind = _class_of("PlannerSettings", fields)
     return {"planner_settings": (Annotated[kind, arg(name="planner")], kind())}
 
 
@@ -467,9 +488,9 @@ def _environment_group(name: str, values: Mapping[str, Any] | None) -> dict[str,
     assert found is not None
     for argument in known:
         said = f"Argument of {name}" + (f", {argument.annotation_name}." if argument.annotation_name else ".")
-        default = field(default=_shown(argument, argument.name in found.required, values))
-        fields.append((argument.name, Annotated[str, arg(help=said, metavar="VALUE")], default))
-    kind = dataclasses.make_dataclass("EnvironmentSettings", fields, frozen=True)
+        shown = _shown(argument, argument.name in found.required, values)
+        fields.append((argument.name, Annotated[str, arg(help=said, metavar="VALUE")], shown))
+    kind = _class_of("EnvironmentSettings", fields)
     return {"environment": (Annotated[kind, arg(name="env")], kind())}
 
 
