@@ -8,6 +8,7 @@ from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
     from inscape.experiments.checks.check import check as check
+    from inscape.experiments.exporting.export import export as export
     from inscape.experiments.report.episodes import player_episode as player_episode
     from inscape.experiments.report.page import write_report as write_report
     from inscape.experiments.report.runs import report_for_runs as report_for_runs
@@ -123,6 +124,7 @@ _HOMES = {
     ),
     "report.episodes": ("player_episode",),
     "viewing.watch": ("watch",),
+    "exporting.export": ("export",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist
     __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

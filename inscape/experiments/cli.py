@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": "agents in statistics, from runs or experiments",
     "diff": "in what two runs differ",
     "report": "one HTML file on some runs",
+    "export": "a run's agent for others: ONNX, TorchScript, Stable-Baselines3, a model hub",
     "check": "does a world or an agent keep its contract?",
     "bench": "methods compared: inscape bench tabular",
     "demo": "the whole platform once, in three minutes",

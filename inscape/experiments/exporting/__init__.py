@@ -1,0 +1,1 @@
+"""Trained agents for other programs: ONNX, TorchScript, Stable-Baselines3, folders of a model hub."""
