@@ -69,5 +69,8 @@ class TrainArguments(TaskArguments):
     hang_seconds: float = 60.0
     """With --workers: time in one step or reset of a copy after which its process is started again."""
 
+    track: Annotated[str | None, arg(metavar="wandb|mlflow|trackio")] = None
+    """Trackers that metrics are sent to beside the run's own files; several with commas between them."""
+
     max_restarts: Annotated[int, arg(metavar="N")] = 20
     """With --workers: how often copies that raise, end their process or hang are made again before the run stops."""

@@ -71,6 +71,7 @@ def train_command(argv: Sequence[str]) -> int:
         settings=getattr(given, "settings", None),
         evaluate_every=given.evaluate_every,
         evaluate_episodes=given.evaluate_episodes,
+        track=given.track,
     )
     compiling = compile_seconds() - compiling
     console = make_console()

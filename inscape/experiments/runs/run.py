@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from inscape.agents.interface import Agent
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
+    from inscape.experiments.tracking.trackers import Tracking
 
 EVALUATION, RESTARTS = "evaluation.json", "restarts.jsonl"
 
@@ -73,6 +74,7 @@ class Run:
         self._events: EventsFile | None = None
         self._hashed = HashedPrefix(Path() if path is None else path / METRICS)
         self._held: tuple[Agent, Task] | None = None
+        self._tracking: Tracking | None = None
 
     def __repr__(self) -> str:
         place = "in memory" if self.folder is None else repr(str(self.folder))
@@ -83,7 +85,7 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what a run is; a folder's agent is loaded, and its files are opened, again."""
-        opened: dict[str, Any] = {"_events": None, "_hashed": None, "_made": []}
+        opened: dict[str, Any] = {"_events": None, "_hashed": None, "_made": [], "_tracking": None}
         return vars(self) | opened | ({} if self.folder is None else {"_held": None})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -273,6 +275,8 @@ class Run:
             write_text(self.path / EVALUATION, json.dumps(document, indent=2) + "\n")
 
     def _log_events(self, row: dict[str, Any]) -> None:
+        if self._tracking is not None:
+            self._tracking.log(row)
         values = {tag: value for tag, value in row.items() if tag != "steps" and isinstance(value, int | float)}
         (self._events or self._open_events()).add(int(row.get("steps", 0)), values)
 
@@ -286,8 +290,25 @@ class Run:
         if self._events is not None:
             self._events.flush()
 
+    def track(self, modules: Mapping[str, Any]) -> None:
+        """Sends the rows that are logged from now on to trackers too, until `close` (`tracking.require_trackers`).
+
+        Raises:
+            UsageError: a tracker refuses to begin.
+        """
+        if modules:
+            from inscape.experiments.tracking.trackers import Tracking
+
+            self._tracking = Tracking(modules, self)
+
+    def _end_tracking(self) -> None:
+        tracking, self._tracking = self._tracking, None
+        if tracking is not None:
+            tracking.close()
+
     def close(self) -> None:
-        """Writes what is left of the TensorBoard events."""
+        """Writes what is left of the TensorBoard events, and ends the trackers."""
+        self._end_tracking()
         events, self._events = self._events, None
         if events is not None:
             events.flush()
@@ -295,6 +316,7 @@ class Run:
     def discard(self) -> None:
         """Removes what `create_run` made here, for a start that was refused; folders that hold anything else stay."""
         self._events = None
+        self._end_tracking()
         self.release()
         for checkpoint in checkpoints.checkpoint_folders(self.path):
             checkpoints.remove_checkpoint(checkpoint)

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +33,7 @@ from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import RunSettings, complete_settings, installed_versions, json_values
 from inscape.experiments.runs.storage.checkpoints import require_storable
 from inscape.experiments.runs.unsaved import UnsavedRun
+from inscape.experiments.tracking.trackers import require_trackers
 from inscape.trust import code_record, file_record
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def train(
     on_yield: Callable[[Any, Mapping[str, float]], None] | None = None,
     accept_changes: bool = False,
     workers: Workers | int | Literal["auto"] | None = None,
+    track: str | Sequence[str] | None = None,
     **agent_settings: Any,
 ) -> Run:
     """Trains an agent in a world and returns the run: the trained agent, its metrics, and its folder if it has one.
@@ -101,6 +103,8 @@ def train(
         workers: processes that the copies of a third-party environment are divided over, a number, `"auto"` or
             `Workers` with the limits; None for what the task says (`Task.in_workers`), or with `resume` and `out` for
             what the run was started with. Results do not depend on it.
+        track: trackers that metrics are sent to beside the run's own files: "wandb", "mlflow", "trackio", several
+            with commas between them. One that fails later is dropped with a warning.
         agent_settings: settings of the agent by name, over `settings`.
 
     Raises:
@@ -119,6 +123,7 @@ def train(
     steps = _steps_of(agent, task) if steps is None else whole_number("{} training steps", steps, 1, hint=hint)
     seed = whole_number("seed", seed)
     _require_numbers(evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
+    trackers = require_trackers(track)
     unsaved = out is None and root is None and not resume
     if task.world is None and not unsaved:
         require_json(task.to_json()["settings"], task.name)
@@ -165,6 +170,7 @@ def train(
     try:
         start = restore(run, agent) if resume else before
         if start is not None:
+            _begin_tracking(run, trackers, fresh=not resume)
             loop = TrainingLoop(
                 run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield
             )
@@ -190,6 +196,16 @@ def in_workers(task: Task, workers: Workers | int | Literal["auto"]) -> Task:
         logging.getLogger("inscape").info("No worker processes for %s: %s.", task.name, why)
         return task
     return task.in_workers(workers)
+
+
+def _begin_tracking(run: Run, trackers: dict[str, Any], fresh: bool) -> None:
+    """Begins trackers; where one refuses, a run that was just made is gone again."""
+    try:
+        run.track(trackers)
+    except UsageError:
+        if fresh:
+            run.discard()
+        raise
 
 
 def _stored_workers(task: Task) -> dict[str, Any]:

@@ -78,6 +78,8 @@ class UnsavedRun(Run):
 
     def log(self, metrics: dict[str, float]) -> None:
         self._rows.append({key: plain_value(value) for key, value in metrics.items()})
+        if self._tracking is not None:
+            self._tracking.log(self._rows[-1])
 
     def metrics(self) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows]
@@ -105,10 +107,12 @@ class UnsavedRun(Run):
         self._evaluation = dict(document)
 
     def close(self) -> None:
-        """Does nothing: nothing is open."""
+        """Ends the trackers: nothing else is open."""
+        self._end_tracking()
 
     def discard(self) -> None:
         """Forgets what was logged."""
+        self._end_tracking()
         self._rows.clear()
 
     def save_checkpoint(self, state: dict[str, Any], steps: int, *, finished: bool = False, keep: int = 3) -> Path:
