@@ -77,7 +77,8 @@ class TabularSettings:
     beta: float | None = None
     """Rationality when acting after learning, P(a|s) ∝ exp(beta·Q); None acts greedily."""
     seeds: int = 1
-    """Learners at once, alike but for their seeds: seed, seed + 1, … It acts as the first of them."""
+    """Learners in one run, alike but for their seeds: seed, seed + 1, … It acts as the first of them. As an option of
+    `inscape train`: --agent.seeds N, for its --seeds N makes N runs."""
     report_every: int = 2_000
     """Environment steps, of each learner, between two reports of `learn`."""
 

@@ -15,6 +15,7 @@ from inscape.envs.tasks.in_hand import IN_HAND
 from inscape.envs.tasks.wrapping import as_wrapping
 from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.config import OF_SETTING, setting_words
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.runs.settings import differing, settings_as_json
 
@@ -77,7 +78,7 @@ def _settings_words(s: RunSettings) -> list[str]:
         prefix = "agent." if args.needs_prefix(TrainArguments, default) else ""
         changed = {name.split(".")[0] for name in differing(settings_as_json(default), s.agent_settings)}
         words += [
-            w for name, value in s.agent_settings.items() if name in changed for w in _option(prefix + name, value)
+            w for name, value in s.agent_settings.items() if name in changed for w in _own_option(prefix + name, value)
         ]
     return words + of_task
 
@@ -99,6 +100,11 @@ def _task_words(task: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _own_option(name: str, value: Any) -> list[str]:
+    """Returns the option of an agent's setting, told from the command's own of that name."""
+    return _option(OF_SETTING.removeprefix("--") if name == "seeds" else name, value)
+
+
 def _option(name: str, value: Any) -> list[str]:
     option = "--" + name.replace("_", "-")
     if isinstance(value, bool):
@@ -117,7 +123,7 @@ def _read_back(words: Sequence[str], s: RunSettings) -> bool:
     groups = args.settings_groups(TrainArguments, s.agent, default)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            given = args.parse("train", TrainArguments, words, groups)
+            given = args.parse("train", TrainArguments, setting_words(words), groups)
     except SystemExit:
         return False
     understood = settings_as_json(getattr(given, "settings", None))

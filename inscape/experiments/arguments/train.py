@@ -25,6 +25,8 @@ class TrainArguments(TaskArguments):
       inscape train q-learning FrozenLake8x8 --steps 1000000 --world.slip 0.2
       inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
       inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
+      inscape train ppo CartPole --seeds 10 --jobs 2          a run for each of ten seeds, then the comparison
+      inscape train --config ppo.toml --steps 50000           agent, world and settings of a file; the line over it
       inscape train ppo CartPole --help          lists the settings of both
     """
 

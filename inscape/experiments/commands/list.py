@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -25,6 +27,7 @@ class ListArguments:
       inscape list
       inscape list agents
       inscape list runs
+      inscape list runs --world CartPole --sort score --limit 10
       inscape list worlds --gallery docs/worlds.md
     """
 
@@ -34,11 +37,31 @@ class ListArguments:
     gallery: Annotated[str | None, arg(metavar="FILE.md")] = None
     """Write a page on every world, with a picture and the settings of each, instead."""
 
+    agent: Annotated[str | None, arg(metavar="NAME")] = None
+    """Runs: of this agent only."""
+
+    world: Annotated[str | None, arg(metavar="NAME")] = None
+    """Runs: in this world only."""
+
+    sort: Annotated[Literal["score", "time", "steps"] | None, arg(metavar="score|time|steps")] = None
+    """Runs: the highest score, the longest time or the most steps first; without it, the newest."""
+
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Runs: so many at most."""
+
+    root: Annotated[str, arg(metavar="DIR")] = "runs"
+    """Runs: those in this folder, and those of experiments in it."""
+
 
 def list_command(argv: Sequence[str]) -> int:
     """Prints what is known by name."""
     given = args.parse("list", ListArguments, argv)
     console = make_console()
+    for name in ("agent", "world", "sort", "limit"):
+        if getattr(given, name) is not None and given.what not in ("all", "runs"):
+            raise UsageError(f"--{name} with {given.what}", expected="runs", hint=f"inscape list runs --{name} …")
+    if given.limit is not None:
+        args.require_positive("limit", given.limit)
     if given.gallery is not None:
         from inscape.experiments.viewing.gallery import write_gallery
 
@@ -47,7 +70,7 @@ def list_command(argv: Sequence[str]) -> int:
         return 0
     tables = {
         "worlds": _list_worlds, "agents": _list_agents, "planners": _list_planners, "models": _list_models,
-        "questions": _list_questions, "runs": _list_runs,
+        "questions": _list_questions, "runs": functools.partial(_list_runs, given),
     }  # fmt: skip
     for name, make in tables.items():
         if given.what in ("all", name):
@@ -124,24 +147,67 @@ def _list_questions() -> tuple[str, Table]:
     return "Questions (inscape run NAME)", table
 
 
-def _list_runs() -> tuple[str, Table]:
-    table = make_table("folder", "agent", "world", "seed", "steps", "return", numbers=("seed", "steps", "return"))
-    for folder in run_folders():
-        try:
-            run = open_run(folder)
-            metrics = run.metric_columns(("steps", "evaluation/return_mean"))
-            final = run.evaluation()
-        except UsageError as error:  # one damaged run does not hide the others
-            table.add_row(escape(str(folder)), f"[red]{escape(error.found)}[/red]")
+def _list_runs(given: ListArguments) -> tuple[str, Table]:
+    """Returns the runs of a folder; of metrics, however long, only the end is read."""
+    folders = run_folders(given.root)
+    rows = [row for folder in folders if (row := _row(folder, given)) is not None]
+    if given.sort is not None:
+        rows.sort(key=lambda row: row.place(given.sort))
+    table = make_table("folder", "agent", "world", "seed", "steps", "return", "seconds",
+                       numbers=("seed", "steps", "return", "seconds"))  # fmt: skip
+    for row in rows[: given.limit]:
+        if row.error:
+            table.add_row(escape(row.folder), f"[red]{escape(row.error)}[/red]")
             continue
-        settings = run.settings
-        steps, returns = metrics["steps"].values, metrics["evaluation/return_mean"].values
-        done = int(steps[np.isfinite(steps)].max(initial=0))
-        progress = f"{done:,}" if done >= settings.steps else f"{done:,} of {settings.steps:,}"
-        # of the evaluation at the end, as `train` printed it; before there is one, the curve's last point
-        last = f"{final[0].estimate:.4g}" if final is not None else f"{returns[-1]:.4g}" if len(returns) else ""
-        name = str(settings.task.get("name"))
-        table.add_row(escape(str(run.path)), escape(settings.agent), escape(name), str(settings.seed), progress, last)
-    if not table.rows:
-        table.add_row("[dim]none yet: inscape train AGENT WORLD[/dim]")
+        progress = f"{row.steps:,}" if row.steps >= row.asked else f"{row.steps:,} of {row.asked:,}"
+        score = "" if row.score is None else f"{row.score:.4g}"
+        cells = (row.folder, row.agent, row.world, str(row.seed), progress, score, f"{row.seconds:.3g}")
+        table.add_row(*map(escape, cells))
+    if given.limit is not None and len(rows) > given.limit:
+        table.add_row(f"[dim]and {len(rows) - given.limit} more[/dim]")
+    if not rows:
+        table.add_row(f"[dim]{'none of these' if folders else 'none yet: inscape train AGENT WORLD'}[/dim]")
     return "Runs", table
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A run in the list; a damaged one has an error, and no more than its folder."""
+
+    folder: str
+    agent: str = ""
+    world: str = ""
+    seed: int = 0
+    steps: int = 0
+    asked: int = 0
+    score: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+    def place(self, by: str | None) -> tuple[bool, float]:
+        """Returns what to sort by: the highest score, the longest time, the most steps first; what has none last."""
+        value = {"score": self.score, "time": self.seconds, "steps": float(self.steps)}[str(by)]
+        if self.error or value is None or value != value:
+            return (True, 0.0)
+        return (False, -value)
+
+
+def _row(folder: Path, given: ListArguments) -> _Row | None:
+    """Returns a run's row; None where it is not of the agent or the world that are asked for."""
+    try:
+        run = open_run(folder)
+        final = run.evaluation()
+    except UsageError as error:  # one damaged run does not hide the others
+        return _Row(str(folder), error=error.found) if given.agent is None and given.world is None else None
+    settings, world = run.settings, str(run.settings.task.get("name"))
+    names = (world, world.rpartition("/")[2], world.removeprefix("inscape/").removesuffix("-v0"))
+    if given.agent not in (None, settings.agent) or (given.world is not None and given.world not in names):
+        return None
+    # of the evaluation at the end, as `train` printed it; before there is one, the curve's last point
+    last = run.latest(("steps", "seconds", *(() if final is not None else ("evaluation/return_mean",))))
+    score = final[0].estimate if final is not None else last.get("evaluation/return_mean")
+    steps, seconds = last.get("steps", 0.0), last.get("seconds", 0.0)
+    return _Row(
+        str(run.path), settings.agent, world, settings.seed, int(steps) if np.isfinite(steps) else 0, settings.steps,
+        score, seconds,
+    )  # fmt: skip

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.markup import escape
 
+from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
+from inscape.experiments.arguments.config import TrainConfig, read_config, setting_words, take_number, take_option
 from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
@@ -16,6 +21,7 @@ from inscape.experiments.commands.output import make_console
 from inscape.experiments.runs.folders import DEFAULT_ROOT, open_run
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.trials.experiment import AgentSpec, WorldSpec
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -31,7 +37,8 @@ def train_command(argv: Sequence[str]) -> int:
     from inscape.envs.tasks.resolve import task_from_json
     from inscape.experiments.runs.training import train
 
-    words, resumed = _run_to_resume(argv)
+    several = _several(argv)
+    words, resumed = _run_to_resume(several.words)
     default: Task | None
     if resumed is not None and (not words or words[0].startswith("-")):
         resumed.require_trust()
@@ -40,15 +47,13 @@ def train_command(argv: Sequence[str]) -> int:
         )  # what differs from the run's is named, and refused, as other settings are
         given = _given_over(resumed.settings, resumed.trusted_settings(), default, words)
     else:
-        names = args.leading_names(words, 2, "inscape train AGENT WORLD [options], or inscape train --resume RUN")
-        require_agent_first("train", names)
-        default = args.named_task(names[1], args.task_options(words)[1]) if len(names) == 2 else None
-        groups = None if default is None else args.settings_groups(TrainArguments, names[0], default)
-        given = args.parse("train", TrainArguments, words, groups)
+        given, default = _given(words, several.config)
     from inscape.agents.registry import SB3_PREFIX, default_steps
     from inscape.envs.compile.compile_time import compile_seconds
 
     task = args.in_workers(args.task_given(given, default), given)
+    if several.seeds is not None:
+        return _train_seeds(given, task, several.seeds, several.jobs)
     steps = default_steps(given.agent, task) if given.steps is None else given.steps
     if process_number() == 0:
         _say_preset(given.agent, task, steps, getattr(given, "settings", None))
@@ -85,6 +90,109 @@ def train_command(argv: Sequence[str]) -> int:
         console.print(f"[dim]{compiling:.0f} s of this were compiling: not again on this machine.[/dim]")
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
     return 0
+
+
+@dataclass(frozen=True)
+class _Several:
+    """What was read off the line before it is parsed: the words left, a file, how many seeds and worker processes."""
+
+    words: list[str]
+    config: TrainConfig
+    seeds: int | None
+    jobs: int
+
+
+def _several(argv: Sequence[str]) -> _Several:
+    words, file = take_option(argv, "--config", "FILE.toml")
+    config = TrainConfig("") if file is None else read_config(file)
+    words, seeds = take_number(words, "--seeds")
+    words, jobs = take_number(words, "--jobs")
+    for name in ("seeds", "jobs"):
+        if name in config.options:
+            args.require_positive(name, config.options[name])
+    seeds = config.options.get("seeds") if seeds is None else seeds
+    if seeds is None and jobs is not None:
+        raise UsageError("--jobs without --seeds", expected="several runs", hint=f"--seeds 5 --jobs {jobs}")
+    if (seeds is not None or file is not None) and "--resume" in words:
+        what = "--seeds" if seeds is not None else "--config"
+        hint = "the same command goes on" if seeds is not None else "inscape train --resume RUN"
+        raise UsageError(f"--resume with {what}", expected="one of them", hint=hint)
+    return _Several(setting_words(words), config, seeds, config.options.get("jobs", 1) if jobs is None else jobs)
+
+
+def _given(words: Sequence[str], config: TrainConfig) -> tuple[Any, Task | None]:
+    """Returns the arguments, those of the line over those of a file, and the task that the line's options were read
+    for."""
+    usage = "inscape train AGENT WORLD [options], inscape train --config FILE, or inscape train --resume RUN"
+    bare = not words or words[0].startswith("-")
+    if bare and config.agent is not None and config.world is not None:
+        assert isinstance(config.world.name, str)
+        words = [config.agent.name, config.world.name, *words]
+    elif bare and config.file:
+        what = "agent" if config.agent is None else "world"
+        raise UsageError(f"{config.file} names no {what}", expected=f'{what} = "NAME", or the names on the line',
+                         hint="inscape train AGENT WORLD --config FILE")  # fmt: skip
+    names = args.leading_names(words, 2, usage)
+    require_agent_first("train", names)
+    if len(names) < 2:
+        return args.parse("train", TrainArguments, words, None), None
+    asked = args.task_options(words)[1]
+    world = config.world or WorldSpec(names[1])
+    limit = world.max_episode_steps if asked.max_episode_steps is None else asked.max_episode_steps
+    options = args.TaskOptions(asked.env, (*world.wrap, *asked.wrappers), limit)
+    task = args.named_task(names[1], options, world.settings)
+    settings = None if config.agent is None else config.agent.settings
+    groups = args.settings_groups(TrainArguments, names[0], task, settings)
+    if settings and "settings" not in groups:
+        raise UsageError(
+            f"settings {', '.join(settings)} in {config.file}", expected=f"none: {names[0]} has no settings"
+        )
+    own = {name: value for name, value in config.options.items() if name not in ("seeds", "jobs")}
+    if not config.file:
+        return args.parse("train", TrainArguments, words, groups), task
+    defaults = {"agent": names[0], "task": names[1], **own}
+    given = args.parse("train", TrainArguments, words, groups, defaults)
+    return dataclasses.replace(given, wrap=options.wrappers, max_episode_steps=options.max_episode_steps), task
+
+
+def _train_seeds(given: Any, task: Task, seeds: int, jobs: int) -> int:
+    """Trains a run for each seed in worker processes, and compares them."""
+    from inscape.agents.registry import default_settings
+    from inscape.experiments.commands.compare import print_comparison
+    from inscape.experiments.runs.settings import differing, run_name, settings_as_json
+    from inscape.experiments.trials.comparison import compare
+    from inscape.experiments.trials.experiment import Experiment
+    from inscape.world_models.networks.device import resolve_device
+
+    if task.workers is not None:
+        raise UsageError("--workers with --seeds", expected="one of them", hint=f"--seeds {seeds} --jobs {jobs}")
+    default, _ = default_settings(given.agent, task)
+    chosen = settings_as_json(getattr(given, "settings", None)) or {}
+    usual = settings_as_json(default) or {}
+    settings = {name: chosen[name] for name in differing(usual, chosen) if name in chosen}
+    device = str(resolve_device("auto")) if given.device == "auto" else given.device
+    experiment = Experiment(
+        worlds=[WorldSpec(task)],
+        agents=[AgentSpec(given.agent, settings)],
+        seeds=[given.seed + k for k in range(seeds)],
+        steps=given.steps,
+        evaluate_every=given.evaluate_every,
+        evaluate_episodes=given.evaluate_episodes,
+        final_episodes=given.final_episodes,
+        device=device,
+        name=f"{given.agent} in {task.name}",
+    )
+    named = RunSettings(given.agent, task.to_json(), given.seed, 1)
+    out = DEFAULT_ROOT / run_name(named).rpartition("-seed")[0] if given.out is None else Path(given.out)
+    results = experiment.run(out, jobs)
+    console = make_console()
+    console.print(f"{len(results)} runs, {results.reused or 'none'} of them finished before", soft_wrap=True)
+    for error in dict.fromkeys(result.error.splitlines()[0] for result in results.failed):
+        console.print(f"[red]failed[/red] {escape(error)}", soft_wrap=True)
+    if len(results.failed) < len(results):
+        print_comparison(console, compare(results))
+    console.print(f"Results in {out}; show them: inscape report {out}/runs/*, inscape compare {out}", soft_wrap=True)
+    return 1 if results.failed else 0
 
 
 def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:

@@ -131,11 +131,12 @@ def _meant(path: str | Path, root: str | Path) -> list[Path]:
 
 
 def run_folders(root: str | Path = DEFAULT_ROOT) -> list[Path]:
-    """Returns the run folders under `root` (two levels deep, as the demo groups its own), newest first.
+    """Returns the run folders under `root` (two levels deep, as the demo groups its own, and those of experiments
+    there), newest first.
 
     One whose settings are gone and whose manifest is there is among them: `open_run` says what is missing.
     """
-    patterns = [f"{depth}/{name}" for name in (SETTINGS, MANIFEST) for depth in ("*", "*/*")]
+    patterns = [f"{depth}/{name}" for name in (SETTINGS, MANIFEST) for depth in ("*", "*/*", "*/runs/*")]
     found = {path.parent: path for pattern in reversed(patterns) for path in Path(root).glob(pattern)}
     return sorted(found, key=lambda f: (-found[f].stat().st_mtime, f))
 

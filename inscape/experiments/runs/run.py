@@ -40,6 +40,7 @@ from inscape.experiments.runs.storage.metrics import (
     MetricColumns,
     as_number,
     check_prefix,
+    last_values,
     plain_value,
     read_columns,
     read_rows,
@@ -222,6 +223,10 @@ class Run:
         """Returns the numbers logged so far under `keys`, one array per key, from one pass over the file."""
         check_sums(self.path / METRICS)
         return read_columns(self.path / METRICS, keys, self._covered_metrics())
+
+    def latest(self, keys: Iterable[str]) -> dict[str, float]:
+        """Returns the last number logged under each key, from the end of the file alone, unchecked (`last_values`)."""
+        return last_values(self.path / METRICS, keys)
 
     def _covered_metrics(self) -> Entry | None:
         return Manifest.read(self.path).files.get(METRICS)

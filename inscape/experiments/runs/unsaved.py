@@ -96,6 +96,10 @@ class UnsavedRun(Run):
             columns[key] = Column(rows, np.array([number for _, number in numbers], np.float64))
         return MetricColumns(len(self._rows), columns)
 
+    def latest(self, keys: Iterable[str]) -> dict[str, float]:
+        columns = self.metric_columns(keys).columns
+        return {key: float(column.values[-1]) for key, column in columns.items() if len(column.values)}
+
     def evaluation(self) -> tuple[Interval, int] | None:
         if self._evaluation is None:
             return None

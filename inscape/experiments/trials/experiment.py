@@ -286,7 +286,7 @@ class Experiment:
             experiment = cls.from_document(document, file.parent)
             experiment.trials()
         except UsageError as error:
-            raise _with_line(error, file, text) from error
+            raise with_line(error, file, text) from error
         return experiment
 
     @classmethod
@@ -310,8 +310,8 @@ class Experiment:
                 raise UsageError(f"no {what}", expected=f"a list of {what}", hint=f'{what} = ["{_EXAMPLE[what]}"]')
         if not isinstance(values["worlds"], list) or not isinstance(values["agents"], list):
             raise UsageError("worlds or agents that are no list", expected='worlds = ["FrozenLake"], agents = ["ppo"]')
-        values["worlds"] = [_world(entry, folder) for entry in values["worlds"]]
-        values["agents"] = [_agent(entry, folder) for entry in values["agents"]]
+        values["worlds"] = [read_world(entry, folder) for entry in values["worlds"]]
+        values["agents"] = [read_agent(entry, folder) for entry in values["agents"]]
         if isinstance(measures := values.get("measures"), list):
             values["measures"] = [_beside(name, folder) if isinstance(name, str) else name for name in measures]
         if isinstance(analysis := values.get("analysis"), str):
@@ -322,7 +322,8 @@ class Experiment:
 _EXAMPLE = {"worlds": "FrozenLake8x8", "agents": "ppo"}
 
 
-def _world(entry: Any, folder: Path) -> WorldSpec:
+def read_world(entry: Any, folder: Path) -> WorldSpec:
+    """Returns the world that an entry of a file means, a name or a table; files that it names lie in `folder`."""
     if isinstance(entry, str):
         return WorldSpec(_beside(entry, folder))
     values = _entry("world", entry, WORLD_KEYS)
@@ -336,7 +337,8 @@ def _world(entry: Any, folder: Path) -> WorldSpec:
     )
 
 
-def _agent(entry: Any, folder: Path) -> AgentSpec:
+def read_agent(entry: Any, folder: Path) -> AgentSpec:
+    """Returns the agent that an entry of a file means, a name or a table; files that it names lie in `folder`."""
     if isinstance(entry, str):
         return AgentSpec(_beside(entry, folder))
     values = _entry("agent", entry, AGENT_KEYS)
@@ -371,13 +373,13 @@ def _beside(name: str, folder: Path) -> str:
     return f"{beside}:{rest}" if beside.is_file() else name
 
 
-def _with_line(error: UsageError, file: Path, text: str) -> UsageError:
+def with_line(error: UsageError, file: Path, text: str) -> UsageError:
     """Returns the error with the line of the file that its first quoted word stands in."""
     lines = text.splitlines()
     for word in re.findall(r"'([^']+)'|\"([^\"]+)\"", error.found):
-        sought = word[0] or word[1]
+        sought = re.compile(rf"(?<!\w){re.escape(word[0] or word[1])}(?!\w)")
         for number, line in enumerate(lines, 1):
-            if sought in line.split("#")[0]:
+            if sought.search(line.split("#")[0]):
                 return UsageError(f"{file}, line {number}: {error.found}", expected=error.expected, hint=error.hint)
     return UsageError(f"{file}: {error.found}", expected=error.expected, hint=error.hint)
 

@@ -226,7 +226,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for line in (
             f"q-learning FrozenLake --steps 600 --world.slip 0.1 {few} --out runs/a",
             f"q-learning FrozenLake --steps 600 --world.slip 0.1 --seed 1 {few} --out runs/b",
-            f"q-learning FrozenLake --steps 600 --world.slip 0.1 --learning-rate 0.5 --seeds 2 {few} --out 'my runs/c'",
+            "q-learning FrozenLake --steps 600 --world.slip 0.1 --learning-rate 0.5 --agent.seeds 2 "
+            f"{few} --out 'my runs/c'",
             f"sarsa FourGoals --steps 500 --evaluate-every 100 --gamma 0.9 {few} --out runs/d",
             f"ppo CartPole-v1 --steps 512 --num-envs 2 --num-steps 32 --epochs 1 --hidden 8 {few} --out runs/e",
         ):
