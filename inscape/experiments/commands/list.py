@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -68,7 +68,7 @@ def list_command(argv: Sequence[str]) -> int:
         count = write_gallery(given.gallery)
         console.print(f"{count} worlds in {given.gallery}", soft_wrap=True)
         return 0
-    tables = {
+    tables: dict[str, Callable[[], tuple[str, Table]]] = {
         "worlds": _list_worlds, "agents": _list_agents, "planners": _list_planners, "models": _list_models,
         "questions": _list_questions, "runs": functools.partial(_list_runs, given),
     }  # fmt: skip
