@@ -119,6 +119,10 @@ PARTIAL = (
         "a sign at the start tells where to turn at the far end", {}, 200
     ),
     WorldSpec(
+        "RockSample", "inscape.envs.worlds.pomdp.rock_sample:RockSample",
+        "a rover checks rocks from afar before it drives to them", {}, 200,
+    ),
+    WorldSpec(
         "Mess3", "inscape.envs.worlds.pomdp.mess3:Mess3",
         "a hidden source of three symbols, to be foreseen: nobody acts", {}, 1000,
     ),
