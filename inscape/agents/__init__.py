@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from inscape.agents.planners.alpha_beta import AlphaBetaSettings as AlphaBetaSettings
     from inscape.agents.planners.mcts import MCTS as MCTS
     from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
+    from inscape.agents.planners.psrl import PSRL as PSRL
+    from inscape.agents.planners.psrl import PSRLSettings as PSRLSettings
     from inscape.agents.planners.value_iteration import ValueIterationAgent as ValueIterationAgent
     from inscape.agents.planners.value_iteration import ValueIterationSettings as ValueIterationSettings
     from inscape.agents.presets import Preset as Preset
@@ -176,6 +178,10 @@ _HOMES = {
     "planners.mcts": (
         "MCTS",
         "MCTSSettings",
+    ),
+    "planners.psrl": (
+        "PSRL",
+        "PSRLSettings",
     ),
     "planners.value_iteration": (
         "ValueIterationAgent",

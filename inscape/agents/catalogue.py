@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 LearnerName = Literal[
-    "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "td-lambda",
+    "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "psrl",
+    "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
@@ -69,6 +70,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "monte-carlo", "tabular, from whole returns: first or every visit, or off-policy (Sutton & Barto 2018, ch. 5)",
         "inscape.agents.tabular.monte_carlo:MonteCarlo", "inscape.agents.tabular.monte_carlo:MonteCarloSettings",
         learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "psrl", "acts on laws drawn from its posterior over tables (Strens 2000; Osband et al. 2013)",
+        "inscape.agents.planners.psrl:PSRL", "inscape.agents.planners.psrl:PSRLSettings",
+        learns=True, steps=40_000,
     ),
     AgentEntry(
         "dyna-q", "tabular Q-learning that also learns from a model (Sutton 1990)",

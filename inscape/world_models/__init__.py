@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.model import BeliefModel as BeliefModel
     from inscape.world_models.belief.particles import ParticleBeliefs as ParticleBeliefs
     from inscape.world_models.belief.particles import ParticleModel as ParticleModel
+    from inscape.world_models.catalogue import make_model as make_model
+    from inscape.world_models.catalogue import model_names as model_names
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import HasKeys as HasKeys
     from inscape.world_models.interface import HasLegal as HasLegal
@@ -123,6 +125,17 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
     from inscape.world_models.planning.tree_search.puct import PUCT as PUCT
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
+    from inscape.world_models.scoring.code_length import CodeLength as CodeLength
+    from inscape.world_models.scoring.code_length import bits as bits
+    from inscape.world_models.scoring.code_length import learning_curve as learning_curve
+    from inscape.world_models.scoring.exact import ExactBits as ExactBits
+    from inscape.world_models.scoring.exact import Regret as Regret
+    from inscape.world_models.scoring.exact import ValueGap as ValueGap
+    from inscape.world_models.scoring.exact import exact_bits as exact_bits
+    from inscape.world_models.scoring.exact import regret as regret
+    from inscape.world_models.scoring.exact import value_gap as value_gap
+    from inscape.world_models.scoring.score import ModelScore as ModelScore
+    from inscape.world_models.scoring.score import score_model as score_model
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
     from inscape.world_models.tabular.counts import TabularModelSettings as TabularModelSettings
     from inscape.world_models.tabular.model import TabularModel as TabularModel
@@ -133,6 +146,26 @@ _HOMES = {
     # learned by gradient
     "learned.sequence": ("SequenceModel", "SequenceSettings"),
     "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
+    # how good a learned model is
+    "scoring.code_length": (
+        "CodeLength",
+        "bits",
+        "learning_curve",
+    ),
+    "scoring.exact": (
+        "ExactBits",
+        "Regret",
+        "ValueGap",
+        "exact_bits",
+        "regret",
+        "value_gap",
+    ),
+    "scoring.score": (
+        "ModelScore",
+        "score_model",
+    ),
+    # learned models by name
+    "catalogue": ("make_model", "model_names"),
     # what a model is
     "interface": (
         "FitReport",
