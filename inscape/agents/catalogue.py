@@ -10,6 +10,7 @@ LearnerName = Literal[
     "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "psrl",
     "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
+    "clone", "dagger",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -24,7 +25,7 @@ class AgentEntry:
         path: `module:Class`.
         settings_path: `module:Class` of its settings, "" if it has none.
         learns: whether it has `learn`.
-        steps: environment steps to train for where no preset says otherwise.
+        steps: environment steps to train for where no preset says otherwise; of `clone`, gradient steps.
     """
 
     name: str
@@ -184,6 +185,16 @@ BUILT_IN: tuple[AgentEntry, ...] = (
     AgentEntry(
         "level-k", "in games, answers players who think one level less, or all lower levels (Camerer et al. 2004)",
         "inscape.theory_of_mind.recursion.agent:LevelKAgent", "inscape.theory_of_mind.recursion.agent:LevelKSettings",
+    ),
+    AgentEntry(
+        "clone", "imitates an expert, or recorded episodes, by maximum likelihood (Pomerleau 1989)",
+        "inscape.theory_of_mind.imitation.cloning:Clone", "inscape.theory_of_mind.imitation.settings:CloneSettings",
+        learns=True, steps=5_000,
+    ),
+    AgentEntry(
+        "dagger", "imitates an expert in the states that it gets to itself (Ross, Gordon & Bagnell 2011)",
+        "inscape.theory_of_mind.imitation.dagger:DAgger", "inscape.theory_of_mind.imitation.settings:DAggerSettings",
+        learns=True, steps=5_000,
     ),
     AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",

@@ -105,7 +105,8 @@ def train(
             what the run was started with. Results do not depend on it.
         track: trackers that metrics are sent to beside the run's own files: "wandb", "mlflow", "trackio", several
             with commas between them. One that fails later is dropped with a warning.
-        agent_settings: settings of the agent by name, over `settings`.
+        agent_settings: settings of the agent by name, over `settings`. `data` of an agent that imitates may be a list
+            of trajectories in hand.
 
     Raises:
         UsageError: there is no such agent or world; the agent does not learn or cannot be saved, or not among the
@@ -118,6 +119,7 @@ def train(
     """
     task, spec = as_task(world), name_of(agent)
     _require_own_names(agent_settings)
+    data = None if isinstance(agent_settings.get("data", ""), str) else agent_settings.pop("data")
     settings = merged_settings(settings, agent_settings)
     hint = "--steps 100000"
     steps = _steps_of(agent, task) if steps is None else whole_number("{} training steps", steps, 1, hint=hint)
@@ -135,6 +137,8 @@ def train(
     with _settings_of_the_world(agent_settings, task):
         agent = build_agent(given, learned_in, seed, settings, device)
     _require_learning(agent, spec, unsaved)
+    if data is not None:
+        _demonstrate(agent, spec, data)
     if not unsaved and not is_built_in(spec):  # built-in states can be stored, and may be large
         require_storable(agent.state_dict(), spec)
     if process_count() > 1:
@@ -288,6 +292,13 @@ def _require_learning(agent: Any, spec: str, unsaved: bool) -> None:
         )
     if not unsaved:
         require_saving(agent, spec)
+
+
+def _demonstrate(agent: Any, spec: str, data: Any) -> None:
+    """Gives an agent that imitates what it is to imitate."""
+    if not callable(getattr(agent, "demonstrate", None)):
+        raise UsageError(f"data for {spec}", expected="an agent that imitates", hint="clone, airl")
+    agent.demonstrate(data)
 
 
 def _how_to_learn(agent: Any, spec: str) -> str:

@@ -92,6 +92,16 @@ ROWS = {
             "buffer_size": 100,
         },
     ),
+    "clone": Row(
+        "FourGoals",
+        200,
+        {"expert": "random", "expert_episodes": 4, "report_every": 5, "batch_size": 8, "hidden": (8,)},
+    ),
+    "dagger": Row(
+        "CartPole",
+        640,
+        {"expert": "random", "num_envs": 2, "num_steps": 8, "gradient_steps": 4, "expert_share": 0.5, "hidden": (8,)},
+    ),
     "sb3:ppo": Row("CartPole", 1280, {**_SB3_ON, "batch_size": 16, "epochs": 2}),
     "sb3:a2c": Row("CartPole", 1280, _SB3_ON),
     "sb3:dqn": Row("CartPole", 1280, {**_SB3_OFF, "target_update_interval": 50}),
