@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-plain test-compiled test-slow test-faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
+.PHONY: demo docs test test-plain test-compiled test-slow test-faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -63,6 +63,15 @@ $(JAX)/.installed: benchmarks/peers/requirements.txt
 # docs/worlds.md and its pictures, from the catalogue
 gallery: $(STAMP)
 	$(BIN)/inscape list worlds --gallery docs/worlds.md
+
+# the documentation's site, to read without a network: build/docs/html/index.html
+docs: $(VENV)/.docs
+	$(BIN)/python docs/site/build_site.py
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m pip check
+	touch $@
 
 # docs/clients.md: other people's libraries on our worlds, each in an environment of its own below build/clients
 clients: $(STAMP)

@@ -14,11 +14,11 @@ import pytest
 from tests.conftest import EXAMPLES, ROOT
 from tests.forked import Forks
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 ROOMS = ("envs", "world_models", "agents", "theory_of_mind", "experiments")
 PUBLIC = {"inscape", *(f"inscape.{room}" for room in ROOMS)}
 TOP_FOLDERS = {"inscape", "tests", "docs", "examples", "benchmarks", *ROOMS}
-PLACEHOLDERS = ("file.py", "my_world.py", "ferry.py")
+PLACEHOLDERS = ("file.py", "mine.py", "my_world.py", "ferry.py")
 """The reader's own files."""
 GROUPS = {f"inscape.{group}" for group in ("agents", "worlds")}
 """Entry points of plug-ins, which are no modules."""
