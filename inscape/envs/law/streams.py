@@ -37,6 +37,29 @@ def stream_key(seed: int, copy: int = 0) -> int:
     return key - (1 << 64) if key >> 63 else key
 
 
+def seed_of_copy(seed: int, copy: int) -> int:
+    """Returns the seed with which one environment alone produces the trajectory of copy `copy` under `seed`.
+
+        world.vector_env(4096).reset(seed=7)[0][3017] == gym.make(…).reset(seed=seed_of_copy(7, 3017))[0]
+
+    That of copy 0 is congruent to `seed` itself, modulo 2⁶⁴.
+    """
+    key = (mix(seed + GOLDEN) + copy * GOLDEN) & MASK
+    key = _unshifted(key, 31)
+    key = _unshifted((key * pow(MULTIPLIER_2, -1, 1 << 64)) & MASK, 27)
+    key = _unshifted((key * pow(MULTIPLIER_1, -1, 1 << 64)) & MASK, 30)
+    return (key - GOLDEN) & MASK
+
+
+def _unshifted(z: int, shift: int) -> int:
+    """Returns the number whose exclusive or with itself shifted right is `z`."""
+    found, left = z, z >> shift
+    while left:
+        found ^= left
+        left >>= shift
+    return found
+
+
 def stream_keys(seed: int, copies: int) -> np.ndarray:
     """Returns `[copies]` int64 keys, equal to `stream_key(seed, i)` for each copy i."""
     z = np.uint64(mix(seed + GOLDEN)) + np.arange(copies, dtype=np.uint64) * np.uint64(GOLDEN)

@@ -48,3 +48,12 @@ def test_seeds_of_copies_never_coincide():
     later = [streams.later_seed(seed, steps) for seed in range(10) for steps in range(100)]
     assert len(set(later)) == 1000 and max(later) < 2**31
     assert len(set(seeds) & set(later)) == 10  # the ten that begin at the beginning
+
+
+def test_the_seed_of_a_copy_gives_one_environment_the_stream_of_that_copy():
+    rng = np.random.default_rng(1)
+    for seed in (0, 7, 2**40, *rng.integers(2**63, size=20).tolist()):
+        for copy in (0, 1, 3017, 2**33):
+            own = streams.seed_of_copy(seed, copy)
+            assert streams.stream_key(own) == streams.stream_key(seed, copy)
+        assert streams.seed_of_copy(seed, 0) == seed

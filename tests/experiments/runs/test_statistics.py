@@ -5,8 +5,12 @@ from scipy import stats
 from inscape.errors import UsageError
 from inscape.experiments.runs.statistics import (
     bootstrap_interval,
+    improvement_interval,
     interquartile_mean,
     mean,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
     stratified_bootstrap_interval,
 )
 
@@ -75,3 +79,44 @@ def test_one_score_has_an_interval_of_no_width() -> None:
 def test_wrong_input_is_refused(values: list[float], confidence: float, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         bootstrap_interval(values, confidence=confidence)
+
+
+# ------------------------------------------------------------------------------------- published figures of rliable
+
+X, Y = np.array([[1, 2], [2, 2], [1, 1], [2, 1]]), np.array([[1, 1], [2, 2], [3, 3]])
+"""The scores of rliable's own tests (google-research/rliable, tests/rliable/metrics_test.py), runs × tasks."""
+
+
+def test_the_figures_of_rliables_own_tests() -> None:
+    assert interquartile_mean(X) == 1.5 and mean(X) == 1.5
+    assert interquartile_mean(Y) == 2.0 and mean(Y) == 2.0
+    assert probability_of_improvement(X, Y) == pytest.approx(1 / 3, abs=1e-15)
+
+
+def test_the_figures_rliable_finds_on_shared_data() -> None:
+    """As rliable 1.2.0 prints them, its intervals from 50,000 and 20,000 resamples."""
+    k = np.arange(60).reshape(10, 6)
+    x = np.abs(np.sin(1.7 * k + 0.3)) * (1 + 0.1 * np.arange(6))
+    y = np.abs(np.cos(0.9 * k)) * (1 + 0.05 * np.arange(6))
+    assert interquartile_mean(x) == pytest.approx(0.8350252766049084, abs=1e-14)
+    assert interquartile_mean(y) == pytest.approx(0.7736785516807685, abs=1e-14)
+    assert optimality_gap(x) == pytest.approx(0.2792015456829051, abs=1e-14)
+    assert optimality_gap(y, 0.8) == pytest.approx(0.18779637570844143, abs=1e-14)
+    assert probability_of_improvement(x, y) == pytest.approx(0.54, abs=1e-14)
+    profile = performance_profile(x, np.linspace(0.0, 1.2, 7))
+    np.testing.assert_allclose(profile, [1, 0.9, 0.75, 38 / 60, 0.6, 0.4, 7 / 60], atol=1e-14)
+    for statistic, low, high in ((interquartile_mean, 0.69211937, 0.95483089), (mean, 0.68480157, 0.88258723)):
+        interval = stratified_bootstrap_interval(x, statistic, resamples=20_000)
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.02 * (high - low))
+    interval = improvement_interval(x, y, resamples=4_000)
+    assert (interval.low, interval.high) == pytest.approx((0.42833333, 0.64666667), abs=0.05 * (0.64667 - 0.42833))
+
+
+def test_improvement_and_the_interquartile_mean_are_scipys() -> None:
+    rng = np.random.default_rng(7)
+    x, y = rng.integers(0, 6, (15, 4)).astype(float), rng.integers(0, 7, (11, 4)).astype(float)  # with ties
+    by_task = [stats.mannwhitneyu(x[:, j], y[:, j]).statistic / (15 * 11) for j in range(4)]
+    assert probability_of_improvement(x, y) == pytest.approx(np.mean(by_task), abs=1e-12)
+    for count in (1, 3, 4, 5, 10, 61):
+        values = rng.normal(size=count)
+        assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-12)
