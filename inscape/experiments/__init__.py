@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.storage.metrics import read_columns as read_columns
     from inscape.experiments.runs.storage.metrics import read_rows as read_rows
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.serving.show import show as show
     from inscape.experiments.trials.comparison import Comparison as Comparison
     from inscape.experiments.trials.comparison import compare as compare
     from inscape.experiments.trials.execute import ExperimentInterrupted as ExperimentInterrupted
@@ -124,6 +125,7 @@ _HOMES = {
     ),
     "report.episodes": ("player_episode",),
     "viewing.watch": ("watch",),
+    "serving.show": ("show",),
     "exporting.export": ("export",),
 }
 if not TYPE_CHECKING:  # a type checker reads the imports above and reports a name that does not exist

@@ -32,6 +32,7 @@ COMMANDS = {
     "run": "an experiment file: agents, worlds, seeds; compared in statistics",
     "compare": "agents in statistics, from runs or experiments",
     "diff": "in what two runs differ",
+    "view": "runs in the browser: live curves, episodes, an agent step by step, play",
     "report": "one HTML file on some runs",
     "export": "a run's agent for others: ONNX, TorchScript, Stable-Baselines3, a model hub",
     "check": "does a world or an agent keep its contract?",
@@ -44,12 +45,13 @@ OTHER_WORDS = {
     **dict.fromkeys(("tune", "optimize", "optimise", "sweep", "hyperopt"), _COMPARE),
     **dict.fromkeys(("learn", "resume"), "did you mean 'train'?"),
     **dict.fromkeys(("eval", "score"), "did you mean 'evaluate'?"),
-    **dict.fromkeys(("enjoy", "render", "view", "show", "record", "video", "replay"), "did you mean 'watch'?"),
+    **dict.fromkeys(("enjoy", "render", "show", "record", "video", "replay"), "did you mean 'watch'?"),
     **dict.fromkeys(("ls", "worlds", "agents", "runs", "envs"), "did you mean 'list'?"),
     **dict.fromkeys(("search", "mcts"), "did you mean 'plan'?"),
     **dict.fromkeys(("counterfactual", "whatif", "dream"), "did you mean 'imagine'?"),
     **dict.fromkeys(("test", "validate", "lint"), "did you mean 'check'?"),
-    **dict.fromkeys(("plot", "dashboard", "tensorboard"), "did you mean 'report'?"),
+    **dict.fromkeys(("plot", "tensorboard"), "did you mean 'report'?"),
+    **dict.fromkeys(("dashboard", "serve", "ui", "gui", "browse"), "did you mean 'view'?"),
     **dict.fromkeys(("help", "h"), "inscape --help"),
 }
 """What other tools call things, and what to try here."""

@@ -63,7 +63,7 @@ def _frames(tiles: Any) -> tuple[list[Frame], Tile, bool]:
             if before is not None and frames:
                 reward = float(tile.reward) if np.ndim(tile.reward) == 0 else None
                 frames[-1] = Frame(frames[-1].scene, before.words, reward)
-            picture = _webp(tile.picture)
+            picture = picture_of(tile.picture)
             size += len(picture.webp)
             if last is not None and (len(frames) >= CLIP_FRAMES or size > CLIP_BYTES):
                 break
@@ -75,7 +75,8 @@ def _frames(tiles: Any) -> tuple[list[Frame], Tile, bool]:
     return frames, last, last.ended
 
 
-def _webp(picture: np.ndarray) -> Picture:
+def picture_of(picture: np.ndarray) -> Picture:
+    """Returns `[H, W, 3]` uint8 as a picture of the player, at most `CLIP_WIDTH` across."""
     from PIL import Image
 
     image = Image.fromarray(picture)

@@ -134,7 +134,7 @@ const Inscape = (() => {
     const back = (pixel) => off(on(x0) + ((pixel - left) / (width - left - right)) * (on(x1) - on(x0)));
     const across = Math.max(3, Math.floor((width - left - right) / 100));
     const tens = log ? [0, ...logTicks(bend, x1, across)].filter((v, i, all) => v === 0 || sx(v) - sx(0) > 50 && (i === 1 || sx(v) - sx(all[i - 1]) > 50)) : [];
-    const xTicks = log ? tens : ticks(x0, x1, across);
+    const xTicks = log ? tens : ticks(x0, x1, across).filter((v) => !options.xWhole || Number.isInteger(v));
     return { left, right, top, bottom, sx, sy, back, x0, x1, y0, y1, xTicks, yTicks, yLabels, xLabels: log ? xTicks.map((v) => format(v)) : tickLabels(xTicks) };
   }
 
@@ -306,7 +306,7 @@ const Inscape = (() => {
       const choose = (name) => make("button", { type: "button", "data-axis": name, onclick: () => { axis = name; refresh(); } }, name);
       legend.append(make("span", { class: "switch", role: "group", "aria-label": "horizontal axis" }, choose("steps"), choose("seconds")));
     }
-    refresh();
+    refresh();    return { set: (fresh) => { data = fresh; Object.assign(chart.options, { references: data.references, yRange: data.yRange ?? [] }); refresh(); } };
   }
 
   /** Rows of labelled bars that are kept and moved, so that they glide as the agent moves. */
@@ -523,8 +523,8 @@ const Inscape = (() => {
       this.bits = block("Surprise at each action");
       this.charts = make("div", { class: "charts" }, this.beliefs.element, this.bits.element);
       this.element.append(this.charts);
-      this.beliefs.chart = new Chart(this.beliefs.plot, { height: 190, yDomain: [0, 1], xLabel: "step", yLabel: "probability", onSeek: seek });
-      this.bits.chart = new Chart(this.bits.plot, { height: 130, xLabel: "step", yLabel: "bits", bars: true, onSeek: seek });
+      this.beliefs.chart = new Chart(this.beliefs.plot, { height: 190, yDomain: [0, 1], xWhole: true, xLabel: "step", yLabel: "probability", onSeek: seek });
+      this.bits.chart = new Chart(this.bits.plot, { height: 130, xWhole: true, xLabel: "step", yLabel: "bits", bars: true, onSeek: seek });
     }
 
     select(index) {
@@ -694,6 +694,7 @@ const Inscape = (() => {
   }
 
   start();
-  return pure;
+  // what the viewer's pages, which change while they are open, are made of
+  return { ...pure, make, mark, color, curves, stageSvg, Chart, Bars, Player, SideBySide, Transport };
 })();
 if (typeof module !== "undefined") module.exports = Inscape;

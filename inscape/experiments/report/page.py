@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -74,6 +75,26 @@ def write_report(
     return ReportFile(path)
 
 
+@dataclass(frozen=True)
+class PageParts:
+    """What a page has around its sections; that of a file by default.
+
+    Attributes:
+        policy: content security policy.
+        footer: a sentence at the end.
+        commands: what stands above the commands.
+        css, js: more style and program, after the page's own.
+        body: HTML above the sections; nothing in it is escaped.
+    """
+
+    policy: str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    footer: str = "Made by Inscape. One file: nothing is loaded from anywhere."
+    commands: str = "Commands that re-create this report"
+    css: str = ""
+    js: str = ""
+    body: str = ""
+
+
 def render_report(
     sections: Sequence[Section],
     *,
@@ -81,8 +102,10 @@ def render_report(
     summary: str = "",
     commands: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
+    parts: PageParts | None = None,
 ) -> str:
-    """Returns the page as text; see `write_report`."""
+    """Returns the page as text; see `write_report`. `parts` are what a page has that is no file."""
+    parts = parts or PageParts()
     payload: dict[str, list[JSON]] = {"curves": [], "players": []}
     bodies = [_section_html(section, index, payload) for index, section in enumerate(sections)]
     shown = machine_facts() if facts is None else facts
@@ -90,13 +113,15 @@ def render_report(
         "title": _escape(title),
         "summary": f'<p class="lead">{_escape(summary)}</p>' if summary else "",
         "facts": _facts_html(shown) if shown else "",
-        "commands": _commands_html(commands, "Commands that re-create this report") if commands else "",
+        "commands": _commands_html(commands, parts.commands) if commands else "",
         "contents": "".join(f'<a href="#section-{i}">{_escape(s.title)}</a>' for i, s in enumerate(sections)),
-        "sections": "\n".join(bodies),
+        "sections": "\n".join([parts.body, *bodies]),
+        "policy": parts.policy,
+        "footer": _escape(parts.footer),
         "payload": _script_safe(payload),
         "palette": _palette_css(),
-        "css": _part("page.css"),
-        "js": _part("page.js"),
+        "css": _part("page.css") + parts.css,
+        "js": _part("page.js") + parts.js,
     }
     # one pass, so that what was filled in is never itself searched for tokens
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _part("page.html"))

@@ -93,12 +93,8 @@ def report_for_runs(run_folders: Sequence[Run | str | Path], out: str | Path, *,
     if not run_folders:
         raise UsageError("no runs to report on", expected="one or more run folders", hint="inscape list runs")
     runs = [folder if isinstance(folder, Run) else open_run(folder) for folder in run_folders]
-    groups = _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
-    sections: list[Section] = [_runs_table(groups)]
-    for world in dict.fromkeys(group.world for group in groups):
-        here = [group for group in groups if group.world == world]
-        sections += _curve_sections(world, here)
-        sections += _episode_sections(world, here, max(1, max_episodes // len(groups)))
+    groups = _logged_groups(runs)
+    sections = _sections(groups, max_episodes)
     report = ["inscape", "report", *map(_folder, run_folders), "--out", str(out)]
     return write_report(
         sections,
@@ -107,6 +103,33 @@ def report_for_runs(run_folders: Sequence[Run | str | Path], out: str | Path, *,
         summary=_summary(groups),
         commands=[*map(train_line, runs), shlex.join(report)],
     )
+
+
+def runs_sections(runs: Sequence[Run], max_episodes: int = 24) -> list[Section]:
+    """Returns the sections of a report about runs; see `report_for_runs`.
+
+    Args:
+        runs: at least one.
+        max_episodes: most episodes in the players; with 0 there are none, and nothing of what the runs name is run.
+
+    Raises:
+        UsageError: the metrics of one cannot be read.
+    """
+    return _sections(_logged_groups(runs), max_episodes)
+
+
+def _logged_groups(runs: Sequence[Run]) -> list[_Group]:
+    return _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
+
+
+def _sections(groups: Sequence[_Group], max_episodes: int) -> list[Section]:
+    sections: list[Section] = [_runs_table(groups)]
+    for world in dict.fromkeys(group.world for group in groups):
+        here = [group for group in groups if group.world == world]
+        sections += _curve_sections(world, here)
+        if max_episodes:
+            sections += _episode_sections(world, here, max(1, max_episodes // len(groups)))
+    return sections
 
 
 def _folder(given: Run | str | Path) -> str:

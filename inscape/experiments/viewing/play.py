@@ -230,13 +230,18 @@ def _place(task: Task, save: str | Path | None) -> Path:
         if path.suffix != ".npz":
             raise UsageError(f"{path.name!r} for recorded episodes", expected="a name ending in .npz")
     else:
-        name = re.sub(r"[^\w.-]+", "-", task.name.replace(".py:", "-"))
-        path = next(p for k in itertools.count(1) if not (p := DEFAULT_FOLDER / f"{name}-{k}.npz").exists())
+        path = fresh_file(task)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}", hint="another place: --save") from error
     return path
+
+
+def fresh_file(task: Task) -> Path:
+    """Returns a file in `DEFAULT_FOLDER`, named after the task, that is not there yet."""
+    name = re.sub(r"[^\w.-]+", "-", task.name.replace(".py:", "-"))
+    return next(p for k in itertools.count(1) if not (p := DEFAULT_FOLDER / f"{name}-{k}.npz").exists())
 
 
 class Session:

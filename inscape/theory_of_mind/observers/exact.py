@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -74,12 +75,34 @@ class ExactObserver(OfMinds):
         self._numbering = Numbering(self.world)
         self.dynamics = self._numbering.dynamics
         self.policies: MindPolicies = policies_of(world, self.minds, self.gamma, player)
+        self._begin()
+
+    def _begin(self) -> None:
         with np.errstate(divide="ignore"):  # a mind may be ruled out beforehand
             log_prior = np.log(self._prior)
         # memory is drawn at the first state; until then a mind's first row stands for the mind
         self._log_prior = np.full(len(self.policies.mind_of), -np.inf)
         self._log_prior[self.policies.first_row] = log_prior
         self.reset()
+
+    @property
+    def prior(self) -> Array:
+        """`[G]` P(mind) before any evidence."""
+        return self._prior.copy()
+
+    def with_prior(self, prior: ArrayLike) -> ExactObserver:
+        """Returns an observer of the same minds that starts from another prior; nothing is planned again.
+
+        Args:
+            prior: `[G]` probabilities.
+
+        Raises:
+            UsageError: a prior of the wrong length, negative or not summing to 1.
+        """
+        other = copy.copy(self)
+        other._prior = check_prior(prior, self.minds, None)
+        other._begin()
+        return other
 
     def reset(self) -> None:
         """Forgets all evidence: the posterior is the prior again."""
