@@ -10,7 +10,7 @@ LearnerName = Literal[
     "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "psrl",
     "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
-    "clone", "dagger",
+    "clone", "dagger", "airl",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -195,6 +195,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "dagger", "imitates an expert in the states that it gets to itself (Ross, Gordon & Bagnell 2011)",
         "inscape.theory_of_mind.imitation.dagger:DAgger", "inscape.theory_of_mind.imitation.settings:DAggerSettings",
         learns=True, steps=5_000,
+    ),
+    AgentEntry(
+        "airl", "adversarial imitation, which recovers a reward (Fu et al. 2018); form gail (Ho & Ermon 2016)",
+        "inscape.theory_of_mind.imitation.adversarial:AIRL", "inscape.theory_of_mind.imitation.settings:AIRLSettings",
+        learns=True, steps=200_000,
     ),
     AgentEntry(
         "llm", "a causal language model that reads the world's description and answers with an action",
