@@ -36,11 +36,13 @@ from inscape.theory_of_mind.imitation.demonstrations import (
 from inscape.theory_of_mind.imitation.settings import AIRLSettings
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.distributions import CategoricalActions, MultiCategoricalActions
+from inscape.world_models.networks.finite_checks import divergence
 from inscape.world_models.networks.part_networks import network_over
 from inscape.world_models.networks.policy import PolicyNetwork
 from inscape.world_models.networks.tensors import (
     load_module,
     load_optimizer,
+    not_finite,
     optimizer_arrays,
     step_if_finite,
     to_arrays,
@@ -181,6 +183,8 @@ class AdversarialLearner(TorchLearner):
             done.features.flatten(0, 1).clone(), done.actions.flatten(0, 1).clone(), following.clone(),
             torch.as_tensor(done.terminated.reshape(-1), device=self.device), done.old_log_probs.flatten().clone(),
         )  # fmt: skip
+        if not bool(torch.isfinite(rows[-1]).all()):  # the policy has diverged, which the discriminator would not say
+            raise divergence(self.agent.name, self.agent.steps, math.nan, not_finite(self.network.named_parameters()))
         self.judged = self._learn_to_tell(rows)
         with torch.inference_mode():
             logits = self.discriminator.logits(*rows)
