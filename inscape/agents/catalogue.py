@@ -187,6 +187,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "inscape.theory_of_mind.recursion.agent:LevelKAgent", "inscape.theory_of_mind.recursion.agent:LevelKSettings",
     ),
     AgentEntry(
+        "i-pomdp", "in games, infers what others want, taken to be a level below (Gmytrasiewicz & Doshi 2005)",
+        "inscape.theory_of_mind.recursion.interactive_agent:IPOMDPAgent",
+        "inscape.theory_of_mind.recursion.interactive_agent:IPOMDPSettings",
+    ),
+    AgentEntry(
         "clone", "imitates an expert, or recorded episodes, by maximum likelihood (Pomerleau 1989)",
         "inscape.theory_of_mind.imitation.cloning:Clone", "inscape.theory_of_mind.imitation.settings:CloneSettings",
         learns=True, steps=5_000,
