@@ -126,8 +126,9 @@ def _run(
 ) -> Results:
     found = dict(before)
     due = _due(trials, folder, found)
-    reused = len({trial.id for trial, _ in trials} & set(found))
-    total, failures = len(due) + reused, 0
+    wanted = {trial.id for trial, _ in trials}
+    reused = len(wanted & found.keys())
+    total, done, failures = len(due) + reused, reused, 0
     describe = title or "Trials"
     with Progress(describe, total, done=reused, enabled=verbose) as bar:
         try:
@@ -137,7 +138,8 @@ def _run(
                     file.append(result)
                 failures += not result.finished
                 note = f"{failures} failed" if failures else ""
-                bar.update(len({trial.id for trial, _ in trials} & set(found)), note)
+                done += result.id in wanted
+                bar.update(done, note)
         except KeyboardInterrupt:
             kept = "nothing is kept: no folder was given" if folder is None else (
                 f"{len(found)} of {total} trials are in {folder}; the same command goes on"

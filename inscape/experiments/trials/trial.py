@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -56,7 +57,7 @@ class Trial:
     agent_label: str = ""
     world_label: str = ""
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """16 hexadecimal digits of what determines the result; labels and what is kept of it do not."""
         content = {k: v for k, v in asdict(self).items() if k not in ("agent_label", "world_label", "keep")}
