@@ -4,7 +4,8 @@
 
 - rates: searches of 1,000 and 10,000 simulations; `solver=False`, so that every simulation is made (with a solver small
   games end early), and `solver=True`, with the number of simulations after which it knew the value.
-- growth: connect four, from 10³ simulations to `--longest`, and bytes of memory per node.
+- growth: connect four, and a slippery grid of 100×100 cells from corner to corner, from 10³ simulations to `--longest`;
+  what the start is worth as found (the grid's exactly, too); bytes of memory per node.
 - batch: 16 roots of 20,000 simulations, in a row and by `plan` with all of them.
 - peers: OpenSpiel's C++ bot with one random roll-out per simulation and no solver, in a process of its own that takes
   turns with ours; the median over rounds of the ratio within a round. `--open-spiel`: a Python that has `open_spiel`.
@@ -21,8 +22,9 @@ import time
 
 import numpy as np
 
+from inscape import make_world
 from inscape.envs.tasks.resolve import resolve_task
-from inscape.world_models import UCT, KnownModel
+from inscape.world_models import UCT, KnownModel, value_iteration
 from inscape.world_models.planning.tree_search.uct import bytes_per_node
 
 WORLDS = ("FrozenLake", "FrozenLake8x8", "TicTacToe", "ConnectFour")
@@ -62,16 +64,28 @@ def rates() -> None:
 
 
 def growth(longest: int) -> None:
-    print("| connect four, simulations | M simulations/s | of the rate at 1,000 |\n|---|---:|---:|")
-    first, count = 0.0, 1000
-    while count <= longest:
-        found = rate("ConnectFour", count, False, 0.5)[0]
-        first = first or found
-        print(f"| {count:,} | {found / 1e6:.2f} | {found / first:.2f} |", flush=True)
-        count *= 10
-    world = resolve_task("ConnectFour").world
-    assert world is not None
-    print(f"\n{bytes_per_node(UCT(1000), world)} bytes a node")
+    field = make_world("GridWorld", map=["S" + "F" * 99, *["F" * 100] * 98, "F" * 99 + "G"])
+    boards = make_world("ConnectFour")
+    exact = value_iteration(field, field.gamma or 0.99, 1e-9).values
+    start = field.dynamics().index_of(field.sample_initial(1, np.random.default_rng(0)))[0]
+    print(f"exact value of the grid's start: {exact[start]:.3g}")
+    print("| world | simulations | M simulations/s | of the rate at 1,000 | value |\n|---|---:|---:|---:|---:|")
+    for name, world in (("connect four", boards), ("grid of 100×100, slippery", field)):
+        model, root = KnownModel(world, compiled=True), world.sample_initial(1, np.random.default_rng(0))
+        first, count = 0.0, 1000
+        while count <= longest:
+            planner = UCT(count, gamma=world.gamma or 0.99, solver=False, max_nodes=count + 1000)
+            if count == 1000:
+                planner.plan(model, root, np.random.default_rng(0))  # loads the kernel
+            made, began = 0, time.process_time()
+            while made == 0 or time.process_time() - began < 0.5:
+                plan = planner.plan(model, root, np.random.default_rng(made))[0]
+                made += plan.simulations
+            found = made / (time.process_time() - began)
+            first = first or found
+            print(f"| {name} | {count:,} | {found / 1e6:.3f} | {found / first:.2f} | {plan.value:.3g} |", flush=True)
+            count *= 10
+    print(f"\n{bytes_per_node(UCT(1000), boards)} bytes a node in connect four")
 
 
 def batch() -> None:
