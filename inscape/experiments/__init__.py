@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.storage.metrics import read_rows as read_rows
     from inscape.experiments.runs.training import train as train
     from inscape.experiments.serving.show import show as show
+    from inscape.experiments.studies.studying import study as study
     from inscape.experiments.trials.comparison import Comparison as Comparison
     from inscape.experiments.trials.comparison import compare as compare
     from inscape.experiments.trials.execute import ExperimentInterrupted as ExperimentInterrupted
@@ -63,6 +64,8 @@ _HOMES = {
     "runs.training": ("train",),
     "runs.loop": ("TrainingInterrupted",),
     "runs.resuming": ("load_agent",),
+    # what is to be known about a world
+    "studies.studying": ("study",),
     # many runs
     "trials.experiment": ("AgentSpec", "Experiment", "WorldSpec"),
     "trials.execute": ("ExperimentInterrupted",),

@@ -29,6 +29,7 @@ COMMANDS = {
     "imagine": "what would follow from other actions, drawn as ghosts",
     "observe": "what an observer believes an agent wants, step by step",
     "fit": "minds fitted to people's recorded choices; models compared on choices held out",
+    "study": "what is to be known about a world, in one page",
     "run": "an experiment file: agents, worlds, seeds; compared in statistics",
     "compare": "agents in statistics, from runs or experiments",
     "diff": "in what two runs differ",

@@ -121,8 +121,14 @@ class LanguageModelAgent(Agent):
         only stage 1 is done. Stage 1 is left out in an environment without a law, unless `imitate` gave it episodes.
 
         Raises:
-            UsageError: the task has other actions than the one the agent was made for.
+            UsageError: the task has other actions than the one the agent was made for, or several players.
         """
+        if task.players > 1:
+            raise UsageError(
+                f"llm learns in {task.name}, which has {task.players} players",
+                expected="a world of one player to learn in; it acts for any player who moves in turn",
+                hint=f"self-play, alphazero; inscape evaluate llm {task.name}",
+            )
         actions = answers_of(task)
         if actions != self.learner.actions:
             raise UsageError(

@@ -26,6 +26,9 @@ from inscape.experiments.runs.statistics import (
 from inscape.experiments.trials.results import RESULTS, Results, ResultsFile, scores_array
 from inscape.experiments.trials.trial import TrialResult
 
+ROUNDING = 1e-8
+"""A regret below it is none: values are solved for to about that."""
+
 POINTS = 101
 """Thresholds of a performance profile."""
 
@@ -173,7 +176,7 @@ SCALE = "normalised: in each world 0 is the worst and 1 the best mean score of a
 def _row(results: Results, world: str, agent: str, values: np.ndarray, confidence: float, resamples: int) -> Row:
     own = [r for r in results if r.world == world and r.agent == agent]
     done = [r for r in own if r.finished]
-    regrets = [r.exact["regret"] for r in done if r.exact]
+    regrets = [r.exact["regret"] if abs(r.exact["regret"]) > ROUNDING else 0.0 for r in done if r.exact]
     points: dict[int, list[float]] = {}
     for result in done:
         for steps, value in result.curve:

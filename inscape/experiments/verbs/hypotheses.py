@@ -11,14 +11,17 @@ from inscape.theory_of_mind.minds import name_of
 def hypotheses(minds: Sequence[Any]) -> dict[str, list[int]]:
     """Returns for each hypothesis its name and the minds it stands for, in the order of the minds.
 
-    Minds of several goals are counted together by goal (over rationality and the rest); minds without goals, or all of
-    one goal, differ in something else and stand for themselves.
+    Minds of several goals are counted together by goal (over rationality and the rest). Minds all of one goal that
+    differ in rationality are named by it; others without goals, or all of one goal, stand for themselves.
     """
     groups: dict[str, list[int]] = {}
     for index, mind in enumerate(minds):
         groups.setdefault(str(getattr(mind, "goal", name_of(mind))), []).append(index)
     if len(groups) == 1:
         groups = {}
+        betas = [getattr(mind, "beta", None) for mind in minds]
+        if None not in betas and len(set(betas)) == len(minds):
+            return {f"β = {beta:.3g}": [index] for index, beta in enumerate(betas)}
         for index, mind in enumerate(minds):
             groups.setdefault(name_of(mind), []).append(index)
     return groups
