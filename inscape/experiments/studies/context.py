@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.dynamic_programming import Solution
     from inscape.world_models.tabular.model import TabularModel
 
+TIES = 1e-6
+"""Actions whose values differ by less, relative to their size, are both optimal."""
+
 MOST_STATES = 20_000
 """States up to which a study works with tables."""
 

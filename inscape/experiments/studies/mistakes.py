@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inscape.errors import UsageError
-from inscape.experiments.commands.value_text import best_actions
 from inscape.experiments.report.sections import Section, TableSection
 from inscape.experiments.report.solved import value_map
+from inscape.experiments.studies.context import TIES
 from inscape.world_models.planning.policies import occupancy
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def mistakes(context: StudyContext) -> list[Section]:
         return []
     states = world.dynamics().states
     q_values = np.where(table.legal, solution.q_values, 0.0)
+    optimal = solution.optimal_actions(TIES) & table.legal
     rows, worst = [], None
     for agent, policy in context.policies.items():
         if agent == "random":
@@ -43,8 +44,7 @@ def mistakes(context: StudyContext) -> list[Section]:
         for s in order:
             if cost[s] > 1e-6:
                 does = str(world.choice_name(int(np.argmax(policy[s]))))
-                best = best_actions(solution.q_values[s : s + 1], table.legal[s : s + 1])[0]
-                should = ", ".join(str(world.choice_name(int(a))) for a in np.flatnonzero(best))
+                should = ", ".join(str(world.choice_name(int(a))) for a in np.flatnonzero(optimal[s]))
                 where = world.describe_state(states, int(s)).replace("\n", " / ")[:120]
                 rows.append((agent, where, float(cost[s]), float(visits[s]), does, should))
         if worst is None or cost.sum() > worst[1].sum():
@@ -56,8 +56,7 @@ def mistakes(context: StudyContext) -> list[Section]:
     columns = ("agent", "state", "cost", "visits", "does mostly", "best")
     sections: list[Section] = [TableSection("Where they go wrong", columns, tuple(rows), note)]
     agent, cost = worst
-    best = best_actions(solution.q_values, table.legal)
-    drawn = value_map(world, states, cost, best, table.terminal, f"regret of {agent}")
+    drawn = value_map(world, states, cost, optimal, table.terminal, f"regret of {agent}")
     if drawn is not None:
         import dataclasses
 

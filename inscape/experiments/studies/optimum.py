@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from inscape.errors import UsageError
-from inscape.experiments.commands.value_text import best_actions
 from inscape.experiments.numbers import number_text
 from inscape.experiments.report.sections import Section, TableSection, TextSection
 from inscape.experiments.report.solved import value_map
+from inscape.experiments.studies.context import TIES
 
 if TYPE_CHECKING:
     from inscape.experiments.studies.context import StudyContext
@@ -46,7 +46,7 @@ def optimum(context: StudyContext) -> list[Section]:
     )
     sections: list[Section] = [TableSection("The exact optimum", ("", "found"), tuple(rows), note)]
     states = world.dynamics().states
-    best = best_actions(solution.q_values, table.legal)
+    best = solution.optimal_actions(TIES) & table.legal
     drawn = value_map(world, states, solution.values, best, table.terminal)
     return [*sections, drawn] if drawn is not None else sections
 
