@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo docs test test-plain test-compiled test-slow test-faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
+.PHONY: demo docs test test-plain test-compiled test-slow test-faults faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -26,6 +26,10 @@ test-slow: $(STAMP)
 # 300 environments that go wrong late, with agents of every kind: docs/third_party.md
 test-faults: $(STAMP)
 	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/envs/tasks/test_late_faults.py
+
+# what docs/reliability.md counts, in full; the page is written from what was found
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults; status=$$?; $(BIN)/python -m tests.faults --page; exit $$status
 
 # which kernels the tests of `make test` compile; a cache folder of its own, since what is loaded is not compiled
 coverage-compiled: $(STAMP)

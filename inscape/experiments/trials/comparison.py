@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,7 +261,13 @@ def _joined(sources: Sequence[Any]) -> Results:
         elif isinstance(source, (str, Path)):
             path = Path(source)
             if (path / RESULTS).is_file():
-                found += ResultsFile(path).read().values()
+                file = ResultsFile(path)
+                found += file.read().values()
+                if file.damaged:
+                    logging.getLogger("inscape").warning(
+                        "%s is damaged at line %s: what stood there is left out; inscape run runs it again",
+                        file.path, ", ".join(map(str, file.damaged[:5])),
+                    )  # fmt: skip
             elif (folder := find_run(source)) is not None:
                 runs.append(open_run(folder))
             elif inside := run_folders(path):

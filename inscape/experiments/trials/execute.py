@@ -106,6 +106,7 @@ def run_trials(
         if file.damaged and verbose:
             lines = ", ".join(map(str, file.damaged[:5]))
             print(f"{file.path}: damaged at line {lines}; those trials run again", file=sys.stderr)
+        file.mend()
         return _run(trials, folder, file, jobs, verbose, title, engine, before, seconds)
     finally:
         with suppress(OSError):

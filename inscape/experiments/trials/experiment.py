@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inscape.envs.tasks.resolve import Given, as_task, resolve_task
 from inscape.errors import UsageError, closest, whole_number
+from inscape.experiments.runs.settings import NEVER_STORED
 from inscape.experiments.trials.named import code_of, load_analysis, load_measure
 from inscape.experiments.trials.trial import Trial
 
@@ -343,6 +344,9 @@ def read_agent(entry: Any, folder: Path) -> AgentSpec:
         return AgentSpec(_beside(entry, folder))
     values = _entry("agent", entry, AGENT_KEYS)
     grid = values.get("grid", {})
+    for name in NEVER_STORED:
+        if name in values["settings"] or (isinstance(grid, Mapping) and name in grid):
+            raise UsageError(f"{name!r} of agent {values['name']} in a file", expected="it on the line", hint="--trust")
     if not isinstance(grid, Mapping):
         raise UsageError(f"grid = {grid!r}", expected="a table of settings with lists of values")
     return AgentSpec(

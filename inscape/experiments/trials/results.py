@@ -14,6 +14,7 @@ import numpy as np
 
 from inscape import html
 from inscape.errors import UsageError
+from inscape.experiments.runs.storage.files import replacing, writing
 from inscape.experiments.trials.trial import TrialResult
 
 RESULTS = "results.jsonl"
@@ -58,6 +59,19 @@ class ResultsFile:
                 found[result.id] = result
         return found
 
+    def mend(self) -> None:
+        """Takes the damaged lines that `read` found out of the file, as long as nothing is appended.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        if not self.damaged:
+            return
+        lines = self.path.read_bytes().split(b"\n")
+        with writing(self.path), replacing(self.path) as file:
+            file.write(b"".join(line + b"\n" for n, line in enumerate(lines, 1) if line and n not in self.damaged))
+        self.damaged = []
+
     def append(self, result: TrialResult) -> None:
         """Adds a result; it is in the file when this returns, also if the process is killed afterwards.
 
@@ -100,9 +114,31 @@ def _parsed(line: bytes) -> TrialResult | None:
         document = json.loads(text)
         document["returns"] = tuple(document["returns"])
         document["curve"] = tuple((int(s), float(v)) for s, v in document["curve"])
-        return TrialResult(**document)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        result = TrialResult(**document)
+        return result if _is_sound(result) else None
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError):
         return None
+
+
+def _is_sound(result: TrialResult) -> bool:
+    """Whether every value is of its type: a checksum does not say who wrote a line."""
+    texts = (result.id, result.agent, result.world, result.error, result.run)
+    tables = (result.measures, result.exact or {})
+    numbers = [*result.returns, result.seconds, *(value for table in tables for value in table.values())]
+    counts = (result.seed, result.steps, result.attempts)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(type(count) is int and 0 <= count < 1 << 63 for count in counts)
+        and all(type(number) in (int, float) for number in numbers)
+        and (result.exact is None or {"value", "regret"} <= set(result.exact))
+        and (result.error != "" or result.score is None or _is_finite(result.score))
+        and isinstance(result.settings, dict)
+        and Path(result.run).name == result.run  # a name, and no way out of the folder
+    )
+
+
+def _is_finite(number: Any) -> bool:
+    return type(number) in (int, float) and bool(np.isfinite(float(number)))
 
 
 class Results(Sequence[TrialResult]):
