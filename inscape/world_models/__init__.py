@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.particles import ParticleModel as ParticleModel
     from inscape.world_models.catalogue import make_model as make_model
     from inscape.world_models.catalogue import model_names as model_names
+    from inscape.world_models.context_tree.model import ContextTreeModel as ContextTreeModel
+    from inscape.world_models.context_tree.model import ContextTreeSettings as ContextTreeSettings
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import HasKeys as HasKeys
     from inscape.world_models.interface import HasLegal as HasLegal
@@ -164,6 +166,7 @@ _HOMES = {
         "ModelScore",
         "score_model",
     ),
+    "context_tree.model": ("ContextTreeModel", "ContextTreeSettings"),
     # learned models by name
     "catalogue": ("make_model", "model_names"),
     # what a model is

@@ -44,6 +44,13 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "finite actions, observations that repeat and determine the state",
     ),
     ModelEntry(
+        "context-tree",
+        "context-tree weighting: the exact mixture over all suffix trees of each bit of a percept (FAC-CTW)",
+        "inscape.world_models.context_tree.model:ContextTreeModel",
+        "inscape.world_models.context_tree.model:ContextTreeSettings",
+        "finite actions, observations of whole numbers; hidden states",
+    ),
+    ModelEntry(
         "sequence",
         "a small causal transformer over actions and observations (torch)",
         "inscape.world_models.learned.sequence:SequenceModel",
