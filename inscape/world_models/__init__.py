@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from inscape.world_models.planning.tree_search.gumbel import Gumbel as Gumbel
     from inscape.world_models.planning.tree_search.network import PerceptronEvaluator as PerceptronEvaluator
     from inscape.world_models.planning.tree_search.puct import PUCT as PUCT
+    from inscape.world_models.planning.tree_search.rho_uct import RhoUCT as RhoUCT
     from inscape.world_models.planning.tree_search.uct import UCT as UCT
     from inscape.world_models.scoring.code_length import CodeLength as CodeLength
     from inscape.world_models.scoring.code_length import bits as bits
@@ -334,6 +335,7 @@ _HOMES = {
     "planning.tree_search.network": ("PerceptronEvaluator",),
     "planning.tree_search.puct": ("PUCT",),
     "planning.tree_search.alpha_beta": ("AlphaBeta",),
+    "planning.tree_search.rho_uct": ("RhoUCT",),
     "planning.tree_search.uct": ("UCT",),
     "planning.control.widening": ("DPW",),
 }

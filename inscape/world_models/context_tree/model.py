@@ -104,8 +104,8 @@ class ContextTreeModel:
     def _begin(self) -> None:
         roots = self.percept_bits + (1 << self.reward_bits) - 1
         size = max(LEAST, 2 * roots)
-        self._children = np.zeros((2, size), np.int32)
-        self._counts = np.zeros((2, size), np.int64)
+        self._children: Array = np.zeros((2, size), np.int32)
+        self._counts: Array = np.zeros((2, size), np.int64)
         self._ratio, self._scale = np.ones(size), np.zeros(size, np.int32)
         self._history = np.zeros(LEAST, np.uint8)
         self._numbers = np.array([roots, 0, 0, 0], np.int64)
@@ -318,6 +318,22 @@ class ContextTreeModel:
 
     def keys(self, states: Array) -> list[bytes]:
         return [row.tobytes() for row in np.ascontiguousarray(states)]
+
+    def reward_values(self) -> Array:
+        """Returns `[2^reward_bits]` the reward of each number; of those not met yet, the mean of those that were."""
+        known = np.array(self._rewards or [0.0])
+        return np.append(known, np.full((1 << self.reward_bits) - len(known), known.mean()))
+
+    def search_arrays(self, horizon: int) -> tuple[Any, ...]:
+        """Returns what a search of so many steps reads and writes (`kernels.search`): trees, history and a log."""
+        depth, bits = self.settings.depth, self.percept_bits + self.reward_bits
+        columns = horizon * bits
+        self._reserve(columns * depth, depth + horizon * (bits + self.action_bits))
+        return (
+            depth, self._children, self._counts, self._ratio, self._scale, self._history, self._numbers,
+            np.zeros((depth + 3, columns), np.int64), np.zeros((depth + 1, columns)),
+            np.zeros((depth + 1, columns), np.int32),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ storage
 

@@ -103,6 +103,11 @@ PLANNERS: tuple[PlannerEntry, ...] = (
         actions="continuous",
     ),
     PlannerEntry(
+        "rho-uct",
+        "tree search in a context tree, which learns along each simulation (MC-AIXI)",
+        "inscape.world_models.planning.tree_search.rho_uct:RhoUCT",
+    ),
+    PlannerEntry(
         "active-inference",
         "sequences of actions by expected free energy",
         "inscape.world_models.planning.beliefs.active_inference:ActiveInference",
