@@ -20,9 +20,9 @@ from gymnasium import spaces
 
 from inscape.errors import UsageError, whole_number
 from inscape.world_models.context_tree.kernels import trees
+from inscape.world_models.episodes import check_episodes
 from inscape.world_models.interface import Batch, FitReport, ModelStep, as_numpy
 from inscape.world_models.learned.tokens import Vocabulary
-from inscape.world_models.scoring.code_length import check_episodes
 
 if TYPE_CHECKING:
     from inscape.envs.data.trajectory import Trajectory

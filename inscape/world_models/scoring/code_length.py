@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inscape.errors import UsageError
+from inscape.world_models.episodes import check_episodes
 from inscape.world_models.interface import fit_model, require
 
 if TYPE_CHECKING:
@@ -105,25 +106,3 @@ def learning_curve(
         fit_model(model, episodes[:size])
         curve.append((sum(len(episode) for episode in episodes[:size]), bits(model, held_out).per_step))
     return curve
-
-
-def check_episodes(episodes: Sequence[Trajectory], reader: str) -> None:
-    """Checks that there is something to read, and that all of it is numbers.
-
-    Raises:
-        UsageError: no episodes, or none with a step; NaN or infinity in observations, actions or rewards, naming the
-            episode and the step.
-    """
-    if not sum(len(episode) for episode in episodes):
-        found = "no episodes" if not len(episodes) else f"{len(episodes)} episodes without a step"
-        raise UsageError(
-            f"{found} for {reader}", expected="at least one step", hint="rollout(agent, world, episodes=20)"
-        )
-    for number, episode in enumerate(episodes):
-        for name in ("observations", "actions", "rewards"):
-            array = np.asarray(getattr(episode, name))
-            if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-                at = tuple(int(index) for index in np.argwhere(~finite)[0])
-                raise UsageError(
-                    f"{name} with {array[at]} in episode {number} at step {at[0]}", expected="finite numbers"
-                )
