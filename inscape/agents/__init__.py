@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from inscape.agents.on_policy.reinforce import ReinforceSettings as ReinforceSettings
     from inscape.agents.planners.alpha_beta import AlphaBetaAgent as AlphaBetaAgent
     from inscape.agents.planners.alpha_beta import AlphaBetaSettings as AlphaBetaSettings
+    from inscape.agents.planners.mc_aixi import MCAIXI as MCAIXI
+    from inscape.agents.planners.mc_aixi import MCAIXISettings as MCAIXISettings
     from inscape.agents.planners.mcts import MCTS as MCTS
     from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
     from inscape.agents.planners.psrl import PSRL as PSRL
@@ -178,6 +180,10 @@ _HOMES = {
     "planners.mcts": (
         "MCTS",
         "MCTSSettings",
+    ),
+    "planners.mc_aixi": (
+        "MCAIXI",
+        "MCAIXISettings",
     ),
     "planners.psrl": (
         "PSRL",

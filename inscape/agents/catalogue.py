@@ -11,6 +11,7 @@ LearnerName = Literal[
     "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
     "clone", "dagger", "airl",
+    "mc-aixi",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -71,6 +72,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "monte-carlo", "tabular, from whole returns: first or every visit, or off-policy (Sutton & Barto 2018, ch. 5)",
         "inscape.agents.tabular.monte_carlo:MonteCarlo", "inscape.agents.tabular.monte_carlo:MonteCarloSettings",
         learns=True, steps=3_000_000,
+    ),
+    AgentEntry(
+        "mc-aixi", "learns a mixture over context trees and plans in it (Veness et al. 2011); hidden states",
+        "inscape.agents.planners.mc_aixi:MCAIXI", "inscape.agents.planners.mc_aixi:MCAIXISettings",
+        learns=True, steps=10_000,
     ),
     AgentEntry(
         "psrl", "acts on laws drawn from its posterior over tables (Strens 2000; Osband et al. 2013)",

@@ -261,14 +261,20 @@ class ContextTreeModel:
         blank = np.zeros((len(values), self.settings.depth), np.uint8)
         return self._pushed(blank, [_bits(values[:, k], width) for k, width in enumerate(self.field_bits)])
 
-    def update(self, states: Array, actions: Batch, observations: Batch) -> Array:
-        """Returns the histories with an action and what was observed after it."""
+    def update(self, states: Array, actions: Batch, observations: Batch, rewards: Batch | None = None) -> Array:
+        """Returns the histories with an action and what was observed after it.
+
+        `rewards` `[B]` enter where they are part of the history (`reward_context`); one never met, or not given, as the
+        first that was met.
+        """
         values = self.vocabulary.observed(as_numpy(observations))
         parts = [_bits(np.asarray(actions, np.int64), self.action_bits)]
         parts += [_bits(values[:, k], width) for k, width in enumerate(self.field_bits)]
         parts.append(np.zeros((len(values), 1), np.uint8))
-        if self.settings.reward_context:  # not seen here: the reward met first
-            parts.append(np.zeros((len(values), self.reward_bits), np.uint8))
+        if self.settings.reward_context:
+            given = np.zeros(len(values)) if rewards is None else np.asarray(rewards, np.float64)
+            numbers = np.maximum(self._reward_numbers(given, learning=False), 0)
+            parts.append(_bits(numbers if rewards is not None else 0 * numbers, self.reward_bits))
         return self._pushed(states, parts)
 
     def _pushed(self, states: Array, parts: list[Array]) -> Array:
