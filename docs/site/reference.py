@@ -186,7 +186,7 @@ def _command_line() -> list[str]:
 
     rows = ["# Command line", "", "What `inscape COMMAND --help` says.", ""]
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR", "TERM")}
-    os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb")
+    os.environ.update(COLUMNS="88", NO_COLOR="1", TERM="dumb")
     try:
         for name in COMMANDS:
             said = io.StringIO()

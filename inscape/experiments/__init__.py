@@ -9,6 +9,9 @@ from inscape.lazy import lazy_names
 if TYPE_CHECKING:
     from inscape.experiments.checks.check import check as check
     from inscape.experiments.exporting.export import export as export
+    from inscape.experiments.report.cells import Shown as Shown
+    from inscape.experiments.report.cells import cell as cell
+    from inscape.experiments.report.cells import player as player
     from inscape.experiments.report.episodes import player_episode as player_episode
     from inscape.experiments.report.page import write_report as write_report
     from inscape.experiments.report.runs import report_for_runs as report_for_runs
@@ -127,6 +130,7 @@ _HOMES = {
         "TextSection",
     ),
     "report.episodes": ("player_episode",),
+    "report.cells": ("Shown", "cell", "player"),
     "viewing.watch": ("watch",),
     "serving.show": ("show",),
     "exporting.export": ("export",),

@@ -11,6 +11,14 @@ LARGEST = 8 << 20
 HEIGHT = 640
 
 
+def frame(page: str, title: str, height: int = HEIGHT) -> str:
+    """Returns a page in a frame whose scripts see nothing of the page around it."""
+    return (
+        f'<iframe sandbox="allow-scripts" srcdoc="{html.text(page)}" title="{html.text(title)}" '
+        f'style="width:100%;height:{height}px;border:1px solid currentColor;border-radius:4px"></iframe>'
+    )
+
+
 class ReportFile(type(Path())):  # type: ignore[misc]  # the class of this system's paths
     """The path of a report; in a notebook, the report in a frame of its own, whose scripts see nothing of the page."""
 
@@ -19,9 +27,4 @@ class ReportFile(type(Path())):  # type: ignore[misc]  # the class of this syste
             return html.block("Report", note=f"{self} is gone")
         if self.stat().st_size > LARGEST:
             return html.block("Report", note=f"{self}: open it in a browser")
-        page = html.text(self.read_text(encoding="utf-8"))
-        frame = (
-            f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="report" '
-            f'style="width:100%;height:{HEIGHT}px;border:1px solid currentColor;border-radius:4px"></iframe>'
-        )
-        return html.block("Report", frame, note=str(self))
+        return html.block("Report", frame(self.read_text(encoding="utf-8"), "report"), note=str(self))
