@@ -6,9 +6,23 @@ here, by its Gymnasium id, or both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from inscape.errors import UsageError
+from inscape.trust import absolute_names, is_signed, secret_path, sign
+
+if TYPE_CHECKING:
+    from inscape.envs.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -18,16 +32,19 @@ class Preset:
     Attributes:
         steps: environment steps to train for.
         settings: the settings that differ from the agent's defaults.
+        own: whether the user has saved it (`inscape sweep`).
     """
 
     steps: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
 
     def describe(self, agent: str, task: str, steps: int, settings: Any) -> str:
         """Returns one line on what of the preset is in use with these steps and settings; empty if nothing is."""
         used = [f"{self.steps:,} steps"] if steps == self.steps else []
         used += [f"{name}={value}" for name, value in self.settings.items() if getattr(settings, name) == value]
-        return f"{agent} on {task}: preset of {', '.join(used)}" if used else ""
+        which = "your own preset (--no-preset for none)" if self.own else "preset"
+        return f"{agent} on {task}: {which} of {', '.join(used)}" if used else ""
 
 
 # found before rewards were normalised by default; their worlds pay about 1
@@ -248,3 +265,97 @@ def preset_for(agent: str, task_name: str) -> Preset | None:
     """Returns the preset of an agent (by its registered name) in a task, or None."""
     name = task_name.lower().removeprefix("inscape/")
     return PRESETS.get(agent.removeprefix("independent:"), {}).get(ALIASES.get(name, name))
+
+
+# --- presets of the user's own ---------------------------------------------------------------------------------------
+
+_IN_USE: ContextVar[str] = ContextVar("presets", default="all")
+
+
+@contextmanager
+def presets_in_use(which: Literal["all", "shipped", "none"]) -> Iterator[None]:
+    """Within the block, agents get by default what all presets say, those that come with Inscape only, or none."""
+    token = _IN_USE.set(which)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def preset_in_use(agent: str, task: Task) -> Preset | None:
+    """Returns the preset that an agent gets in a task by default: the user's own, else the one that comes with Inscape,
+    else None."""
+    which = _IN_USE.get()
+    if which == "none":
+        return None
+    own = own_preset(agent, task) if which == "all" else None
+    return preset_for(agent, task.name) if own is None else own
+
+
+def own_preset(agent: str, task: Task) -> Preset | None:
+    """Returns the preset that this user has saved for an agent in this world with these settings, or None.
+
+    What is stored is taken only with this user's signature, whole numbers of steps and plain values as settings; those
+    are checked against the agent's settings class where they are used.
+    """
+    try:
+        if not secret_path().with_name("presets").is_dir() or not may_have_own_preset(task):
+            return None
+        document = json.loads(own_preset_path(agent, task).read_bytes())
+        body = document["preset"]
+        signed = is_signed("preset", _signed_bytes(body), document.get("signature"))
+        if not signed or body["agent"] != agent or body["world"] != _world_of(task):
+            return None
+        steps, settings = body["steps"], body["settings"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, RuntimeError):
+        return None
+    if type(steps) is not int or steps < 1 or not isinstance(settings, dict):
+        return None
+    return Preset(steps, {name: _as_tuple(value) for name, value in settings.items()}, own=True)
+
+
+def save_own_preset(agent: str, task: Task, preset: Preset) -> Path:
+    """Stores a preset for an agent in a world, signed, in the user's configuration folder, and returns the file.
+
+    Raises:
+        UsageError: the folder cannot be written, or a setting is no plain value.
+    """
+    path = own_preset_path(agent, task)
+    body = {"agent": agent, "world": _world_of(task), "steps": preset.steps, "settings": dict(preset.settings)}
+    try:
+        body = json.loads(json.dumps(body))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        text = json.dumps({"preset": body, "signature": sign("preset", _signed_bytes(body))}, indent=1)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except (OSError, TypeError, ValueError) as error:
+        raise UsageError(f"cannot save the preset in {path}: {error}", expected="a folder to write in") from error
+    return path
+
+
+def may_have_own_preset(task: Task) -> bool:
+    """Returns whether a world is known again by its name: one in hand, of a script or a notebook, is not."""
+    return not task.to_json().get("in_hand")
+
+
+def own_preset_path(agent: str, task: Task) -> Path:
+    """Returns where the user's preset for an agent in a world lies, whether there is one or not."""
+    world = _world_of(task)
+    digest = hashlib.sha256(json.dumps([agent, world], sort_keys=True).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.=-]+", "-", f"{task.name.rpartition('/')[2]}-{agent}").strip("-")[:80]
+    return secret_path().with_name("presets") / f"{name}-{digest}.json"
+
+
+def _world_of(task: Task) -> dict[str, Any]:
+    """Returns what tells a world from others: its name (of a file, with its place) and its settings."""
+    document: dict[str, Any] = json.loads(json.dumps(absolute_names(task.to_json()), default=repr))
+    return {"name": document.get("name"), "settings": document.get("settings", {})}
+
+
+def _signed_bytes(body: Any) -> bytes:
+    return json.dumps(body, sort_keys=True).encode()
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(one) for one in value) if isinstance(value, list) else value

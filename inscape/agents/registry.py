@@ -28,7 +28,7 @@ from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
 from inscape.agents.in_hand import known_name
 from inscape.agents.interface import Agent, AnyAgent, Learner
-from inscape.agents.presets import Preset, preset_for
+from inscape.agents.presets import Preset, preset_for, preset_in_use
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
@@ -172,7 +172,7 @@ def settings_class(spec: str) -> type | None:
 def default_steps(spec: str, task: Given) -> int:
     """Returns how many environment steps to train for when the user does not say."""
     entry, task = find_entry(spec), as_task(task)
-    preset = preset_for(spec, task.name)
+    preset = preset_in_use(spec, task)
     return preset.steps if preset else entry.steps if entry else AgentEntry.steps
 
 
@@ -182,10 +182,16 @@ def default_settings(spec: str, task: Given) -> tuple[Any, Preset | None]:
     Where each of several players is a separate row, `num_envs` is the nearest multiple of their number.
     """
     task = as_task(task)
-    cls, preset = settings_class(spec), preset_for(spec, task.name)
+    cls, preset = settings_class(spec), preset_in_use(spec, task)
     if cls is None:
         return None, None
-    settings = build_settings(cls, preset.settings if preset else {})
+    try:
+        settings = build_settings(cls, preset.settings if preset else {})
+    except UsageError:
+        if preset is None or not preset.own:
+            raise
+        preset = preset_for(spec, task.name)  # one saved before the agent's settings changed
+        settings = build_settings(cls, preset.settings if preset else {})
     rows, num_envs = _rows_of_a_copy(spec, task), getattr(settings, "num_envs", None)
     if isinstance(num_envs, int) and num_envs % rows:
         with suppress(UsageError):  # such as for minibatches that do not divide it: learning raises UsageError

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from inscape.experiments.report.sections import PlayerSection as PlayerSection
     from inscape.experiments.report.sections import TableSection as TableSection
     from inscape.experiments.report.sections import TextSection as TextSection
+    from inscape.experiments.runs.callbacks import Callback as Callback
+    from inscape.experiments.runs.callbacks import Training as Training
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
     from inscape.experiments.runs.folders import open_run as open_run
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.training import train as train
     from inscape.experiments.serving.show import show as show
     from inscape.experiments.studies.studying import study as study
+    from inscape.experiments.sweeps.space import SearchRange as SearchRange
+    from inscape.experiments.sweeps.sweep import Sweep as Sweep
+    from inscape.experiments.sweeps.sweep import SweepInterrupted as SweepInterrupted
+    from inscape.experiments.sweeps.sweep import sweep as sweep
     from inscape.experiments.trials.comparison import Comparison as Comparison
     from inscape.experiments.trials.comparison import compare as compare
     from inscape.experiments.trials.execute import ExperimentInterrupted as ExperimentInterrupted
@@ -66,6 +72,9 @@ _HOMES = {
     # training
     "runs.training": ("train",),
     "runs.loop": ("TrainingInterrupted",),
+    "runs.callbacks": ("Callback", "Training"),
+    "sweeps.sweep": ("Sweep", "SweepInterrupted", "sweep"),
+    "sweeps.space": ("SearchRange",),
     "runs.resuming": ("load_agent",),
     # what is to be known about a world
     "studies.studying": ("study",),

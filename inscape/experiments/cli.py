@@ -31,6 +31,7 @@ COMMANDS = {
     "fit": "minds fitted to people's recorded choices; models compared on choices held out",
     "study": "what is to be known about a world, in one page",
     "run": "an experiment file: agents, worlds, seeds; compared in statistics",
+    "sweep": "search the settings with which an agent does best in a world",
     "compare": "agents in statistics, from runs or experiments",
     "diff": "in what two runs differ",
     "view": "runs in the browser: live curves, episodes, an agent step by step, play",
@@ -41,9 +42,8 @@ COMMANDS = {
     "demo": "the whole platform once, in three minutes",
 }
 
-_COMPARE = "no command searches for settings: compare some with python benchmarks/learning.py --set NAME=VALUE …"
 OTHER_WORDS = {
-    **dict.fromkeys(("tune", "optimize", "optimise", "sweep", "hyperopt"), _COMPARE),
+    **dict.fromkeys(("tune", "optimize", "optimise", "hyperopt", "optuna"), "did you mean 'sweep'?"),
     **dict.fromkeys(("learn", "resume"), "did you mean 'train'?"),
     **dict.fromkeys(("eval", "score"), "did you mean 'evaluate'?"),
     **dict.fromkeys(("enjoy", "render", "show", "record", "video", "replay"), "did you mean 'watch'?"),

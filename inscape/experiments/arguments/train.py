@@ -71,6 +71,10 @@ class TrainArguments(TaskArguments):
     hang_seconds: float = 60.0
     """With --workers: time in one step or reset of a copy after which its process is started again."""
 
+    preset: bool = True
+    """Take the preset of this agent in this world, yours or the one that comes with Inscape; --no-preset for the
+    agent's own defaults."""
+
     track: Annotated[str | None, arg(metavar="wandb|mlflow|trackio")] = None
     """Trackers that metrics are sent to beside the run's own files; several with commas between them."""
 

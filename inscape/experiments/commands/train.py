@@ -32,6 +32,13 @@ RECORDED_EPISODES = 4
 
 def train_command(argv: Sequence[str]) -> int:
     """Trains, evaluates at the end, and says where the results lie."""
+    from inscape.agents.presets import presets_in_use
+
+    with presets_in_use("none" if "--no-preset" in argv else "all"):
+        return _train(argv)
+
+
+def _train(argv: Sequence[str]) -> int:
     from inscape.agents.learning.distributed import process_number
     from inscape.envs.registry import PIXELS_PREFIX
     from inscape.envs.tasks.resolve import task_from_json

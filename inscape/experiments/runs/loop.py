@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import process_count
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError, exits_as_errors
+from inscape.experiments.runs.callbacks import call
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.storage.checkpoints import checkpoint_folders, require_storable
@@ -58,10 +59,12 @@ class TrainingLoop:
         seconds: float,
         checkpoint_steps: int | None,
         on_yield: Callable[[Any, Mapping[str, float]], None] | None,
+        callbacks: Sequence[Any] = (),
     ) -> None:
         self.run, self.agent, self.task, self.learned_in = run, agent, task, learned_in
         self.steps = self.saved = start
-        self.on_yield = on_yield
+        self.on_yield, self.callbacks = on_yield, callbacks
+        self.stopped: str | None = None  # why, once somebody has stopped it
         self.checkpoint_seconds, self.checkpoint_steps = seconds, checkpoint_steps
         self.fresh = fresh
         self.started = self.saved_at = time.monotonic()
@@ -93,18 +96,24 @@ class TrainingLoop:
             self._close_quietly()
             raise
 
+    def stop(self, reason: str = "") -> None:
+        """Ends training at this point, as if no more steps had been asked for; the run counts as finished."""
+        self.stopped = reason
+
     def _drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
+        call(self.callbacks, "on_start", self)
         if self._begins_evaluated():
             self.evaluate()
         self._first_checkpoint()
         try:
-            for metrics in self._reports():
+            for metrics in self._reports() if self.stopped is None else ():
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
                 _note_learned(self.agent, self.steps)
                 self.run.log({**metrics, **self._restarts(), "seconds": time.monotonic() - self.started})
                 if self.on_yield is not None:
                     self.on_yield(self.agent, metrics)
+                call(self.callbacks, "on_step", self, metrics)
                 if self._crossed(before, self.run.settings.evaluate_every):
                     self.evaluate()
                 if asked_to_stop.is_set():
@@ -112,10 +121,13 @@ class TrainingLoop:
                 if self._checkpoint_due():
                     self.checkpoint()
                 bar.update(self.steps, self.note)
+                if self.stopped is not None:
+                    break
         finally:
             self._restarts()
         self.checkpoint(finished=True)
         self.run.close()
+        call(self.callbacks, "on_end", self)
 
     def _close_quietly(self) -> None:
         """Closes the run when something else went wrong already, which is what has to be reported."""
@@ -211,19 +223,19 @@ class TrainingLoop:
         low, high = found[0][1].ci if len(found) == 1 else bootstrap_interval(returns, np.random.default_rng(seed))
         lengths = np.concatenate([result.lengths for _, result in found])
         by_player = {f"evaluation/return_mean/{task.player_names[seat]}": result.mean for seat, result in found}
-        self.run.log(
-            {
-                "steps": self.steps,
-                "seconds": time.monotonic() - self.started,
-                "evaluation/return_mean": float(returns.mean()),
-                "evaluation/return_low": float(low),
-                "evaluation/return_high": float(high),
-                "evaluation/length_mean": float(lengths.mean()),
-                "evaluation/episodes": float(episodes),
-                **(by_player if len(found) > 1 else {}),
-            }
-        )
+        metrics = {
+            "steps": self.steps,
+            "seconds": time.monotonic() - self.started,
+            "evaluation/return_mean": float(returns.mean()),
+            "evaluation/return_low": float(low),
+            "evaluation/return_high": float(high),
+            "evaluation/length_mean": float(lengths.mean()),
+            "evaluation/episodes": float(episodes),
+            **(by_player if len(found) > 1 else {}),
+        }
+        self.run.log(metrics)
         self.note = f"return {returns.mean():.4g}"
+        call(self.callbacks, "on_evaluation", self, metrics)
 
     def _checkpoint_due(self) -> bool:
         if self.run.folder is None:

@@ -24,6 +24,7 @@ from inscape.agents.settings import build_settings
 from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
+from inscape.experiments.runs.callbacks import require_callbacks
 from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run, open_run
 from inscape.experiments.runs.loading import build_agent, learning_task, require_saving
 from inscape.experiments.runs.loop import TrainingLoop, polite_interrupt, steps_learned
@@ -63,6 +64,7 @@ def train(
     accept_changes: bool = False,
     workers: Workers | int | Literal["auto"] | None = None,
     track: str | Sequence[str] | None = None,
+    on: Sequence[Any] = (),
     **agent_settings: Any,
 ) -> Run:
     """Trains an agent in a world and returns the run: the trained agent, its metrics, and its folder if it has one.
@@ -105,6 +107,8 @@ def train(
             what the run was started with. Results do not depend on it.
         track: trackers that metrics are sent to beside the run's own files: "wandb", "mlflow", "trackio", several
             with commas between them. One that fails later is dropped with a warning.
+        on: callbacks (`inscape.experiments.Callback`): called at the start, at each yield of `learn`, after each
+            evaluation, at the end; they may stop training.
         agent_settings: settings of the agent by name, over `settings`. `data` of an agent that imitates may be a list
             of trajectories in hand.
 
@@ -125,7 +129,7 @@ def train(
     steps = _steps_of(agent, task) if steps is None else whole_number("{} training steps", steps, 1, hint=hint)
     seed = whole_number("seed", seed)
     _require_numbers(evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
-    trackers = require_trackers(track)
+    trackers, callbacks = require_trackers(track), require_callbacks(on)
     unsaved = out is None and root is None and not resume
     if task.world is None and not unsaved:
         require_json(task.to_json()["settings"], task.name)
@@ -176,8 +180,9 @@ def train(
         if start is not None:
             _begin_tracking(run, trackers, fresh=not resume)
             loop = TrainingLoop(
-                run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield
-            )
+                run, agent, task, learned_in, start, not resume, checkpoint_seconds, checkpoint_steps, on_yield,
+                callbacks,
+            )  # fmt: skip
             with (
                 Progress(f"{spec} in {task.name}", steps, done=start, enabled=verbose and progress) as bar,
                 polite_interrupt() as asked,

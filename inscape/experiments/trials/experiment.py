@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from inscape.agents.presets import own_preset
 from inscape.envs.tasks.resolve import Given, as_task, resolve_task
 from inscape.errors import UsageError, closest, whole_number
 from inscape.experiments.runs.settings import NEVER_STORED
@@ -209,11 +210,13 @@ class Experiment:
             steps = self._steps(agent, world, task)
             document = _json(task)
             names = [*_names_of_code(agent, document), *code_of(self.measures)]
+            own = own_preset(agent.name, task)  # part of the trial's identity, as it may change
+            given = {**(own.settings if own else {}), **agent.settings}
             cells.append(
                 (
                     {
                         "agent": agent.name,
-                        "settings": _plain(agent.settings),
+                        "settings": _plain(given),
                         "task": document,
                         "steps": steps,
                         "evaluate_every": max(1, steps // 10) if self.evaluate_every is None else self.evaluate_every,

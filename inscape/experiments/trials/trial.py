@@ -132,11 +132,11 @@ def run_trial(trial: Trial, task: Task, agent: Any, root: Path | None) -> TrialR
     began = time.monotonic()
     if trial.steps == 0:
         acting = make_agent(agent, task, seed=trial.seed, settings=trial.settings or None, device=trial.device)
-        returns = _evaluated(acting, task, trial)
+        returns = final_returns(acting, task, trial)
         return _result(trial, returns, acting, task, began)
     run = _trained(trial, task, agent, root)
     acting = run.agent
-    returns = _evaluated(acting, task, trial)
+    returns = final_returns(acting, task, trial)
     if root is not None:
         _record(run, acting, task, trial, returns)
     columns = run.metric_columns(["steps", "evaluation/return_mean"])
@@ -178,7 +178,8 @@ def folder_name(trial: Trial) -> str:
     return f"{plain[:80]}-{trial.id[:8]}"
 
 
-def _evaluated(agent: Any, task: Task, trial: Trial) -> np.ndarray:
+def final_returns(agent: Any, task: Task, trial: Trial) -> np.ndarray:
+    """Returns the returns of a trained agent's final evaluation, `[N]`, of all players that it plays."""
     from inscape.agents.rollout import evaluate_players
     from inscape.experiments.runs.loop import EVALUATION_SEED, evaluated_casts
 
