@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inscape.agents import default_settings, make_agent
-from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.presets import Preset, own_preset, own_preset_path, presets_in_use, save_own_preset
 from inscape.agents.registry import settings_class
 from inscape.envs.tasks.resolve import as_task
@@ -22,7 +22,7 @@ from inscape.errors import UsageError
 from inscape.experiments import Callback, sweep, train
 from inscape.experiments.cli import main
 from inscape.experiments.sweeps import worker
-from inscape.experiments.sweeps.space import require_space, shipped_space
+from inscape.experiments.sweeps.space import SHIPPED, TABULAR, require_space, shipped_space
 from inscape.experiments.sweeps.study import JOURNAL, SweepStudy, worker_lock
 
 SMALL: dict[str, Any] = {"steps": 1000, "verbose": False, "search": {"gamma": [0.9, 0.99], "epsilon_end": [0.05, 0.1]}}
@@ -35,12 +35,16 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("agent", [entry.name for entry in BUILT_IN if entry.learns] + ["sb3:ppo", "sb3:dqn"])
+WITH_SPACES = [*TABULAR, *(name for name in tomllib.loads(SHIPPED.read_text()) if name != "tabular")]
+
+
+def test_agent_without_a_search_space_is_named_with_what_to_do() -> None:
+    with pytest.raises(UsageError, match="--search"):
+        sweep("self-play", "TicTacToe", trials=1, verbose=False)
+
+
+@pytest.mark.parametrize("agent", WITH_SPACES)
 def test_shipped_spaces_fit_the_settings_and_hold_the_defaults(agent: str) -> None:
-    if agent in ("self-play", "mcts", "alphazero", "llm"):
-        with pytest.raises(UsageError, match="--search"):
-            shipped_space(agent)
-        return
     space = shipped_space(agent)
     cls = settings_class(agent)
     assert cls is not None
