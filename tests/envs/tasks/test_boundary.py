@@ -629,3 +629,30 @@ def test_the_time_limit_given_when_made_is_the_tasks(task, given, limit):
 def test_a_time_limit_that_is_none_is_refused(task, given):
     with pytest.raises(UsageError, match="max_episode_steps"):
         resolve_task(task().name, {"max_episode_steps": given})
+
+
+def take(env, steps):
+    for _ in range(steps):
+        env.step(np.array([0, 0]))
+
+
+def test_a_space_that_changes_with_a_later_episode_is_named():
+    class Fickle(gym.Env):
+        action_space = gym.spaces.Discrete(2)
+
+        def __init__(self):
+            self.observation_space, self.begun = gym.spaces.Box(-9, 9, (4,)), 0
+
+        def reset(self, *, seed=None, options=None):
+            self.begun += 1
+            if self.begun == 3:
+                self.observation_space = gym.spaces.Box(-1, 1, (4,))
+            return np.zeros(4, np.float32), {}
+
+        def step(self, action):
+            return np.zeros(4, np.float32), 0.0, True, False, {}
+
+    env = resolve_task(Fickle).vector_env(2)
+    env.reset(seed=0)
+    with pytest.raises(EnvironmentFault, match=r"the observation space of Fickle has become Box\(-1"):
+        take(env, 6)

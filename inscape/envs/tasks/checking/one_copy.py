@@ -43,7 +43,7 @@ class Copy(Place):
             begun: Any = self.env.reset(seed=self.seed if seed is not None else None, options=options)
         except BaseException as error:
             self.raised(error, "reset")
-        self._require_spaces()
+        self.require_spaces()
         if type(begun) is tuple and len(begun) == 2 and type(begun[1]) is dict:
             return begun
         return self.begun(begun)
@@ -79,7 +79,7 @@ class Copy(Place):
         except EnvironmentFault as fault:
             _LOG.warning("%s", str(fault).splitlines()[0])
 
-    def _require_spaces(self) -> None:
+    def require_spaces(self) -> None:
         """Raises if the environment has changed its spaces: what acts in it was made for those it had."""
         for name, had in (("observation", self.contract.observation_space), ("action", self.contract.action_space)):
             has = getattr(self.env, f"{name}_space", had)

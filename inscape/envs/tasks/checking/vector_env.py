@@ -215,6 +215,7 @@ class CheckedVectorEnv(VectorEnv[Any, Any, Any]):
             begun: Any = copy.env.reset(seed=None, options=None)
         except (Exception, SystemExit) as error:
             copy.raised(error, "reset")
+        copy.require_spaces()
         if type(begun) is not tuple or len(begun) != 2 or type(begun[1]) is not dict:
             begun = copy.begun(begun)
             self._steps[i] = copy.env.step
