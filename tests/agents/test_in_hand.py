@@ -38,6 +38,8 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "sac": ("Pendulum", {"hidden": (8,)}),
     "self-play": ("TicTacToe", {}),
     "mcts": ("FrozenLake", {"num_simulations": 20}),
+    "psrl": ("FrozenLake", {}),
+    "mc-aixi": ("Tiger", {"num_simulations": 20}),
     "alphabeta": ("TicTacToe", {"depth": 2}),
     "value-iteration": ("FrozenLake", {}),
     "sb3:ppo": ("CartPole", {}),

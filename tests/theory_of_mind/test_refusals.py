@@ -58,7 +58,7 @@ def feature(state: Any) -> list[float]:
         (lambda: predictive_check(observer(), [EPISODE], seed="x"), "seed"),
         (lambda: predictive_check(observer(), 3), "trajectories"),
         (lambda: score_predictions(observer(), ["episode"]), "among the trajectories"),
-        (lambda: none_of_these(observer(), [EPISODE]), "one trajectory"),
+        (lambda: none_of_these(observer(), ["episode"]), "among the trajectories"),
         (lambda: belief_world(make_world("Tiger"), resolution=0.0), "resolution"),
         (lambda: belief_world(make_world("Tiger"), resolution=-1.0), "resolution"),
         (lambda: belief_world(make_world("Tiger"), resolution=1e-300), "resolution"),

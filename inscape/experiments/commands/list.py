@@ -204,7 +204,10 @@ def _row(folder: Path, given: ListArguments) -> _Row | None:
     if given.agent not in (None, settings.agent) or (given.world is not None and given.world not in names):
         return None
     # of the evaluation at the end, as `train` printed it; before there is one, the curve's last point
-    last = run.latest(("steps", "seconds", *(() if final is not None else ("evaluation/return_mean",))))
+    try:
+        last = run.latest(("steps", "seconds", *(() if final is not None else ("evaluation/return_mean",))))
+    except UsageError as error:
+        return _Row(str(folder), error=error.found)
     score = final[0].estimate if final is not None else last.get("evaluation/return_mean")
     steps, seconds = last.get("steps", 0.0), last.get("seconds", 0.0)
     return _Row(

@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 EVALUATION, RESTARTS = "evaluation.json", "restarts.jsonl"
 
 
+CHECKED_BYTES = 1 << 20
+"""Metrics up to this size are checked whole where only their end is shown."""
+
+
 class Run:
     """A trained agent and how it was trained: a run folder, or one in memory (`UnsavedRun`).
 
@@ -225,8 +229,19 @@ class Run:
         return read_columns(self.path / METRICS, keys, self._covered_metrics())
 
     def latest(self, keys: Iterable[str]) -> dict[str, float]:
-        """Returns the last number logged under each key, from the end of the file alone, unchecked (`last_values`)."""
-        return last_values(self.path / METRICS, keys)
+        """Returns the last number logged under each key.
+
+        A file up to `CHECKED_BYTES` is read and checked whole; of a longer one the end alone is, unchecked
+        (`last_values`).
+
+        Raises:
+            UsageError: a short file is damaged.
+        """
+        path, wanted = self.path / METRICS, tuple(keys)
+        if not path.is_file() or path.stat().st_size > CHECKED_BYTES:
+            return last_values(path, wanted)
+        columns = self.metric_columns(wanted)
+        return {key: float(columns[key].values[-1]) for key in wanted if len(columns[key].values)}
 
     def _covered_metrics(self) -> Entry | None:
         return Manifest.read(self.path).files.get(METRICS)

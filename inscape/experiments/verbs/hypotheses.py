@@ -11,8 +11,8 @@ from inscape.theory_of_mind.minds import name_of
 def hypotheses(minds: Sequence[Any]) -> dict[str, list[int]]:
     """Returns for each hypothesis its name and the minds it stands for, in the order of the minds.
 
-    Minds of several goals are counted together by goal (over rationality and the rest). Minds all of one goal that
-    differ in rationality are named by it; others without goals, or all of one goal, stand for themselves.
+    Minds of several goals are counted together by goal (over rationality and the rest). Minds all of one goal
+    without a name, which differ in rationality, are called by that; others stand for themselves.
     """
     groups: dict[str, list[int]] = {}
     for index, mind in enumerate(minds):
@@ -20,7 +20,8 @@ def hypotheses(minds: Sequence[Any]) -> dict[str, list[int]]:
     if len(groups) == 1:
         groups = {}
         betas = [getattr(mind, "beta", None) for mind in minds]
-        if None not in betas and len(set(betas)) == len(minds):
+        named = isinstance(getattr(minds[0], "goal", ""), str)
+        if not named and None not in betas and len(set(betas)) == len(minds):
             return {f"β = {beta:.3g}": [index] for index, beta in enumerate(betas)}
         for index, mind in enumerate(minds):
             groups.setdefault(name_of(mind), []).append(index)

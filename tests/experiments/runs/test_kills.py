@@ -79,6 +79,8 @@ ROWS = {
     "independent:ppo": Row("TicTacToe", 5120, _PPO),
     "sac": Row("Pendulum", 1280, _SAC),
     "mcts": Row("FrozenLake", 2000, {"model": "tabular", "num_simulations": 5}),
+    "psrl": Row("FrozenLake", 2000, {}),
+    "mc-aixi": Row("Tiger", 1000, {"num_simulations": 5}),
     "alphazero": Row(
         "TicTacToe",
         960,
