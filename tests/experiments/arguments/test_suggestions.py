@@ -36,7 +36,7 @@ def said(capsys, *words: str) -> str:
         ("train Q-Learning FrozenLake", "did you mean 'q-learning'?"),
         ("train ppo cartpole2", "did you mean 'CartPole'?"),
         ("Train ppo CartPole", "did you mean 'train'?"),
-        ("tune ppo CartPole", "benchmarks/learning.py --set"),
+        ("tune ppo CartPole", "did you mean 'sweep'?"),
         ("eval random CartPole", "did you mean 'evaluate'?"),
         ("enjoy ppo CartPole", "did you mean 'watch'?"),
         ("learn ppo CartPole", "did you mean 'train'?"),
