@@ -266,6 +266,7 @@ def test_proven_values_are_those_of_brute_force() -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.slow  # 14 s, of which compiling ten
 def test_tic_tac_toe_loses_no_line_at_two_hundred_simulations() -> None:
     """The wrong answers are in the first move: 16 % of them before forced replies were foreseen."""
     world = resolve_task("TicTacToe").world
