@@ -28,12 +28,20 @@ from inscape.agents.adapters import as_agent, for_task
 from inscape.agents.catalogue import BUILT_IN, SB3_ALGORITHMS, AgentEntry, LearnerName
 from inscape.agents.in_hand import known_name
 from inscape.agents.interface import Agent, AnyAgent, Learner
+from inscape.agents.learning.model_settings import run_settings_class
 from inscape.agents.presets import Preset, preset_for, preset_in_use
 from inscape.agents.renamed_settings import current_settings, may_be_old, renamed_settings
 from inscape.agents.settings import build_settings
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, closest, exits_as_errors, out_of_memory, whole_number
 from inscape.trust import agent_code_names, allow
+from inscape.world_models.catalogue import (
+    ModelEntry,
+    find_model,
+    is_model_class,
+    model_names,
+    model_settings_class,
+)
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.resolve import Given
@@ -43,6 +51,8 @@ SEEDS = 2**62
 """How many seeds there are: two streams are made of each, and torch takes 64 bits."""
 ENTRY_POINT_GROUP = "inscape.agents"
 SB3_PREFIX = "sb3:"
+MODEL_LEARNER = "inscape.agents.models.learner:ModelLearner"
+"""What stands as an agent for the name of a world model."""
 INDEPENDENT_PREFIX = "independent:"
 
 
@@ -68,6 +78,29 @@ def _independent_entry(spec: str) -> AgentEntry:
     )  # fmt: skip
 
 
+def _model_entry(entry: ModelEntry) -> AgentEntry:
+    return AgentEntry(
+        entry.name, "learns a world model and plans in it: " + entry.description, MODEL_LEARNER, learns=True,
+        steps=entry.steps,
+    )  # fmt: skip
+
+
+def is_model_spec(spec: str) -> bool:
+    """Returns whether a name is that of a world model, and not of an agent.
+
+    Raises:
+        UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
+    """
+    if ":" in spec:
+        return not spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)) and is_model_class(_load(spec))
+    return find_model(spec) is not None and all(entry.name != spec for entry in BUILT_IN)
+
+
+def _path(spec: str, entry: AgentEntry | None) -> str:
+    """Returns where the class of an agent is found: for a model of a user's, that of what learns models."""
+    return entry.path if entry else MODEL_LEARNER if is_model_spec(spec) else spec
+
+
 def agent_entries() -> list[AgentEntry]:
     """Returns every agent known by name: built in, Stable-Baselines3, entry points. Imports none of them."""
     return [*BUILT_IN, *(_sb3_entry(name) for name in SB3_ALGORITHMS), *_from_packages()]
@@ -89,7 +122,7 @@ def is_agent_spec(spec: str) -> bool:
     Raises:
         UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
     """
-    if spec in agent_names() or spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
+    if spec in agent_names() or find_model(spec) or spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
         return True
     return ":" in spec and callable(getattr(_load(spec), "act", None))
 
@@ -98,7 +131,7 @@ def is_built_in(spec: str) -> bool:
     """Returns whether an agent comes with this package, Stable-Baselines3's included."""
     if spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
         return True
-    return any(entry.name == spec for entry in BUILT_IN)
+    return find_model(spec) is not None or any(entry.name == spec for entry in BUILT_IN)
 
 
 def find_entry(spec: str) -> AgentEntry | None:
@@ -118,6 +151,9 @@ def find_entry(spec: str) -> AgentEntry | None:
         return _sb3_entry(algorithm)
     if spec.startswith(INDEPENDENT_PREFIX):
         return _independent_entry(spec)
+    built_in = next((entry for entry in BUILT_IN if entry.name == spec), None)
+    if built_in is None and (model := find_model(spec)) is not None:
+        return _model_entry(model)
     # built-in names first: reading every installed package's entry points takes longer than a small training run
     for entry in itertools.chain(BUILT_IN, _from_packages()):
         if entry.name == spec:
@@ -126,8 +162,9 @@ def find_entry(spec: str) -> AgentEntry | None:
         return None
     raise UsageError(
         f"no agent {spec!r}",
-        expected=f"one of {', '.join(agent_names())}; or file.py:Class; or package.module:Class",
-        hint=_class_hint(spec) or closest(spec, agent_names()),
+        expected=f"one of {', '.join(agent_names())}; a world model: {', '.join(model_names())}; or file.py:Class; or "
+        "package.module:Class",
+        hint=_class_hint(spec) or closest(spec, [*agent_names(), *model_names()]),
     )
 
 
@@ -166,6 +203,8 @@ def settings_class(spec: str) -> type | None:
     if entry is not None and entry.settings_path:
         cls: type = _load(entry.settings_path)
         return cls
+    if is_model_spec(spec):
+        return run_settings_class(model_settings_class(spec))
     return _own_settings_class(_load(entry.path if entry else spec))
 
 
@@ -260,9 +299,11 @@ def make_agent(
         spec = known
     allow(agent_code_names(spec, settings if isinstance(settings, Mapping) else {}))
     entry = find_entry(spec)
-    cls = _load(entry.path if entry else spec)
+    cls = _load(path := _path(spec, entry))
     settings = _settings_for(spec, task, settings)
     arguments: dict[str, Any] = {"task": task, "seed": seed, "device": device, "settings": settings}
+    if path == MODEL_LEARNER:
+        arguments["model"] = spec
     if spec.startswith(SB3_PREFIX):
         arguments["algorithm"] = spec.removeprefix(SB3_PREFIX)
     if spec.startswith(INDEPENDENT_PREFIX):

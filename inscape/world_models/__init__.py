@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inscape.world_models.context_tree.model import ContextTreeModel as ContextTreeModel
     from inscape.world_models.context_tree.model import ContextTreeSettings as ContextTreeSettings
     from inscape.world_models.interface import FitReport as FitReport
+    from inscape.world_models.interface import HasDisagreement as HasDisagreement
     from inscape.world_models.interface import HasKeys as HasKeys
     from inscape.world_models.interface import HasLegal as HasLegal
     from inscape.world_models.interface import HasLogProb as HasLogProb
@@ -173,6 +174,7 @@ _HOMES = {
     # what a model is
     "interface": (
         "FitReport",
+        "HasDisagreement",
         "HasKeys",
         "HasLegal",
         "HasLogProb",

@@ -10,6 +10,7 @@ one file and one row here.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class ModelEntry:
         path: `module:Class`; the class has `for_task(task, settings)`.
         settings_path: `module:Class` of its settings, a frozen dataclass.
         worlds: what worlds it takes, in words.
+        steps: environment steps that `inscape train` gives it where no preset says otherwise.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ModelEntry:
     path: str
     settings_path: str
     worlds: str
+    steps: int = 20_000
 
 
 WORLD_MODELS: tuple[ModelEntry, ...] = (
@@ -65,6 +68,70 @@ def model_names() -> list[str]:
     return [entry.name for entry in WORLD_MODELS]
 
 
+def find_model(name: str) -> ModelEntry | None:
+    """Returns the entry of a model known by name; None for anything else. Imports nothing."""
+    return next((entry for entry in WORLD_MODELS if entry.name == name), None)
+
+
+def model_class(name: str) -> Any:
+    """Returns the class of a model by its name, `file.py:Class` or `package.module:Class`.
+
+    Raises:
+        UsageError: there is none, or it has no `for_task`.
+    """
+    from inscape.envs.loading import load_class
+
+    entry = find_model(name)
+    if entry is None and ":" not in name:
+        raise UsageError(
+            f"no world model named {name!r}", expected=", ".join(model_names()), hint=closest(name, model_names())
+        )
+    made = load_class(name if entry is None else entry.path, "world model")
+    if not callable(getattr(made, "for_task", None)):
+        raise UsageError(f"{name} has no for_task", expected="a static method for_task(task) that makes the model")
+    return made
+
+
+def model_settings_class(name: str) -> type | None:
+    """Returns the dataclass of a model's settings; of a custom one its attribute `Settings`; None where it has none."""
+    from inscape.envs.loading import load_class
+
+    entry = find_model(name)
+    if entry is not None:
+        kind: type = load_class(entry.settings_path, "settings")
+        return kind
+    own = getattr(model_class(name), "Settings", None)
+    return own if isinstance(own, type) and dataclasses.is_dataclass(own) else None
+
+
+def is_model_class(kind: Any) -> bool:
+    """Returns whether a class is one of world models that can be made for a task, and not one of agents."""
+    return (
+        isinstance(kind, type)
+        and all(callable(getattr(kind, name, None)) for name in ("for_task", "init", "step"))
+        and not callable(getattr(kind, "act", None))
+    )
+
+
+def build_model(name: str, task: Any, settings: Any = None, seed: int = 0, device: str = "cpu") -> Any:
+    """Returns an untrained model of a task.
+
+    Args:
+        name: as in `make_model`.
+        task: a world, its class or name, an environment, a task.
+        settings: an instance of `model_settings_class(name)`; None for the defaults.
+        seed, device: for models whose `for_task` takes them.
+
+    Raises:
+        UsageError: no such model, or a world that it does not take.
+    """
+    made = model_class(name)
+    taken = inspect.signature(made.for_task).parameters
+    given = {"seed": seed, "device": device}
+    chosen = {name: value for name, value in given.items() if name in taken}
+    return made.for_task(task, **chosen) if settings is None else made.for_task(task, settings, **chosen)
+
+
 def make_model(name: str, task: Any, **settings: Any) -> Any:
     """Returns an untrained world model for a task.
 
@@ -77,19 +144,10 @@ def make_model(name: str, task: Any, **settings: Any) -> Any:
         UsageError: no such model, a world it does not take, or a setting out of range.
         UnknownSettingError: a setting it does not have.
     """
-    from inscape.envs.loading import load_class
-
-    entry = next((entry for entry in WORLD_MODELS if entry.name == name), None)
-    if entry is None and ":" not in name:
-        raise UsageError(
-            f"no world model named {name!r}", expected=", ".join(model_names()), hint=closest(name, model_names())
-        )
-    made = load_class(name if entry is None else entry.path, "a world model")
-    if not callable(getattr(made, "for_task", None)):
-        raise UsageError(f"{name} has no for_task", expected="a static method for_task(task) that makes the model")
-    if entry is None:
+    made = model_class(name)
+    kind = model_settings_class(name)
+    if kind is None:
         return made.for_task(task, **settings)
-    kind = load_class(entry.settings_path, "settings")
     known = [one.name for one in dataclasses.fields(kind)]
     for given in settings:
         if given not in known:

@@ -68,7 +68,8 @@ class WorldModel(Protocol):
     Model states are opaque: `len(states)` is B and `states[index]` selects, as with arrays. A state is what the model
     knows after everything it was shown: a row of the world's state where that is seen, a belief or a latent vector
     where it is not (such a model says `filters = True`: a state cannot be made of one observation in mid-episode).
-    What a model can do beyond this is a *strength*, found by the name of its method (`STRENGTHS`).
+    What a model can do beyond this is a *strength*, found by the name of its method (`STRENGTHS`). A model that is not
+    to be solved or searched as others are names its planner: `default_planner = "rho-uct"`.
 
     Attributes:
         action_space: `Discrete`, counted from 0 (actions are `[B]` integers), or `Box` (actions are `[B, D]` floats).
@@ -180,7 +181,11 @@ class HasLogProb(Protocol):
 
 @runtime_checkable
 class Learns(Protocol):
-    """Learns from episodes; `fit_model(model, trajectories)` is the one call that runs it to the end."""
+    """Learns from episodes; `fit_model(model, trajectories)` is the one call that runs it to the end.
+
+    A model that has to see earlier episodes again, as networks do, says `replays = True`: whoever gathers for it
+    (`inscape train MODEL WORLD`) then gives it all episodes so far at each call, and not the new ones alone.
+    """
 
     def learn(self, trajectories: Iterable[Trajectory]) -> Iterator[FitReport]:
         """Learns from episodes on top of what it has learned, yielding reports at points where `state_dict` is whole.
@@ -200,6 +205,19 @@ class HasPosterior(Protocol):
         ...
 
 
+@runtime_checkable
+class HasDisagreement(Protocol):
+    """Knows where it does not know: what exploration seeks."""
+
+    def disagreement(self, states: Any, actions: Batch) -> Batch:
+        """Returns `[B]` how uncertain the model is of what follows for want of data, at least 0, noise not counted.
+
+        The unit is the model's own: the information in nats that the outcome would give about the law, or the variance
+        among the members of an ensemble.
+        """
+        ...
+
+
 STRENGTHS: dict[str, type] = {
     "legal_of": HasLegal,
     "terminal_of": HasTerminal,
@@ -210,6 +228,7 @@ STRENGTHS: dict[str, type] = {
     "log_prob": HasLogProb,
     "learn": Learns,
     "sample_model": HasPosterior,
+    "disagreement": HasDisagreement,
 }
 """What a model may be able to do beyond `WorldModel`: the method that shows it, and the protocol that says how."""
 
@@ -293,6 +312,25 @@ def legal_actions(model: Any, states: Any, reader: str) -> np.ndarray:
     if not callable(getattr(model, "legal_of", None)):
         return np.ones((len(states), num_actions(model, reader)), np.bool_)
     return np.asarray(as_numpy(model.legal_of(states)), np.bool_)
+
+
+def joined_states(parts: Sequence[Any]) -> Any:
+    """Returns batches of model states as one batch; None where this kind of state cannot be joined.
+
+    Arrays and tensors can, and what has a static `concatenate(parts)`.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if callable(joined := getattr(type(first), "concatenate", None)):
+        return joined(parts)
+    if hasattr(first, "detach"):
+        import torch
+
+        return torch.cat(list(parts))
+    return None
 
 
 def as_numpy(batch: Batch) -> np.ndarray:

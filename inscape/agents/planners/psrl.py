@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inscape.agents.acting import sample_actions
 from inscape.agents.interface import Agent, Metrics
 from inscape.agents.learning.settings_checks import require_counts, require_positive, require_shares
+from inscape.agents.models.acting import TableActor
 from inscape.rng import restore_rng, rng_state
 from inscape.world_models.networks.types import Array, State
-from inscape.world_models.planning.dynamic_programming import ties, value_iteration
 from inscape.world_models.tabular.counts import LearnedTabularModel, TabularModelSettings
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
-    from inscape.world_models.tabular.model import TabularModel
-
-TIES = 1e-9
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class PSRL(Agent):
         )
         self.steps = 0
         self._acting, self._drawing = (np.random.default_rng([seed, stream]) for stream in range(2))
-        self._policy: _Greedy | None = None
+        self._policy: TableActor | None = None
 
     def act(self, observation: Array, action_mask: Array | None = None) -> Array:
         return sample_actions(self.action_log_probs(observation, action_mask), self._acting)
@@ -81,7 +78,7 @@ class PSRL(Agent):
     def action_log_probs(self, observation: Array, action_mask: Array | None = None) -> Array:
         """Returns `[B, A]` log-probabilities: the best actions of the posterior mean alike."""
         if self._policy is None:
-            self._policy = _Greedy(self.model.tabular(), self.gamma, self._acting)
+            self._policy = TableActor(self.model.tabular(), self.gamma, self._acting, self.name)
         return self._policy.action_log_probs(observation, action_mask)
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
@@ -89,7 +86,7 @@ class PSRL(Agent):
         from inscape.agents.rollout import rollout
 
         while self.steps < steps:
-            explorer = _Greedy(self.model.sample_model(self._drawing), self.gamma, self._drawing)
+            explorer = TableActor(self.model.sample_model(self._drawing), self.gamma, self._drawing, self.name)
             seed = int(self._drawing.integers(2**31))
             episodes = rollout(explorer, task, self.settings.episodes_per_draw, seed)
             report = self.model.fit(episodes)
@@ -115,25 +112,3 @@ class PSRL(Agent):
         restore_rng(self._drawing, state["drawing"])
         self.model.load_state_dict(state["model"])
         self._policy = None
-
-
-class _Greedy(Agent):
-    """Acts on the exact solution of a table; the best actions alike."""
-
-    name = "psrl"
-
-    def __init__(self, table: TabularModel, gamma: float, rng: np.random.Generator) -> None:
-        self._table, self._rng = table, rng
-        self._values = value_iteration(table, gamma, 1e-6).q_values
-
-    def action_log_probs(self, observation: Any, action_mask: Array | None = None) -> Array:
-        values = self._values[self._table.init(observation)]
-        legal = np.ones(values.shape, np.bool_) if action_mask is None else np.asarray(action_mask, np.bool_)
-        values = np.where(legal & np.isfinite(values), values, -np.finfo(np.float64).max)
-        best = ties(values, TIES) & legal
-        best = np.where(best.any(axis=1, keepdims=True), best, legal)
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(best / best.sum(axis=1, keepdims=True)))
-
-    def act(self, observation: Array, action_mask: Array | None = None) -> Array:
-        return sample_actions(self.action_log_probs(observation, action_mask), self._rng)

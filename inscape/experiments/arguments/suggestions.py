@@ -108,8 +108,9 @@ def require_agent_first(command: str, names: Sequence[str]) -> None:
 def _is_agent(word: str) -> bool:
     """Whether every part of a word with commas is the name of an agent; imports no file."""
     from inscape.agents.registry import INDEPENDENT_PREFIX, SB3_PREFIX, agent_names
+    from inscape.world_models.catalogue import model_names
 
-    known = {name.lower() for name in agent_names()}
+    known = {name.lower() for name in (*agent_names(), *model_names())}
     parts = [part.strip().lower() for part in word.split(",")]
     return all(part in known or part.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)) for part in parts)
 

@@ -74,6 +74,7 @@ class ContextTreeModel:
     """
 
     filters = True
+    default_planner = "rho-uct"
     num_players = 1
 
     def __init__(

@@ -293,6 +293,26 @@ class LearnedTabularModel:
         """
         return self._tables(rng)
 
+    def disagreement(self, states: Batch, actions: Batch) -> np.ndarray:
+        """Returns `[B]` the information in nats that the next successor would give about the law P(·|s, a).
+
+        I = H[mean] − E[H] = Σ_k p_k·(ψ(α_k + 1) − ψ(α_0 + 1) − ln p_k), p = α/α_0, of the Dirichlet posterior α: with
+        n tries of K successors about (K − 1)/2n; noise that is known adds nothing.
+        """
+        from scipy.special import digamma
+
+        size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None), 1)
+        prior, found = self.settings.concentration, []
+        for state, action in zip(np.asarray(states).tolist(), np.asarray(actions).tolist(), strict=True):
+            outcomes = self._counts[state][action] if state < len(self._counts) else {}
+            alpha = np.array([outcome.count for outcome in outcomes.values()], np.float64) + prior / size
+            unseen, total = size - len(alpha), prior + sum(outcome.count for outcome in outcomes.values())
+            share = np.append(alpha, prior / size) / total
+            times = np.append(np.ones(len(alpha)), unseen)
+            gain = share * (digamma(share * total + 1.0) - digamma(total + 1.0) - np.log(share))
+            found.append(max(0.0, float(times @ gain)))
+        return np.array(found, np.float64)
+
     def _tables(self, rng: np.random.Generator | None) -> TabularModel:
         states, actions = len(self._index) + 1, self.num_actions
         rows = [outcomes for state in self._counts for outcomes in state]
