@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inscape.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
-Measure = Callable[[Any, "Task", int], Mapping[str, float]]
-"""Called with a trial's agent, its world and its seed when training is over; returns numbers by name. One called
-"score" is the trial's score."""
+Measure = Callable[[Any, "Task", int], Mapping[str, Any]]
+"""Called with a trial's agent, its world and its seed when training is over; returns numbers and NumPy arrays by name.
+A number called "score" is the trial's score."""
 
 Analysis = Callable[[Any], Sequence[Any]]
 """Called with all `Results`; returns what answers the experiment's question, as sections of a page."""
@@ -23,6 +25,7 @@ MEASURES = {
     "model": f"{_HERE}.compression:model_measures",
     "observed": f"{_HERE}.observed:observed_measures",
     "helped": f"{_HERE}.helping:helped_measures",
+    "every-mind": f"{_HERE}.every_mind:every_mind_measures",
 }
 """name → where it is. Others are named `package.module:function` or `file.py:function`."""
 
@@ -32,6 +35,7 @@ ANALYSES = {
     "no-free-lunch": f"{_HERE}.no_free_lunch:no_free_lunch_sections",
     "observed": f"{_HERE}.observed:observed_sections",
     "helped": f"{_HERE}.helping:helped_sections",
+    "every-mind": f"{_HERE}.every_mind_answer:every_mind_sections",
 }
 """The same for analyses."""
 
@@ -56,27 +60,34 @@ def load_analysis(name: str) -> Analysis:
     return analysis
 
 
-def measured(names: Iterable[str], agent: Any, task: Task, seed: int) -> dict[str, float]:
-    """Returns what the named measures find, together.
+def measured(names: Iterable[str], agent: Any, task: Task, seed: int) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Returns what the named measures find, together: numbers, and arrays as nested lists.
 
     Raises:
-        UsageError: a measure returns anything but finite numbers by name, or a name that another has used.
+        UsageError: a measure returns anything but finite numbers, or arrays of them, by name; or a name that another
+            has used.
     """
     found: dict[str, float] = {}
+    arrays: dict[str, list[Any]] = {}
     for name in names:
         given = load_measure(name)(agent, task, seed)
         if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
             raise UsageError(f"measure {name!r} returned {given!r}", expected='numbers by name: {"bits": 1.5}')
         for key, value in given.items():
+            twice = ", which another measure returns too" if key in found or key in arrays else ""
+            if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biuf" and not twice:
+                if not np.isfinite(value).all():
+                    raise UsageError(f"measure {name!r} returned {key} with NaN or infinity", expected="finite numbers")
+                arrays[key] = value.tolist()
+                continue
             try:
                 number = float(value)
             except (TypeError, ValueError):
                 number = math.nan
-            if not math.isfinite(number) or key in found:
-                twice = ", which another measure returns too" if key in found else ""
+            if not math.isfinite(number) or twice:
                 raise UsageError(f"measure {name!r} returned {key} = {value!r}{twice}", expected="finite numbers")
             found[key] = number
-    return found
+    return found, arrays
 
 
 def code_of(names: Iterable[str]) -> list[str]:

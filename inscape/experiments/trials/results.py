@@ -131,10 +131,20 @@ def _is_sound(result: TrialResult) -> bool:
         and all(type(count) is int and 0 <= count < 1 << 63 for count in counts)
         and all(type(number) in (int, float) for number in numbers)
         and (result.exact is None or {"value", "regret"} <= set(result.exact))
+        and all(isinstance(name, str) and _is_array(array) for name, array in result.arrays.items())
         and (result.error != "" or result.score is None or _is_finite(result.score))
         and isinstance(result.settings, dict)
         and Path(result.run).name == result.run  # a name, and no way out of the folder
     )
+
+
+def _is_array(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    try:
+        return np.asarray(value).dtype.kind in "biuf"
+    except ValueError:  # rows of different lengths
+        return False
 
 
 def _is_finite(number: Any) -> bool:
@@ -205,6 +215,14 @@ class Results(Sequence[TrialResult]):
             and name in result.measures
             and world in (None, result.world)
             and agent in (None, result.agent)
+        }
+
+    def arrays(self, name: str, world: str, agent: str) -> dict[int, np.ndarray]:
+        """Returns seed → an array that a measure returned of an agent's finished trials in a world."""
+        return {
+            result.seed: np.asarray(result.arrays[name])
+            for result in self
+            if result.finished and name in result.arrays and (result.world, result.agent) == (world, agent)
         }
 
     def __repr__(self) -> str:

@@ -90,7 +90,8 @@ class TrialResult:
         attempts: how often it was begun; more than one where a process died.
         error: why it failed; "" where it did not.
         run: name of its run folder, "" without one.
-        measures: what the experiment's measures found, by name.
+        measures: numbers that the experiment's measures found, by name.
+        arrays: the arrays that they returned, as nested lists.
     """
 
     id: str
@@ -108,6 +109,7 @@ class TrialResult:
     error: str = ""
     run: str = ""
     measures: dict[str, float] = field(default_factory=dict)
+    arrays: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -226,7 +228,7 @@ def _result(
     run: str = "",
 ) -> TrialResult:
     exact = _exact(agent, task) if trial.exact else None
-    measures = measured(trial.measures, agent, task, trial.seed)
+    measures, arrays = measured(trial.measures, agent, task, trial.seed)
     score = measures.pop("score", None)
     if score is None:
         score = float(returns.mean()) if len(returns) else exact["value"] if exact else curve[-1][1] if curve else None
@@ -238,7 +240,7 @@ def _result(
     return TrialResult(
         trial.id, trial.agent_label, trial.world_label, trial.seed, score, tuple(float(r) for r in returns), exact,
         curve, time.monotonic() - began, trial.steps, settings if settings is not None else trial.settings, run=run,
-        measures=measures,
+        measures=measures, arrays=arrays,
     )  # fmt: skip
 
 
