@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 import numpy as np
 
 from inscape import html
-from inscape.envs.law.law import Cache, variant_of
+from inscape.envs.law.law import Cache, TablesInstead, variant_of
 from inscape.envs.law.states import States
 from inscape.envs.law.validation import require_well_formed
 from inscape.envs.readers.batched import BatchedLaw
@@ -193,6 +193,8 @@ class World(BatchedLaw):
 
     def dynamics(self, max_states: int = 1_000_000) -> Enumeration:
         """Returns the enumerated dynamics (kept for the next call)."""
+        if isinstance(self._shared, TablesInstead):
+            return cast("Enumeration", self._shared.tables)
         from inscape.envs.readers.enumeration import enumerate_dynamics
 
         law = self.law_digest()

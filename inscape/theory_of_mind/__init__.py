@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.judgement.intention import intended as intended
     from inscape.theory_of_mind.judgement.stance import Stance as Stance
     from inscape.theory_of_mind.judgement.stance import helping_or_hindering as helping_or_hindering
+    from inscape.theory_of_mind.learned import learned_dynamics as learned_dynamics
     from inscape.theory_of_mind.mind_policies import MindPolicies as MindPolicies
     from inscape.theory_of_mind.mind_policies import policies_of as policies_of
     from inscape.theory_of_mind.minds import Mind as Mind
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.neural.observer import NeuralObserver as NeuralObserver
     from inscape.theory_of_mind.neural.training import NeuralModel as NeuralModel
     from inscape.theory_of_mind.neural.training import train_neural_observer as train_neural_observer
+    from inscape.theory_of_mind.observers.endings import Ends as Ends
     from inscape.theory_of_mind.observers.exact import ExactObserver as ExactObserver
     from inscape.theory_of_mind.observers.exact import observe as observe
     from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError as ImpossibleEvidenceError
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from inscape.theory_of_mind.observers.particle import ParticleObserver as ParticleObserver
     from inscape.theory_of_mind.observers.planned import PlannedObserver as PlannedObserver
     from inscape.theory_of_mind.parts.believing import Filtering as Filtering
+    from inscape.theory_of_mind.parts.believing import Learned as Learned
     from inscape.theory_of_mind.parts.believing import Params as Params
     from inscape.theory_of_mind.parts.believing import Sees as Sees
     from inscape.theory_of_mind.parts.choosing import Best as Best
@@ -118,7 +121,7 @@ _HOMES = {
         "minds_grid",
     ),
     "parts.wanting": ("Caring", "Curious", "InTurn", "Switching"),
-    "parts.believing": ("Filtering", "Params", "Sees"),
+    "parts.believing": ("Filtering", "Learned", "Params", "Sees"),
     "parts.planning": ("BACKUPS", "Exponential", "Hyperbolic", "Planning"),
     "parts.others": ("Hierarchy", "LevelK", "Uniform"),
     "parts.choosing": ("Best", "Proportional", "Softmax"),
@@ -139,6 +142,8 @@ _HOMES = {
         "ObserverProtocol",
         "Prediction",
     ),
+    "learned": ("learned_dynamics",),
+    "observers.endings": ("Ends",),
     "observers.exact": (
         "ExactObserver",
         "observe",

@@ -11,8 +11,9 @@ import numpy as np
 from inscape.errors import UsageError
 from inscape.theory_of_mind.belief_points import BeliefWorld, beliefs_in
 from inscape.theory_of_mind.controllers import Array, Controller, Step
+from inscape.theory_of_mind.learned import learned_dynamics
 from inscape.theory_of_mind.parts.abilities import ability
-from inscape.theory_of_mind.parts.believing import Believes, Filtering
+from inscape.theory_of_mind.parts.believing import Believes, Filtering, Learned
 from inscape.theory_of_mind.parts.choosing import Chooses
 from inscape.theory_of_mind.parts.planning import Planning
 from inscape.theory_of_mind.parts.wanting import (
@@ -262,6 +263,9 @@ class MindSolver:
         """Returns the world the mind believes to be in, or the player's view of it."""
         if mind.params is None:
             return self.world
+        if isinstance(mind.params, Learned):
+            model = mind.params.model
+            return self._once(("world", mind.params), lambda: learned_dynamics(self.world, model))
         if not isinstance(mind.params, self.world.Params):
             raise UsageError(
                 f"params {mind.params!r} of a mind in {self.world.name}",

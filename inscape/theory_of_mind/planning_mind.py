@@ -11,7 +11,7 @@ from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array, Controller
 from inscape.theory_of_mind.mind_solver import MindSolver
 from inscape.theory_of_mind.parts.abilities import check_can, in_words
-from inscape.theory_of_mind.parts.believing import Believes, Filtering, Params, Sees, check_believes
+from inscape.theory_of_mind.parts.believing import Believes, Filtering, Learned, Params, Sees, check_believes
 from inscape.theory_of_mind.parts.choosing import Best, Chooses, Proportional, Softmax, check_chooses
 from inscape.theory_of_mind.parts.others import check_others
 from inscape.theory_of_mind.parts.planning import BACKUPS as BACKUPS
@@ -58,7 +58,8 @@ class PlanningMind(ByValue):
     wants: Any
     """The name of one of the world's purposes, a `Purpose` of the world, `InTurn`, `Switching` or `Curious`."""
     believes: Believes | None
-    """None: what it observes determines the state. `Sees()`, `Params(params)`, `Filtering(prior)`."""
+    """None: what it observes determines the state. `Sees()`, `Params(params)`,
+    `Learned(model)`, `Filtering(prior)`."""
     plans: Planning
     """How it plans: `Planning(backup, horizon=None, discount=None, pays="arrival")`."""
     chooses: Chooses
@@ -140,13 +141,13 @@ class PlanningMind(ByValue):
 
     @property
     def params(self) -> Any:
-        """The dynamics it believes in; None: the true ones."""
+        """The dynamics it believes in, a `Params` of the world or `Learned`; None: the true ones."""
         return getattr(self.believes, "params", None)
 
     @property
     def sees(self) -> bool:
         """The mind knows the whole state even where the world hides it."""
-        return isinstance(self.believes, Sees) or (isinstance(self.believes, Params) and self.believes.sees)
+        return isinstance(self.believes, Sees) or (isinstance(self.believes, (Learned, Params)) and self.believes.sees)
 
     @property
     def name(self) -> str:

@@ -32,6 +32,20 @@ class Cache(dict[Any, Any]):
         return Cache, ()
 
 
+class TablesInstead(Cache):
+    """The cache of a world whose tables are given, as those of a learned model are, and not enumerated from its law.
+
+    Copies and pickles keep the tables.
+    """
+
+    def __init__(self, tables: Any) -> None:
+        super().__init__()
+        self.tables = tables
+
+    def __reduce__(self) -> Any:
+        return TablesInstead, (self.tables,)
+
+
 class NoParams(NamedTuple):
     """Parameters of a world that has none."""
 

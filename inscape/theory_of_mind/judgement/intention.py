@@ -130,7 +130,7 @@ def _without(world: World, view: Any, mind: PlanningMind, effect: Effect, player
             f"an effect on rewards in {world.name}, which has {world.players} players",
             expected="the number of the player to whom it happened",
         )
-    believed = world if mind.params is None else world.with_params(mind.params)
+    believed = MindSolver(world, world.gamma).believed(mind)
     model = TabularModel.from_world(believed, purpose=purpose_of(believed, mind.wants, mind.name))
     reward, states = model.reward.copy(), believed.dynamics().states
     going = (model.probability > 0) & model.legal[:, :, None] & ~model.terminal[:, None, None]

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike
 
 from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array
+from inscape.theory_of_mind.learned import is_learned
 from inscape.theory_of_mind.mind_policies import MemoryStep, MindPolicies, policies_of
 from inscape.theory_of_mind.minds import Mind
 from inscape.theory_of_mind.observers.checks import check_fresh, check_gamma, check_minds, check_prior
+from inscape.theory_of_mind.observers.endings import Ends, EndTables, end_tables
 from inscape.theory_of_mind.observers.futures import future_states
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
-from inscape.theory_of_mind.observers.numbering import NumberedTrajectory, Numbering, is_one
+from inscape.theory_of_mind.observers.numbering import Ended, NumberedTrajectory, Numbering, is_one
 from inscape.theory_of_mind.observers.of_minds import OfMinds
 from inscape.theory_of_mind.player_view import PlayerView, view_of
 
@@ -44,6 +46,8 @@ class ExactObserver(OfMinds):
         gamma: the discount of `PlanningMind`s that have none of their own; None: the world's.
         player: who is watched, where there are several players; actions are then that player's own, and 0 while
             another one moves. Predictions of states take the others to act at random.
+        ends: when the episodes of a mind end, as evidence (`Ends`): that one ended (`end`, a trajectory that
+            terminated) and that it went on (whatever the agent did). None: ends say nothing of minds.
 
     Attributes:
         policies: what each mind would do in every state.
@@ -66,6 +70,7 @@ class ExactObserver(OfMinds):
         prior: ArrayLike | None = None,
         gamma: float | None = None,
         player: int | None = None,
+        ends: Ends | bool | None = None,
     ) -> None:
         self.world = view_of(world, player)
         self.minds = check_minds(minds)
@@ -75,6 +80,7 @@ class ExactObserver(OfMinds):
         self._numbering = Numbering(self.world)
         self.dynamics = self._numbering.dynamics
         self.policies: MindPolicies = policies_of(world, self.minds, self.gamma, player)
+        self._ends = end_tables(ends, self.policies)
         self._begin()
 
     def _begin(self) -> None:
@@ -140,7 +146,7 @@ class ExactObserver(OfMinds):
         if a is not None:
             if not self.dynamics.legal[s, a]:
                 self._refuse(self.steps, s, a, "which is not legal there")
-            joint = joint + self.policies.log_probs[:, s, a]
+            joint = joint + self._log_likelihood(s, a)
         if next_state is not None:
             at = self._numbering.one_state(next_state, self.steps)
             joint, last = self._move(joint, s, a, at, self.steps), None
@@ -148,6 +154,28 @@ class ExactObserver(OfMinds):
             self._refuse(self.steps, s, a, self._nobody)
         self._log_joint, self._last, self._at = joint, last, at
         self.steps += 1
+        return self.posterior()
+
+    def end(self, state: Any = None) -> Array:
+        """Takes in that the episode ended, and returns the posterior, `[G]`; the next state begins another one.
+
+        Args:
+            state: where it ended; None: where the last step led, as `update` was given it.
+
+        Raises:
+            UsageError: the observer counts no ends (`ends`); or it is not known where the last step led.
+            ImpossibleEvidenceError: it cannot have ended there; the observer is left as it was.
+        """
+        ends = self._counted_ends()
+        if state is None and self._at is None:
+            raise UsageError(
+                "an end, and it is not known where", expected="end(state), or next_state given to the last update"
+            )
+        s = self._at if state is None else self._numbering.one_state(state, self.steps)
+        assert s is not None
+        joint = self._arrive(s, fresh=False) + ends.ended[:, s]
+        self._refuse_impossible_end(joint, s, self.steps)
+        self._log_joint, self._last, self._at = joint, None, None
         return self.posterior()
 
     def update_batch(self, states: Any, actions: ArrayLike, fresh: bool | ArrayLike = False) -> Array:
@@ -178,7 +206,7 @@ class ExactObserver(OfMinds):
         """Takes in a whole episode and returns the posterior along it, `[T + 1, G]` (see the function `observe`)."""
         numbered = self._numbered(trajectory)
         joint = self._log_joint_after(numbered)
-        self._log_joint = joint[-1]
+        self._log_joint = joint[-1]  # with the end, where it is evidence
         self._last = self._at = None  # the next state begins another episode
         self.steps += len(numbered.actions)
         return _normalise(self.policies.by_mind(joint))
@@ -195,7 +223,7 @@ class ExactObserver(OfMinds):
     def log_evidence(self) -> float:
         """Returns log P(actions | states), in nats: 0 before any evidence, and additive over it by the chain rule.
 
-        A step whose action was not seen counts with log P(next state | state).
+        A step whose action was not seen counts with log P(next state | state). With `ends`, that of the ends too.
         """
         return float(_log_sum(self._log_joint))
 
@@ -221,6 +249,8 @@ class ExactObserver(OfMinds):
             joint = self._log_joint[:, None]  # the same in every state
         else:
             joint = np.stack([self._if_in(int(number)) for number in numbers], axis=1)
+        if self._ends is not None:
+            joint = self._still_acting(joint, numbers)
         weights = joint - _log_sum(joint)
         mixed: Array = _log_sum(weights[:, :, None] + self.policies.log_probs[:, numbers], axis=0)
         return mixed[0] if one else mixed
@@ -263,17 +293,21 @@ class ExactObserver(OfMinds):
         path = future_states(
             self.policies, self.dynamics, held, weights[held], number, horizon, self._steps_among(held)
         )
+        if self._ends is not None:
+            with np.errstate(divide="ignore"):
+                weights = _normalise(self._still_acting(np.log(weights), number))
         return Prediction(np.exp(self.policies.log_probs[:, number]).T @ weights, path)
 
     def bits_per_action(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T]` −log₂ P(action | all before it): each action predicted before it is seen, then taken in.
 
-        The observer itself stays as it is. The sum is −log₂ of the evidence of the whole trajectory.
+        The observer itself stays as it is. The sum is −log₂ of the evidence of the whole trajectory; with `ends`, that
+        the episode went on counts with each action, and that it ended with none.
         """
         numbered = self._numbered(trajectory)
-        joint = self._log_joint_after(numbered)[:-1]
+        joint = self._log_joint_after(NumberedTrajectory(*numbered))[:-1]
         weights = joint - _log_sum(joint, axis=1)[:, None]
-        chosen = self.policies.log_probs[:, numbered.states[:-1], numbered.actions].T
+        chosen = self._log_likelihood(numbered.states[:-1], numbered.actions).T
         return np.asarray(-_log_sum(weights + chosen, axis=1) / math.log(2))
 
     def legal_along(self, trajectory: Trajectory | NumberedTrajectory) -> tuple[Array, Array]:
@@ -293,18 +327,22 @@ class ExactObserver(OfMinds):
     def predicted_over(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T, A]` P(next action | all before it) along a trajectory; the observer stays as it is."""
         numbered = self._numbered(trajectory)
-        weights = _normalise(self._log_joint_after(numbered)[:-1])
+        joint = self._log_joint_after(numbered)[:-1]
+        if self._ends is not None:
+            joint = self._still_acting(joint.T, numbered.states[:-1]).T
+        weights = _normalise(joint)
         chosen = np.exp(self.policies.log_probs[:, numbered.states[:-1]])
         return np.asarray(np.einsum("tr,rta->ta", weights, chosen))
 
     def bits_per_mind(self, trajectory: Trajectory | NumberedTrajectory) -> Array:
         """Returns `[T, G]` −log₂ P(action | all before it, mind); infinite where the mind rules the action out."""
         numbered = self._numbered(trajectory)
-        chosen = self.policies.log_probs[:, numbered.states[:-1], numbered.actions].T
+        chosen = self._log_likelihood(numbered.states[:-1], numbered.actions).T
         if self.policies.log_start is not None:
             certain = np.full(len(self._log_prior), -np.inf)
             certain[self.policies.first_row] = 0.0  # every mind, as if it were the only one
-            joint = self._filtered(self.policies.begin(certain, int(numbered.states[0])), numbered)
+            begun = self.policies.begin(certain, int(numbered.states[0]))
+            joint = self._filtered(begun, NumberedTrajectory(*numbered))
             by_mind = self.policies.by_mind(joint)
             with np.errstate(invalid="ignore"):  # −inf − (−inf): ruled out before
                 chosen = np.where(np.isneginf(by_mind[1:]), -np.inf, by_mind[1:] - by_mind[:-1])
@@ -340,7 +378,8 @@ class ExactObserver(OfMinds):
                 f"a trajectory of {len(actions)} actions with {len(states)} states",
                 expected="one state more than actions: the last is where the last action led",
             )
-        numbered = NumberedTrajectory(self._numbering.state_numbers(states, 0), actions)
+        kind = Ended if getattr(trajectory, "terminated", False) else NumberedTrajectory
+        numbered = kind(self._numbering.state_numbers(states, 0), actions)
         self._check_steps(numbered.states, actions, np.zeros(len(states), np.bool_), 0)
         return numbered
 
@@ -396,7 +435,7 @@ class ExactObserver(OfMinds):
         ways = [(b, k) for b in range(self.world.num_actions) if (k := self._outcome(s, b, following)) is not None]
         parts = [
             self.policies.remember(
-                joint + self.policies.log_probs[:, s, b] + math.log(self.dynamics.probability[s, b, k]), s, b, k
+                joint + self._log_likelihood(s, b) + math.log(self.dynamics.probability[s, b, k]), s, b, k
             )
             for b, k in ways
         ]
@@ -410,6 +449,25 @@ class ExactObserver(OfMinds):
                 hint="fresh=True where an episode begins, or steps are missing; or more minds",
             )
         return np.asarray(moved)
+
+    def _log_likelihood(self, states: Any, actions: Any) -> Array:
+        """Returns `[R]` or `[R, T]` log P(the episode goes on and the action is taken | state, mind, memory)."""
+        chosen = self.policies.log_probs[:, states, actions]
+        return chosen if self._ends is None else chosen + self._ends.going_on[:, states]
+
+    def _still_acting(self, joint: Array, states: Any) -> Array:
+        """Returns `joint [R, ...]` knowing that the agent acts in `states [...]`; as it is where nobody would."""
+        assert self._ends is not None
+        going_on = joint + self._ends.going_on[:, states]
+        return np.where(np.isneginf(going_on).all(axis=0), joint, going_on)
+
+    def _counted_ends(self) -> EndTables:
+        if self._ends is None:
+            raise UsageError(
+                "the end of an episode for an observer to which ends say nothing",
+                expected="Observer(world, minds, ends=Ends())",
+            )
+        return self._ends
 
     def _outcome(self, s: int, a: int, following: int) -> int | None:
         """Returns which outcome (K) of `a` in `s` leads to `following`; None: none does."""
@@ -467,7 +525,12 @@ class ExactObserver(OfMinds):
         begins = np.zeros(len(numbered.states), np.bool_)
         begins[0] = True
         joint = self.policies.begin(self._log_joint, int(numbered.states[0]))
-        return self._log_joint_along(joint, *numbered, begins, 0)
+        path = self._log_joint_along(joint, *numbered, begins, 0)
+        if self._ends is not None and isinstance(numbered, Ended):
+            at = int(numbered.states[-1])
+            path[-1] = path[-1] + self._ends.ended[:, at]
+            self._refuse_impossible_end(path[-1], at, len(numbered.actions))
+        return path
 
     def _log_joint_along(self, joint: Array, states: Array, actions: Array, begins: Array, first_step: int) -> Array:
         """Returns `[T + 1, R]` from `joint [R]` in the first state, or refuses the first impossible step."""
@@ -481,7 +544,7 @@ class ExactObserver(OfMinds):
     def _filtered(self, joint: Array, numbered: NumberedTrajectory, begins: Array | None = None) -> Array:
         """Returns `[T + 1, R]`: row t is before action t, with the agent in state t."""
         states, actions = numbered
-        likelihood = self.policies.log_probs[:, states[: len(actions)], actions].T
+        likelihood = self._log_likelihood(states[: len(actions)], actions).T
         fresh = np.zeros(len(states), np.bool_) if begins is None else begins
         if not self.policies.steps and (self.policies.log_start is None or not fresh[1:].any()):
             return np.cumsum(np.concatenate([joint[None], likelihood]), axis=0)
@@ -544,9 +607,25 @@ class ExactObserver(OfMinds):
                 hint="fresh=True with the state that begins the next episode",
             )
 
+    def _refuse_impossible_end(self, joint: Array, number: int, step: int) -> None:
+        if np.isneginf(joint).all():
+            raise ImpossibleEvidenceError(
+                f"step {step}: the episode ended in {self._numbering.described(number)} and none of the "
+                f"{len(self.minds)} minds still held possible would end it there",
+                expected="an end where some mind has what it wants",
+                hint="Ends(elsewhere=0.01): episodes may end for other reasons; or more minds",
+            )
+
     def _refuse(self, step: int, number: int, action: int | None, why: str) -> NoReturn:
         legal = [name for name, ok in zip(self.world.action_names, self.dynamics.legal[number]) if ok]
         taken = "an action that was not seen" if action is None else repr(self.world.action_names[action])
+        if is_learned(self.world) and "lead to" in why:
+            raise ImpossibleEvidenceError(
+                f"step {step}: in {self._numbering.described(number)} the agent took {taken}, {why} by the learned "
+                "dynamics",
+                expected="a transition that the model has seen",
+                hint="fit it on more episodes; Observer without dynamics= filters with the world's law",
+            )
         raise ImpossibleEvidenceError(
             f"step {step}: in {self._numbering.described(number)} the agent took {taken}, {why}",
             expected=f"an action that is legal there ({', '.join(legal)}) and that some mind might choose",

@@ -46,6 +46,10 @@ class NumberedTrajectory(NamedTuple):
     actions: Array
 
 
+class Ended(NumberedTrajectory):
+    """A trajectory that ended in its last state: it was not cut off there."""
+
+
 class Numbering:
     """Numbers of the states and actions of a world.
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from inscape.errors import UsageError
 from inscape.theory_of_mind.controllers import Array
 from inscape.theory_of_mind.minds import Mind
+from inscape.theory_of_mind.observers.endings import Ends
 from inscape.theory_of_mind.observers.exact import ExactObserver
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
 from inscape.world_models.tabular.arrays import require_memory
@@ -31,7 +32,7 @@ class PartialObserver(ExactObserver):
             .update(3, "east", 4)                                  cells 3 and 4; which truck is where was not seen
 
     Args:
-        world, minds, prior, gamma, player: as in `ExactObserver`.
+        world, minds, prior, gamma, player, ends: as in `ExactObserver`.
         sees: a function of a `State` that returns a hashable value.
 
     Source: the forward algorithm over (mind, memory, state): Rabiner (1989), Eqs. 19–21; Baker et al. (2017), Nature
@@ -46,10 +47,11 @@ class PartialObserver(ExactObserver):
         gamma: float | None = None,
         player: int | None = None,
         sees: Callable[[Any], Any] | None = None,
+        ends: Ends | bool | None = None,
     ) -> None:
         if not callable(sees):
             raise UsageError(f"sees = {sees!r}", expected="a function of a State: what is seen of it")
-        super().__init__(world, minds, prior, gamma, player)
+        super().__init__(world, minds, prior, gamma, player, ends)
         states = [self._numbering.unpacked(s) for s in range(len(self.dynamics))]
         looks = [sees(state) for state in states]
         try:
@@ -96,6 +98,8 @@ class PartialObserver(ExactObserver):
         pending: int | str | None = "here"
         if a is not None or next_state is not None:
             joint = joint * ~self._over  # who acts is in no state in which the episode is over
+            if self._ends is not None:
+                joint = joint * np.exp(self._ends.going_on)
         if a is not None:
             joint = joint * self._probs[:, :, a]
             pending = a
@@ -117,6 +121,23 @@ class PartialObserver(ExactObserver):
         self.steps += 1
         return self.posterior()
 
+    def end(self, state: Any = None) -> Array:
+        """Takes in that the episode ended, and returns the posterior, `[G]`; the next state begins another one.
+
+        Args:
+            state: what was seen where it ended; None: where the last update led.
+
+        Raises:
+            UsageError: the observer counts no ends (`ends`).
+            ImpossibleEvidenceError: no mind would end it there; the observer is left as it was.
+        """
+        ended = np.exp(self._counted_ends().ended)
+        joint, scale = (self._now(None), self._scale) if state is None else self._arrived(self._seen(state), False)
+        self._joint, self._scale = self._checked(joint * ended, scale, "ended its episode")
+        self._pending = "begin"
+        self._log_joint = self._log_rows()
+        return self.posterior()
+
     def state_posterior(self) -> Array:
         """Returns `[S]` P(state | all that was observed): of the last state that was updated with, or led to."""
         joint = self._begun() if self._joint is None else self._joint
@@ -136,7 +157,8 @@ class PartialObserver(ExactObserver):
             raise UsageError(f"horizon = {horizon!r}", expected="a number of steps, 0 or more")
         joint = self._now(state)
         occupancy = joint / joint.sum()
-        probs = np.einsum("rs,rsa->a", occupancy, self._probs)
+        acting = self._still_there(joint)
+        probs = np.einsum("rs,rsa->a", acting / acting.sum(), self._probs)
         path = [occupancy.sum(axis=0)]
         for _ in range(horizon):
             occupancy = self._push(occupancy, self._probs, self.policies.arrived, self._all_steps)
@@ -152,7 +174,7 @@ class PartialObserver(ExactObserver):
     def action_log_probs_by_mind(self, state: Any = None) -> Array:
         """Returns `[G, A]` log P(next action | mind, what was observed), where `state` is seen (None: as `predict`)."""
         first = self.policies.first_row
-        joint = self._now(state)
+        joint = self._still_there(self._now(state))
         acting = np.add.reduceat(np.einsum("rs,rsa->ra", joint, self._probs), first, axis=0)
         weight = np.add.reduceat(joint.sum(axis=1), first)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):  # a mind that is ruled out has no weight to share
@@ -197,7 +219,7 @@ class PartialObserver(ExactObserver):
         return np.asarray(rows)
 
     def _arrived(self, look: int, fresh: bool) -> tuple[Array, float]:
-        if fresh or self._joint is None:
+        if fresh or self._joint is None or self._pending == "begin":
             joint = self._begun()
         else:
             joint = self._joint if self._pending == "here" else self._moved(self._joint, self._pending)
@@ -207,9 +229,16 @@ class PartialObserver(ExactObserver):
         """Returns `[R, S]` with the agent where `state` is seen; None: where the last update left it."""
         if state is not None:
             return self._arrived(self._seen(state), False)[0]
-        if self._joint is None:
+        if self._joint is None or self._pending == "begin":
             return self._begun()
         return self._joint if self._pending == "here" else self._moved(self._joint, self._pending)
+
+    def _still_there(self, joint: Array) -> Array:
+        """Returns `[R, S]` knowing that the episode goes on; as it is where ends are no evidence, or nobody goes on."""
+        if self._ends is None:
+            return joint
+        going_on = joint * np.exp(self._ends.going_on)
+        return going_on if going_on.any() else joint
 
     def _moved(self, joint: Array, action: Any) -> Array:
         """Returns `[R, S]` after `action` was taken (its probability is in already); None: whichever."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from inscape.errors import UsageError, closest, whole_number
 from inscape.theory_of_mind.controllers import Array, check_world
+from inscape.theory_of_mind.learned import is_learned
 from inscape.theory_of_mind.minds import Mind
 from inscape.theory_of_mind.observers.checks import check_gamma, check_minds, check_prior
 from inscape.theory_of_mind.observers.interface import ImpossibleEvidenceError, Prediction
@@ -86,6 +87,11 @@ class PlannedObserver(OfMinds):
         samples: int = 200,
     ) -> None:
         check_world(world)
+        if is_learned(world):
+            raise UsageError(
+                "learned dynamics for an observer that searches by the law",
+                expected="Observer(world, minds, dynamics=model)",
+            )
         self.world, self.player = world, _check_player(world, player)
         self.minds = check_minds(minds)
         self.gamma = check_gamma(world.gamma if gamma is None else gamma)

@@ -11,6 +11,7 @@ import numpy as np
 from inscape.errors import UsageError
 from inscape.theory_of_mind.belief_points import check_resolution
 from inscape.theory_of_mind.controllers import Array
+from inscape.theory_of_mind.learned import tables_of
 from inscape.theory_of_mind.parts.wanting import ByValue
 
 if TYPE_CHECKING:
@@ -42,6 +43,33 @@ class Params(ByValue):
 
     def __str__(self) -> str:
         return f"believing {self.params}" + (", seeing the state" if self.sees else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned(ByValue):
+    """Believing in dynamics that were learned: P(s' | s, a) of a model, what is wanted as the world defines it.
+
+    What the model is when this is made counts: what it learns later does not.
+    """
+
+    model: Any
+    """A `LearnedTabularModel`, or another model `learned_dynamics` takes."""
+    sees: bool = False
+    """The mind knows the whole state even where the world hides it."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sees, bool):
+            raise UsageError(f"sees is {self.sees!r}", expected="True or False")
+        object.__setattr__(self, "model", tables_of(self.model))
+
+    @property
+    def params(self) -> Learned:
+        """Itself: what stands for parameters of the world."""
+        return self
+
+    def __str__(self) -> str:
+        size = f" of {len(self.model)} states" if hasattr(self.model, "__len__") else ""
+        return f"believing a learned model{size}" + (", seeing the state" if self.sees else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +165,14 @@ def _short(prior: Any) -> str:
     return "{" + ", ".join(f"{state}: {float(weight):g}" for state, weight in prior) + "}"
 
 
-Believes = Sees | Params | Filtering
+Believes = Sees | Params | Learned | Filtering
 
 
 def check_believes(given: object) -> Believes | None:
     """Returns what a mind believes, or refuses what is no such part."""
-    if given is None or isinstance(given, (Sees, Params, Filtering)):
+    if given is None or isinstance(given, (Sees, Params, Learned, Filtering)):
         return given
     raise UsageError(
-        f"believes = {given!r}", expected="None (what is seen is the state), Sees(), Params(…) or Filtering(prior)"
+        f"believes = {given!r}",
+        expected="None (what is seen is the state), Sees(), Params(…), Learned(model) or Filtering(prior)",
     )
