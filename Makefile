@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo docs test test-plain test-compiled test-slow test-faults faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
+.PHONY: demo docs test test-plain test-compiled test-slow test-faults test-ray faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -26,6 +26,15 @@ test-slow: $(STAMP)
 # 300 environments that go wrong late, with agents of every kind: docs/third_party.md
 test-faults: $(STAMP)
 	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/envs/tasks/test_late_faults.py
+
+# experiments on a Ray cluster of two nodes on this machine, one of them killed: docs/experiments.md
+test-ray: $(VENV)/.ray
+	INSCAPE_KERNELS=plain $(BIN)/python -m pytest -m "slow or not slow" tests/experiments/trials/test_ray.py
+
+$(VENV)/.ray: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pip check
+	touch $@
 
 # what docs/reliability.md counts, in full; the page is written from what was found
 faults: $(STAMP)

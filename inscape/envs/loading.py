@@ -117,10 +117,15 @@ def load_file(path: str, what: str) -> ModuleType:
     Raises:
         UsageError: the file is missing, or fails to import (its own error is shown).
     """
-    file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"no file {path!r} for the {what}", expected="a path such as examples/elevator.py:Elevator")
-    name = _module_name(file)
+    if path in _stand_ins:
+        file, name = _stand_ins[path]
+    else:
+        file = Path(path)
+        if not file.is_file():
+            raise UsageError(
+                f"no file {path!r} for the {what}", expected="a path such as examples/elevator.py:Elevator"
+            )
+        name = _module_name(file)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -150,6 +155,21 @@ def load_file(path: str, what: str) -> ModuleType:
         if isinstance(member, type) and member.__module__ == name:
             copyreg.pickle(member, _reduced_with_its_file)
     return module
+
+
+_stand_ins: dict[str, tuple[Path, str]] = {}
+"""Path → the file that stands in for it, and the name of its module."""
+
+
+def stand_in(path: str, copy: Path, original: str) -> None:
+    """Loads a copy wherever a file is asked for that another machine has.
+
+    Args:
+        path: as the file is asked for.
+        copy: where its content is here.
+        original: its absolute path on the other machine: objects that were pickled there name its module by it.
+    """
+    _stand_ins[path] = copy, _module_name_of(Path(original), copy.read_bytes())
 
 
 _beside: dict[str, Path] = {}
@@ -184,7 +204,11 @@ def _modules_beside(folder: Path) -> Iterator[None]:
 
 
 def _module_name(file: Path) -> str:
-    digest = hashlib.sha256(str(file.resolve()).encode() + file.read_bytes()).hexdigest()[:12]
+    return _module_name_of(file.resolve(), file.read_bytes())
+
+
+def _module_name_of(file: Path, content: bytes) -> str:
+    digest = hashlib.sha256(str(file).encode() + content).hexdigest()[:12]
     return f"{_LOADED}{file.stem}_{digest}"
 
 
@@ -223,7 +247,7 @@ def _loaded_as_pickled(path: str, name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     file = Path(path)
-    if file.is_file() and _module_name(file) != name:
+    if path not in _stand_ins and file.is_file() and _module_name(file) != name:
         raise UsageError(
             f"{path} was edited since an object of a class in it was pickled",
             expected="the file as it was",

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from inscape.experiments.trials.experiment import AgentSpec as AgentSpec
     from inscape.experiments.trials.experiment import Experiment as Experiment
     from inscape.experiments.trials.experiment import WorldSpec as WorldSpec
+    from inscape.experiments.trials.ray_engine import RayEngine as RayEngine
     from inscape.experiments.trials.results import Results as Results
     from inscape.experiments.trials.trial import Trial as Trial
     from inscape.experiments.trials.trial import TrialResult as TrialResult
@@ -82,6 +83,7 @@ _HOMES = {
     "trials.experiment": ("AgentSpec", "Experiment", "WorldSpec"),
     "trials.execute": ("ExperimentInterrupted",),
     "trials.trial": ("Trial", "TrialResult"),
+    "trials.ray_engine": ("RayEngine",),
     "trials.results": ("Results",),
     "trials.comparison": ("Comparison", "compare"),
     # the other verbs

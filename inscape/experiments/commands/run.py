@@ -16,6 +16,7 @@ from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.compare import print_comparison
 from inscape.experiments.commands.output import make_console, print_sections
 from inscape.experiments.trials.comparison import Comparison, compare
+from inscape.experiments.trials.engines import engine_of
 from inscape.experiments.trials.experiment import Experiment
 from inscape.experiments.trials.named import load_analysis
 
@@ -39,6 +40,7 @@ class RunArguments:
       inscape run lake.toml
       inscape run lake.toml --seeds 10 --jobs 2
       inscape run lake.toml --out experiments/lake
+      inscape run lake.toml --engine ray --address 10.0.0.5:6379
       inscape run no-free-lunch --jobs 2        a question that comes with Inscape: inscape list questions
     """
 
@@ -51,8 +53,14 @@ class RunArguments:
     steps: Annotated[int | None, arg(metavar="N")] = None
     """Environment steps of every trial, in place of the file's."""
 
-    jobs: Annotated[int, arg(metavar="N")] = 1
-    """Worker processes."""
+    jobs: Annotated[int | None, arg(metavar="N")] = None
+    """Worker processes; 1, and on a cluster as many as it has processors."""
+
+    engine: Annotated[str, arg(metavar="local|ray")] = "local"
+    """What runs the trials: worker processes of this machine, or a Ray cluster."""
+
+    address: Annotated[str | None, arg(metavar="HOST:PORT|auto|local")] = None
+    """Of the Ray cluster's head; without it RAY_ADDRESS, or a cluster of this machine's own."""
 
     out: Annotated[str | None, arg(metavar="DIR")] = None
     """The experiment's folder; without it, experiments/ and the file's name."""
@@ -64,7 +72,9 @@ class RunArguments:
 def run_command(argv: Sequence[str]) -> int:
     """Runs an experiment and prints its comparison."""
     given = args.parse("run", RunArguments, argv)
-    args.require_positive("jobs", given.jobs)
+    if given.jobs is not None:
+        args.require_positive("jobs", given.jobs)
+    engine = engine_of(given.engine, given.address)
     page = None if given.save is None else Path(given.save)
     if page is not None and page.suffix != ".html":
         raise UsageError(f"--save {given.save}", expected="a file that ends in .html")
@@ -78,7 +88,7 @@ def run_command(argv: Sequence[str]) -> int:
         }
     experiment = replace(experiment, **changes)
     out = Path(given.out) if given.out else DEFAULT_FOLDER / file.stem
-    results = experiment.run(out, given.jobs)
+    results = experiment.run(out, given.jobs, engine=engine)
     console = make_console()
     console.print(f"{len(results)} trials, {results.reused or 'none'} of them finished before", soft_wrap=True)
     failures: dict[tuple[str, str, str], list[int]] = {}

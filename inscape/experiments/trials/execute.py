@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -21,6 +21,8 @@ from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.storage.lock import RunLock
 from inscape.experiments.trials import worker as child
+from inscape.experiments.trials.engines import engine_of
+from inscape.experiments.trials.jobs import ATTEMPTS, IN_NOTEBOOK, Engine, Job, LimitedJobs
 from inscape.experiments.trials.named import code_of
 from inscape.experiments.trials.results import Results, ResultsFile
 from inscape.experiments.trials.trial import Trial, TrialResult
@@ -29,50 +31,23 @@ from inscape.experiments.trials.worker import failed, payload_of, perform
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
-ATTEMPTS = 3
-"""How often a trial is begun whose process dies."""
-
 RUNS = "runs"
 """The folder of run folders in an experiment's folder."""
-
-IN_NOTEBOOK = b"__main__"
-"""What a pickle says of a class that only the calling script or notebook has: other processes cannot make it."""
 
 
 class ExperimentInterrupted(KeyboardInterrupt):
     """Ctrl-C during an experiment. The message says what is kept and how to go on."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A trial as it is handed to a worker.
-
-    Attributes:
-        trial: what to run.
-        payload: its world, pickled.
-        root: where its run folder goes; None keeps none.
-        attempt: how often it was begun, this time included.
-    """
-
-    trial: Trial
-    payload: bytes
-    root: Path | None
-    attempt: int = 1
-
-
-Engine = Callable[[Sequence[Job], int], Iterable[TrialResult]]
-"""Runs jobs, so many at once, and yields their results as they come, in any order, one for each job."""
-
-
 def run_trials(
     trials: Sequence[tuple[Trial, Task]],
     out: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     *,
     verbose: bool = True,
     retry_failed: bool = True,
     title: str = "",
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     seconds: float | None = None,
 ) -> Results:
     """Runs those trials that have no result in `out` yet, and returns the results of all.
@@ -80,18 +55,21 @@ def run_trials(
     Args:
         trials: each with its world.
         out: the experiment's folder; None keeps everything in memory.
-        jobs: worker processes.
+        jobs: how many at once; None for one, on a cluster for as many as it has processors.
         verbose: show progress.
         retry_failed: run again what failed before.
         title: what progress is called.
-        engine: who runs jobs; None for worker processes of this machine.
+        engine: what runs them: "local" or None for worker processes of this machine, "ray" or `RayEngine(address)`
+            for a Ray cluster.
         seconds: time after which no further trial is begun; None for no limit.
 
     Raises:
-        UsageError: a number of jobs below 1; the folder cannot be used, or another process uses it.
+        UsageError: a number of jobs below 1; there is no such engine, or it cannot be reached; the folder cannot be
+            used, or another process uses it.
         ExperimentInterrupted: Ctrl-C; what is finished is kept.
     """
-    jobs = whole_number("jobs =", jobs, 1, hint="--jobs 2")
+    jobs = None if jobs is None else whole_number("jobs =", jobs, 1, hint="--jobs 2")
+    engine = engine_of(engine)
     folder = None if out is None else Path(out)
     if folder is None:
         return _run(trials, None, None, jobs, verbose, title, engine, {}, seconds)
@@ -118,7 +96,7 @@ def _run(
     trials: Sequence[tuple[Trial, Task]],
     folder: Path | None,
     file: ResultsFile | None,
-    jobs: int,
+    jobs: int | None,
     verbose: bool,
     title: str,
     engine: Engine | None,
@@ -155,15 +133,7 @@ def _run(
 
 
 def _until(due: Sequence[Job], seconds: float | None) -> Sequence[Job]:
-    return due if seconds is None else _Limited(due, time.monotonic() + seconds)
-
-
-class _Limited(list[Job]):
-    """Jobs of which none is begun after a time."""
-
-    def __init__(self, jobs: Sequence[Job], deadline: float) -> None:
-        super().__init__(jobs)
-        self.deadline = deadline
+    return due if seconds is None else LimitedJobs(due, time.monotonic() + seconds)
 
 
 def _due(trials: Sequence[tuple[Trial, Task]], folder: Path | None, found: dict[str, TrialResult]) -> list[Job]:
@@ -185,12 +155,12 @@ def _due(trials: Sequence[tuple[Trial, Task]], folder: Path | None, found: dict[
     return list(due.values())
 
 
-def local(due: Sequence[Job], jobs: int) -> Iterable[TrialResult]:
+def local(due: Sequence[Job], jobs: int | None) -> Iterable[TrialResult]:
     """Runs jobs in worker processes of this machine; what only this process can make, in this one."""
     here = [job for job in due if IN_NOTEBOOK in job.payload]
     elsewhere = [job for job in due if IN_NOTEBOOK not in job.payload]
     deadline = getattr(due, "deadline", None)
-    yield from _in_processes(elsewhere, jobs, deadline)
+    yield from _in_processes(elsewhere, jobs or 1, deadline)
     for job in here:
         if deadline is None or time.monotonic() < deadline:
             yield perform(job.trial, job.payload, job.root)

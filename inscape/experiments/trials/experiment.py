@@ -19,6 +19,7 @@ from inscape.experiments.trials.trial import Trial
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
+    from inscape.experiments.trials.jobs import Engine
     from inscape.experiments.trials.results import Results
 
 AGENT_KEYS = ("name", "label", "steps", "settings", "grid")
@@ -252,23 +253,35 @@ class Experiment:
         return default_steps(agent.name, task)
 
     def run(
-        self, out: str | Path | None = None, jobs: int = 1, *, verbose: bool = True, retry_failed: bool = True
+        self,
+        out: str | Path | None = None,
+        jobs: int | None = None,
+        *,
+        verbose: bool = True,
+        retry_failed: bool = True,
+        engine: Engine | str | None = None,
     ) -> Results:
         """Runs what has not been run yet and returns the results.
 
         Args:
             out: the experiment's folder: results, and run folders; one that holds some of these trials already goes
                 on. None keeps everything in memory.
-            jobs: worker processes; 1 runs in one worker process too, so that a crash costs one trial.
+            jobs: worker processes; 1 runs in one worker process too, so that a crash costs one trial. None for 1, on a
+                cluster for as many as it has processors.
             verbose: show progress.
             retry_failed: run again what failed before.
+            engine: what runs them: "local" or None for worker processes of this machine, "ray" or `RayEngine(address)`
+                for a Ray cluster.
 
         Raises:
-            UsageError: there is no such world, agent or setting; the folder cannot be used.
+            UsageError: there is no such world, agent or setting; the folder cannot be used; there is no such engine, or
+                its cluster does not answer.
         """
         from inscape.experiments.trials.execute import run_trials
 
-        return run_trials(self.trials(), out, jobs, verbose=verbose, retry_failed=retry_failed, title=self.name)
+        return run_trials(
+            self.trials(), out, jobs, verbose=verbose, retry_failed=retry_failed, title=self.name, engine=engine
+        )
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Experiment:
