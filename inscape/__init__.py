@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inscape.errors import UsageError as UsageError
     from inscape.experiments.runs.resuming import load_agent as load_agent
     from inscape.experiments.runs.training import train as train
+    from inscape.experiments.verbs.collect import collect as collect
     from inscape.experiments.verbs.evaluate import evaluate as evaluate
     from inscape.experiments.verbs.fit import fit as fit
     from inscape.experiments.verbs.imagine import imagine as imagine
@@ -41,6 +42,7 @@ _HOMES = {
     # the verbs
     "experiments.runs.training": ("train",),
     "experiments.runs.resuming": ("load_agent",),
+    "experiments.verbs.collect": ("collect",),
     "experiments.verbs.evaluate": ("evaluate",),
     "experiments.verbs.plan": ("plan",),
     "experiments.verbs.observe": ("observe",),

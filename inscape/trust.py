@@ -98,6 +98,9 @@ def agent_code_names(agent: str, settings: Mapping[str, Any]) -> list[str]:
     while bare.startswith(_AGENT_PREFIXES):
         bare = bare.partition(":")[2]
     named = [agent] if _names_code_as_a_name(bare) else []
+    data = settings.get("data")
+    if isinstance(data, str) and data.startswith("minari:"):  # a data set, which is read and not imported
+        settings = {name: value for name, value in settings.items() if name != "data"}
     return list(dict.fromkeys([*named, *code_names(settings)]))
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "play": "play yourself, at the keyboard, alone or with others; recorded",
     "solve": "exact values and optimal actions of a world, with a certificate",
     "plan": "search from a world's start; action values beside the exact optimum",
+    "collect": "episodes for world models to learn from, in a file or as a Minari data set",
     "imagine": "what would follow from other actions, drawn as ghosts",
     "observe": "what an observer believes an agent wants, step by step",
     "fit": "minds fitted to people's recorded choices; models compared on choices held out",

@@ -84,7 +84,9 @@ def model_class(name: str) -> Any:
     entry = find_model(name)
     if entry is None and ":" not in name:
         raise UsageError(
-            f"no world model named {name!r}", expected=", ".join(model_names()), hint=closest(name, model_names())
+            f"no world model named {name!r}",
+            expected=f"{', '.join(model_names())}; file.py:Class, package.module:Class; or a run folder",
+            hint=closest(name, model_names()),
         )
     made = load_class(name if entry is None else entry.path, "world model")
     if not callable(getattr(made, "for_task", None)):

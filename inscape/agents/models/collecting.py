@@ -111,6 +111,10 @@ class Collector:
         check_spaces(given, self.task.observation_space, self.task.action_space, f"a model of {self.task.name}")
         self._recorded = [episode for episode in given if len(episode)]
 
+    def ready(self) -> None:
+        """Says that plans can be made in the model from the first round on: it has learned before."""
+        self._fitted = True
+
     def round(self, steps: int) -> list[Trajectory]:
         """Returns the next episodes, of `steps` steps in all: the last one is cut. Fewer, or none: no more recorded."""
         if self.settings.data and self._recorded is None:

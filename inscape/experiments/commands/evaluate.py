@@ -81,6 +81,8 @@ def evaluate_command(argv: Sequence[str]) -> int:
     else:
         console.print(evaluation_line(given.agent, task, found), soft_wrap=True)
     _print_exact(console, agents, task, given.exact_gamma)
+    if task.players == 1:
+        _print_model(console, agents, task, given.seed)
     if given.save_episodes is not None:
         reader = "watch" if together else "observe"
         console.print(
@@ -135,3 +137,16 @@ def _print_exact(console: Console, agent: Any, task: Task, gamma: float | None) 
     if exact.hidden:
         against = f"an agent that sees the state would reach {optimum}; this one sees only what is observed"
     console.print(f"At the start, γ = {exact.gamma:g}: value {number(exact.value)} ({how}), {against}", soft_wrap=True)
+
+
+def _print_model(console: Console, agent: Any, task: Task, seed: int) -> None:
+    """Prints the scores of the model that an agent has learned, where it is one of those that learn models."""
+    from inscape.experiments.runs.model_scores import ModelScores
+
+    names = {"model/bits": "held-out code length of random play", "model/excess_bits": "above the true law",
+             "model/regret": "regret of the plan made in it"}  # fmt: skip
+    units = {"model/regret": ""}
+    scores = ModelScores(agent, task, seed + 1_000_000_000)()
+    if scores:
+        told = [f"{names[name]} {number(value)}{units.get(name, ' bits a step')}" for name, value in scores.items()]
+        console.print(f"World model: {', '.join(told)}", soft_wrap=True)

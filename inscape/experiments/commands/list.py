@@ -127,11 +127,15 @@ def _list_planners() -> tuple[str, Table]:
 
 
 def _list_models() -> tuple[str, Table]:
-    table = make_table("name", "what it is")
-    table.add_row("known", "the world's own law, searched compiled")
-    table.add_row("tabular", "counts of what followed what, learned from random steps")
-    table.add_row("RUN", "the model that the agent of a run has learned")
-    return "World models (inscape plan WORLD --model NAME)", table
+    from inscape.world_models.catalogue import WORLD_MODELS
+
+    table = make_table("name", "what it is", "worlds")
+    table.add_row("known", "the world's own law, searched compiled", "")
+    for entry in WORLD_MODELS:
+        table.add_row(entry.name, escape(entry.description), escape(entry.worlds))
+    table.add_row("[dim]RUN[/dim]", "[dim]the model that a run, or its agent, has learned[/dim]")
+    table.add_row("[dim]file.py:Class[/dim]", "[dim]a model of your own, as in examples/my_model.py[/dim]")
+    return "World models (inscape train NAME WORLD; inscape plan WORLD --model NAME)", table
 
 
 def _list_questions() -> tuple[str, Table]:

@@ -16,10 +16,11 @@ from tyro.conf import Positional, arg
 from inscape.errors import MissingLawError, PartialObservationError, TooManyStatesError, UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, number, print_table, say_how_to_watch
-from inscape.experiments.verbs.given import require_same_spaces
+from inscape.experiments.runs.folders import find_run
+from inscape.experiments.verbs.models import first_observation, learned_at_random, model_given
+from inscape.world_models.catalogue import find_model
 
 if TYPE_CHECKING:
-    from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
     from inscape.world_models.planning.interface import Plan
 
@@ -37,6 +38,7 @@ class PlanArguments:
       inscape plan FrozenLake8x8 --planner uct --planner.exploration 1.5
       inscape plan FrozenLake --planner my_planner.py:RandomShooting --planner.samples 200
       inscape plan FrozenLake8x8 --model tabular --model-steps 50000
+      inscape plan FrozenLake --model runs/FrozenLake-tabular-seed0 --planner value-iteration
       inscape plan ConnectFour --planner gumbel --network runs/ConnectFour-alphazero-seed0 --simulations 400
       inscape plan examples/elevator.py:Elevator --model runs/Elevator-mcts-seed0
       inscape plan Tiger --planner pomcp
@@ -56,11 +58,11 @@ class PlanArguments:
     simulations: Annotated[int | None, arg(metavar="INT")] = None
     """Simulations of a search: 10,000 without it."""
 
-    model: Annotated[str, arg(metavar="known|tabular|RUN")] = "known"
-    """The world's own law, a table learned from random steps, or the model that the agent of a run has learned."""
+    model: Annotated[str, arg(metavar="known|NAME|RUN")] = "known"
+    """The world's own law, a world model by name (inscape list models), learned from random steps, or that of a run."""
 
     model_steps: int = 20_000
-    """Random steps the table is learned from, with --model tabular."""
+    """Random steps a model is learned from, with --model NAME."""
 
     gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount; without it, the world's."""
@@ -79,7 +81,6 @@ def plan_command(argv: Sequence[str]) -> int:
     from inscape.envs.tasks.resolve import resolve_task
     from inscape.experiments.runs.evaluation import hides_state
     from inscape.experiments.verbs.plan import plan as plan_in
-    from inscape.world_models.planning.catalogue import default_planner
     from inscape.world_models.planning.interface import Plans
     from inscape.world_models.planning.tree_search.uct import UCT
 
@@ -92,7 +93,7 @@ def plan_command(argv: Sequence[str]) -> int:
     given = args.parse("plan", PlanArguments, argv, groups)
     task = resolve_task(given.task, args.changed_world_settings(given))
     gamma = given.gamma if given.gamma is not None else 0.99 if task.world is None else task.world.gamma
-    start_rng, model_rng, warm_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
+    start_rng, _, warm_rng = (np.random.default_rng([given.seed, k]) for k in range(3))
     console = make_console()
     _require_one_at_a_time(given, task)
     hidden = task.world is not None and not task.world.continuous and hides_state(task.world)
@@ -103,10 +104,10 @@ def plan_command(argv: Sequence[str]) -> int:
             expected="a world whose observation determines its state",
             hint="--planner pomcp, which plans with what is known; --full-information, to plan as one who sees it",
         )
-    model = _model(given, task, model_rng, console)
-    start, observation = _start(task, start_rng)
+    model = _model(given, task, console)
+    start, observation = first_observation(task, start_rng)
     state = start if given.model == "known" else model.init(observation)
-    name = given.planner or ("gumbel" if given.network else default_planner(model.action_space))
+    name = given.planner or ("gumbel" if given.network else _default_planner(model))
     planner = _planner(name, given, gamma)
     if isinstance(planner, UCT):
         UCT(num_simulations=1, gamma=gamma).plan(model, state, warm_rng)  # loads the kernels, which is not search
@@ -123,6 +124,12 @@ def plan_command(argv: Sequence[str]) -> int:
         instead = "icem" if isinstance(model.action_space, spaces.Box) else "mcts"
         say_how_to_watch(console, name if is_built_in(name) else instead, given.task)
     return 0
+
+
+def _default_planner(model: Any) -> str:
+    from inscape.world_models.planning.catalogue import default_planner
+
+    return str(getattr(model, "default_planner", "") or default_planner(model.action_space))
 
 
 def _begins_in_beliefs(name: str) -> bool:
@@ -168,19 +175,8 @@ def _require_one_at_a_time(given: Any, task: Task) -> None:
         )
 
 
-def _start(task: Task, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
-    """Returns an initial state (packed; None without a law) and its observation, as a batch of one."""
-    if task.world is not None:
-        state = task.world.sample_initial(1, rng)
-        return state, task.world.observe(state)
-    env = task.env()
-    observation, _ = env.reset(seed=int(rng.integers(2**31)))
-    env.close()
-    return None, np.asarray(observation)[None]
-
-
-def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
-    """Returns the model to search: the law itself, tables learned from random steps, or what a run's agent learned."""
+def _model(given: Any, task: Task, console: Console) -> Any:
+    """Returns the model to search: the law itself, or one that is learned now, or was by a run."""
     if given.model == "known":
         if task.world is None:
             raise MissingLawError(
@@ -190,39 +186,16 @@ def _model(given: Any, task: Task, rng: np.random.Generator, console: Console) -
                 "or an agent that needs no model, inscape train ppo",
             )
         return task.world
-    if given.model == "tabular":
-        return _learned_from_random_steps(given, task, rng, console)
-    from inscape.experiments.runs.resuming import load_agent
-
-    agent, trained = load_agent(given.model)
-    require_same_spaces(trained, task)
-    model: Any = getattr(agent, "model", None)
-    if not callable(getattr(model, "init", None)):
-        raise UsageError(
-            f"the agent of {given.model} has no model of the world",
-            expected="a run of an agent that learns one, such as mcts",
-            hint="--model known or --model tabular",
-        )
-    return model.tabular() if callable(getattr(model, "tabular", None)) else model
-
-
-def _learned_from_random_steps(given: Any, task: Task, rng: np.random.Generator, console: Console) -> Any:
-    from inscape.agents.registry import make_agent
-    from inscape.agents.rollout import rollout
-    from inscape.world_models.tabular.counts import LearnedTabularModel
-
     args.require_positive("model-steps", given.model_steps)
-    learned = LearnedTabularModel.for_task(task)
-    agent = make_agent("random", task, seed=given.seed)
-    episodes: list[Trajectory] = []
-    while sum(map(len, episodes)) < given.model_steps:
-        episodes += rollout(agent, task, 64, int(rng.integers(2**31)))
-    report = learned.fit(episodes)
-    console.print(
-        f"Learned from {report.transitions:,} random steps: {report.metrics['states']:,.0f} observations, "
-        f"{report.held_out_bits_per_step:.3f} bits per held-out step"
-    )
-    return learned.tabular()
+    if find_model(given.model) is None and (":" not in given.model or find_run(given.model) is not None):
+        model, _ = model_given(given.model, task)
+    else:
+        model, report = learned_at_random(given.model, task, given.model_steps, given.seed)
+        known = f"{report.metrics['states']:,.0f} observations, " if "states" in report.metrics else ""
+        bits = report.held_out_bits_per_step
+        scored = f"{bits:.3f} bits per held-out step" if bits == bits else "not scored"
+        console.print(f"Learned from {report.transitions:,} random steps: {known}{scored}")
+    return model.tabular() if callable(getattr(model, "tabular", None)) else model
 
 
 def _print_plan(

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 CURVES = {
     "evaluation/return_mean": "Evaluation return",
     "episode_return": "Episode return",
+    "model/bits": "Code length of held-out random play, bits a step",
+    "model/excess_bits": "Bits a step above the true law, all state-action pairs alike",
+    "model/regret": "Regret of the plan made in the model",
     "elo": "Elo rating (a random player: 0)",
     "win_rate/random": "Share won against a random player",
     "win_rate/pool": "Share won against past selves",

@@ -21,6 +21,7 @@ from inscape.agents.learning.distributed import process_count
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError, exits_as_errors
 from inscape.experiments.runs.callbacks import call
+from inscape.experiments.runs.model_scores import ModelScores
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.storage.checkpoints import checkpoint_folders, require_storable
@@ -71,6 +72,7 @@ class TrainingLoop:
         self.checkpoint_cost = 0.0  # seconds the last one took
         self.note = ""
         self.folder = os.getcwd()
+        self.model_scores = ModelScores(agent, task, EVALUATION_SEED + run.settings.seed)
         self.restarts = 0  # entries of `Workers.faults` that the run has noted
 
     def drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
@@ -232,6 +234,7 @@ class TrainingLoop:
             "evaluation/length_mean": float(lengths.mean()),
             "evaluation/episodes": float(episodes),
             **(by_player if len(found) > 1 else {}),
+            **self.model_scores(),
         }
         self.run.log(metrics)
         self.note = f"return {returns.mean():.4g}"

@@ -33,7 +33,7 @@ START, SEARCH = 0, 3
 def plan(
     world: Any, state: States, planner: str | type[Planner] | Planner | None = None, *,
     num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
-    network: Any = None, **settings: Any,
+    network: Any = None, model: Any = None, **settings: Any,
 ) -> Plans: ...  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def plan(
 def plan(
     world: Any, state: Any = None, planner: str | type[Planner] | Planner | None = None, *,
     num_simulations: int | None = None, gamma: float | None = None, seed: int = 0, full_information: bool = False,
-    network: Any = None, **settings: Any,
+    network: Any = None, model: Any = None, **settings: Any,
 ) -> Plan: ...  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def plan(
     seed: int = 0,
     full_information: bool = False,
     network: Any = None,
+    model: Any = None,
     **settings: Any,
 ) -> Plan | Plans:
     """Searches from a state and returns the plan: action, its name, what each action is worth.
@@ -77,6 +78,8 @@ def plan(
             ("pomcp", "active-inference") need none: they know what one knows who observes the state as the first.
         network: an agent or a run whose network values states and proposes actions, for a search that takes a prior
             (`"gumbel"`, the default then, or `"puct"`): `alphazero`'s, or of one player that of `ppo`, `a2c`, ….
+        model: plan in this model of the world instead of in its law: a world model in hand, a run of one or its folder,
+            or a name (`"tabular"`), of which one is learned from 20,000 random steps. States are then observations.
         settings: further settings of the planner, by name (of `UCT`, say `exploration=2.0`).
 
     Raises:
@@ -86,6 +89,8 @@ def plan(
         PartialObservationError: the world hides its state.
     """
     seed = whole_number("seed", seed)
+    if model is not None:
+        return _plan_in_learned(world, state, planner, model, num_simulations, gamma, seed, settings)
     model = model_of(world)
     known = model.world if isinstance(model, KnownModel) else model if isinstance(model, World) else None
     discount = gamma if gamma is not None else 0.99 if known is None else known.gamma
@@ -116,6 +121,35 @@ def plan(
             f"plan of {shown(planner)} returned {type(plans).__name__}", expected="Plans, one for each state"
         )
     plans = with_names(plans, known.action_names if known is not None and not known.continuous else ())
+    return plans[0] if one else plans
+
+
+def _plan_in_learned(
+    world: Any, observations: Any, planner: Any, given: Any, num_simulations: int | None, gamma: float | None,
+    seed: int, settings: dict[str, Any],
+) -> Plan | Plans:  # fmt: skip
+    """Returns plans at observations of a world, made in a model of it."""
+    from inscape.envs.tasks.resolve import as_task
+    from inscape.experiments.verbs.models import first_observation, model_given
+
+    model, task = model_given(given, as_task(world), seed=seed)
+    one = True
+    if observations is None:
+        _, rows = first_observation(task, np.random.default_rng([seed, START]))
+    elif isinstance(observations, States):
+        raise UsageError("states of the world with model=", expected="observations", hint="world.observe(states)")
+    else:
+        rows = np.asarray(observations)
+        one = rows.ndim == len(task.observation_space.shape or ())
+        rows = rows[None] if one else rows
+    states = model.init(rows)
+    model = model.tabular() if callable(getattr(model, "tabular", None)) else model
+    if planner is None:
+        planner = getattr(model, "default_planner", None) or default_planner(model.action_space)
+    discount = gamma if gamma is not None else 0.99 if task.world is None else task.world.gamma
+    made = planner_of(planner, num_simulations, discount, gamma is not None, settings)
+    plans = made.plan(model, states, np.random.default_rng([seed, SEARCH]))
+    plans = with_names(plans, task.action_names if len(task.action_names) else ())
     return plans[0] if one else plans
 
 

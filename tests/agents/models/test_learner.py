@@ -10,7 +10,8 @@ import pytest
 
 from inscape import rollout, train
 from inscape.agents import make_agent
-from inscape.agents.models.collecting import Collector, ModelLearningSettings
+from inscape.agents.learning.model_settings import ModelLearningSettings
+from inscape.agents.models.collecting import Collector
 from inscape.errors import UsageError
 from inscape.experiments import load_agent
 from inscape.world_models.interface import joined_states
@@ -30,9 +31,12 @@ def test_a_model_is_trained_stored_and_loaded(tmp_path: Path) -> None:
     assert len(rollout(agent, task, 2, seed=0)) == 2
 
 
-@pytest.mark.parametrize("source", ["random", "epsilon-greedy", "disagreement", "planning", "posterior"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("disagreement", "planning", "posterior")]
+
+
+@pytest.mark.parametrize("source", ["random", "epsilon-greedy", *SLOW])
 def test_going_on_from_a_state_is_going_on(source: str) -> None:
-    settings = {"collect": source, "round_steps": 40}
+    settings = {"collect": source, "round_steps": 40, "gamma": 0.9}
     whole = make_agent("tabular", "FrozenLake", seed=3, settings=settings)
     assert [metrics["steps"] for metrics in whole.learn(whole._task, 160)][-1] == 160
     first = make_agent("tabular", "FrozenLake", seed=3, settings=settings)
