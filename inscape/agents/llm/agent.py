@@ -6,8 +6,9 @@ The policy. With the prompt p(s) of a state (`text.format_prompt`) and the token
 
 so that it never answers what is not an action, nor one that is illegal (`scoring`).
 
-It is trained in stages, a `Trainer` each: `cloning` imitates a planner, `ppo` improves on it by the environment's
-return. Both encode each distinct prompt of a batch once, however many samples share it.
+It is trained in stages, a `Trainer` each: `cloning` imitates a planner, then `ppo`, or one of the methods that compare
+whole episodes (`algorithm`), improves on it by the environment's return. All encode each distinct prompt of a batch
+once, however many samples share it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
 from inscape.agents.llm.cloning import Cloning
 from inscape.agents.llm.policy import LanguagePolicy
-from inscape.agents.llm.ppo import PPO
+from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
+from inscape.agents.llm.reinforcement.ppo import PPO
 from inscape.agents.llm.scoring import log_softmax
 from inscape.agents.llm.settings import LanguageModelSettings
 from inscape.agents.llm.text import MEMORY, answers_of
@@ -68,7 +70,8 @@ class LanguageModelAgent(Agent):
             )
         self.learner = LanguageLearner(task, self.settings, seed, resolve_device(device))
         self._cloning = Cloning(self.learner)
-        self.trainers: tuple[Trainer, ...] = (self._cloning, PPO(self.learner))
+        reinforcing = PPO if self.settings.algorithm == "ppo" else GroupPolicyGradient
+        self.trainers: tuple[Trainer, ...] = (self._cloning, reinforcing(self.learner))
         self._act_rng = np.random.default_rng([seed, 2])
 
     @property
@@ -115,7 +118,7 @@ class LanguageModelAgent(Agent):
         self._cloning.imitate(trajectories)
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
-        """Clones, then improves by PPO until `steps` environment steps in total have been taken.
+        """Clones, then improves by `algorithm` until `steps` environment steps in total have been taken.
 
         Yields every 25 gradient steps of stage 1 (`steps` is 0 there) and after every update of stage 2. With `steps` 0
         only stage 1 is done. Stage 1 is left out in an environment without a law, unless `imitate` gave it episodes.

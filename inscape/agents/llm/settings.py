@@ -16,6 +16,8 @@ from inscape.agents.learning.settings_checks import (
 from inscape.errors import UsageError
 
 Scoring = Literal["auto", "tree", "full"]
+Algorithm = Literal["ppo", "grpo", "rloo", "reinforce", "gigpo"]
+KLEstimator = Literal["exact", "k1", "k2", "k3"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,21 @@ class LanguageModelSettings:
     """Simulations per decision of the demonstrating planner, where the world is too large to be solved."""
     clone_learning_rate: float = 1e-3
     """Adam's step size in stage 1."""
+    algorithm: Algorithm = "ppo"
+    """How stage 2 learns: `ppo` by a value head; the others by whole episodes with their group as the baseline."""
     num_envs: int = 256
-    """Environment copies of stage 2."""
+    """Environment copies of stage 2; the group methods play one episode in each between updates."""
     num_steps: int = 64
-    """Steps of each copy between updates."""
+    """Steps of each copy between updates of `ppo`."""
+    group_size: int = 8
+    """Episodes that start from the same state and are compared; a divisor of `num_envs`."""
+    group_scale: bool = False
+    """Divide a group's advantages by its deviation, as GRPO was published; it weighs groups by how alike their returns
+    are, and moves the optimum where a KL penalty stands beside."""
+    credit: Literal["return-to-go", "return"] = "return-to-go"
+    """What the group methods compare at a step: the discounted return from there on, or the whole episode's."""
+    anchor_weight: float = 1.0
+    """Weight of `gigpo`'s advantages among steps from one state, beside those among episodes."""
     epochs: int = 4
     """Passes over those steps per update."""
     prompts_per_batch: int = 64
@@ -78,20 +91,53 @@ class LanguageModelSettings:
     """Weight of the entropy bonus; 0.1 where cloning left much to learn, which with less may stay with the first way it
     finds."""
     kl_coef: float = 0.0
-    """Weight of KL(policy ‖ cloned policy), in nats."""
+    """Weight τ of KL(policy ‖ reference), in nats."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """Where the divergence is charged: in the loss of each update, or in the rewards, so that the return-to-go looks
+    ahead to it; the optimum of the latter is `soft_value_iteration`'s with the reference as prior."""
+    kl_reference: Literal["start", "uniform"] = "start"
+    """The reference: the policy as cloning left it, or exactly uniform over the legal actions."""
+    kl_estimator: KLEstimator = "exact"
+    """The divergence as the sum over the actions, or estimated from the action taken (`k1`, `k2`, `k3`)."""
+    normalize_advantages: bool = True
+    """Give the advantages of an update of `ppo` mean 0 and deviation 1; a penalty in the loss is then in units of
+    their deviation."""
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm, in both stages."""
 
     def __post_init__(self) -> None:
         require_counts(self, "hidden_size", "layers", "heads", "vocabulary", "clone_episodes", "clone_simulations")
-        require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch")
+        require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch", "group_size")
         require_counts_if_any(self, "threads")
         require_positive(self, "clone_learning_rate", "learning_rate", "max_grad_norm")
         require_shares(self, "gae_lambda")
         require_shares_if_any(self, "gamma")
-        require_weights(self, "clone_steps", "clip", "value_coef", "entropy_coef", "kl_coef")
+        require_weights(self, "clone_steps", "clip", "value_coef", "entropy_coef", "kl_coef", "anchor_weight")
         if not self.clone_beta >= 0:  # written so that NaN is refused too
             raise UsageError(
                 f"clone_beta = {self.clone_beta!r}",
                 expected="a number of at least 0, per unit of reward; inf for best actions only",
             )
+        if self.kl_in == "reward" and self.kl_estimator in ("k2", "k3"):
+            raise UsageError(
+                f"kl_estimator {self.kl_estimator!r} in the reward, where only its mean would be right",
+                expected="exact or k1",
+                hint="kl_in loss, for k2 and k3",
+            )
+        if self.kl_in == "loss" and self.kl_estimator == "k1" and self.kl_coef > 0:
+            raise UsageError(
+                "kl_estimator 'k1' in the loss, whose gradient has mean 0",
+                expected="exact, k2 or k3",
+                hint="kl_in reward, for k1",
+            )
+        if self.algorithm != "ppo":
+            if self.num_envs % self.group_size:
+                raise UsageError(
+                    f"num_envs {self.num_envs} in groups of {self.group_size}", expected="a multiple of group_size"
+                )
+            if self.group_size == 1 and self.algorithm != "reinforce":
+                raise UsageError(
+                    f"a group_size of 1 for {self.algorithm}: an episode alone has nothing to be compared with",
+                    expected="at least 2",
+                    hint="reinforce, whose baseline is the mean of the whole batch",
+                )

@@ -108,6 +108,21 @@ class Prompter:
             self._memory.update(zip(unseen, (format_prompt(text, self._listed) for text in texts), strict=True))
         return [self._memory[key] for key in keys]
 
+    def rows(self, observations: NDArray[Any], book: Any) -> NDArray[np.int64]:
+        """Returns the `[B]` rows in a `Scorebook` of `[B, ...]` observations, each distinct one looked up once."""
+        flat = np.ascontiguousarray(observations).reshape(len(observations), -1)
+        if flat.dtype != object and flat.shape[1]:
+            seen = (
+                flat[:, 0]
+                if flat.shape[1] == 1
+                else flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1])))[:, 0]
+            )
+            _, first, place = np.unique(seen, return_index=True, return_inverse=True)
+        else:
+            first, place = np.arange(len(flat)), np.arange(len(flat))
+        found: NDArray[np.int64] = book.rows(self.prompts(np.asarray(observations)[first]))[place.reshape(-1)]
+        return found
+
     def _describe(self, observations: NDArray[Any]) -> list[str]:
         if self._world is not None:
             seen = self._world.describe_seen(observations)

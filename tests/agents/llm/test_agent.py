@@ -13,7 +13,7 @@ import torch
 from inscape.agents.llm import LanguageModelAgent, LanguageModelSettings, demonstrations
 from inscape.agents.llm.demonstrations import planner_demonstrations
 from inscape.agents.llm.model import encode, load_language_model
-from inscape.agents.llm.rollouts import Rollouts
+from inscape.agents.llm.reinforcement.rollouts import Rollouts
 from inscape.agents.llm.scoring import full_scores
 from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.tasks.resolve import resolve_task

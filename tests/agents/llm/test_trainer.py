@@ -12,8 +12,8 @@ import torch
 from inscape.agents.learning.normalization import standardised
 from inscape.agents.llm import LanguageModelAgent, LanguageModelSettings
 from inscape.agents.llm.cloning import Cloning
-from inscape.agents.llm.ppo import PPO
-from inscape.agents.llm.rollouts import Rollouts
+from inscape.agents.llm.reinforcement.ppo import PPO
+from inscape.agents.llm.reinforcement.rollouts import Rollouts
 from inscape.agents.llm.scoring import masked_log_softmax
 from inscape.agents.llm.trainer import LanguageLearner, Trainer
 from inscape.envs.tasks.resolve import resolve_task
