@@ -1,0 +1,1 @@
+"""An ensemble of probabilistic networks as a world model. Deeper paths are private."""

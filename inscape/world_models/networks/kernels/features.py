@@ -1,0 +1,101 @@
+"""A network of one layer of sines beside a linear one, in compiled code: many members, each for rows of its own.
+
+A planner asks for some hundred rows at each step of a horizon; in a tensor library the calls would cost more.
+
+A member's parameters lie in one float64 vector (solved for in closed form, weights of nearly
+collinear sines cancel): `[inputs, features]` frequencies, `[features]` phases, `[features,
+outputs]` weights of the sines, `[inputs, outputs]` of the inputs, `[outputs]` constants. Outputs are, for C numbers,
+C means and C logarithms of variances, and then the logits of one categorical variable after another.
+
+Source: sines of random projections, Rahimi & Recht (2007), "Random features for large-scale kernel machines", NIPS.
+"""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+import math
+
+import numpy as np
+
+from inscape.envs.compile.kernel_cache import cached_jit, helper_jit
+from inscape.envs.compile.switch import plain_form
+
+FASTER = {"reassoc", "contract", "arcp", "nsz"}
+jit = cached_jit(nogil=True, error_model="numpy", fastmath=FASTER)
+inline = helper_jit(nogil=True, error_model="numpy", fastmath=FASTER, forceinline=True)
+
+TURN, WHOLE = 1.0 / (2.0 * np.pi), 2.0 * np.pi
+TERMS = tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(8))
+T1, T3, T5, T7, T9, T11, T13, T15 = TERMS
+
+
+@inline
+def sine(x):
+    """Returns sin x to 1e-11 for |x| up to some thousands: whole turns off, folded at a quarter turn, then Taylor's
+    polynomial, so that many are computed at once."""
+    y = x - np.floor(x * TURN + 0.5) * WHOLE
+    y = np.pi - y if y > 0.5 * np.pi else (-np.pi - y if y < -0.5 * np.pi else y)
+    z = y * y
+    return y * (T1 + z * (T3 + z * (T5 + z * (T7 + z * (T9 + z * (T11 + z * (T13 + z * T15)))))))
+
+
+def _outputs_of_arrays(parameters, member, X, features, out):
+    """`outputs` by NumPy, a member at a time."""
+    inputs, count = X.shape[1], out.shape[1]
+    for k in np.unique(member):
+        rows = np.flatnonzero(member == k)
+        frequencies, phases, of_sines, of_inputs, constants = blocks(parameters[k], inputs, features, count)
+        hidden = np.sin(X[rows] @ frequencies + phases)
+        out[rows] = hidden @ of_sines + X[rows] @ of_inputs + constants
+
+
+@plain_form(_outputs_of_arrays)
+@jit
+def outputs(parameters, member, X, features, out):
+    """Fills `out [N, outputs]` with what member `member[n]` of `parameters [K, P]` says of `X [N, inputs]`."""
+    inputs, count = X.shape[1], out.shape[1]
+    hidden = np.empty(features)
+    for n in range(X.shape[0]):
+        row_outputs(parameters[member[n]], X[n], inputs, features, count, hidden, out[n])
+
+
+@inline
+def row_outputs(W, x, inputs, features, count, hidden, out):
+    """Fills `out [outputs]` for one row; `hidden [features]` is working memory."""
+    at = inputs * features
+    for f in range(np.uint64(features)):
+        hidden[f] = W[at + f]
+    for i in range(inputs):
+        value, first = x[i], i * features
+        for f in range(np.uint64(features)):
+            hidden[f] += value * W[first + f]
+    for f in range(np.uint64(features)):
+        hidden[f] = sine(hidden[f])
+    sines = at + features
+    linear = sines + features * count
+    last = linear + inputs * count
+    for o in range(count):
+        out[o] = W[last + o]
+    for i in range(inputs):
+        for o in range(count):
+            out[o] += x[i] * W[linear + i * count + o]
+    for f in range(features):
+        for o in range(count):
+            out[o] += hidden[f] * W[sines + f * count + o]
+
+
+def blocks(W: np.ndarray, inputs: int, features: int, count: int) -> tuple[np.ndarray, ...]:
+    """Returns the five parts of a member's parameters, views of them."""
+    a = inputs * features
+    b = a + features
+    c = b + features * count
+    d = c + inputs * count
+    return (
+        W[:a].reshape((inputs, features)), W[a:b], W[b:c].reshape((features, count)),
+        W[c:d].reshape((inputs, count)), W[d : d + count],
+    )  # fmt: skip
+
+
+def parameter_count(inputs: int, features: int, count: int) -> int:
+    """Returns how long a member's parameters are."""
+    return (inputs + 1) * features + (features + inputs + 1) * count
