@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from inscape.world_models.interface import total_log_prob as total_log_prob
     from inscape.world_models.known import KnownModel as KnownModel
     from inscape.world_models.known import as_model as as_model
+    from inscape.world_models.learned.ensemble.model import EnsembleModel as EnsembleModel
+    from inscape.world_models.learned.ensemble.settings import EnsembleSettings as EnsembleSettings
     from inscape.world_models.learned.probing import ProbeResult as ProbeResult
     from inscape.world_models.learned.probing import belief_probe as belief_probe
     from inscape.world_models.learned.probing import linear_probe as linear_probe
@@ -148,6 +150,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     # learned by gradient
+    "learned.ensemble.model": ("EnsembleModel",),
+    "learned.ensemble.settings": ("EnsembleSettings",),
     "learned.sequence": ("SequenceModel", "SequenceSettings"),
     "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
     # how good a learned model is

@@ -60,6 +60,14 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "inscape.world_models.learned.sequence:SequenceSettings",
         "finite actions, observations of whole numbers; hidden states",
     ),
+    ModelEntry(
+        "ensemble",
+        "probabilistic networks on resampled transitions, with trajectory sampling (PETS)",
+        "inscape.world_models.learned.ensemble.model:EnsembleModel",
+        "inscape.world_models.learned.ensemble.settings:EnsembleSettings",
+        "observations of numbers or classes that determine the state; discrete or continuous actions",
+        steps=1_000,
+    ),
 )
 
 

@@ -297,6 +297,11 @@ class EnsembleModel:
             information[:, j] = _entropy(probs.mean(axis=0)) - _entropy(probs).mean(axis=0)
         return Uncertainty(means.var(axis=0), variances.mean(axis=0), np.maximum(information, 0.0))
 
+    def mean(self, states: EnsembleStates, actions: Batch) -> np.ndarray:
+        """Returns `[N, C]` the mean over members of the numbers observed next."""
+        changes = np.mean([one.mean for one in self._of_all(states, actions)], axis=0)
+        return np.asarray(states.flat[:, self.fields.numbers] + changes)
+
     def _of_all(self, states: EnsembleStates, actions: Batch) -> list[Prediction]:
         self._require_fit("the disagreement")
         inputs = self._inputs(states.flat, self._encoded(states, as_numpy(actions)))
