@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from inscape.agents.learning.returns import importance_weights as importance_weights
     from inscape.agents.learning.returns import n_step_returns as n_step_returns
     from inscape.agents.learning.returns import vtrace as vtrace
+    from inscape.agents.learning.standard_equation import StandardSolution as StandardSolution
+    from inscape.agents.learning.standard_equation import standard_equation as standard_equation
     from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
     from inscape.agents.multi_agent.self_play import SelfPlay as SelfPlay
     from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
@@ -115,6 +117,10 @@ _HOMES = {
         "importance_weights",
         "n_step_returns",
         "vtrace",
+    ),
+    "learning.standard_equation": (
+        "StandardSolution",
+        "standard_equation",
     ),
     # the built-in ones, with their settings
     "tabular.q_learning": (
