@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo docs test test-plain test-compiled test-slow test-faults test-ray faults coverage-compiled lint bench bench-agents gallery clients environments clean wheel-check
+.PHONY: demo docs test test-plain test-compiled test-slow test-faults test-ray faults coverage-compiled lint bench bench-agents gpu gallery clients environments clean wheel-check
 demo: $(STAMP)
 	$(BIN)/inscape demo
 
@@ -72,6 +72,12 @@ $(JAX)/.installed: benchmarks/peers/requirements.txt
 	$(JAX)/bin/python -m pip install -q -r $<
 	$(JAX)/bin/python -m pip check
 	touch $@
+
+# docs/cuda.md: what needs a GPU, in 8 minutes and without a network; WHEELS=DIR installs from a folder of wheels first
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+gpu:
+	$(if $(WHEELS),$(GPU_PYTHON) -m pip install -q --no-index --find-links $(WHEELS) -r requirements-gpu.txt)
+	$(GPU_PYTHON) -m benchmarks.gpu --out build/gpu.txt
 
 # docs/worlds.md and its pictures, from the catalogue
 gallery: $(STAMP)
