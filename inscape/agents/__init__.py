@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from inscape.agents.planners.mc_aixi import MCAIXISettings as MCAIXISettings
     from inscape.agents.planners.mcts import MCTS as MCTS
     from inscape.agents.planners.mcts import MCTSSettings as MCTSSettings
+    from inscape.agents.planners.pets import PETS as PETS
+    from inscape.agents.planners.pets import PETSSettings as PETSSettings
     from inscape.agents.planners.psrl import PSRL as PSRL
     from inscape.agents.planners.psrl import PSRLSettings as PSRLSettings
     from inscape.agents.planners.value_iteration import ValueIterationAgent as ValueIterationAgent
@@ -190,6 +192,10 @@ _HOMES = {
     "planners.mc_aixi": (
         "MCAIXI",
         "MCAIXISettings",
+    ),
+    "planners.pets": (
+        "PETS",
+        "PETSSettings",
     ),
     "planners.psrl": (
         "PSRL",

@@ -8,7 +8,7 @@ from typing import Literal
 
 LearnerName = Literal[
     "q-learning", "double-q-learning", "sarsa", "expected-sarsa", "n-step-sarsa", "monte-carlo", "dyna-q", "psrl",
-    "td-lambda",
+    "pets", "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
     "clone", "dagger", "airl",
     "mc-aixi",
@@ -82,6 +82,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "psrl", "acts on laws drawn from its posterior over tables (Strens 2000; Osband et al. 2013)",
         "inscape.agents.planners.psrl:PSRL", "inscape.agents.planners.psrl:PSRLSettings",
         learns=True, steps=40_000,
+    ),
+    AgentEntry(
+        "pets", "plans in an ensemble of probabilistic networks that it learns (Chua et al. 2018)",
+        "inscape.agents.planners.pets:PETS", "inscape.agents.planners.pets:PETSSettings",
+        learns=True, steps=1_000,
     ),
     AgentEntry(
         "dyna-q", "tabular Q-learning that also learns from a model (Sutton 1990)",

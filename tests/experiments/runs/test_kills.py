@@ -80,6 +80,11 @@ ROWS = {
     "sac": Row("Pendulum", 1280, _SAC),
     "mcts": Row("FrozenLake", 2000, {"model": "tabular", "num_simulations": 5}),
     "psrl": Row("FrozenLake", 2000, {}),
+    "pets": Row(
+        "CartPole",
+        600,
+        {"population": 4, "horizon": 4, "iterations": 1, "model_settings": {"features": 4, "updates": 0}},
+    ),
     "mc-aixi": Row("Tiger", 1000, {"num_simulations": 5}),
     "alphazero": Row(
         "TicTacToe",

@@ -56,7 +56,7 @@ def test_kernel_gives_what_arrays_give() -> None:
     X, member = rng.standard_normal((9, 4)) * 5.0, rng.integers(3, size=9)
     found, expected = np.empty((9, 5)), np.empty((9, 5))
     getattr(kernels.outputs, "kernel", kernels.outputs)(W, member, X, 6, found)
-    kernels._outputs_of_arrays(W, member, X, 6, expected)
+    kernels._outputs_of_arrays(W, member, X, 6, expected)  # type: ignore[no-untyped-call]
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
