@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from inscape.experiments.report.sections import TextSection as TextSection
     from inscape.experiments.runs.callbacks import Callback as Callback
     from inscape.experiments.runs.callbacks import Training as Training
+    from inscape.experiments.runs.during.best import KeepBest as KeepBest
+    from inscape.experiments.runs.during.stopping import StopAt as StopAt
+    from inscape.experiments.runs.during.stopping import StopOnPlateau as StopOnPlateau
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
     from inscape.experiments.runs.folders import open_run as open_run
@@ -74,6 +77,8 @@ _HOMES = {
     "runs.training": ("train",),
     "runs.loop": ("TrainingInterrupted",),
     "runs.callbacks": ("Callback", "Training"),
+    "runs.during.best": ("KeepBest",),
+    "runs.during.stopping": ("StopAt", "StopOnPlateau"),
     "sweeps.sweep": ("Sweep", "SweepInterrupted", "sweep"),
     "sweeps.space": ("SearchRange",),
     "runs.resuming": ("load_agent",),

@@ -16,7 +16,7 @@ from inscape.experiments.trials.experiment import AgentSpec, WorldSpec, read_age
 OF_SETTING = "--agent.seeds"
 """How the setting `seeds` of tabular learners, learners in one run, is given to `train`, whose `--seeds` are runs."""
 
-NOT_IN_FILES = ("agent", "task", "env_given", "wrap", "max_episode_steps", "resume", "accept_changes")
+NOT_IN_FILES = ("agent", "task", "env_given", "wrap", "max_episode_steps", "resume", "accept_changes", "go_on")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def _config(path: str, document: Mapping[str, Any]) -> TrainConfig:
         if key not in names:
             raise UsageError(f"unknown key {key!r}", expected=", ".join(names), hint=closest(key, names))
         wanted = _kind(key)
-        if key not in ("agent", "world") and (not isinstance(value, wanted) or isinstance(value, bool)):
+        if key not in ("agent", "world") and (
+            not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)
+        ):
             raise UsageError(f"{key!r} = {value!r}", expected=" or ".join(kind.__name__ for kind in wanted))
     folder = Path(path).parent
     agent = read_agent(document["agent"], folder) if "agent" in document else None
@@ -78,11 +80,13 @@ def _config(path: str, document: Mapping[str, Any]) -> TrainConfig:
 
 
 def _kind(name: str) -> tuple[type, ...]:
-    if name in ("device", "out"):
+    if name in ("device", "out", "track"):
         return (str,)
     if name == "workers":
         return (int, str)
-    return (int, float) if name == "hang_seconds" else (int,)
+    if name in ("keep_best", "preset"):
+        return (bool,)
+    return (int, float) if name in ("hang_seconds", "stop_at") else (int,)
 
 
 def take_option(words: Sequence[str], option: str, metavar: str) -> tuple[list[str], str | None]:

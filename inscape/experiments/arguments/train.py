@@ -26,6 +26,7 @@ class TrainArguments(TaskArguments):
       inscape train sb3:dqn LunarLander-v3 --seed 3 --out runs/lander
       inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
       inscape train ppo CartPole --seeds 10 --jobs 2          a run for each of ten seeds, then the comparison
+      inscape train ppo CartPole --keep-best --stop-at 475 --patience 10
       inscape train --config ppo.toml --steps 50000           agent, world and settings of a file; the line over it
       inscape train ppo CartPole --help          lists the settings of both
     """
@@ -60,6 +61,21 @@ class TrainArguments(TaskArguments):
 
     evaluate_episodes: int = 10
     """Episodes of each of these evaluations."""
+
+    keep_best: bool = False
+    """Keep the agent of the best evaluation beside the newest: inscape evaluate RUN --best."""
+
+    stop_at: Annotated[float | None, arg(metavar="RETURN")] = None
+    """Stop when an evaluation's mean return is at least this."""
+
+    patience: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after so many evaluations in a row without a new best."""
+
+    go_on: bool = False
+    """With --resume: go on with a run that was stopped early, to its end or until --stop-at or --patience given now."""
+
+    video_every: Steps = None
+    """Steps between videos of an episode, in the run's folder videos/; 0 for none."""
 
     final_episodes: int = 100
     """Episodes of the evaluation at the end; 0 for none."""

@@ -30,6 +30,7 @@ class EvaluateArguments(args.TaskArguments):
     Examples:
       inscape evaluate random CartPole
       inscape evaluate runs/CartPole-ppo-seed0 CartPole --episodes 500
+      inscape evaluate runs/CartPole-ppo-seed0 --best
       inscape evaluate examples/balance.py:Balance CartPole
       inscape evaluate sb3:ppo CartPole --load model.zip --trust
       inscape evaluate mcts,random ConnectFour
@@ -46,6 +47,9 @@ class EvaluateArguments(args.TaskArguments):
 
     seed: int = 0
     """Seed of the episodes and of the agent's own random generator."""
+
+    best: bool = False
+    """Of a run: the model of its best evaluation, as RUN/best (train with --keep-best), not the newest."""
 
     exact_gamma: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Discount of the exact value; without it, the world's."""

@@ -10,6 +10,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.runs.folders import find_run, open_run
+from inscape.experiments.runs.storage.best import BEST
 from inscape.experiments.runs.storage.episodes import names_episodes
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[
     from inscape.experiments.runs.resuming import load_agent
     from inscape.experiments.verbs.given import require_same_spaces
 
+    if getattr(given, "best", False):
+        source = _best_of(source)
     if find_run(source) is not None:
         agent, task = load_agent(source, seed=given.seed)
         if given.task:
@@ -95,11 +98,20 @@ def agent_and_task(source: str, given: Any, world: Task | None = None) -> tuple[
     return make_agent(source, task, seed=given.seed, settings=getattr(given, "settings", None)), task
 
 
+def _best_of(source: str) -> str:
+    """Returns the name of a run's best model."""
+    if (run := find_run(source)) is None:
+        raise UsageError(f"--best with {source}", expected="a run that was trained with --keep-best")
+    return str(open_run(run).best.path / BEST)
+
+
 def cast_and_task(sources: str, given: Any, world: Task | None = None) -> tuple[list[Any], Task]:
     """Returns the agents of a world of several players, from their names with commas between, and the task."""
     from inscape.experiments.viewing.stage import agents_by_player
 
     task = args.task_given(given, world)
+    if getattr(given, "best", False):
+        sources = ",".join(_best_of(word) for word in args.words_of(sources))
     return agents_by_player(
         args.words_of(sources), task, given.seed, humans=False, settings=getattr(given, "settings", None)
     ), task

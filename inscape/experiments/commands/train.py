@@ -18,6 +18,7 @@ from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
+from inscape.experiments.runs.during.options import NAMES
 from inscape.experiments.runs.folders import DEFAULT_ROOT, open_run
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import RunSettings
@@ -84,17 +85,32 @@ def _train(argv: Sequence[str]) -> int:
         evaluate_every=given.evaluate_every,
         evaluate_episodes=given.evaluate_episodes,
         track=given.track,
+        keep_best=given.keep_best or None,
+        stop_at=given.stop_at,
+        patience=given.patience,
+        video_every=given.video_every,
+        go_on=given.go_on,
     )
     compiling = compile_seconds() - compiling
     console = make_console()
-    if run.trained_steps == 0 and given.resume:
+    stopped = run.stopped
+    if stopped is not None:
+        why = escape(stopped) or "a callback asked for it"
+        reached = f"{run.steps_taken:,} of {run.settings.steps:,} steps"
+        console.print(f"Stopped early at {reached}: {why}.", soft_wrap=True)
+    if run.trained_steps == 0 and stopped is not None and given.resume:
+        console.print(f"Go on with: inscape train --resume {run.path} --go-on", soft_wrap=True)
+    elif run.trained_steps == 0 and stopped is None and given.resume:
         console.print(f"{run.path} is finished already: all {run.settings.steps:,} steps were taken.")
-    elif run.trained_steps == 0:
+    elif run.trained_steps == 0 and stopped is None:
         console.print(f"{given.agent} has nothing to learn with these settings: no steps were taken.")
     elif given.final_episodes > 0:
         final_evaluation(run, task, given.final_episodes)
     if compiling >= 1:
         console.print(f"[dim]{compiling:.0f} s of this were compiling: not again on this machine.[/dim]")
+    if (best := run.best_evaluation()) is not None:
+        text = f"Best evaluation: {best.return_mean:.4g} at step {best.steps:,}; inscape evaluate {run.path} --best"
+        console.print(text, soft_wrap=True)
     console.print(f"Results in {run.path}; show them: inscape report {run.path}", soft_wrap=True)
     return 0
 
@@ -171,6 +187,9 @@ def _train_seeds(given: Any, task: Task, seeds: int, jobs: int) -> int:
     from inscape.experiments.trials.experiment import Experiment
     from inscape.world_models.networks.device import resolve_device
 
+    if asked := [name for name in NAMES if getattr(given, name)]:
+        option = f"--{asked[0].replace('_', '-')}"
+        raise UsageError(f"{option} with --seeds", expected="one of them", hint=f"inscape train … {option} --seed N")
     if task.workers is not None:
         raise UsageError("--workers with --seeds", expected="one of them", hint=f"--seeds {seeds} --jobs {jobs}")
     default, _ = default_settings(given.agent, task)
@@ -211,6 +230,11 @@ def _run_to_resume(argv: Sequence[str]) -> tuple[list[str], Run | None]:
     if words[at].startswith("-"):
         return words, None
     run = open_run(words.pop(at))
+    if run.is_best:
+        raise UsageError(
+            f"--resume {run.path}/best", expected="a run, which goes on from its newest model",
+            hint=f"--resume {run.path}",
+        )  # fmt: skip
     return [*words, "--out", str(run.path)], run
 
 

@@ -53,6 +53,9 @@ class WatchArguments(args.TaskArguments):
     seed: int = 0
     """Seed of the episodes."""
 
+    best: bool = False
+    """Of a run: the model of its best evaluation, as RUN/best (train with --keep-best), not the newest."""
+
     observe: bool = False
     """Show beside the picture what an observer believes about the agent."""
 

@@ -20,13 +20,15 @@ class Training(Protocol):
     Attributes:
         run: its run: settings, metrics so far, folder if it has one.
         agent: the agent that learns; whole at every call.
-        task: the world.
+        task: the world; it is evaluated there.
+        learned_in: what it learns in: `task`, or what is made of it for one of several players or by a curriculum.
         steps: environment steps taken so far.
     """
 
     run: Run
     agent: Any
     task: Task
+    learned_in: Task
     steps: int
 
     def stop(self, reason: str = "") -> None:
@@ -57,6 +59,14 @@ class Callback:
     def on_end(self, training: Training) -> None:
         """Called when training came to its end and the last checkpoint is made; not where it was interrupted."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what is stored with each checkpoint of the agent, values as an agent's state may hold them: what a
+        resumed run gives to `load_state_dict`, before `on_start`."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state_dict()`."""
+
 
 def require_callbacks(on: Sequence[Any]) -> tuple[Any, ...]:
     """Returns the callbacks.
@@ -78,3 +88,31 @@ def call(callbacks: Sequence[Any], name: str, *arguments: Any) -> None:
     for one in callbacks:
         if (method := getattr(one, name, None)) is not None:
             method(*arguments)
+
+
+def states_of(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """Returns the states of the callbacks that have one, by class; of several of a class in their order.
+
+    Raises:
+        UsageError: `state_dict` returned something that is no dictionary.
+    """
+    found = {}
+    for name, one in _named(callbacks):
+        state = one.state_dict() if callable(getattr(one, "state_dict", None)) else {}
+        if not isinstance(state, Mapping):
+            raise UsageError(f"state_dict of callback {name} returned {state!r}", expected="a dictionary")
+        if state:
+            found[name] = dict(state)
+    return found
+
+
+def restore_states(callbacks: Sequence[Any], states: Any) -> None:
+    """Gives callbacks the states that they had, as far as they are stored."""
+    for name, one in _named(callbacks):
+        if isinstance(states, Mapping) and name in states:
+            one.load_state_dict(states[name])
+
+
+def _named(callbacks: Sequence[Any]) -> list[tuple[str, Any]]:
+    names = [type(one).__name__ for one in callbacks]
+    return [(f"{name} {names[:k].count(name)}", one) for k, (name, one) in enumerate(zip(names, callbacks))]

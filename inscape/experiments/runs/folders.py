@@ -11,6 +11,7 @@ from inscape.envs.loading import find_again
 from inscape.errors import UsageError, closest
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import SETTINGS, RunSettings, run_name
+from inscape.experiments.runs.storage.best import BEST
 from inscape.experiments.runs.storage.code import copy_code
 from inscape.experiments.runs.storage.files import write_text
 from inscape.experiments.runs.storage.lock import LOCK
@@ -81,11 +82,14 @@ def create_run(
 
 
 def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
-    """Returns the run in a folder; `path` may also be its bare name under `root`.
+    """Returns the run in a folder; `path` may also be its bare name under `root`, or `RUN/best`: the run with the
+    model of its best evaluation in place of the newest.
 
     Raises:
-        UsageError: there is no run, or its settings cannot be read.
+        UsageError: there is no run, or its settings cannot be read; or it keeps no best model.
     """
+    if _is_best_of_a_run(path, root):
+        return open_run(Path(path).parent, root).best
     folder = find_run(path, root)
     if folder is None:
         for place in _meant(path, root):
@@ -121,8 +125,18 @@ def open_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Run:
 
 
 def find_run(path: str | Path, root: str | Path = DEFAULT_ROOT) -> Path | None:
-    """Returns the run folder that `path` means, a folder or a bare name under `root`, or None."""
+    """Returns the run folder that `path` means, a folder or a bare name under `root`, `RUN/best` as such; or None."""
+    if _is_best_of_a_run(path, root):
+        return Path(path)
     return next((folder for folder in _meant(path, root) if (folder / SETTINGS).is_file()), None)
+
+
+def _is_best_of_a_run(path: str | Path, root: str | Path) -> bool:
+    """Whether a path is `RUN/best`, where there is a run RUN."""
+    path = Path(path)
+    if path.name != BEST or path.parent == Path() or (path / SETTINGS).is_file():
+        return False
+    return any((folder / SETTINGS).is_file() for folder in _meant(path.parent, root))
 
 
 def _meant(path: str | Path, root: str | Path) -> list[Path]:

@@ -20,7 +20,8 @@ from inscape.agents.catalogue import BUILT_IN
 from inscape.agents.learning.distributed import process_count
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError, exits_as_errors
-from inscape.experiments.runs.callbacks import call
+from inscape.experiments.runs.callbacks import call, states_of
+from inscape.experiments.runs.during.apart import apart
 from inscape.experiments.runs.model_scores import ModelScores
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import Run
@@ -100,7 +101,8 @@ class TrainingLoop:
 
     def stop(self, reason: str = "") -> None:
         """Ends training at this point, as if no more steps had been asked for; the run counts as finished."""
-        self.stopped = reason
+        if self.stopped is None:
+            self.stopped = str(reason)
 
     def _drive(self, bar: Progress, asked_to_stop: threading.Event) -> None:
         call(self.callbacks, "on_start", self)
@@ -214,12 +216,13 @@ class TrainingLoop:
 
         settings, task = self.run.settings, self.task
         seed, episodes = EVALUATION_SEED + settings.seed, settings.evaluate_episodes
-        found = [
-            (seat, result)
-            for cast, own in evaluated_casts(self.agent, task, seed)
-            for seat, result in enumerate(evaluate_players(cast, task, episodes, seed))
-            if seat in own
-        ]
+        with apart(self.agent, seed):
+            found = [
+                (seat, result)
+                for cast, own in evaluated_casts(self.agent, task, seed)
+                for seat, result in enumerate(evaluate_players(cast, task, episodes, seed))
+                if seat in own
+            ]
         self._stay()
         returns = np.concatenate([result.returns for _, result in found])
         low, high = found[0][1].ci if len(found) == 1 else bootstrap_interval(returns, np.random.default_rng(seed))
@@ -251,13 +254,15 @@ class TrainingLoop:
         return time.monotonic() - self.saved_at >= seconds
 
     def checkpoint(self, finished: bool = False) -> None:
+        stopped = self.stopped if finished else None
         if isinstance(self.run, UnsavedRun):
             self.saved = self.steps
-            self.run.reached(self.steps, finished)
+            self.run.reached(self.steps, finished, stopped)
             return
         began, state = time.monotonic(), self.agent.state_dict()
+        more = {"callbacks": states_of(self.callbacks)} | ({} if stopped is None else {"stopped": stopped})
         try:
-            self.run.save_checkpoint(state, self.steps, finished=finished)
+            self.run.save_checkpoint(state, self.steps, finished=finished, more=more)
         except (TypeError, AttributeError) as error:  # what it has come to hold while it learned
             require_storable(state, self.run.settings.agent)
             raise error

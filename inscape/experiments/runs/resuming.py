@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from inscape.agents.in_hand import IN_HAND
 from inscape.agents.renamed_settings import current_settings
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UsageError
+from inscape.experiments.runs.callbacks import restore_states
 from inscape.experiments.runs.folders import matching_run, open_run
 from inscape.experiments.runs.loading import agent_of, load_state
 from inscape.experiments.runs.run import Run
@@ -61,6 +63,10 @@ def run_to_resume(
             hint="--out FOLDER to name it, or leave out --resume to start",
         )
     run = open_run(folder, root)
+    if run.is_best:
+        raise UsageError(
+            f"{folder} to resume", expected="the run: it goes on from its newest model", hint=f"--resume {run.path}"
+        )
     run.lock()
     try:
         _require_same(run, wanted, agent, accept_changes)
@@ -90,15 +96,23 @@ def _require_same(run: Run, wanted: RunSettings, agent: Any, accept_changes: boo
         run.accept_code(wanted.code)
 
 
-def restore(run: Run, agent: Any) -> int | None:
-    """Loads the last checkpoint and returns the step to go on from; None if the run came to its end already."""
+def restore(run: Run, agent: Any, callbacks: Sequence[Any] = (), go_on: bool = False) -> int | None:
+    """Loads the last checkpoint and returns the step to go on from; None if the run came to its end already.
+
+    Args:
+        run: the run.
+        agent: given the agent's state.
+        callbacks: given their states.
+        go_on: go on where the run was stopped early.
+    """
     latest = run.load_latest()
     if latest is None:
         run.truncate_metrics(-1)
         return 0
     state, metadata = latest
-    if metadata["finished"]:
+    if metadata["finished"] and not (go_on and metadata.get("stopped") is not None):
         return None
     load_state(run, agent, state)
+    restore_states(callbacks, metadata.get("callbacks"))
     run.truncate_metrics(metadata["steps"])
     return int(metadata["steps"])

@@ -9,11 +9,14 @@ runs/<name>/restarts.jsonl            copies of environments in worker processes
 runs/<name>/lock.json                 which process trains it, while one does, see `…runs.storage.lock`
 runs/<name>/events.out.tfevents.*     the same for TensorBoard
 runs/<name>/checkpoints/step-<n>/     see `inscape.experiments.runs.storage.checkpoints`
+runs/<name>/best/step-<n>/            the model of the best evaluation, where it is kept, see `…runs.storage.best`
+runs/<name>/videos/step-<n>.mp4       episodes while it learned, where they are recorded
 runs/<name>/episodes/<name>.npz       trajectories: arrays without pickle, the rest as JSON inside
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +28,11 @@ from typing import TYPE_CHECKING, Any
 from inscape import trust
 from inscape.errors import UsageError
 from inscape.experiments.runs.html import run_html
-from inscape.experiments.runs.loading import agent_of
+from inscape.experiments.runs.loading import agent_of, load_state
 from inscape.experiments.runs.settings import SETTINGS, RunSettings, run_name
 from inscape.experiments.runs.statistics import Interval
 from inscape.experiments.runs.storage import checkpoints
+from inscape.experiments.runs.storage.best import BestEvaluation, load_best, remove_best, save_best
 from inscape.experiments.runs.storage.code import CODE, copy_code, edits
 from inscape.experiments.runs.storage.episodes import EPISODES, load_covered, save_trajectories
 from inscape.experiments.runs.storage.events import EventsFile
@@ -68,6 +72,7 @@ class Run:
     Attributes:
         folder: the folder; None of a run in memory.
         settings: its `RunSettings`.
+        is_best: whether its agent is that of the best evaluation (`best`), not the newest.
         trained_steps: steps the call to `train` that returned this run took; 0 when the run had come to its end before.
     """
 
@@ -78,6 +83,7 @@ class Run:
         self._made: list[Path] = []
         self._events: EventsFile | None = None
         self._hashed = HashedPrefix(Path() if path is None else path / METRICS)
+        self.is_best = False  # whether `agent` is that of the best evaluation
         self._held: tuple[Agent, Task] | None = None
         self._tracking: Tracking | None = None
 
@@ -340,6 +346,7 @@ class Run:
         self.release()
         for checkpoint in checkpoints.checkpoint_folders(self.path):
             checkpoints.remove_checkpoint(checkpoint)
+        remove_best(self.path)
         for path in (
             *(self.path / name for name in (SETTINGS, MANIFEST, METRICS, SUMS)),
             *self.path.glob("events.out.tfevents.*"), *self.path.glob(f"{CODE}/*"),
@@ -355,8 +362,19 @@ class Run:
 
     # checkpoints -----------------------------------------------------------------------------------------------
 
-    def save_checkpoint(self, state: dict[str, Any], steps: int, *, finished: bool = False, keep: int = 3) -> Path:
-        """Saves the agent's state as `checkpoints/step-<steps>` and removes all but the newest `keep`."""
+    def save_checkpoint(
+        self,
+        state: dict[str, Any],
+        steps: int,
+        *,
+        finished: bool = False,
+        keep: int = 3,
+        more: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Saves the agent's state as `checkpoints/step-<steps>` and removes all but the newest `keep`.
+
+        `more`: what else its metadata hold beside `steps` and `finished`.
+        """
         folder = self.path / "checkpoints" / f"step-{steps}"
         if self._lock is not None:
             self._lock.require()
@@ -367,14 +385,17 @@ class Run:
             manifest.write()
             with writing(self.path / SUMS):
                 begin_sums(self.path, entry.size)
-        checkpoints.save_checkpoint(folder, state, {"steps": steps, "finished": finished})
+        checkpoints.save_checkpoint(folder, state, {**(more or {}), "steps": steps, "finished": finished})
         for old in checkpoints.checkpoint_folders(self.path)[:-keep]:
             checkpoints.remove_checkpoint(old)
         checkpoints.remove_leftovers(self.path)
         return folder
 
     def load_latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Returns `(state, metadata)` of the newest checkpoint, or None if there is none yet."""
+        """Returns `(state, metadata)` of the newest checkpoint, or None if there is none yet; of `best`, the best's."""
+        return load_best(self.path) if self.is_best else self._newest()
+
+    def _newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         folder = checkpoints.latest_checkpoint(self.path)
         if folder is None:
             return None
@@ -385,8 +406,57 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the newest checkpoint is that of a run that came to its end. A damaged one raises `UsageError`."""
-        latest = self.load_latest()
+        latest = self._newest()
         return latest is not None and bool(latest[1]["finished"])
+
+    @property
+    def stopped(self) -> str | None:
+        """Why training ended before its steps were taken: what `Training.stop` was given; None where it did not."""
+        latest = self._newest()
+        reason = None if latest is None else latest[1].get("stopped")
+        return reason if reason is None else str(reason)
+
+    @property
+    def steps_taken(self) -> int:
+        """Environment steps that its newest checkpoint is from; 0 where there is none."""
+        latest = self._newest()
+        return 0 if latest is None else int(latest[1]["steps"])
+
+    def save_best(self, state: dict[str, Any], steps: int, return_mean: float) -> None:
+        """Keeps a state as that of the best evaluation so far, in place of the one before."""
+        if self._lock is not None:
+            self._lock.require()
+        save_best(self.path, state, steps, return_mean)
+
+    def best_evaluation(self) -> BestEvaluation | None:
+        """Returns which evaluation the best model is from: `steps`, `return_mean`; None where none is kept."""
+        kept = load_best(self.path)
+        return None if kept is None else BestEvaluation(kept[1]["steps"], kept[1]["return_mean"])
+
+    @property
+    def best(self) -> Run:
+        """The run with the agent of its best evaluation in place of the newest; `open_run("RUN/best")` too.
+
+        Raises:
+            UsageError: none was kept: `train(…, keep_best=True)` does.
+        """
+        if self.best_evaluation() is None:
+            raise UsageError(
+                f"{self.name} keeps no best model", expected="a run that was trained with keep_best=True (--keep-best)",
+                hint="leave out best (--best) for its newest",
+            )  # fmt: skip
+        other = copy.copy(self)
+        other.is_best, other._lock, other._events, other._tracking = True, None, None, None
+        if self._held is not None:  # its agent may have no name to be made again by
+            agent = copy.deepcopy(self._held[0])
+            latest = other.load_latest()
+            assert latest is not None
+            if self.folder is None:
+                agent.load_state_dict(latest[0])  # type: ignore[attr-defined]
+            else:
+                load_state(self, agent, latest[0])
+            other.hold(agent, self._held[1])
+        return other
 
     # episodes --------------------------------------------------------------------------------------------------
 
@@ -418,8 +488,15 @@ class Run:
 
     def accept_code(self, code: dict[str, dict[str, str]]) -> None:
         """Goes on with the files of agent and task as they are now."""
-        self.settings = replace(self.settings, code=code)
-        manifest = Manifest.read(self.path)
+        copy_code(self.path, code, self._write_settings(replace(self.settings, code=code)))
+
+    def take_options(self, during: dict[str, Any]) -> None:
+        """Goes on with other things to be done while it learns (`RunSettings.during`)."""
+        if during != self.settings.during:
+            self._write_settings(replace(self.settings, during=during))
+
+    def _write_settings(self, settings: RunSettings) -> Manifest:
+        self.settings, manifest = settings, Manifest.read(self.path)
         with manifest.replacing(SETTINGS):
             write_text(self.path / SETTINGS, json.dumps(self.settings.to_json(), indent=2) + "\n")
-        copy_code(self.path, self.settings.code, manifest)
+        return manifest

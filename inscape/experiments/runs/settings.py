@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from inscape import trust
 from inscape.agents.in_hand import IN_HAND
 from inscape.errors import UsageError, printable
+from inscape.experiments.runs.during.options import require_options
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
@@ -59,6 +60,13 @@ class RunSettings:
     code: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each name of code in agent and task, its file's absolute `path` and `sha256`; compared on resume by these."""
 
+    during: dict[str, Any] = field(default_factory=dict)
+    """What is done while it learns: `keep_best`, `stop_at`, `patience`, `video_every`; not compared on resume, where
+    others may be given."""
+
+    curriculum: dict[str, list[Any]] = field(default_factory=dict)
+    """Settings of the world between which its curriculum chooses; empty for none."""
+
     workers: dict[str, Any] = field(default_factory=dict)
     """Worker processes it was started with: `count`, `hang_seconds`, `max_restarts`; empty for none. Results do not
     depend on them: not compared on resume, where others may be given."""
@@ -88,6 +96,7 @@ class RunSettings:
         except TypeError as error:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
         settings._require_types()
+        require_options(settings.during)
         stored = {name: value for name, value in settings.agent_settings.items() if name not in NEVER_STORED}
         return replace(settings, agent_settings=current_agent_settings(settings.agent, stored))
 
@@ -127,8 +136,8 @@ class RunSettings:
                 )
 
     def differences(self, other: RunSettings) -> list[str]:
-        """Returns one line per setting that differs (`name: this -> other`): not of versions, the content of code and
-        workers.
+        """Returns one line per setting that differs (`name: this -> other`): not of versions, the content of code,
+        workers, and what is done while it learns.
 
         A file is the same by whatever path it is named.
         """
@@ -137,13 +146,14 @@ class RunSettings:
         return [
             f"{name}: {_show(mine, name)} -> {_show(others, name)}"
             for name in names
-            if not name.startswith(("versions", "code", "workers"))
+            if not name.startswith(("versions", "code", "workers", "during"))
         ]
 
 
 _TYPES: dict[str, type] = {
     "agent": str, "task": dict, "seed": int, "steps": int, "device": str, "agent_settings": dict,
     "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict, "workers": dict,
+    "during": dict, "curriculum": dict,
 }  # fmt: skip
 MOST = 2**62
 """Beyond any seed, and any number of steps."""

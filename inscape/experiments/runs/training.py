@@ -25,6 +25,7 @@ from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
 from inscape.experiments.runs.callbacks import require_callbacks
+from inscape.experiments.runs.during.options import STOPPING, callbacks_for, during_options
 from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run, open_run
 from inscape.experiments.runs.loading import build_agent, learning_task, require_saving
 from inscape.experiments.runs.loop import TrainingLoop, polite_interrupt, steps_learned
@@ -65,6 +66,11 @@ def train(
     workers: Workers | int | Literal["auto"] | None = None,
     track: str | Sequence[str] | None = None,
     on: Sequence[Any] = (),
+    keep_best: bool | None = None,
+    stop_at: float | None = None,
+    patience: int | None = None,
+    video_every: int | None = None,
+    go_on: bool = False,
     **agent_settings: Any,
 ) -> Run:
     """Trains an agent in a world and returns the run: the trained agent, its metrics, and its folder if it has one.
@@ -109,6 +115,13 @@ def train(
             with commas between them. One that fails later is dropped with a warning.
         on: callbacks (`inscape.experiments.Callback`): called at the start, at each yield of `learn`, after each
             evaluation, at the end; they may stop training.
+        keep_best: keep the agent of the best evaluation beside the newest: `run.best`.
+        stop_at: stop when an evaluation's mean return is at least this: `StopAt`.
+        patience: stop after so many evaluations in a row without a new best: `StopOnPlateau`.
+        video_every: steps between videos of an episode, in the run's folder `videos`; 0 for none.
+        go_on: with `resume`, go on although the run was stopped early, to the end or until a `stop_at` or `patience`
+            that is given now. With `resume` alone, a stopped run stays as it is, and what is not given of these is
+            as the run was started with.
         agent_settings: settings of the agent by name, over `settings`. `data` of an agent that imitates may be a list
             of trajectories in hand.
 
@@ -130,6 +143,9 @@ def train(
     seed = whole_number("seed", seed)
     _require_numbers(evaluate_every, evaluate_episodes, checkpoint_steps, checkpoint_seconds)
     trackers, callbacks = require_trackers(track), require_callbacks(on)
+    during = during_options(keep_best, stop_at, patience, video_every)
+    if go_on and not resume:
+        raise UsageError("go_on without resume", expected="a run that was stopped early", hint="resume=True")
     unsaved = out is None and root is None and not resume
     if task.world is None and not unsaved:
         require_json(task.to_json()["settings"], task.name)
@@ -158,6 +174,7 @@ def train(
         agent_settings=complete_settings(agent, settings, lenient=unsaved),
         evaluate_every=max(1, (steps - before) // 10) if evaluate_every is None else evaluate_every,
         evaluate_episodes=evaluate_episodes,
+        during=during,
         versions=installed_versions(),
         workers=_stored_workers(task),
     )
@@ -172,11 +189,13 @@ def train(
         run = UnsavedRun(wanted)
     elif resume:
         run = run_to_resume(wanted, agent, out, root, accept_changes)
+        _take_options(run, during, go_on)
     else:
         run = create_run(wanted, out, root, locked=True)
     run.hold(agent, task)
+    callbacks = (*callbacks_for(run.settings.during), *callbacks)
     try:
-        start = restore(run, agent) if resume else before
+        start = restore(run, agent, callbacks, go_on) if resume else before
         if start is not None:
             _begin_tracking(run, trackers, fresh=not resume)
             loop = TrainingLoop(
@@ -193,6 +212,17 @@ def train(
         run.release()
     dismiss()
     return run
+
+
+def _take_options(run: Run, given: Mapping[str, Any], go_on: bool) -> None:
+    """Takes what is to be done while a resumed run learns: as it was, but for what is given; going on past an early
+    stop, none of what stopped it but what is given."""
+    known = run.settings.during
+    if run.finished and run.stopped is None:
+        return
+    if go_on and run.stopped is not None:
+        known = {name: value for name, value in known.items() if name not in STOPPING}
+    run.take_options({**known, **given})
 
 
 def in_workers(task: Task, workers: Workers | int | Literal["auto"]) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from inscape.experiments.runs.loading import require_saving
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import RunSettings
 from inscape.experiments.runs.statistics import Interval
+from inscape.experiments.runs.storage.best import BestEvaluation
 from inscape.experiments.runs.storage.metrics import Column, MetricColumns, as_number, plain_value
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class UnsavedRun(Run):
         self._episodes: dict[str, list[Trajectory]] = {}
         self._finished = False
         self._steps = 0
+        self._stopped: str | None = None
+        self._best: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -49,6 +53,16 @@ class UnsavedRun(Run):
     def finished(self) -> bool:
         """Whether training came to its end."""
         return self._finished
+
+    @property
+    def stopped(self) -> str | None:
+        """Why training ended before its steps were taken; None where it did not."""
+        return self._stopped
+
+    @property
+    def steps_taken(self) -> int:
+        """Environment steps that its agent has learned."""
+        return self._steps
 
     def require_trust(self) -> None:
         """Does nothing: agent and world are there already."""
@@ -66,7 +80,11 @@ class UnsavedRun(Run):
         run = create_run(self.settings, folder)
         for row in self._rows:
             run.log(row)
-        run.save_checkpoint(self.agent.state_dict(), self._steps, finished=self._finished)  # type: ignore[attr-defined]
+        more = {} if self._stopped is None else {"stopped": self._stopped}
+        state = self.agent.state_dict()  # type: ignore[attr-defined]
+        run.save_checkpoint(state, self._steps, finished=self._finished, more=more)
+        if self._best is not None:
+            run.save_best(self._best[0], *_best_evaluation(self._best[1]))
         if self._evaluation is not None:
             run.write_evaluation(self._evaluation)
         for name, trajectories in self._episodes.items():
@@ -119,16 +137,33 @@ class UnsavedRun(Run):
         self._end_tracking()
         self._rows.clear()
 
-    def save_checkpoint(self, state: dict[str, Any], steps: int, *, finished: bool = False, keep: int = 3) -> Path:
+    def save_checkpoint(
+        self,
+        state: dict[str, Any],
+        steps: int,
+        *,
+        finished: bool = False,
+        keep: int = 3,
+        more: Mapping[str, Any] | None = None,
+    ) -> Path:
         raise UsageError("a checkpoint of a run that has no folder", expected="run.save(FOLDER) first")
 
     def load_latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        if self.is_best:
+            return self._best
         state = self.agent.state_dict()  # type: ignore[attr-defined]
-        return state, {"steps": self._steps, "finished": self._finished}
+        return state, {"steps": self._steps, "finished": self._finished, "stopped": self._stopped}
 
-    def reached(self, steps: int, finished: bool) -> None:
-        """Notes how far the agent has come."""
-        self._steps, self._finished = steps, finished
+    def reached(self, steps: int, finished: bool, stopped: str | None = None) -> None:
+        """Notes how far the agent has come, and why it was stopped there."""
+        self._steps, self._finished, self._stopped = steps, finished, stopped
+
+    def save_best(self, state: dict[str, Any], steps: int, return_mean: float) -> None:
+        """Keeps a copy of a state as that of the best evaluation so far."""
+        self._best = copy.deepcopy(state), {"steps": steps, "finished": False, "return_mean": float(return_mean)}
+
+    def best_evaluation(self) -> BestEvaluation | None:
+        return None if self._best is None else _best_evaluation(self._best[1])
 
     def save_episodes(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
         """Keeps trajectories under a name; there is no file whose path could be returned."""
@@ -147,3 +182,7 @@ class UnsavedRun(Run):
 
     def truncate_metrics(self, steps: int) -> None:
         self._rows = [row for row in self._rows if (as_number(row.get("steps")) or 0) <= steps]
+
+
+def _best_evaluation(metadata: Mapping[str, Any]) -> BestEvaluation:
+    return BestEvaluation(metadata["steps"], metadata["return_mean"])

@@ -149,12 +149,12 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def checkpoint_folders(run: str | Path) -> list[Path]:
+def checkpoint_folders(run: str | Path, within: str = "checkpoints") -> list[Path]:
     """Returns the checkpoints `checkpoints/step-<n>` of a run folder, oldest (fewest steps) first.
 
     Of a process killed between moving an old checkpoint aside and a new one into its place, the old one, as it lies.
     """
-    folder = Path(run) / "checkpoints"
+    folder = Path(run) / within
     if not folder.is_dir():
         return []
     found: dict[int, Path] = {}
@@ -177,9 +177,9 @@ def remove_checkpoint(folder: Path) -> None:
     shutil.rmtree(removing, ignore_errors=True)
 
 
-def remove_leftovers(run: str | Path) -> None:
+def remove_leftovers(run: str | Path, within: str = "checkpoints") -> None:
     """Removes what killed processes left beside the checkpoints of a run: half written, half removed, moved aside."""
-    folder = Path(run) / "checkpoints"
+    folder = Path(run) / within
     for path in [*folder.glob(".step-*.writing-*"), *folder.glob(".step-*.removing-*")]:
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(".step-*.replaced-*"):
@@ -411,7 +411,9 @@ def _damaged(folder: Path, name: str, found: str, expected: str) -> UsageError:
     older = [
         path for path in checkpoint_folders(folder.parent.parent) if path != folder and path.parent == folder.parent
     ]
-    if older:
+    if folder.parent.name == "best":
+        hint = f"the newest model: {folder.parent.parent}"
+    elif older:
         hint = f"an older checkpoint, {older[-1]}: remove {folder} and resume"
     else:
         hint = "train again: this run has no other checkpoint"

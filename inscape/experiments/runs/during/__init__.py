@@ -1,0 +1,1 @@
+"""What happens while an agent learns, beside learning: best model kept, stopping early, videos, curriculum."""
