@@ -18,10 +18,9 @@ from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
-from inscape.experiments.runs.during.options import NAMES
 from inscape.experiments.runs.folders import DEFAULT_ROOT, open_run
 from inscape.experiments.runs.run import Run
-from inscape.experiments.runs.settings import RunSettings
+from inscape.experiments.runs.settings import DURING, RunSettings
 from inscape.experiments.trials.experiment import AgentSpec, WorldSpec
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _train_seeds(given: Any, task: Task, seeds: int, jobs: int) -> int:
     from inscape.experiments.trials.experiment import Experiment
     from inscape.world_models.networks.device import resolve_device
 
-    if asked := [name for name in NAMES if getattr(given, name)]:
+    if asked := [name for name in DURING if getattr(given, name)]:
         option = f"--{asked[0].replace('_', '-')}"
         raise UsageError(f"{option} with --seeds", expected="one of them", hint=f"inscape train … {option} --seed N")
     if task.workers is not None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from inscape import trust
 from inscape.agents.in_hand import IN_HAND
 from inscape.errors import UsageError, printable
-from inscape.experiments.runs.during.options import require_options
 
 if TYPE_CHECKING:
     from inscape.agents.interface import Agent
@@ -96,7 +95,7 @@ class RunSettings:
         except TypeError as error:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
         settings._require_types()
-        require_options(settings.during)
+        _require_during(settings.during)
         stored = {name: value for name, value in settings.agent_settings.items() if name not in NEVER_STORED}
         return replace(settings, agent_settings=current_agent_settings(settings.agent, stored))
 
@@ -150,11 +149,25 @@ class RunSettings:
         ]
 
 
+def _require_during(options: dict[str, Any]) -> None:
+    """Raises UsageError unless what is done while a run learns is what `train` stores of it."""
+    for name, value in options.items():
+        least = DURING.get(name)
+        sound = isinstance(value, bool) if name == "keep_best" else isinstance(value, int | float) and value == value
+        if least is None or not sound or (least > -math.inf and not (isinstance(value, int) and value >= least)):
+            raise UsageError(
+                f"run setting 'during' has {name!r} = {_cut(value)}", expected=", ".join(DURING), hint="train again"
+            )
+
+
 _TYPES: dict[str, type] = {
     "agent": str, "task": dict, "seed": int, "steps": int, "device": str, "agent_settings": dict,
     "evaluate_every": int, "evaluate_episodes": int, "versions": dict, "code": dict, "workers": dict,
     "during": dict, "curriculum": dict,
 }  # fmt: skip
+DURING: dict[str, float] = {"keep_best": 0, "stop_at": -math.inf, "patience": 1, "video_every": 0}
+"""What may be done while a run learns, and the least it may be given: what is learned does not depend on it, but for
+how long."""
 MOST = 2**62
 """Beyond any seed, and any number of steps."""
 _JSON_NAMES = {str: "string", int: "whole number", dict: "JSON object"}

@@ -8,8 +8,6 @@ from typing import Any
 from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.callbacks import Callback
 
-NAMES = ("keep_best", "stop_at", "patience", "video_every")
-"""Arguments of `train`: what is learned does not depend on them, but for how long."""
 STOPPING = ("stop_at", "patience")
 
 
@@ -53,11 +51,3 @@ def callbacks_for(options: Mapping[str, Any]) -> list[Callback]:
 
         callbacks.append(StopOnPlateau(options["patience"]))
     return callbacks
-
-
-def require_options(stored: Any) -> None:
-    """Raises `UsageError` unless options that were read from a file are what `during_options` returns."""
-    unknown = sorted(set(stored) - set(NAMES))
-    if unknown:
-        raise UsageError(f"run setting 'during' has {unknown[0]!r}", expected=", ".join(NAMES), hint="train again")
-    during_options(*(stored.get(name) for name in NAMES))
