@@ -39,27 +39,24 @@ def every_mind_sections(results: Results) -> list[Section]:
         bits, goals = _measured(own, "bits"), _measured(own, "goal")
         kinds = np.mean([[r.measures[f"as {kind}"] for kind in KINDS] for r in own], axis=0)
         likeliest = np.argsort(-kinds, kind="stable")[:2]
-        right = taken.get(agent, {}).get(agent)
         rows.append(
             (
                 Label(agent, k),
                 bootstrap_interval([r.measures["share"] for r in own]),
                 f"{sum(r.measures['share'] < OPTIMAL for r in own)} of {len(own)}",
                 float(np.mean(bits)) if bits else None,
-                float(np.mean(goals)) if goals else None,
+                round(float(np.mean(goals)), 3) if goals else None,
                 ", ".join(f"{KINDS[j]} {kinds[j]:.2f}" for j in likeliest if kinds[j] > 0.05),
-                right,
             )
         )
     rows.sort(key=lambda row: row[1].estimate)
-    heads = ("agent", "regret, share", "optimal", "bits", "P(goal)", "as what mind", "P(which agent)")
+    heads = ("agent", "regret, share", "optimal", "bits", "P(goal)", "as what mind")
     note = (
         "Regret: of V* − random play, mean over worlds and seeds. Bits: what its own model of the law wastes a step. "
-        f"P(goal), as what mind: beliefs of an observer after {WATCHED} episodes. P(which agent): of the right one, "
-        "among all these."
+        f"P(goal), as what mind: beliefs of an observer after {WATCHED} episodes."
     )
     return [
-        TextSection("One law", _answer(results, judged, rows, len(agents))),
+        TextSection("One law", _answer(judged, rows, taken, len(agents))),
         TableSection("Every mind", heads, tuple(rows), note),
         _taken_for(agents, taken, results),
         _in_each_world(results, judged),
@@ -71,7 +68,9 @@ def _measured(own: list[TrialResult], name: str) -> list[float]:
     return [r.measures[name] for r in own if name in r.measures]
 
 
-def _answer(results: Results, judged: list[TrialResult], rows: list[tuple[Any, ...]], agents: int) -> str:
+def _answer(
+    judged: list[TrialResult], rows: list[tuple[Any, ...]], taken: dict[str, dict[str, float]], agents: int
+) -> str:
     worlds = len({r.world for r in judged})
     z = np.array([r.measures["z"] for r in judged])
     off = [r for r in judged if abs(r.measures["z"]) > MOST_ERRORS]
@@ -88,20 +87,21 @@ def _answer(results: Results, judged: list[TrialResult], rows: list[tuple[Any, .
         f"Regrets are certified to within {certified:.1g}."
     )
     optimal = sum(r.measures["share"] < OPTIMAL for r in judged)
-    text += f"\n\n{optimal} of the {len(judged)} agents are optimal. The least regret has {rows[0][0].text}"
+    text += f"\n\n{optimal} of the {len(judged)} agents are optimal."
     learners = [row for row in rows if any(r.agent == row[0].text and r.steps for r in judged)]
     if learners:
+        least, most = learners[0], learners[-1]
         text += (
-            f"; of those that learn {learners[0][0].text} ({learners[0][1].estimate:.1%} of what can be had above "
-            f"random play), the most {learners[-1][0].text} ({learners[-1][1].estimate:.0%})"
+            f" Of those that learn, {least[0].text} loses least ({least[1].estimate:.1%} of what can be had above "
+            f"random play), {most[0].text} most ({most[1].estimate:.0%})."
         )
-    told = [row[6] for row in rows if row[6] is not None]
+    told = [row[agent] for agent, row in taken.items() if agent in row]
     if told:
         text += (
-            f".\n\nAn observer who knows all of them gives the right one {np.mean(told):.2f} on average, by chance it "
-            f"would be {1 / agents:.2f}: agents that act alike cannot be told apart"
+            f"\n\nAn observer who knows all of them gives the right one {np.mean(told):.2f} on average; by chance it "
+            f"would be {1 / agents:.2f}. Agents that act alike cannot be told apart."
         )
-    return text + "."
+    return text
 
 
 # ------------------------------------------------------------------------------------------------ which of them is it
@@ -143,7 +143,8 @@ def _taken_for(agents: list[str], taken: dict[str, dict[str, float]], results: R
         row = taken.get(agent, {})
         others = sorted((name for name in row if name != agent), key=lambda name: -row[name])[:3]
         said = ", ".join(f"{name} {row[name]:.2f}" for name in others if row[name] >= 0.01)
-        rows.append((Label(agent, numbers[agent]), row.get(agent), said))
+        right = round(row[agent], 3) if agent in row else None
+        rows.append((Label(agent, numbers[agent]), right, said))
     several = len({r.seed for r in results}) > 1
     note = (
         f"An observer considers all agents, each by the policy of its first seed and {LAPSE:.0%} lapses, and watches "
@@ -165,12 +166,13 @@ def _in_each_world(results: Results, judged: list[TrialResult]) -> Section:
         for k, agent in enumerate(results.agents):
             for r in (r for r in here if r.agent == agent):
                 m = r.measures
+                goal = round(m["goal"], 3) if "goal" in m else None
                 most = f"{m['regret_high'] - m['regret']:.0e}"
                 kind = max(KINDS, key=lambda kind: m[f"as {kind}"])
                 rows.append(
                     (
                         world, Label(agent, k), r.seed, m["value"], m["regret"], most,
-                        m["played"], m["error"], round(m["z"], 2), m.get("bits"), m.get("goal"),
+                        m["played"], m["error"], round(m["z"], 2), m.get("bits"), goal,
                         f"{kind} {m[f'as {kind}']:.2f}",
                     )
                 )  # fmt: skip
