@@ -26,7 +26,7 @@ import types
 import typing
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -298,15 +298,31 @@ def is_kept(world: type[Law], template: str, function: str, constants: Constants
     """
     found = depends(world, template, constants)
     tail = f"{template.rsplit('.', 1)[-1]}_{found.of_template.digest[:12]}"
-    suffix = SUFFIX[_variant(template, True, "exact")]
+    suffix = SUFFIX[_variant(world, template, True, "exact")]
     pattern = f"{law_module_name(found.law, suffix)}_{tail}.{function}-*.nbc"
     return any(True for _ in world_folder(world, suffix).glob(pattern))
 
 
-def _variant(template: str, compiled: bool, arithmetic: Variant) -> Variant:
+def _variant(world: type[Law], template: str, compiled: bool, arithmetic: Variant) -> Variant:
     """Returns how a template is compiled that is asked for with this arithmetic."""
     is_bare = compiled and arithmetic == "exact" and BARE.search(template_source(template)) is not None
-    return "bare" if is_bare else arithmetic
+    return "bare" if is_bare and not _allocates(world).exists() else arithmetic
+
+
+def _allocates(world: type[Law]) -> Path:
+    """Returns the file that says of a law that it makes lists or arrays, which only code that counts references can."""
+    return world_folder(world, SUFFIX["bare"]) / "allocates"
+
+
+def _counting(world: type[Law], template: str) -> types.ModuleType:
+    """Returns a kernel module with reference counting, from now on for this law in every process."""
+    mark = _allocates(world)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    with _lock:
+        for key in [key for key in _kernels if key[:2] == (world, template)]:
+            del _kernels[key]
+    return kernel(world, template)
 
 
 class Depends(NamedTuple):
@@ -359,7 +375,7 @@ def _imports(code: types.CodeType) -> list[tuple[str, list[str]]]:
 def _instance(
     world: type[Law], template: str, compiled: bool, arithmetic: Variant, constants: Constants
 ) -> types.ModuleType:
-    arithmetic = _variant(template, compiled, arithmetic)
+    arithmetic = _variant(world, template, compiled, arithmetic)
     law = law_module(world, compiled, arithmetic)
     source = template_source(template).replace(NAMES_IMPORT, f"from {law.__name__} import")
     for name, value in constants:
@@ -378,19 +394,27 @@ def _instance(
     names = {REACHED: needed, compile_time.TEMPLATE: tail, compile_time.WORLD: world.__name__}
     module = kernel_cache.load_source(name, path, source, names)
     if compiled:
-        _explain_failures(module, world)
+        counting = partial(_counting, world, template) if arithmetic == "bare" and not constants else None
+        _explain_failures(module, world, counting)
     return module
 
 
-def _explain_failures(module: types.ModuleType, world: type[Law]) -> None:
-    """Makes the kernels say in a user's words why a law does not compile; costs nothing once they are compiled."""
+def _explain_failures(
+    module: types.ModuleType, world: type[Law], counting: Callable[[], types.ModuleType] | None
+) -> None:
+    """Makes the kernels say in a user's words why a law does not compile; costs nothing once they are compiled.
+
+    Where it does not because it makes a list, which takes reference counting, the kernel of `counting()` is compiled.
+    """
     from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
-    def explained(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    def explained(compile_for: Callable[..., Any], name: str) -> Callable[..., Any]:
         def compile_for_args(*args: Any, **kwargs: Any) -> Any:
             try:
                 return compile_for(*args, **kwargs)
             except (NumbaError, UnsupportedBytecodeError) as error:
+                if counting is not None and "NRT required" in str(error):
+                    return getattr(counting(), name)._compile_for_args(*args, **kwargs)
                 raise UsageError(
                     f"the law of {world.__name__} does not compile:\n{_gist(str(error))}",
                     expected="arithmetic on numbers and tuples; State, Params, Purpose and helpers at module level",
@@ -399,9 +423,9 @@ def _explain_failures(module: types.ModuleType, world: type[Law]) -> None:
 
         return compile_for_args
 
-    for value in vars(module).values():
+    for name, value in vars(module).items():
         if hasattr(value, "py_func"):
-            wrap_compiling(value, explained)
+            wrap_compiling(value, partial(explained, name=name))
 
 
 _GENERATED = re.compile(r"-[0-9a-f]{20}\w*[/\\\\]\w+\.py")

@@ -18,6 +18,8 @@ from inscape.experiments.arguments import parsing as args
 from inscape.experiments.commands.output import make_console, make_table, print_table
 from inscape.experiments.runs.folders import open_run, run_folders
 
+DEFAULT_ROOT = "runs"
+
 
 @dataclass(frozen=True)
 class ListArguments:
@@ -49,7 +51,7 @@ class ListArguments:
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Runs: so many at most."""
 
-    root: Annotated[str, arg(metavar="DIR")] = "runs"
+    root: Annotated[str, arg(metavar="DIR")] = DEFAULT_ROOT
     """Runs: those in this folder, and those of experiments in it."""
 
 
@@ -153,6 +155,8 @@ def _list_questions() -> tuple[str, Table]:
 
 def _list_runs(given: ListArguments) -> tuple[str, Table]:
     """Returns the runs of a folder; of metrics, however long, only the end is read."""
+    if given.root != DEFAULT_ROOT and not Path(given.root).is_dir():
+        raise UsageError(f"no folder {given.root}", expected="a folder of runs", hint="inscape list runs --root runs")
     folders = run_folders(given.root)
     rows = [row for folder in folders if (row := _row(folder, given)) is not None]
     if given.sort is not None:

@@ -30,6 +30,9 @@ PROBE_SHARE, LEAST_PROBING = 0.25, 15.0
 LONGEST_PROBE = 0.35
 """Of the minutes: an agent that has not learned or acted by then is left out; half a minute at least."""
 
+LEAST_TRIED = 3
+"""Learners that are tried before a study does without any, also where search has used up the time for that."""
+
 SEARCHERS = ("mcts", "pomcp", "pbvi", "icem")
 PREFERRED = ("q-learning", "ppo", "dqn", "sac", "recurrent-ppo", "a2c", "llm")
 """Learners tried first, in this order; then all others that are registered."""
@@ -199,8 +202,8 @@ def _learners(task: Task, total: float, probes: _Probes) -> list[Row]:
 
     most = int(np.clip(SHARES["agents"] * total / (SEEDS * LEAST_TRIAL_SECONDS), 1, 5))
     speeds: dict[str, Speeds] = {}
-    for name in _candidates(task):
-        if len(speeds) == most or probes.over:
+    for number, name in enumerate(_candidates(task)):
+        if len(speeds) == most or (probes.over and (speeds or number >= LEAST_TRIED)):
             break
         found = probes.speeds(name, True)
         if found is None:
@@ -233,7 +236,7 @@ def _candidates(task: Task) -> list[str]:
     first = list(PREFERRED)
     if task.players > 1 and not task.simultaneous:
         first = ["alphazero", "self-play", *first]
-    if not isinstance(task.observation_space, gymnasium.spaces.Discrete):
+    if not isinstance(task.observation_space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete)):
         first = [name for name in first if name not in TABULAR]
         learners = [name for name in learners if name not in TABULAR]
     if isinstance(task.action_space, gymnasium.spaces.Box):

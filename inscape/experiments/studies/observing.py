@@ -34,8 +34,18 @@ def observing(context: StudyContext) -> list[Section]:
             shown.append(player_episode(context.world, best, agent=agent, posteriors=overlays, max_frames=300))
     sections: list[Section] = []
     if rows:
-        columns = ("agent", "most probable mind", "probability", "bits an action", "a uniform guess", "mean β")
+        own = any(row[-1] is not None for row in rows)
+        columns = (
+            "agent", "most probable mind", "probability", "bits an action", "a uniform guess", "mean β",
+            *(("P(its goal)",) if own else ()),
+        )  # fmt: skip
+        rows = rows if own else [row[:-1] for row in rows]
         note = "Each from the prior, over a few episodes; a mind plans in the law, and chooses by a softmax of β."
+        if own:
+            note += (
+                " P(its goal): of the goal that the agent is rewarded for. Among actions of equal value a mind takes "
+                "any; an agent that always takes the same one can look as if it wanted something else."
+            )
         sections.append(TableSection("What an observer makes of them", columns, tuple(rows), note))
     if shown:
         sections.append(PlayerSection("Best episodes", tuple(shown), overlays=("posterior",)))
@@ -72,13 +82,29 @@ def _row(observer: Any, agent: str, episodes: Any) -> tuple[Any, ...]:
             observer.observe(episode)
     except UsageError:
         observer.reset()
-        return agent, "none of these", None, None, None, None
+        return agent, "none of these", None, None, None, None, None
     held = observer.posterior()
-    best = int(np.argmax(held))
-    beta = float(observer.expect(lambda mind: mind.beta))
-    uniform = float(np.log2(observer.world.num_actions))
+    # whoever acts at random wants nothing: with β = 0 all goals are one hypothesis
+    random = np.array([mind.beta == 0.0 for mind in observer.minds])
+    best = int(np.argmax(np.where(random, -1.0, held)))
     mind = observer.minds[best]
     rational = f"β = {number_text(mind.beta, 3)}"
     name = f"{mind.goal}, {rational}" if isinstance(mind.goal, str) else rational
+    probability = float(held[best])
+    if held[random].sum() > probability:
+        name, probability = "acts at random", float(held[random].sum())
+    beta = float(observer.expect(lambda mind: mind.beta))
+    uniform = float(np.log2(observer.world.num_actions))
+    goal = _own_goal(observer)
+    own = None if goal is None else float(held[[m.goal == goal for m in observer.minds]].sum())
     observer.reset()
-    return agent, name, float(held[best]), float(np.mean(bits)) if bits else None, uniform, beta
+    return agent, name, probability, float(np.mean(bits)) if bits else None, uniform, beta, own
+
+
+def _own_goal(observer: Any) -> str | None:
+    """Returns the name of the world's own purpose among several goals; None where it is none of them."""
+    from inscape.theory_of_mind.parts.wanting import fingerprint
+
+    goals = observer.world.goals
+    own = fingerprint(observer.world.purpose)
+    return next((name for name, goal in goals.items() if len(goals) > 1 and fingerprint(goal) == own), None)

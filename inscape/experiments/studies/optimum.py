@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from inscape.errors import UsageError
@@ -26,7 +25,6 @@ def optimum(context: StudyContext) -> list[Section]:
     if context.why_no_table:
         text = f"No table of {context.task.name} can be made: {context.why_no_table}."
         return [TextSection("The exact optimum", text)]
-    began = time.perf_counter()
     solution, table = context.solution, context.table
     if solution is None or table is None:
         return []
@@ -34,7 +32,6 @@ def optimum(context: StudyContext) -> list[Section]:
     rows: list[tuple[str, float | int | str]] = [
         ("value of the start", start), ("every value is within", float(solution.error_bound)),
         ("states", table.num_states), ("actions", table.num_actions), ("discount", float(world.gamma)),
-        ("seconds", time.perf_counter() - began),
     ]  # fmt: skip
     note = ""
     if context.hidden:

@@ -71,7 +71,8 @@ def main() -> None:
     try:
         found: dict[str, Any] = asdict(_speeds(name, task, seed, learns))
     except UsageError as error:
-        found = {"error": str(error).splitlines()[0]}
+        first, *more = str(error).splitlines()
+        found = {"error": f"{first} {more[0].strip()}" if first.endswith(":") and more else first}
     except Exception as error:  # a custom world or agent may raise anything: it costs the study one agent
         found = {"error": f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"}
     print(f"\n{MARK}{json.dumps(found)}", flush=True)

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,8 @@ def study(
         return _studied(task, float(minutes), folder, seed, jobs, say, commands)
     finally:
         lock.release()
+        with suppress(OSError):  # of a study that was refused nothing is left
+            folder.rmdir()
 
 
 def _studied(

@@ -249,7 +249,7 @@ class Experiment:
             return 0
         for given in (agent.steps, world.steps, self.steps):
             if given is not None:
-                return whole_number("{} training steps", given, 1)
+                return whole_number("steps = {}", given, 1)
         return default_steps(agent.name, task)
 
     def run(
@@ -394,12 +394,17 @@ def _beside(name: str, folder: Path) -> str:
 
 
 def with_line(error: UsageError, file: Path, text: str) -> UsageError:
-    """Returns the error with the line of the file that its first quoted word stands in."""
+    """Returns the error with the line of the file that its first quoted word stands in, or the key that it is about."""
     lines = text.splitlines()
+    if about := re.match(r"(\w+) = (\S*)", error.found):
+        for sought in (rf"(?<!\w){about[1]}\s*=\s*{re.escape(about[2])}", rf"^\s*{about[1]}\s*="):
+            for number, line in enumerate(lines, 1):
+                if re.search(sought, line.split("#")[0]):
+                    return UsageError(f"{file}, line {number}: {error.found}", expected=error.expected, hint=error.hint)
     for word in re.findall(r"'([^']+)'|\"([^\"]+)\"", error.found):
-        sought = re.compile(rf"(?<!\w){re.escape(word[0] or word[1])}(?!\w)")
+        quoted = re.compile(rf"(?<!\w){re.escape(word[0] or word[1])}(?!\w)")
         for number, line in enumerate(lines, 1):
-            if sought.search(line.split("#")[0]):
+            if quoted.search(line.split("#")[0]):
                 return UsageError(f"{file}, line {number}: {error.found}", expected=error.expected, hint=error.hint)
     return UsageError(f"{file}: {error.found}", expected=error.expected, hint=error.hint)
 

@@ -6,7 +6,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +39,7 @@ class ResultsFile:
         """Returns the results by the identity of their trial; of several of one trial the last.
 
         Raises:
-            UsageError: the file cannot be read.
+            UsageError: the file cannot be read, or holds results that another version wrote: they are left alone.
         """
         try:
             data = self.path.read_bytes()
@@ -53,6 +53,12 @@ class ResultsFile:
             if not line:
                 continue
             result = _parsed(line)
+            if isinstance(result, frozenset):
+                raise UsageError(
+                    f"{self.path}, line {number}, has {', '.join(map(repr, sorted(result)[:3]))}",
+                    expected="results of this version of inscape",
+                    hint="another --out; or the version that wrote them",
+                )
             if result is None:
                 self.damaged.append(number)
             else:
@@ -106,18 +112,24 @@ def _line(result: TrialResult) -> bytes:
     return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
 
 
-def _parsed(line: bytes) -> TrialResult | None:
+def _parsed(line: bytes) -> TrialResult | frozenset[str] | None:
+    """Returns a line's result, or the names in it that this version does not know; None where it is damaged."""
     checksum, _, text = line.partition(b" ")
     if checksum != f"{zlib.crc32(text):08x}".encode():
         return None
     try:
         document = json.loads(text)
+        if {"id", "agent", "world", "seed"} <= document.keys() and (unknown := document.keys() - _NAMES):
+            return frozenset(str(name)[:40] for name in unknown)
         document["returns"] = tuple(document["returns"])
         document["curve"] = tuple((int(s), float(v)) for s, v in document["curve"])
         result = TrialResult(**document)
         return result if _is_sound(result) else None
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError):
         return None
+
+
+_NAMES = frozenset(field.name for field in fields(TrialResult))
 
 
 def _is_sound(result: TrialResult) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +329,36 @@ def test_over_several_worlds_scores_are_normalised():
     compared = compare(Results(results_of(scores)))
     assert {agent: interval.estimate for agent, interval in compared.overall.items()} == {"a": 0.5, "b": 0.5}
     np.testing.assert_allclose(compared.profiles["a"][[0, 50, 99, 100]], [0.5, 0.5, 0.5, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seeds = [1, 2, 1]", r"line 3: seeds = \[1, 2, 1\]"),
+        ('agents = ["random", {name = "q-learning", steps = -5}]', "line 3: steps = -5"),
+        (
+            'agents = ["random", {name = "q-learning", learning_rate = "fast"}]',
+            "line 3: QLearningSettings.learning_rate",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(tmp_path, line, said):
+    file = tmp_path / "wrong.toml"
+    agents = "" if "agents" in line else 'agents = ["random"]'
+    file.write_text(f'worlds = ["FrozenLake"]\n{agents}\n{line}\n')
+    with pytest.raises(UsageError, match=said):
+        Experiment.from_toml(file)
+
+
+def test_results_of_another_version_are_left_alone(tmp_path):
+    file = ResultsFile(tmp_path)
+    file.append(TrialResult("0" * 16, "a", "w", 0, 1.0))
+    file.close()
+    text = file.path.read_bytes().split(b" ", 1)[1].replace(b'"measures":', b'"mood":3,"measures":').strip()
+    file.path.write_bytes(f"{zlib.crc32(text):08x} ".encode() + text + b"\n")
+    before = file.path.read_bytes()
+    with pytest.raises(UsageError, match=r"line 1, has 'mood'[\s\S]*another --out"):
+        ResultsFile(tmp_path).read()
+    with pytest.raises(UsageError, match="mood"):
+        Experiment(["FrozenLake"], ["random"], seeds=1, final_episodes=1).run(tmp_path, verbose=False)
+    assert file.path.read_bytes() == before
