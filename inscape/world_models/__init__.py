@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from inscape.world_models.learned.probing import ProbeResult as ProbeResult
     from inscape.world_models.learned.probing import belief_probe as belief_probe
     from inscape.world_models.learned.probing import linear_probe as linear_probe
+    from inscape.world_models.learned.program.model import Program as Program
+    from inscape.world_models.learned.program.model import ProgramModel as ProgramModel
+    from inscape.world_models.learned.program.model import ProgramSettings as ProgramSettings
     from inscape.world_models.learned.sequence import SequenceModel as SequenceModel
     from inscape.world_models.learned.sequence import SequenceSettings as SequenceSettings
     from inscape.world_models.planning.average_reward.average import AverageSolution as AverageSolution
@@ -152,6 +155,7 @@ _HOMES = {
     # learned by gradient
     "learned.ensemble.model": ("EnsembleModel",),
     "learned.ensemble.settings": ("EnsembleSettings",),
+    "learned.program.model": ("Program", "ProgramModel", "ProgramSettings"),
     "learned.sequence": ("SequenceModel", "SequenceSettings"),
     "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
     # how good a learned model is

@@ -68,6 +68,13 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "observations of numbers or classes that determine the state; discrete or continuous actions",
         steps=1_000,
     ),
+    ModelEntry(
+        "program",
+        "the law as source code: rules of a grid by Bayesian search",
+        "inscape.world_models.learned.program.model:ProgramModel",
+        "inscape.world_models.learned.program.model:ProgramSettings",
+        "grids that are seen in whole numbers; one player",
+    ),
 )
 
 
