@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from inscape.agents.interface import RememberingAgent as RememberingAgent
     from inscape.agents.interface import ResumableAgent as ResumableAgent
     from inscape.agents.interface import ScoringAgent as ScoringAgent
+    from inscape.agents.learning.elastic_weights import ElasticWeights as ElasticWeights
+    from inscape.agents.learning.elastic_weights import empirical_fisher as empirical_fisher
+    from inscape.agents.learning.elastic_weights import expected_fisher as expected_fisher
     from inscape.agents.learning.env_runner import EnvRunner as EnvRunner
     from inscape.agents.learning.returns import VTrace as VTrace
     from inscape.agents.learning.returns import discounted_returns as discounted_returns
@@ -123,6 +126,10 @@ _HOMES = {
     "learning.standard_equation": (
         "StandardSolution",
         "standard_equation",
+    "learning.elastic_weights": (
+        "ElasticWeights",
+        "empirical_fisher",
+        "expected_fisher",
     ),
     # the built-in ones, with their settings
     "tabular.q_learning": (
