@@ -126,6 +126,7 @@ _HOMES = {
     "learning.standard_equation": (
         "StandardSolution",
         "standard_equation",
+    ),
     "learning.elastic_weights": (
         "ElasticWeights",
         "empirical_fisher",
