@@ -181,7 +181,7 @@ def _parsed(address: str) -> tuple[str, int] | None:
     """Returns the host and the port of an address; None for "auto" and "local"."""
     if address in ("auto", "local"):
         return None
-    host, _, port = address.rpartition(":")
+    host, _, port = str(address).rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or "/" in host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
         raise UsageError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import inscape
-from inscape.envs.loading import stand_in
+from inscape.envs.loading import find_again, stand_in
 from inscape.experiments.runs.storage.lock import LOCK, STALE_SECONDS, Holder, holder_of
 from inscape.experiments.trials.jobs import Job
 from inscape.experiments.trials.trial import Trial, TrialResult, folder_name
@@ -37,6 +38,7 @@ class Order:
         root: where its run folder goes, absolute; None keeps none.
         token: of the lock in the folder above it, by which another machine knows that it sees the same folder.
         cwd: folder from which relative names of files are meant.
+        path: where modules are looked for on the first machine.
         files: absolute path → content, of the code.
         until: time (seconds since 1970) after which it is not begun; None for no limit.
         version: of Inscape.
@@ -46,6 +48,7 @@ class Order:
     root: Path | None = None
     token: str | None = None
     cwd: str = ""
+    path: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     until: float | None = None
     version: str = inscape.__version__
@@ -66,7 +69,7 @@ def order_of(job: Job, until: float | None, contents: dict[str, bytes]) -> Order
     files = {path: contents[path] for path in sorted(paths & contents.keys())}
     root = None if job.root is None else job.root.absolute()
     token = None if root is None else _token(root)
-    return Order(job.trial, root, token, str(Path.cwd()), files, until)
+    return Order(job.trial, root, token, str(Path.cwd()), tuple(filter(None, sys.path)), files, until)
 
 
 def perform_order(order: Order, payload: bytes) -> TrialResult | None:
@@ -81,8 +84,13 @@ def perform_order(order: Order, payload: bytes) -> TrialResult | None:
     if order.version != inscape.__version__:
         error = f"this machine has Inscape {inscape.__version__}, the one that runs the experiment {order.version}"
         return failed(order.trial, f"{error}\n  try: the same version on all of them")
+    for path, data in order.files.items():
+        if _loaded.setdefault(path, data) != data:  # only where one connection to a cluster outlives an experiment
+            found = f"{path} was edited since this process of the cluster loaded it"
+            return failed(order.trial, f"{found}\n  try: ray.shutdown(), then the experiment again")
     if os.path.isdir(order.cwd):
         os.chdir(order.cwd)
+    sys.path += [folder for folder in order.path if folder not in sys.path and os.path.isdir(folder)]
     root = order.root
     if not _bring(order):
         root = None
@@ -123,6 +131,7 @@ def _bring(order: Order) -> bool:
             spellings |= {os.path.join(order.cwd, spelling) for spelling in spellings}
             for spelling in filter(None, spellings):
                 stand_in(spelling, _copy(name, path), path)
+    find_again({named: {"path": str(_copy(name, record["path"]))} for named, record in order.trial.code.items()})
     return False
 
 
@@ -130,6 +139,8 @@ def _copy(name: str, path: str) -> Path:
     return Path(_brought[name].name, *Path(path).parts[1:])
 
 
+_loaded: dict[str, bytes] = {}
+"""Path → content, of the code of all orders so far."""
 _brought: dict[str, tempfile.TemporaryDirectory[str]] = {}
 """Folders with code that came with orders, removed when the process ends."""
 

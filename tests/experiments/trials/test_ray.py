@@ -58,6 +58,7 @@ class Failing:
 def user_files(folder):
     folder.mkdir(exist_ok=True)
     (folder / "elevator.py").write_text(WORLD)
+    (folder / "lift_in_a_module.py").write_text(WORLD)
     (folder / "agent.py").write_text(AGENT)
     (folder / "helper.py").write_text("CHOICES = ['one']\n")
     return folder
@@ -77,7 +78,7 @@ def test_engines_by_name():
         engine_of("local", "127.0.0.1:6379")
 
 
-@pytest.mark.parametrize("address", ["", "6379", "host", "host:0", "host:99999", "host:٣", "ray://host:10001", "a:b:c"])
+@pytest.mark.parametrize("address", ["", 6379, "host", "host:0", "host:99999", "host:٣", "ray://host:10001", "a:b:c"])
 def test_addresses_that_are_none(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
         ray_engine._parsed(address)
@@ -124,12 +125,23 @@ def test_orders_of_another_version_too_late_or_of_a_folder_that_is_not_seen(tmp_
     assert "0.0.9" in remote.perform_order(remote.Order(**{**vars(order), "version": "0.0.9"}), payload).error
 
 
+def test_code_that_was_edited_between_two_orders_of_one_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEGUN", os.devnull)
+    monkeypatch.chdir(user_files(tmp_path / "project"))
+    monkeypatch.setattr(remote, "_loaded", {})
+    experiment = Experiment(["FrozenLake"], ["agent.py:Failing"], 1, final_episodes=3)
+    assert "no such luck" in remote.perform_order(*orders_of(experiment)[0]).error
+    Path("helper.py").write_text("CHOICES = ['another']\n")
+    assert "helper.py was edited" in remote.perform_order(*orders_of(experiment)[0]).error
+
+
 def test_code_comes_with_the_order(tmp_path, monkeypatch, forks):
     """World and agent in files, with a module beside them, on a machine that has none of these: equal results."""
     monkeypatch.setenv("BEGUN", os.devnull)
     here = user_files(tmp_path / "project")
     monkeypatch.chdir(here)
-    experiment = Experiment(["elevator.py:Elevator"], ["q-learning", "agent.py:Slow"], 1, 200, final_episodes=3)
+    worlds = ["elevator.py:Elevator", "lift_in_a_module:Elevator"]
+    experiment = Experiment(worlds, ["q-learning", "agent.py:Slow"], 1, 200, final_episodes=3)
     orders = orders_of(experiment)
     local = [remote.perform_order(*order) for order in orders]
     assert all(result.finished for result in local), [result.error for result in local]
