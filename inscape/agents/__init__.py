@@ -9,6 +9,8 @@ from inscape.lazy import lazy_names
 
 if TYPE_CHECKING:
     from inscape.agents.adapters import as_agent as as_agent
+    from inscape.agents.imagination.dreamer import Dreamer as Dreamer
+    from inscape.agents.imagination.settings import DreamerSettings as DreamerSettings
     from inscape.agents.interface import Agent as Agent
     from inscape.agents.interface import AnyAgent as AnyAgent
     from inscape.agents.interface import Learner as Learner
@@ -205,6 +207,8 @@ _HOMES = {
         "PETS",
         "PETSSettings",
     ),
+    "imagination.dreamer": ("Dreamer",),
+    "imagination.settings": ("DreamerSettings",),
     "planners.psrl": (
         "PSRL",
         "PSRLSettings",

@@ -11,7 +11,7 @@ LearnerName = Literal[
     "pets", "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
     "clone", "dagger", "airl",
-    "mc-aixi",
+    "mc-aixi", "dreamer",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -124,6 +124,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
         "sac", "soft actor-critic for continuous actions, off-policy (Haarnoja et al. 2018)",
         "inscape.agents.off_policy.sac:SAC", "inscape.agents.off_policy.sac:SACSettings",
         learns=True, steps=100_000,
+    ),
+    AgentEntry(
+        "dreamer", "learns a latent model, and to act by what it imagines (Hafner et al. 2023); hidden states, pixels",
+        "inscape.agents.imagination.dreamer:Dreamer", "inscape.agents.imagination.settings:DreamerSettings",
+        learns=True, steps=10_000,
     ),
     AgentEntry(
         "self-play", "learns against itself and a pool of its past selves, several players (Heinrich et al. 2015)",

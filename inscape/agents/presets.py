@@ -47,6 +47,7 @@ class Preset:
         return f"{agent} on {task}: {which} of {', '.join(used)}" if used else ""
 
 
+_DREAMER_CARTPOLE = {"learning_rate": 1e-3, "model_learning_rate": 2e-3, "train_freq": 5}
 # found before rewards were normalised by default; their worlds pay about 1
 _AS_PAID = {"normalize_rewards": False}
 # 30 of 30 seeds end at 500; half of them are there after 10,000 steps
@@ -225,6 +226,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "fourgoals": Preset(100_000, _SB3_GRID),
     },
     "dqn": {"cartpole": Preset(100_000, _OUR_DQN_CARTPOLE), "pixels:frozenlake-firm": Preset(30_000, _DQN_PIXEL_LAKE)},
+    # few steps in the environment, and a gradient step for every five of them
+    "dreamer": {"cartpole": Preset(10_000, _DREAMER_CARTPOLE)},
     "sb3:dqn": {"cartpole": Preset(50_000, _DQN_CARTPOLE)},
     "q-learning": {
         "frozenlake": Preset(1_000_000),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from inscape.world_models.belief.exact import BeliefFilter as BeliefFilter
     from inscape.world_models.belief.exact import FilteredEpisode as FilteredEpisode
     from inscape.world_models.belief.exact import ImpossiblePerceptError as ImpossiblePerceptError
+    from inscape.world_models.belief.kalman import LinearGaussian as LinearGaussian
     from inscape.world_models.belief.model import BeliefModel as BeliefModel
     from inscape.world_models.belief.particles import ParticleBeliefs as ParticleBeliefs
     from inscape.world_models.belief.particles import ParticleModel as ParticleModel
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from inscape.world_models.known import as_model as as_model
     from inscape.world_models.learned.ensemble.model import EnsembleModel as EnsembleModel
     from inscape.world_models.learned.ensemble.settings import EnsembleSettings as EnsembleSettings
+    from inscape.world_models.learned.latent.model import LatentModel as LatentModel
+    from inscape.world_models.learned.latent.settings import LatentSettings as LatentSettings
     from inscape.world_models.learned.probing import ProbeResult as ProbeResult
     from inscape.world_models.learned.probing import belief_probe as belief_probe
     from inscape.world_models.learned.probing import linear_probe as linear_probe
@@ -157,6 +160,8 @@ _HOMES = {
     "learned.ensemble.settings": ("EnsembleSettings",),
     "learned.program.model": ("Program", "ProgramModel", "ProgramSettings"),
     "learned.sequence": ("SequenceModel", "SequenceSettings"),
+    "learned.latent.model": ("LatentModel",),
+    "learned.latent.settings": ("LatentSettings",),
     "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
     # how good a learned model is
     "scoring.code_length": (
@@ -220,6 +225,7 @@ _HOMES = {
         "FilteredEpisode",
         "ImpossiblePerceptError",
     ),
+    "belief.kalman": ("LinearGaussian",),
     "belief.model": ("BeliefModel",),
     "belief.particles": (
         "ParticleBeliefs",

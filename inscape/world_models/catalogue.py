@@ -75,6 +75,13 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "inscape.world_models.learned.program.model:ProgramSettings",
         "grids that are seen in whole numbers; one player",
     ),
+    ModelEntry(
+        "latent",
+        "a recurrent latent state learned by the evidence lower bound; its code length is a bound (torch)",
+        "inscape.world_models.learned.latent.model:LatentModel",
+        "inscape.world_models.learned.latent.settings:LatentSettings",
+        "any observations (numbers, pictures, sentences, several parts), any actions; hidden states",
+    ),
 )
 
 

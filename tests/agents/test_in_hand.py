@@ -40,6 +40,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "mcts": ("FrozenLake", {"num_simulations": 20}),
     "psrl": ("FrozenLake", {}),
     "pets": ("CartPole", {"population": 4, "horizon": 4}),
+    "dreamer": ("CartPole", {"hidden": (8,)}),
     "mc-aixi": ("Tiger", {"num_simulations": 20}),
     "alphabeta": ("TicTacToe", {"depth": 2}),
     "value-iteration": ("FrozenLake", {}),

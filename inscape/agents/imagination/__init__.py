@@ -1,0 +1,1 @@
+"""Agents that learn to act inside a model they have learned. Deeper paths are private."""
