@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import inscape
-from inscape.agents import make_agent
+from inscape.agents import bradley_terry, make_agent
 from inscape.world_models import TabularModel, soft_value_iteration
 
 GAMMA = 0.99
@@ -100,6 +100,27 @@ def trained(algorithm: str, tau: float, seed: int, steps: int, **settings: objec
     return np.exp(agent.policy_log_probs(task.world.observe(dynamics.states), mask))
 
 
+def preferred(tau: float, seed: int, pairs: int, **settings: object) -> np.ndarray:
+    """Returns `[S, A]` the policy after DPO on pairs of actions, labelled by Bradley–Terry on soft Q with k = 1/τ."""
+    task = inscape.resolve_task("FrozenLake")
+    assert task.world is not None
+    dynamics = task.world.dynamics()
+    acting = dynamics.legal.any(1)
+    model = TabularModel.from_world(task.world)
+    prior = np.full(model.legal.shape, 1 / model.legal.shape[1])
+    q = soft_value_iteration(model, GAMMA, 1 / tau, "maxent", tolerance=1e-12, prior=prior).q_values
+    seen = task.world.observe(dynamics.states)
+    rng = np.random.default_rng(seed)
+    comparisons = bradley_terry(seen[acting], q[acting], pairs, rng, 1 / tau, dynamics.legal[acting])
+    given = {"clone_steps": 0, "kl_reference": "uniform", "hidden_size": 32, "layers": 1, "heads": 2, "dpo_steps": 600}
+    agent = make_agent("llm", task, seed=seed, settings=given | settings)
+    agent.prefer(comparisons)  # type: ignore[attr-defined]
+    for _ in agent.learn(task, 0):
+        pass
+    mask = dynamics.legal | ~dynamics.legal.any(1, keepdims=True)
+    return np.exp(agent.policy_log_probs(seen, mask))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -117,6 +138,11 @@ def main() -> None:
         best = objective(looking_no_further(tau) if given.loss else optimum(tau), tau)
         what = "fixed point" if given.loss else "optimum"
         print(f"τ = {tau}: {what} {best[0]:.7f} (return {best[1]:.7f} − τ × KL {best[2]:.6f})", flush=True)
+        for seed in range(given.seeds if given.only in "dpo" and not given.loss else 0):
+            start = time.process_time()
+            found = objective(preferred(tau, seed, 1_000_000, **more), tau)
+            spent = time.process_time() - start
+            print(f"  dpo seed {seed}: {found[0]:.6f}, {100 * found[0] / best[0]:.2f} %, {spent:.0f} s", flush=True)
         for algorithm in (name for name in OF if given.only in name):
             for seed in range(given.seeds):
                 start = time.process_time()

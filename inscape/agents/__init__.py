@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from inscape.agents.learning.returns import vtrace as vtrace
     from inscape.agents.learning.standard_equation import StandardSolution as StandardSolution
     from inscape.agents.learning.standard_equation import standard_equation as standard_equation
+    from inscape.agents.llm.preferences import Preferences as Preferences
+    from inscape.agents.llm.preferences import best_of_n as best_of_n
+    from inscape.agents.llm.preferences import bradley_terry as bradley_terry
     from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
     from inscape.agents.multi_agent.self_play import SelfPlay as SelfPlay
     from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
@@ -124,6 +127,11 @@ _HOMES = {
         "importance_weights",
         "n_step_returns",
         "vtrace",
+    ),
+    "llm.preferences": (
+        "Preferences",
+        "best_of_n",
+        "bradley_terry",
     ),
     "learning.standard_equation": (
         "StandardSolution",

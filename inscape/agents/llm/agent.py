@@ -22,6 +22,7 @@ from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
 from inscape.agents.llm.cloning import Cloning
 from inscape.agents.llm.policy import LanguagePolicy
+from inscape.agents.llm.preferences import DPO, Preferences
 from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
 from inscape.agents.llm.reinforcement.ppo import PPO
 from inscape.agents.llm.scoring import log_softmax
@@ -70,8 +71,9 @@ class LanguageModelAgent(Agent):
             )
         self.learner = LanguageLearner(task, self.settings, seed, resolve_device(device))
         self._cloning = Cloning(self.learner)
+        self._comparing = DPO(self.learner)
         reinforcing = PPO if self.settings.algorithm == "ppo" else GroupPolicyGradient
-        self.trainers: tuple[Trainer, ...] = (self._cloning, reinforcing(self.learner))
+        self.trainers: tuple[Trainer, ...] = (self._cloning, self._comparing, reinforcing(self.learner))
         self._act_rng = np.random.default_rng([seed, 2])
 
     @property
@@ -116,6 +118,14 @@ class LanguageModelAgent(Agent):
             UsageError: they hold no action.
         """
         self._cloning.imitate(trajectories)
+
+    def prefer(self, preferences: Preferences) -> None:
+        """Sets comparisons of actions to learn from by DPO, after cloning and before reinforcement.
+
+        Raises:
+            UsageError: there are none, or of actions that the agent does not have.
+        """
+        self._comparing.prefer(preferences)
 
     def learn(self, task: Task, steps: int) -> Iterator[Metrics]:
         """Clones, then improves by `algorithm` until `steps` environment steps in total have been taken.

@@ -53,6 +53,12 @@ class LanguageModelSettings:
     """Simulations per decision of the demonstrating planner, where the world is too large to be solved."""
     clone_learning_rate: float = 1e-3
     """Adam's step size in stage 1."""
+    dpo_steps: int = 200
+    """Gradient steps on comparisons, where `prefer` has given some."""
+    dpo_beta: float = 1.0
+    """β of DPO: how far a comparison moves the policy from its reference (`kl_reference`)."""
+    dpo_learning_rate: float = 1e-3
+    """Adam's step size on comparisons at the beginning."""
     algorithm: Algorithm = "ppo"
     """How stage 2 learns: `ppo` by a value head; the others by whole episodes with their group as the baseline."""
     num_envs: int = 256
@@ -109,10 +115,12 @@ class LanguageModelSettings:
         require_counts(self, "hidden_size", "layers", "heads", "vocabulary", "clone_episodes", "clone_simulations")
         require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch", "group_size")
         require_counts_if_any(self, "threads")
-        require_positive(self, "clone_learning_rate", "learning_rate", "max_grad_norm")
+        require_positive(self, "dpo_beta", "dpo_learning_rate", "clone_learning_rate", "learning_rate", "max_grad_norm")
         require_shares(self, "gae_lambda")
         require_shares_if_any(self, "gamma")
-        require_weights(self, "clone_steps", "clip", "value_coef", "entropy_coef", "kl_coef", "anchor_weight")
+        require_weights(
+            self, "clone_steps", "dpo_steps", "clip", "value_coef", "entropy_coef", "kl_coef", "anchor_weight"
+        )
         if not self.clone_beta >= 0:  # written so that NaN is refused too
             raise UsageError(
                 f"clone_beta = {self.clone_beta!r}",
