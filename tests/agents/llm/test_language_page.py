@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from inscape import resolve_task
-from inscape.experiments import arguments
+from inscape.experiments.arguments import parsing as arguments
 from inscape.experiments.arguments.train import TrainArguments
 from tests.conftest import ROOT
 
@@ -17,7 +17,11 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 LINES = re.findall(r"^inscape train (.*)$", PAGE, re.M)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(program, marks=pytest.mark.slow if "make_agent" in program else ()) for program in PROGRAMS],
+    ids=range(len(PROGRAMS)),
+)
 def test_a_program_runs(program: str) -> None:
     exec(compile(program, "docs/language.md", "exec"), {})
 
