@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from inscape.errors import UsageError
 from inscape.experiments.numbers import number_text
-from inscape.experiments.report.sections import Section, TextSection
+from inscape.experiments.report.sections import Section, TableSection, TextSection
 from inscape.experiments.studies.budget import EVALUATE_EPISODES, POINTS
 from inscape.experiments.studies.context import MOST_SECONDS_A_TABLE
 from inscape.experiments.trials.comparison import compare
@@ -38,13 +39,21 @@ def agents(context: StudyContext) -> list[Section]:
     if best.regret is not None:
         text += f" and an exact regret of {number_text(best.regret, 4)}"
     context.facts.append(text + ".")
-    return compared_sections(compared)
+    return [_of_one_world(section) for section in compared_sections(compared)]
+
+
+def _of_one_world(section: Section) -> Section:
+    """Returns a table without the column that says in each row which world it is of: there is one here."""
+    if not isinstance(section, TableSection) or section.columns[0] != "world":
+        return section
+    scale = section.scale_by - 1 if section.scale_by else None
+    return dataclasses.replace(
+        section, columns=section.columns[1:], rows=tuple(row[1:] for row in section.rows), scale_by=scale
+    )
 
 
 def trials(context: StudyContext) -> list[tuple[Trial, Task]]:
     """Returns the trials of the plan, first seeds first."""
-    import dataclasses
-
     table = context.table
     made = []
     for row in context.budget.rows:

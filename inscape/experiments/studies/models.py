@@ -93,7 +93,7 @@ def _regret(context: StudyContext, model: object) -> float | None:
     best = scores >= scores.max(axis=1, keepdims=True) - 1e-9
     policy[:] = best / best.sum(axis=1, keepdims=True)
     values = policy_evaluation(table, policy, min(world.gamma, 0.9999))
-    return float(table.initial @ (solution.values - values))
+    return max(0.0, float(table.initial @ (solution.values - values)))
 
 
 def _cut(episodes: list[Trajectory], steps: int) -> tuple[list[Trajectory], list[Trajectory]]:
