@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import pickle
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 LEARN_SECONDS = 2.0
 """Time of learning after which an agent's speed is known."""
 MARK = "inscape probe: "
+PATIENCE = 3.0
+"""Seconds by the clock for each of processor time, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +46,51 @@ class Speeds:
 def probe(name: str, task: Task, seed: int, learns: bool, timeout: float) -> Speeds:
     """Returns how fast an agent is, compiling apart.
 
+    Args:
+        name, task, seed, learns: of the agent.
+        timeout: seconds of processor time it has, and `PATIENCE` times as many by the clock: other work on the machine
+            makes no agent slow.
+
     Raises:
         UsageError: it cannot learn or act in this task, or takes too long.
     """
     from inscape.trust import task_code_names
 
-    payload = pickle.dumps((name, task, seed, learns, list(task_code_names(task.to_json()))))
+    payload = pickle.dumps((name, task, seed, learns, timeout, list(task_code_names(task.to_json()))))
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", code], input=payload, capture_output=True, timeout=timeout, check=False
+            [sys.executable, "-c", code], input=payload, capture_output=True, timeout=PATIENCE * timeout, check=False
         )
     except subprocess.TimeoutExpired:
-        raise UsageError(f"{name} is too slow: nothing within {timeout:.0f} s") from None
+        raise UsageError(f"too slow: nothing within {PATIENCE * timeout:.0f} s") from None
+    if ended.returncode == -signal.SIGXCPU:
+        raise UsageError(f"too slow: nothing within {timeout:.0f} s of processor time")
     for line in ended.stdout.decode(errors="replace").splitlines():
         if line.startswith(MARK):
             found = json.loads(line.removeprefix(MARK))
             if "error" in found:
                 raise UsageError(found["error"])
             return Speeds(**found)
-    raise UsageError(f"{name}: its process ended (exit code {ended.returncode})")
+    raise UsageError(f"its process ended (exit code {ended.returncode})")
 
 
 def main() -> None:
     """The process: reads what to try, prints what was found."""
     from inscape.trust import allow
 
-    name, task, seed, learns, allowed = pickle.loads(sys.stdin.buffer.read())
+    name, task, seed, learns, seconds, allowed = pickle.loads(sys.stdin.buffer.read())
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    spent = sum(os.times()[:2])
+    limit = math.ceil(spent + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     allow(allowed)
     try:
         found: dict[str, Any] = asdict(_speeds(name, task, seed, learns))
     except UsageError as error:
         first, *more = str(error).splitlines()
-        found = {"error": f"{first} {more[0].strip()}" if first.endswith(":") and more else first}
+        expected = f"; expected: {error.expected.splitlines()[0]}" if error.expected else ""
+        found = {"error": f"{first} {more[0].strip()}" if first.endswith(":") and more else first + expected}
     except Exception as error:  # a custom world or agent may raise anything: it costs the study one agent
         found = {"error": f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"}
     print(f"\n{MARK}{json.dumps(found)}", flush=True)
