@@ -38,6 +38,8 @@ def agents(context: StudyContext) -> list[Section]:
     text = f"The best agent is {best.agent}, with a mean return of {number_text(best.mean, 4)}"
     if best.regret is not None:
         text += f" and an exact regret of {number_text(best.regret, 4)}"
+    if context.task.players > 1 and not context.task.simultaneous:
+        text += "; each agent plays every part once, the others being random"
     context.facts.append(text + ".")
     return [_of_one_world(section) for section in compared_sections(compared)]
 
