@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from inscape.world_models.catalogue import model_names as model_names
     from inscape.world_models.context_tree.model import ContextTreeModel as ContextTreeModel
     from inscape.world_models.context_tree.model import ContextTreeSettings as ContextTreeSettings
+    from inscape.world_models.factored.model import FactoredModel as FactoredModel
+    from inscape.world_models.factored.model import FactoredSettings as FactoredSettings
     from inscape.world_models.interface import FitReport as FitReport
     from inscape.world_models.interface import HasDisagreement as HasDisagreement
     from inscape.world_models.interface import HasKeys as HasKeys
@@ -181,6 +183,7 @@ _HOMES = {
         "ModelScore",
         "score_model",
     ),
+    "factored.model": ("FactoredModel", "FactoredSettings"),
     "context_tree.model": ("ContextTreeModel", "ContextTreeSettings"),
     # learned models by name
     "catalogue": ("make_model", "model_names"),

@@ -47,6 +47,13 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "finite actions, observations that repeat and determine the state",
     ),
     ModelEntry(
+        "factored",
+        "a dynamic Bayesian network: each field counted under the few things it depends on, which are learned",
+        "inscape.world_models.factored.model:FactoredModel",
+        "inscape.world_models.factored.model:FactoredSettings",
+        "finite actions, observations of whole numbers that determine the state, in several fields",
+    ),
+    ModelEntry(
         "context-tree",
         "context-tree weighting: the exact mixture over all suffix trees of each bit of a percept (FAC-CTW)",
         "inscape.world_models.context_tree.model:ContextTreeModel",
