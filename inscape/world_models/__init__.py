@@ -148,6 +148,14 @@ if TYPE_CHECKING:
     from inscape.world_models.scoring.exact import exact_bits as exact_bits
     from inscape.world_models.scoring.exact import regret as regret
     from inscape.world_models.scoring.exact import value_gap as value_gap
+    from inscape.world_models.scoring.questions import Calibration as Calibration
+    from inscape.world_models.scoring.questions import Prediction as Prediction
+    from inscape.world_models.scoring.questions import calibration as calibration
+    from inscape.world_models.scoring.questions import disagreement_map as disagreement_map
+    from inscape.world_models.scoring.questions import imagined_episode as imagined_episode
+    from inscape.world_models.scoring.questions import predict as predict
+    from inscape.world_models.scoring.questions import reliability as reliability
+    from inscape.world_models.scoring.questions import surprise as surprise
     from inscape.world_models.scoring.score import ModelScore as ModelScore
     from inscape.world_models.scoring.score import score_model as score_model
     from inscape.world_models.tabular.counts import LearnedTabularModel as LearnedTabularModel
@@ -178,6 +186,16 @@ _HOMES = {
         "exact_bits",
         "regret",
         "value_gap",
+    ),
+    "scoring.questions": (
+        "Calibration",
+        "Prediction",
+        "calibration",
+        "disagreement_map",
+        "imagined_episode",
+        "predict",
+        "reliability",
+        "surprise",
     ),
     "scoring.score": (
         "ModelScore",

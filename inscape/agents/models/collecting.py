@@ -162,7 +162,8 @@ class Collector:
         return actor_in(CuriousModel(self.model), self.settings, gamma, self.task, self._seed(), "curious")
 
     def _drawn(self) -> Any:
-        drawn = self.model.sample_model(self._rng)
+        # a table's own draws know no way to what was never tried
+        drawn = getattr(self.model, "sample_optimistic", self.model.sample_model)(self._rng)
         return actor_in(drawn, self.settings, self.gamma, self.task, self._seed(), "posterior")
 
     def state_dict(self) -> dict[str, Any]:

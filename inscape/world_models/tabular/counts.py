@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +28,8 @@ from inscape.world_models.tabular.model import (
     check_rows,
     observation_keys,
 )
+from inscape.world_models.tabular.sparse import drawn as sparse_law
+from inscape.world_models.tabular.sparse import information, predictive
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -40,6 +42,10 @@ HELD_OUT = 0.2
 @dataclass(frozen=True)
 class TabularModelSettings:
     """How counts become a model."""
+
+    prior: Literal["dirichlet", "sparse"] = "dirichlet"
+    """What is held before anything is seen: a Dirichlet over all observations; or sparse, that an action has few
+    successors, which may well be equally probable (`inscape.world_models.tabular.sparse`): fewer samples where so."""
 
     unknown: Literal["pessimistic", "optimistic"] = "pessimistic"
     """What an action never tried in a state is taken to do: pessimistic, stay there at the lowest reward seen;
@@ -55,6 +61,8 @@ class TabularModelSettings:
     bits, and how far `sample_model` strays from the counts; planning uses the successors seen, by frequency."""
 
     def __post_init__(self) -> None:
+        if self.prior not in ("dirichlet", "sparse"):
+            raise UsageError(f"prior = {self.prior!r}", expected="'dirichlet' or 'sparse'")
         if self.unknown not in ("pessimistic", "optimistic"):
             raise UsageError(f"unknown = {self.unknown!r}", expected="'pessimistic' or 'optimistic'")
         if self.highest_reward is not None and not math.isfinite(self.highest_reward):
@@ -85,11 +93,13 @@ class LearnedTabularModel:
         settings: how counts become a model.
         num_observations: size of the observation space where it is finite, for code lengths; None: one more than the
             observations seen.
+        observation_space: for `observe`; None: states cannot be shown.
     """
 
     num_actions: int
     settings: TabularModelSettings = field(default_factory=TabularModelSettings)
     num_observations: int | None = None
+    observation_space: Any = None
 
     num_players = 1
 
@@ -127,7 +137,10 @@ class LearnedTabularModel:
                 hint="a model-free agent such as ppo",
             )
         return LearnedTabularModel(
-            int(actions.n), settings or TabularModelSettings(), finite_size(task.observation_space)
+            int(actions.n),
+            settings or TabularModelSettings(),
+            finite_size(task.observation_space),
+            task.observation_space,
         )
 
     # ------------------------------------------------------------------------------------------------ learning
@@ -239,9 +252,19 @@ class LearnedTabularModel:
         size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
         total = sum(outcome.count for outcome in outcomes.values())
         known = outcomes.get(following, _Outcome())
-        successor = math.log((known.count + prior / size) / (total + prior))
+        if self.settings.prior == "sparse":
+            successor = self._sparse_log_predictive(outcomes, following, size)
+        else:
+            successor = math.log((known.count + prior / size) / (total + prior))
         happened = known.ended if ended else known.count - known.ended
         return successor + math.log((happened + 0.5) / (known.count + 1.0))
+
+    def _sparse_log_predictive(self, outcomes: dict[int, _Outcome], following: int, size: int) -> float:
+        counts = tuple(outcome.count for outcome in outcomes.values())
+        seen, others = predictive(counts, max(size, len(counts) + (following not in outcomes)))
+        if following in outcomes:
+            return math.log(seen[list(outcomes).index(following)])
+        return math.log(max(others, 1e-300) / max(size - len(counts), 1))
 
     def log_prob(self, trajectory: Trajectory) -> float:
         """Returns Σ_t log P(next observation, terminated | observation, action), in nats; nothing is learned.
@@ -305,6 +328,9 @@ class LearnedTabularModel:
         prior, found = self.settings.concentration, []
         for state, action in zip(np.asarray(states).tolist(), np.asarray(actions).tolist(), strict=True):
             outcomes = self._counts[state][action] if state < len(self._counts) else {}
+            if self.settings.prior == "sparse":
+                found.append(information(tuple(outcome.count for outcome in outcomes.values()), size))
+                continue
             alpha = np.array([outcome.count for outcome in outcomes.values()], np.float64) + prior / size
             unseen, total = size - len(alpha), prior + sum(outcome.count for outcome in outcomes.values())
             share = np.append(alpha, prior / size) / total
@@ -337,7 +363,7 @@ class LearnedTabularModel:
             reward[at][k] = earned / count
             continuation[at][k] = 1.0 - _frequency(ended, count, rng)
             if rng is None:
-                probability[at][k] = count / count.sum()
+                probability[at][k] = self._mean_of_seen(count)
             else:
                 probability[at][k], unseen, successor = self._draw(list(outcomes), count, rng)
                 other = len(count)
@@ -386,6 +412,11 @@ class LearnedTabularModel:
         """Returns drawn probabilities of the successors seen, of another one, and which that is."""
         known, unseen = len(self._index), len(self._index)
         size = max(self.num_observations or 0, known + (self.num_observations is None))
+        if self.settings.prior == "sparse":
+            law, left = sparse_law(tuple(count.astype(int).tolist()), size, rng)
+            candidates = np.setdiff1d(np.arange(known), seen)
+            which = int(rng.integers(max(size - len(seen), 1)))
+            return law, left, int(candidates[which]) if which < len(candidates) else unseen
         share, others = self.settings.concentration / size, size - len(seen)
         if others == 0:
             return np.asarray(rng.dirichlet(count + share)), 0.0, unseen
@@ -393,6 +424,24 @@ class LearnedTabularModel:
         which = int(rng.integers(others))
         candidates = np.setdiff1d(np.arange(known), seen)
         return drawn[:-1], float(drawn[-1]), int(candidates[which]) if which < len(candidates) else unseen
+
+    def _mean_of_seen(self, count: np.ndarray) -> np.ndarray:
+        """Returns what is planned with of the successors seen: their frequencies; with a sparse prior, their mean."""
+        if self.settings.prior != "sparse":
+            return np.asarray(count / count.sum())
+        size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
+        seen, _ = predictive(tuple(count.astype(int).tolist()), size)
+        return np.asarray(seen / seen.sum())
+
+    def sample_optimistic(self, rng: np.random.Generator) -> TabularModel:
+        """Returns a draw as `sample_model`, in which actions never tried lead to the best place there is, whatever
+        the settings: what posterior sampling explores by."""
+        own = self.settings
+        self.settings = replace(own, unknown="optimistic", known_after=1)
+        try:
+            return self._tables(rng)
+        finally:
+            self.settings = own
 
     def _initial(self, states: int) -> np.ndarray:
         initial = np.zeros(states)
@@ -424,6 +473,16 @@ class LearnedTabularModel:
         return np.stack(rows).reshape(len(rows), *(space.shape or ()))
 
     # ------------------------------------------------------------------------------------------------ as a WorldModel
+
+    def observe(self, states: np.ndarray) -> np.ndarray:
+        """Returns `[B, ...]` observations of `[B]` state numbers; the unseen state looks like the first one seen.
+
+        Raises:
+            UsageError: the model was made without its observation space.
+        """
+        if self.observation_space is None:
+            raise UsageError("observations of a model without a space", expected="LearnedTabularModel.for_task(task)")
+        return self.observations_of(states, self.observation_space)
 
     def init(self, observations: Batch) -> np.ndarray:
         """Returns `[B]` state numbers; observations never seen share the last one."""
