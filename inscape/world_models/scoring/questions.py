@@ -169,8 +169,8 @@ class Calibration:
         happened: `[B]` share of those outcomes that happened.
         counts: `[B]` how many probabilities lie there.
         error: mean |stated − happened| over all of them (expected calibration error).
-        z: (what happened − what was stated), summed, over its standard deviation if the statements are true: Spiegelhalter's
-            statistic, standard normal for a calibrated model.
+        z: Σ (x − p)(1 − 2p) over its standard deviation if the statements p of x are true: Spiegelhalter's statistic,
+            standard normal for a calibrated model.
     """
 
     stated: Array
@@ -188,9 +188,9 @@ def calibration(
 ) -> Calibration:
     """Returns whether the probabilities that a model states are true, on episodes it has not learned from.
 
-    Each step states a probability for every next observation that occurs in the episodes (at most 256 of them), going on
-    and ended; one of them happened. With `rollouts`, or where the model cannot score a transition, the probability is the
-    share of imagined next observations that are the same.
+    Each step states a probability for every next observation that occurs in the episodes (at most 256 of them), going
+    on and ended; one of them happened. With `rollouts`, or where the model cannot score a transition, the probability
+    is the share of imagined next observations that are the same.
 
     Args:
         model: has `transition_log_probs`, or `step` and `observe`.

@@ -364,6 +364,9 @@ class LearnedTabularModel:
             continuation[at][k] = 1.0 - _frequency(ended, count, rng)
             if rng is None:
                 probability[at][k] = self._mean_of_seen(count)
+                probability[at][len(count)] = max(0.0, 1.0 - probability[at][k].sum())
+                next_state[at][len(count)] = states - 1  # a successor never seen leads where nothing is known
+                reward[at][len(count)] = earned.sum() / count.sum()
             else:
                 probability[at][k], unseen, successor = self._draw(list(outcomes), count, rng)
                 other = len(count)
@@ -426,12 +429,13 @@ class LearnedTabularModel:
         return drawn[:-1], float(drawn[-1]), int(candidates[which]) if which < len(candidates) else unseen
 
     def _mean_of_seen(self, count: np.ndarray) -> np.ndarray:
-        """Returns what is planned with of the successors seen: their frequencies; with a sparse prior, their mean."""
+        """Returns what is planned with of the successors seen: their frequencies, which leave nothing for others; with a
+        sparse prior, their mean, which does."""
         if self.settings.prior != "sparse":
             return np.asarray(count / count.sum())
         size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
         seen, _ = predictive(tuple(count.astype(int).tolist()), size)
-        return np.asarray(seen / seen.sum())
+        return np.asarray(seen)
 
     def sample_optimistic(self, rng: np.random.Generator) -> TabularModel:
         """Returns a draw as `sample_model`, in which actions never tried lead to the best place there is, whatever
