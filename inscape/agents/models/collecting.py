@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # experiments stand on agents, which name what they ask of them and do not import it
 EPISODES = ("inscape.experiments.runs.storage.episodes", "load_trajectories")
-CURIOUS_GAMMA = 0.95
+CURIOUS_GAMMA = 0.98
 """Most that the future counts where disagreement is sought: it is paid wherever little is known, without end."""
 AT_ONCE = 64
 DEFAULTS = {"num_simulations": 200, "horizon": 20, "population": 64}

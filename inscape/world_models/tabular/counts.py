@@ -364,9 +364,10 @@ class LearnedTabularModel:
             continuation[at][k] = 1.0 - _frequency(ended, count, rng)
             if rng is None:
                 probability[at][k] = self._mean_of_seen(count)
-                probability[at][len(count)] = max(0.0, 1.0 - probability[at][k].sum())
-                next_state[at][len(count)] = states - 1  # a successor never seen leads where nothing is known
-                reward[at][len(count)] = earned.sum() / count.sum()
+                if self.settings.prior == "sparse":  # a successor never seen leads where nothing is known
+                    probability[at][len(count)] = max(0.0, 1.0 - probability[at][k].sum())
+                    next_state[at][len(count)] = states - 1
+                    reward[at][len(count)] = earned.sum() / count.sum()
             else:
                 probability[at][k], unseen, successor = self._draw(list(outcomes), count, rng)
                 other = len(count)
@@ -429,8 +430,8 @@ class LearnedTabularModel:
         return drawn[:-1], float(drawn[-1]), int(candidates[which]) if which < len(candidates) else unseen
 
     def _mean_of_seen(self, count: np.ndarray) -> np.ndarray:
-        """Returns what is planned with of the successors seen: their frequencies, which leave nothing for others; with a
-        sparse prior, their mean, which does."""
+        """Returns what is planned with of the successors seen: their frequencies, which leave nothing for others; or a
+        sparse prior's mean, which does."""
         if self.settings.prior != "sparse":
             return np.asarray(count / count.sum())
         size = max(self.num_observations or 0, len(self._index) + (self.num_observations is None))
