@@ -1,4 +1,7 @@
-"""A custom world model, learned by counting; examples/my_planner.py plans in it."""
+"""A custom world model, learned by counting; examples/my_planner.py plans in it.
+
+inscape train examples/my_model.py:MyModel FrozenLake --steps 2000
+"""
 
 import numpy as np
 from gymnasium import spaces
@@ -13,6 +16,10 @@ class MyModel:
         self.action_space, self.num_players = spaces.Discrete(actions), 1
         self.counts = np.full((states, actions, states), 0.01)  # how often a state followed; a little for those unseen
         self.rewards, self.ends = np.zeros(self.counts.shape), np.zeros(self.counts.shape)
+
+    @staticmethod
+    def for_task(task):
+        return MyModel(int(task.observation_space.n), int(task.action_space.n))
 
     def init(self, observations):
         return np.asarray(observations)

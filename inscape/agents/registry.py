@@ -117,14 +117,14 @@ def agent_names() -> list[str]:
 
 
 def is_agent_spec(spec: str) -> bool:
-    """Returns whether `spec` is the name of an agent, or names a class that has `act`.
+    """Returns whether `spec` is the name of an agent or a world model, or names a class that is one.
 
     Raises:
         UsageError: it is `file:Class` or `module:Class`, and that cannot be imported.
     """
     if spec in agent_names() or find_model(spec) or spec.startswith((SB3_PREFIX, INDEPENDENT_PREFIX)):
         return True
-    return ":" in spec and callable(getattr(_load(spec), "act", None))
+    return ":" in spec and (callable(getattr(_load(spec), "act", None)) or is_model_class(_load(spec)))
 
 
 def is_built_in(spec: str) -> bool:
