@@ -10,6 +10,7 @@ python -m benchmarks.model_table [--steps 3000] [--models "tabular;factored"] [-
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import time
@@ -136,10 +137,8 @@ def scored(name: str, model_name: str, steps: int) -> Row | None:
     z = float(difference.sum() / error) if error > 0 else 0.0
     lost = math.nan
     if callable(getattr(model, "tabular", None)):
-        try:
+        with contextlib.suppress(UsageError):  # the world hides its state
             lost = regret(model, world, 0.95).regret
-        except UsageError:  # the world hides its state
-            pass
     return Row(
         name, model_name, steps, tuple(curve), float(-reference.sum() / count), z, lost, time.process_time() - began
     )
