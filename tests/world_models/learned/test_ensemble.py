@@ -126,6 +126,38 @@ def test_steps_are_sampled_from_members(propagation: Any) -> None:
     assert (step.states.member < 0).all() == (propagation != "ts-inf")
 
 
+@pytest.mark.parametrize("propagation", ["ts-inf", "ts1", "mean"])
+def test_rolls_as_it_steps(propagation: Any) -> None:
+    model = EnsembleModel(PLANE, PUSH, EnsembleSettings(members=3, features=8, updates=0, propagation=propagation))
+    fit_model(model, [linear_gaussian(200, 7)])
+    states, actions = model.init(np.zeros((1500, 2))), np.full((1500, 3, 1), 0.5)
+    rolled = model.roll(states, actions, np.random.default_rng(0))
+    assert rolled is not None
+    reward, going_on, last = rolled
+    rng = np.random.default_rng(1)
+    for t in range(3):
+        step = model.step(states, actions[:, t], rng)
+        states = step.states
+        np.testing.assert_allclose(reward[t].mean(), np.asarray(step.reward).mean(), atol=0.02)
+        np.testing.assert_allclose(going_on[t].mean(), np.asarray(step.continuation).mean(), atol=1e-3)
+    np.testing.assert_allclose(last.flat.mean(axis=0), states.flat.mean(axis=0), atol=0.04)
+    np.testing.assert_allclose(last.flat.std(axis=0), states.flat.std(axis=0), atol=0.03)
+
+
+def test_kernel_rolls_as_arrays_do() -> None:
+    rng = np.random.default_rng(1)
+    W, scales = rng.standard_normal((2, kernels.parameter_count(3, 4, 4))) * 0.3, (np.zeros(3), np.ones(3))
+    given = (
+        rng.standard_normal((6, 2)), rng.standard_normal((6, 4, 1)), rng.standard_normal((6, 4, 2)),
+        (*scales, np.zeros(2), np.ones(2)), (np.full(2, -3.0), np.full(2, 3.0)), 4, -5.0, 5.0,
+    )  # fmt: skip
+    for member in (rng.integers(2, size=(6, 4)), np.full((6, 4), -1)):
+        found, expected = np.empty((4, 6, 2)), np.empty((4, 6, 2))
+        getattr(kernels.roll, "kernel", kernels.roll)(W, member, *given, found)
+        kernels._roll_of_arrays(W, member, *given, expected)  # type: ignore[no-untyped-call]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_classes_are_learned_with_rewards_and_ends() -> None:
     episodes = rollout("random", "FrozenLake", episodes=60, seed=0)
     model = make_model("ensemble", "FrozenLake", members=2, features=32, updates=150)

@@ -351,6 +351,50 @@ class EnsembleModel:
         kept = member if self.settings.propagation == "ts-inf" else states.member
         return ModelStep(EnsembleStates(after, kept), reward, going_on)
 
+    def roll(
+        self, states: EnsembleStates, actions: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, EnsembleStates] | None:
+        """Returns what H steps from each of N states give, by one kernel; None where observations have classes.
+
+        The law of what it returns is that of H calls of `step`; the random numbers are others.
+
+        Args:
+            states: N of them. actions: `[N, H]` integers or `[N, H, D]`.
+
+        Returns:
+            `(reward [H, N], continuation [H, N], the last states)`. After an end, it goes on as if there were none.
+        """
+        if len(self.fields.classes):
+            return None
+        self._require_fit("a roll-out")
+        count, horizon = actions.shape[:2]
+        flattened = actions.reshape(count * horizon, *actions.shape[2:])
+        encoded = self.fields.actions(flattened).reshape(count, horizon, -1)
+        settings, rows = self.settings, np.arange(count)
+        mean = settings.propagation == "mean"
+        if mean:
+            member = np.full((count, horizon), -1)
+        elif settings.propagation == "ts1":
+            turns = rng.permuted(np.tile(np.arange(settings.members), (horizon, 1)), axis=1)
+            member = turns[:, rows % settings.members].T
+        else:
+            turn = int(rng.integers(settings.members))
+            chosen = np.where(states.member < 0, (rows + turn) % settings.members, states.member)
+            member = np.broadcast_to(chosen[:, None], (count, horizon))
+        shape = (count, horizon, len(self.fields.numbers))
+        noise = np.zeros(shape) if mean else rng.standard_normal(shape)
+        after = self.dynamics.roll(member, states.flat, encoded, noise, self.fields.low, self.fields.high)
+        following = after.reshape(horizon * count, -1)
+        before = np.concatenate([states.flat[None], after[:-1]]).reshape(following.shape)
+        given = np.swapaxes(actions, 0, 1).reshape(flattened.shape)
+        taken = np.swapaxes(encoded, 0, 1).reshape(horizon * count, -1)
+        whose = member.T.ravel()
+        reward, going_on = self._outcomes_of(whose, before, given, taken, following)
+        kept = member[:, -1].copy() if settings.propagation == "ts-inf" else states.member
+        return (
+            reward.reshape(horizon, count), going_on.reshape(horizon, count), EnsembleStates(after[-1].copy(), kept)
+        )  # fmt: skip
+
     def _encoded(self, states: EnsembleStates, actions: np.ndarray) -> np.ndarray:
         if len(actions) != len(states):
             raise UsageError(f"{len(actions)} actions for {len(states)} states", expected="as many of each")
@@ -371,11 +415,22 @@ class EnsembleModel:
         for j in range(len(self.fields.classes)):
             probs = np.mean([p.probs[j] for p in predictions], axis=0)
             after[:, self.fields.columns[j]] = self.fields.lows[j] + probs.argmax(axis=1)
-        outcomes = [
-            self._outcomes(np.full(len(states), k), states.flat, given, encoded, after) for k in range(count)
-        ]  # fmt: skip
-        reward, going_on = (np.mean([one[part] for one in outcomes], axis=0) for part in (0, 1))
+        reward, going_on = self._outcomes_of(np.full(len(states), -1), states.flat, given, encoded, after)
         return ModelStep(EnsembleStates(after, states.member), reward, going_on)
+
+    def _outcomes_of(
+        self, member: np.ndarray, before: np.ndarray, given: np.ndarray, encoded: np.ndarray, after: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what `_outcomes` does; where members are −1, the mean over all, of what is learned."""
+        known = self._reward is not None and self._termination is not None
+        if known or not len(member) or member[0] >= 0:
+            return self._outcomes(member, before, given, encoded, after)
+        each = [
+            self._outcomes(np.full(len(after), k), before, given, encoded, after)
+            for k in range(self.settings.members)
+        ]  # fmt: skip
+        reward, going_on = (np.mean([one[part] for one in each], axis=0) for part in (0, 1))
+        return reward, going_on
 
     def _outcomes(
         self, member: np.ndarray, before: np.ndarray, given: np.ndarray, encoded: np.ndarray, after: np.ndarray

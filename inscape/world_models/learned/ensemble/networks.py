@@ -193,6 +193,22 @@ class Networks:
             out[:, :c] * self.target_scale + self.target_mean, np.exp(log_variance) * self.target_scale**2, probs
         )
 
+    def roll(
+        self, member: np.ndarray, flat: np.ndarray, actions: np.ndarray, noise: np.ndarray, low: np.ndarray,
+        high: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Returns `[H, N, C]` numbers along sequences of actions, whose changes these networks predict.
+
+        Args: see `kernels.roll`.
+        """
+        s, after = self.settings, np.empty((actions.shape[1], *flat.shape))
+        kernels.roll(
+            self.parameters, np.ascontiguousarray(member), np.ascontiguousarray(flat), np.ascontiguousarray(actions),
+            noise, (self.input_mean, self.input_scale, self.target_mean, self.target_scale), (low, high), s.features,
+            2.0 * np.log(s.least_std), WIDEST, after,
+        )  # fmt: skip
+        return after
+
     # ----------------------------------------------------------------------------------------------------- storing
 
     def state_dict(self) -> dict[str, Any]:

@@ -84,6 +84,71 @@ def row_outputs(W, x, inputs, features, count, hidden, out):
             out[o] += hidden[f] * W[sines + f * count + o]
 
 
+def _roll_of_arrays(parameters, member, flat, actions, noise, scales, bounds, features, least, most, after):
+    """`roll` by NumPy, a step at a time."""
+    (input_mean, input_scale, target_mean, target_scale), (low, high) = scales, bounds
+    width, rows = flat.shape[1], len(flat)
+    at, everyone = flat, np.arange(len(parameters))
+    for t in range(actions.shape[1]):
+        x = (np.concatenate([at, actions[:, t]], axis=1) - input_mean) / input_scale
+        out = np.empty((rows, 2 * width))
+        mean = member[:, t] < 0
+        if mean.all():
+            each = np.empty((len(parameters), rows, 2 * width))
+            for k in everyone:
+                _outputs_of_arrays(parameters, np.full(rows, k), x, features, each[k])
+            out = each.mean(axis=0)
+        else:
+            _outputs_of_arrays(parameters, member[:, t], x, features, out)
+        spread = np.exp(0.5 * np.clip(out[:, width:], least, most)) * noise[:, t]
+        at = np.minimum(np.maximum(at + (out[:, :width] + spread) * target_scale + target_mean, low), high)
+        after[t] = at
+
+
+@plain_form(_roll_of_arrays)
+@jit
+def roll(parameters, member, flat, actions, noise, scales, bounds, features, least, most, after):
+    """Fills `after [H, N, D]` with what members predict along N sequences of actions, number by number.
+
+    Args:
+        parameters: `[K, P]`.
+        member: `[N, H]` int64, whose prediction each step is; −1: the mean of all.
+        flat: `[N, D]` where they begin. actions: `[N, H, inputs − D]`. noise: `[N, H, D]` standard normal, or 0.
+        scales: mean and scale of inputs `[inputs]`, of changes `[D]`. bounds: low and high `[D]`.
+        least, most: of the logarithm of a variance, in units of the changes' scale.
+    """
+    input_mean, input_scale, target_mean, target_scale = scales
+    low, high = bounds
+    width, inputs = flat.shape[1], input_mean.shape[0]
+    count = 2 * width
+    hidden, out, summed, x, at = np.empty(features), np.empty(count), np.empty(count), np.empty(inputs), np.empty(width)
+    for n in range(flat.shape[0]):
+        for d in range(width):
+            at[d] = flat[n, d]
+        for t in range(actions.shape[1]):
+            for d in range(width):
+                x[d] = (at[d] - input_mean[d]) / input_scale[d]
+            for d in range(width, inputs):
+                x[d] = (actions[n, t, d - width] - input_mean[d]) / input_scale[d]
+            if member[n, t] >= 0:
+                row_outputs(parameters[member[n, t]], x, inputs, features, count, hidden, out)
+            else:
+                for o in range(count):
+                    summed[o] = 0.0
+                for k in range(parameters.shape[0]):
+                    row_outputs(parameters[k], x, inputs, features, count, hidden, out)
+                    for o in range(count):
+                        summed[o] += out[o]
+                for o in range(count):
+                    out[o] = summed[o] / parameters.shape[0]
+            for d in range(width):
+                change = out[d]
+                if noise[n, t, d] != 0.0:
+                    change += np.exp(0.5 * min(max(out[width + d], least), most)) * noise[n, t, d]
+                at[d] = min(max(at[d] + change * target_scale[d] + target_mean[d], low[d]), high[d])
+                after[t, n, d] = at[d]
+
+
 def blocks(W: np.ndarray, inputs: int, features: int, count: int) -> tuple[np.ndarray, ...]:
     """Returns the five parts of a member's parameters, views of them."""
     a = inputs * features

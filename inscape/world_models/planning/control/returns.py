@@ -35,7 +35,8 @@ def returns_of(
     `evaluate`. An action that is illegal where it is met stands for the next legal one, cyclically.
 
     Args:
-        model: a `KnownModel` (by a kernel, on one core or several, with the same result), or any other `WorldModel`.
+        model: a `KnownModel` (by a kernel, on one core or several, with the same result), or any other `WorldModel`;
+            one with `roll(states, actions, rng)` takes all steps in one call (`EnsembleModel.roll`).
         states: B of its states.
         sequences: `[B, N, H]` integers, or `[B, N, H, D]` float64.
         gamma: discount per step.
@@ -89,6 +90,13 @@ def _by_steps(
     actions = np.repeat(sequences.reshape(batch * count, *sequences.shape[2:]), particles, axis=0)
     discrete = sequences.ndim == 3
     totals, weights = np.zeros(len(rows)), np.ones(len(rows))
+    if callable(getattr(model, "roll", None)) and (rolled := model.roll(at, actions, rng)) is not None:
+        rewards, continuations, last = rolled
+        for reward, going_on in zip(rewards, continuations, strict=True):
+            totals += np.where(weights > 0.0, weights * reward, 0.0)
+            weights *= gamma * going_on
+        totals[np.isnan(weights)] = np.nan
+        return totals, weights, last
     legal = None
     if discrete and callable(getattr(model, "legal_of", None)):
         legal = as_numpy(model.legal_of(at))
