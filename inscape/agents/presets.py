@@ -236,6 +236,32 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "fourgoals": Preset(300_000),
     },
     "mcts": {"frozenlake8x8": Preset(30_000)},
+    # the mean of the members, without noise: sequences of actions are compared over a second and a half
+    "pets": {
+        "cartpole": Preset(
+            200,
+            {
+                "horizon": 80,
+                "population": 80,
+                "particles": 1,
+                "gamma": 1.0,
+                "model_settings": {"features": 32, "propagation": "mean"},
+            },
+        ),
+        "pendulum": Preset(
+            1000,
+            {
+                "horizon": 30,
+                "population": 100,
+                "iterations": 4,
+                "noise_exponent": 2.0,
+                "choose": "best",
+                "particles": 1,
+                "gamma": 1.0,
+                "model_settings": {"propagation": "mean"},
+            },
+        ),
+    },
     "cem": _planning({"pendulum": {"choose": "best"}, "acrobot": _FEW}),
     # a swing more or less is another kind of plan: in 20 starts near the bottom, 1 swing too many instead of 5
     "icem": _planning(

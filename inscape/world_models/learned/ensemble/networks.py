@@ -14,6 +14,10 @@ from inscape.world_models.learned.ensemble.training import Likelihood, Rows, des
 from inscape.world_models.networks.kernels import features as kernels
 
 CHECK_EVERY = 10
+MOST_TRIED = 32
+"""Inputs up to which each is tried without."""
+INDIFFERENT = 3.0
+"""Evidence, in nats, that the simpler may lack."""
 WIDEST = 2.0 * np.log(10.0)  # ten standard deviations of the targets
 
 
@@ -116,18 +120,27 @@ class Networks:
         return np.asarray((X - self.input_mean) / self.input_scale)
 
     def _solve(self, k: int, x: np.ndarray, y: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> None:
-        """Draws a member's sines, and solves for the means; logits begin at the frequencies of the classes."""
+        """Draws a member's sines, and solves for the means; logits begin at the frequencies of the classes.
+
+        Inputs that the evidence does not ask for are left out of the sines, as in automatic relevance determination
+        (Neal 1996): where nothing was seen along them, only the linear part tells what they do.
+        """
         s = self.settings
         varying = max(1, int((np.ptp(x, axis=0) > 0).sum())) if len(x) else 1
         directions = rng.standard_normal((self.inputs, s.features))
         phases = rng.uniform(0.0, 2.0 * np.pi, s.features)
-        least = float(s.least_std) ** 2
         regression: Regression | None = None
         frequencies = directions / (s.length_scales[0] * np.sqrt(varying))
         for scale in s.length_scales if self.numbers else ():
             tried = directions / (scale * np.sqrt(varying))
-            found = regress(np.sin(x @ tried + phases), x, y, least)
+            found = self._regress(x, y, tried, phases)
             if regression is None or found.log_evidence > regression.log_evidence:
+                regression, frequencies = found, tried
+        for i in range(self.inputs) if regression is not None and self.inputs <= MOST_TRIED else ():
+            tried = frequencies.copy()
+            tried[i] = 0.0
+            found = self._regress(x, y, tried, phases)
+            if regression is not None and found.log_evidence > regression.log_evidence - INDIFFERENT:
                 regression, frequencies = found, tried
         parts = kernels.blocks(self.parameters[k], self.inputs, s.features, self.count)
         parts[0][:], parts[1][:] = frequencies, phases
@@ -142,6 +155,9 @@ class Networks:
             seen = np.bincount(classes[:, j], minlength=size) + 0.5
             parts[4][at : at + size] = np.log(seen / seen.sum())
             at += size
+
+    def _regress(self, x: np.ndarray, y: np.ndarray, frequencies: np.ndarray, phases: np.ndarray) -> Regression:
+        return regress(np.sin(x @ frequencies + phases), x, y, float(self.settings.least_std) ** 2)
 
     def _train(self, k: int, rows: Rows, drawn: np.ndarray, left_out: np.ndarray, rng: np.random.Generator) -> int:
         """Tunes a member by gradient steps: variances and logits, then everything; each stopped by what is left out."""
