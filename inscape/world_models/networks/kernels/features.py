@@ -12,7 +12,7 @@ Source: sines of random projections, Rahimi & Recht (2007), "Random features for
 
 from __future__ import annotations
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 import math
 
 import numpy as np
