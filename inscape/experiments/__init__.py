@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.during.best import KeepBest as KeepBest
     from inscape.experiments.runs.during.stopping import StopAt as StopAt
     from inscape.experiments.runs.during.stopping import StopOnPlateau as StopOnPlateau
+    from inscape.experiments.runs.during.videos import RecordVideo as RecordVideo
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
     from inscape.experiments.runs.folders import open_run as open_run
@@ -78,6 +79,7 @@ _HOMES = {
     "runs.loop": ("TrainingInterrupted",),
     "runs.callbacks": ("Callback", "Training"),
     "runs.during.best": ("KeepBest",),
+    "runs.during.videos": ("RecordVideo",),
     "runs.during.stopping": ("StopAt", "StopOnPlateau"),
     "sweeps.sweep": ("Sweep", "SweepInterrupted", "sweep"),
     "sweeps.space": ("SearchRange",),

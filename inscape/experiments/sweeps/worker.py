@@ -173,15 +173,16 @@ class _Watch(Callback):
 
 def main() -> None:
     """Works on a job that comes by standard input, until it is done or standard input ends: then its parent is gone."""
-    from inscape.trust import allow
+    from inscape.trust import allow, trusting
 
     job, payload, agent = pickle.load(sys.stdin.buffer)
-    task, allowed = pickle.loads(payload)
+    task, allowed, trusted = pickle.loads(payload)
     allow(allowed)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        work(job, task, agent)
+        with trusting(trusted):
+            work(job, task, agent)
     except UsageError as error:
         print(error, file=sys.stderr)
         sys.stderr.flush()

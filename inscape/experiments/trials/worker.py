@@ -51,15 +51,15 @@ def perform(trial: Trial, payload: bytes, root: Path | None) -> TrialResult:
 
     Args:
         trial: what to run.
-        payload: pickled world and names of code that may run.
+        payload: `payload_of` its world.
         root: where its run folder goes; None keeps none.
     """
-    from inscape.trust import allow
+    from inscape.trust import allow, trusting
 
     try:
-        task, allowed = _opened(payload)
+        task, allowed, trusted = _opened(payload)
         allow(allowed)
-        with exits_as_errors(f"trial {trial.name}"):
+        with trusting(trusted), exits_as_errors(f"trial {trial.name}"):
             return run_trial(trial, task, trial.agent, root)
     except UsageError as error:
         return failed(trial, str(error))
@@ -68,21 +68,24 @@ def perform(trial: Trial, payload: bytes, root: Path | None) -> TrialResult:
         return failed(trial, "\n".join([f"{type(error).__name__}: {error}", *lines[-LAST_LINES:-1]]))
 
 
-def _opened(payload: bytes) -> tuple[Any, list[str]]:
-    """Returns what a payload holds. A world is kept for trials that follow, with the tables and kernels it has made; a
-    third-party environment, which may hold anything, is made anew."""
+def _opened(payload: bytes) -> tuple[Any, list[str], bool]:
+    """Returns what a payload holds: world, names of code that may run, whether all code may (`--trust`).
+
+    A world is kept for trials that follow, with the tables and kernels it has made; a third-party environment, which
+    may hold anything, is made anew.
+    """
     if payload in _worlds:
         return _worlds[payload]
-    task, allowed = pickle.loads(payload)
+    task, allowed, trusted = pickle.loads(payload)
     if task.world is not None:
         while len(_worlds) >= MOST_WORLDS:
             _worlds.pop(next(iter(_worlds)))
-        _worlds[payload] = task, allowed
-    return task, allowed
+        _worlds[payload] = task, allowed, trusted
+    return task, allowed, trusted
 
 
 MOST_WORLDS = 4
-_worlds: dict[bytes, tuple[Any, list[str]]] = {}
+_worlds: dict[bytes, tuple[Any, list[str], bool]] = {}
 
 
 def failed(trial: Trial, error: str, attempts: int = 1) -> TrialResult:
@@ -94,12 +97,14 @@ def failed(trial: Trial, error: str, attempts: int = 1) -> TrialResult:
 
 
 def payload_of(task: Any, allowed: list[str]) -> bytes:
-    """Returns a world for a worker process.
+    """Returns a world for a worker process, which trusts what this command does.
 
     Raises:
         UsageError: it cannot be sent to another process.
     """
+    from inscape.trust import is_trusting
+
     try:
-        return pickle.dumps((task, allowed), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((task, allowed, is_trusting()), pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # whatever pickling somebody's object raises
         raise UsageError(f"{task.name} cannot be sent to another process: {error}") from error

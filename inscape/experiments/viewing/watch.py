@@ -6,7 +6,8 @@ import itertools
 import math
 import re
 import textwrap
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,23 @@ def watch(
     pace = fps if fps is not None else natural_fps(task)
     film = _Film(task, copies, size, pace, record, agents[0], seed, count, observer)
     return _show(film, ",".join(one.name for one in agents), save)
+
+
+def record_video(agents: Sequence[Any], task: Task, seed: int, path: Path, longest: int) -> None:
+    """Writes an episode of agents, one for each player, to a video file: its first `longest` frames at most.
+
+    Raises:
+        UsageError: the task cannot be drawn, or the file cannot be written.
+    """
+    from inscape.agents.rollout import rollout
+
+    def record() -> list[Trajectory]:
+        return rollout(list(agents) if len(agents) > 1 else agents[0], task, 1, seed, max_copies=1)
+
+    film = _Film(task, 1, 480, natural_fps(task), record, agents[0], seed)
+    with VideoWriter(path, film.fps) as video, closing(film.frames()) as frames:
+        for frame in itertools.islice(frames, longest):
+            video.add(frame)
 
 
 def replay(
@@ -257,7 +275,7 @@ class _Film:
     episodes: int = 1
     observer: ExactObserver | None = None
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray]:
         """Returns the frames, one `[H, W, 3]` at a time."""
         places = 0
         for tiles in self.tiles():

@@ -362,3 +362,34 @@ def test_results_of_another_version_are_left_alone(tmp_path):
     with pytest.raises(UsageError, match="mood"):
         Experiment(["FrozenLake"], ["random"], seeds=1, final_episodes=1).run(tmp_path, verbose=False)
     assert file.path.read_bytes() == before
+
+
+TRUSTED = """
+from inscape import make_agent
+from inscape.trust import require_trust
+
+
+class Trusted:
+    name = "trusted"
+
+    def __init__(self, task, seed=0, **ignored):
+        require_trust(["somebody.py:Code"], "a stored run")
+        self.inner = make_agent("random", task, seed=seed)
+
+    def act(self, observations, **rest):
+        return self.inner.act(observations, **rest)
+"""
+
+
+@pytest.mark.parametrize("trust", [[], ["--trust"]])
+def test_workers_trust_what_the_command_does(
+    trust: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trusted.py").write_text(TRUSTED)
+    (tmp_path / "e.toml").write_text(
+        'worlds = ["FrozenLake"]\nagents = ["trusted.py:Trusted"]\nseeds = 1\nsteps = 10\nfinal_episodes = 2\n'
+        "evaluate_every = 0\n"
+    )
+    assert main(["run", "e.toml", *trust]) == (0 if trust else 1)
+    assert ("somebody.py:Code" in capsys.readouterr().out) == (not trust)

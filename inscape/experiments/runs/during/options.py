@@ -50,4 +50,8 @@ def callbacks_for(options: Mapping[str, Any]) -> list[Callback]:
         from inscape.experiments.runs.during.stopping import StopOnPlateau
 
         callbacks.append(StopOnPlateau(options["patience"]))
+    if options.get("video_every"):
+        from inscape.experiments.runs.during.videos import RecordVideo
+
+        callbacks.append(RecordVideo(options["video_every"]))
     return callbacks
