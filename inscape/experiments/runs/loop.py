@@ -17,11 +17,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from inscape.agents.catalogue import BUILT_IN
+from inscape.agents.learning.apart import apart
 from inscape.agents.learning.distributed import process_count
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError, exits_as_errors
 from inscape.experiments.runs.callbacks import call, states_of
-from inscape.experiments.runs.during.apart import apart
 from inscape.experiments.runs.model_scores import ModelScores
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import Run

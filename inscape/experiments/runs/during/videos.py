@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inscape.agents.learning.apart import apart
 from inscape.errors import UsageError, whole_number
 from inscape.experiments.runs.callbacks import Callback
-from inscape.experiments.runs.during.apart import apart
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inscape.agents.learning.apart import apart
 from inscape.errors import UsageError
 from inscape.experiments import Callback, KeepBest, StopAt, StopOnPlateau, evaluate, load_agent, open_run, train
 from inscape.experiments.cli import main
 from inscape.experiments.runs.callbacks import restore_states, states_of
-from inscape.experiments.runs.during.apart import apart
 from inscape.experiments.runs.storage.checkpoints import checkpoint_folders
 from tests.experiments.runs.storage.test_checkpoints import assert_same
 from tests.experiments.runs.test_training import rows, run_walker, walker
