@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from inscape.experiments.runs.during.best import KeepBest as KeepBest
     from inscape.experiments.runs.during.stopping import StopAt as StopAt
     from inscape.experiments.runs.during.stopping import StopOnPlateau as StopOnPlateau
-    from inscape.experiments.runs.during.videos import RecordVideo as RecordVideo
     from inscape.experiments.runs.evaluation import ExactEvaluation as ExactEvaluation
     from inscape.experiments.runs.evaluation import exact_value as exact_value
     from inscape.experiments.runs.folders import open_run as open_run
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
     from inscape.experiments.verbs.observe import Posteriors as Posteriors
     from inscape.experiments.verbs.observe import observe as observe
     from inscape.experiments.verbs.plan import plan as plan
+    from inscape.experiments.viewing.recording import RecordVideo as RecordVideo
     from inscape.experiments.viewing.watch import watch as watch
 
 _HOMES = {
@@ -79,7 +79,7 @@ _HOMES = {
     "runs.loop": ("TrainingInterrupted",),
     "runs.callbacks": ("Callback", "Training"),
     "runs.during.best": ("KeepBest",),
-    "runs.during.videos": ("RecordVideo",),
+    "viewing.recording": ("RecordVideo",),
     "runs.during.stopping": ("StopAt", "StopOnPlateau"),
     "sweeps.sweep": ("Sweep", "SweepInterrupted", "sweep"),
     "sweeps.space": ("SearchRange",),

