@@ -28,7 +28,7 @@ from inscape.world_models.learned.program.transitions import Transitions
 Array = np.ndarray[Any, Any]
 KindKey = tuple[int, bool, tuple[int, ...]]
 """A kind of cell: how it is entered, whether moves slip there, which rules apply."""
-MOST_SLIPS = 6
+MOST_SLIPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +87,10 @@ def induce(
         for diagonal in (False, True) if aslant.any() else (False,):
             for slip in (FIRM, *SLIPS):
                 for everywhere in (True,) if slip is FIRM else (True, False):
-                    bits, headings = headings_of(scene, slip, everywhere, diagonal)
-                    cost = bits + 8 * (not everywhere) + 8 * diagonal
-                    if not (diagonal and not (headings % 2 == 1).any()):
-                        hypotheses.append((cost, len(hypotheses), slip, everywhere, headings))
+                    for bits, headings in headings_of(scene, slip, everywhere, diagonal):
+                        cost = bits + 8 * (not everywhere) + 8 * diagonal + _heading_bits(headings)
+                        if not diagonal or (headings % 2 == 1).any():
+                            hypotheses.append((cost, len(hypotheses), slip, everywhere, headings))
         for _, _, slip, everywhere, headings in sorted(hypotheses, key=lambda row: row[:2])[:MOST_SLIPS]:
             fit = decide(scene, slip, everywhere, headings, bool(((headings % 2 == 1) & (headings != STAY)).any()))
             tried = np.unique(scene.group[scene.here])

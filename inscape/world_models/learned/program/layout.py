@@ -6,6 +6,7 @@ Cells are decided in groups: each cell alone, or, where the user gave a map, all
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -114,20 +115,22 @@ def arrivals(scene: Scene, barred: Array, headings: Array, slip: Slip) -> tuple[
     return straight, np.where(meant == STAY, straight, astray)
 
 
-def headings_of(scene: Scene, slip: Slip, everywhere: bool, diagonal: bool) -> tuple[float, Array]:
+def headings_of(scene: Scene, slip: Slip, everywhere: bool, diagonal: bool) -> list[tuple[float, Array]]:
     """Returns the most likely direction of each action while every cell never occupied is taken for a wall.
 
     Returns:
-        `(bits, [A] directions)`.
+        `(bits, [A] directions)`: the likeliest of each action by itself, and, where four actions were seen, the
+        likeliest that are the four of the compass in some order.
     """
     data = scene.data
     barred = blocked(scene, np.where(scene.occupied, OPEN, WALL), False)
     ways = [0, 2, 4, 6, STAY] + ([1, 3, 5, 7] if diagonal else [])
     actions = int(data.action.max()) + 1
     places = scene.group[scene.here]
-    best, total = np.full(actions, STAY), math.inf
+    best: dict[bool, tuple[float, Array]] = {}
     for p in (0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8) if slip is not FIRM else (0.0,):
         bits, chosen = 0.0, np.full(actions, STAY)
+        table = np.zeros((actions, len(ways)))
         for action in range(actions):
             rows = data.action == action
             costs = []
@@ -144,10 +147,19 @@ def headings_of(scene: Scene, slip: Slip, everywhere: bool, diagonal: bool) -> t
                 costs.append(-sums.max(axis=0).sum())
             if rows.any():
                 pick = int(np.argmin(costs))
+                table[action] = costs
                 chosen[action], bits = ways[pick], bits + costs[pick]
-        if bits < total:
-            best, total = chosen, bits
-    return total, best
+        if bits < best.get(False, (math.inf, chosen))[0]:
+            best[False] = bits, chosen
+        if actions == 4:
+            orders = list(itertools.permutations(range(4)))  # of ways: north, east, south, west
+            spent = [sum(table[action, way] for action, way in enumerate(order)) for order in orders]
+            pick = int(np.argmin(spent))
+            if spent[pick] < best.get(True, (math.inf, chosen))[0]:
+                best[True] = float(spent[pick]), np.array([ways[way] for way in orders[pick]])
+    if len(best) == 2 and (best[True][1] == best[False][1]).all():
+        del best[False]
+    return list(best.values())
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,11 +57,11 @@ BY_NAME = {slip.name: slip for slip in (FIRM, *SLIPS)}
 def _fractions() -> dict[Fraction, float]:
     """Returns the probabilities that the grammar can name, each with its prior.
 
-    Six tenths of the prior lie on the commonest five, a quarter on ten more, a tenth on all others whose denominator is
+    Six tenths of the prior lie on the commonest six, a quarter on nine more, a tenth on all others whose denominator is
     at most 12, or 20; the last twentieth is for numbers that have no name (`FREE`).
     """
-    common = [Fraction(1, 5), Fraction(1, 10), Fraction(1, 3), Fraction(2, 3), Fraction(1, 2)]
-    usual = [Fraction(text) for text in ("1/4", "3/10", "2/5", "3/4", "1/20", "3/20", "3/5", "4/5", "9/10", "7/10")]
+    common = [Fraction(1, 5), Fraction(1, 10), Fraction(1, 3), Fraction(2, 3), Fraction(1, 2), Fraction(4, 5)]
+    usual = [Fraction(text) for text in ("1/4", "3/10", "2/5", "3/4", "1/20", "3/20", "3/5", "9/10", "7/10")]
     rare = {Fraction(k, d) for d in (*range(2, 13), 20, 100) for k in range(1, d) if d <= 20 or k <= 5}
     rest = sorted(rare - set(common) - set(usual))
     prior = dict.fromkeys(common, 0.6 / len(common)) | dict.fromkeys(usual, 0.25 / len(usual))
