@@ -78,7 +78,8 @@ def explore(world: Any, steps: int, rng: np.random.Generator) -> list[Trajectory
 
     Who explores knows the map and heads for its letters through whatever is no wall, closed doors included.
     """
-    rows, episodes = world.settings["map"].split("/"), []
+    rows = world.settings["map"].split("/")
+    episodes: list[Trajectory] = []
     env = world.env()
     while steps > 0:
         tour = list(TOURS[len(episodes) % len(TOURS)])
@@ -167,9 +168,10 @@ def grids(seeds: int, maps: int, steps: int, known: bool) -> None:
     named = [row for row in rows if row[0] != SLIPS[-1]]
     print(f"excess over the true law ≤ 1/5 of tabular's: {sum(row[2] <= 0.2 for row in rows)} of {len(rows)}")
     print(f"slips that are fractions, exact: {sum(abs(row[0] - row[1]) < 1e-12 for row in named)} of {len(named)}")
-    print(
-        f"regret ≤ 1e-9 on {maps} unseen maps, fraction slips: {sum(row[3] <= 1e-9 for row in named)} of {len(named)}"
-    )
+    whole = [row for row in named if row[6]]
+    exact, every = (sum(row[3] <= 1e-9 for row in some) for some in (whole, named))
+    print(f"regret ≤ 1e-9 on {maps} unseen maps, fraction slips: {every} of {len(named)}")
+    print(f"of those whose steps met every kind of cell: {exact} of {len(whole)}")
     within = sum(abs(row[0] - row[1]) <= 2 * row[5] for row in rows)
     print(f"slips within two standard errors of counts of slips seen on ice: {within} of {len(rows)}")
     if known:

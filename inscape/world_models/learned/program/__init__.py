@@ -1,1 +1,1 @@
-"""The law recovered as a program: rules of grids by Bayesian search, equations of motion by sparse regression."""
+"""The law recovered as a program: rules of grids by Bayesian search."""

@@ -1,8 +1,7 @@
 """The model `program`: the law itself, found in episodes, written as source, read by every reader as a World.
 
 Sources: programs by posterior, the prior a description length: Solomonoff (1964), Information and Control 7; Rissanen
-(1978), Automatica 14; rules of grids from few frames: Tsividis et al. (2021), arXiv:2107.12544. Equations of motion by
-sparse regression: Brunton, Proctor & Kutz (2016), PNAS 113(15).
+(1978), Automatica 14; rules of grids from few frames: Tsividis et al. (2021), arXiv:2107.12544.
 """
 
 from __future__ import annotations
@@ -49,12 +48,9 @@ class ProgramSettings:
     """How many programs are kept, with their posterior probabilities among each other."""
     unexplained: Literal["refuse", "keep"] = "refuse"
     """When transitions fit no program of the grammar: refuse, listing them; or keep the program that explains most."""
-    terms: int = 4
-    """Equations: most terms of one equation."""
 
     def __post_init__(self) -> None:
         whole_number("programs =", self.programs, 1)
-        whole_number("terms =", self.terms, 1)
         if self.unexplained not in ("refuse", "keep"):
             raise UsageError(f"unexplained = {self.unexplained!r}", expected="'refuse' or 'keep'")
         rows = self.rows
@@ -93,7 +89,7 @@ class Program:
 
 
 class ProgramModel:
-    """Rules of a grid, or equations of motion, found in episodes; the known model of the World they make.
+    """Rules of a grid, found in episodes; the known model of the World they make.
 
         model = make_model("program", "GridWorld")
         fit_model(model, rollout("random", "GridWorld", episodes=20, seed=1))
@@ -102,8 +98,8 @@ class ProgramModel:
         model.world(map="S.#/..G")        # the same rules on another map
 
     Args:
-        observation_space: whole numbers (grids), or a Box (equations).
-        action_space: Discrete; equations also take a Box.
+        observation_space: Discrete, MultiDiscrete, or a Box of one axis whose values are whole numbers.
+        action_space: Discrete, counted from 0.
         settings: see `ProgramSettings`.
         names: of the numbers observed; None: `field_0`, …
         action_names: of the actions.
@@ -302,12 +298,7 @@ class ProgramModel:
         """Returns `[B]` log P(next observation, terminated | observation, action), in nats, over all programs kept.
 
         A share of ½/(n + 1) after n transitions is left to what no program explains, spread over all observations.
-
-        Raises:
-            UsageError: equations, which have no probabilities.
         """
-        if not self._world().is_enumerable or self._world().continuous or self._is_motion:
-            raise UsageError("the code length of equations of motion", expected="a grid; equations have no noise")
         sees, then = (np.asarray(given).reshape(len(actions), -1) for given in (observations, next_observations))
         ended = np.asarray(terminated, np.bool_)
         total = np.zeros(len(actions))
@@ -346,10 +337,6 @@ class ProgramModel:
     def exact(self) -> bool:
         return self._known.exact
 
-    @property
-    def _is_motion(self) -> bool:
-        return any(field.kind == "float" for field in self._world().layouts()[0].fields)
-
     def init(self, observations: Batch) -> Any:
         """Returns the states that observations determine.
 
@@ -358,7 +345,7 @@ class ProgramModel:
         """
         given = as_numpy(observations)
         flat = given.reshape(len(given), -1)
-        if not self._is_motion and not (inside := _inside(self._world(), flat)).all():
+        if not (inside := _inside(self._world(), flat)).all():
             raise UsageError(
                 f"observation {flat[~inside][0].tolist()}", expected="a cell of the map that was recovered"
             )
