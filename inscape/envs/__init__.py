@@ -42,6 +42,15 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
     from inscape.envs.tasks.resolve import task_from_json as task_from_json
     from inscape.envs.tasks.task import Task as Task
+    from inscape.envs.text.answers import Answer as Answer
+    from inscape.envs.text.answers import read_answer as read_answer
+    from inscape.envs.text.described import DescribedEnv as DescribedEnv
+    from inscape.envs.text.interface import AnyText as AnyText
+    from inscape.envs.text.interface import TextEnv as TextEnv
+    from inscape.envs.text.interface import Turn as Turn
+    from inscape.envs.text.registry import register_text_env as register_text_env
+    from inscape.envs.text.registry import text_env as text_env
+    from inscape.envs.text.registry import text_env_specs as text_env_specs
     from inscape.envs.world import World as World
     from inscape.envs.worlds.enumerated import enumerated_world as enumerated_world
 
@@ -83,6 +92,11 @@ _HOMES = {
     "tasks.task": ("Task",),
     "tasks.processes.workers": ("Workers",),
     "tasks.checking.contract": ("EnvironmentFault",),
+    # text environments
+    "text.interface": ("AnyText", "TextEnv", "Turn"),
+    "text.answers": ("Answer", "read_answer"),
+    "text.described": ("DescribedEnv",),
+    "text.registry": ("register_text_env", "text_env", "text_env_specs"),
     # what its readers return
     "law.states": ("States",),
     "readers.gym_env": ("WorldEnv",),

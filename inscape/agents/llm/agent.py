@@ -27,8 +27,9 @@ from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
 from inscape.agents.llm.reinforcement.ppo import PPO
 from inscape.agents.llm.scoring import log_softmax
 from inscape.agents.llm.settings import LanguageModelSettings
-from inscape.agents.llm.text import MEMORY, answers_of
+from inscape.agents.llm.text import MEMORY
 from inscape.agents.llm.trainer import LanguageLearner, Trainer
+from inscape.envs.text.described import action_names_of
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.types import Array, State
@@ -142,7 +143,7 @@ class LanguageModelAgent(Agent):
                 expected="a world of one player to learn in; it acts for any player who moves in turn",
                 hint=f"self-play, alphazero; inscape evaluate llm {task.name}",
             )
-        actions = answers_of(task)
+        actions = action_names_of(task)
         if actions != self.learner.actions:
             raise UsageError(
                 f"{task.name} has the actions {', '.join(actions)}",

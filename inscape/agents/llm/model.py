@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from inscape.agents.llm.text import Prompter, answers_of, format_answer
+from inscape.agents.llm.text import Prompter, format_answer
+from inscape.envs.text.described import action_names_of
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def build_tokenizer(task: Task, vocabulary: int, seed: int) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     observations = sample_observations(task, 512, np.random.default_rng([seed, 0]))
     prompts = sorted(set(Prompter(task, list_actions=False).prompts(observations)))
-    answers = [format_answer(name) for name in answers_of(task)]
+    answers = [format_answer(name) for name in action_names_of(task)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inscape.errors import PartialObservationError, TooManyStatesError, UsageError
+from inscape.envs.text.described import Describer, action_names_of
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 MEMORY = 100_000
 """Prompts kept per prompter; beyond that the memory starts afresh."""
-
-MAX_NUMBERS = 256
-"""Longest observation that is spelt out number by number."""
 
 
 def format_prompt(description: str, actions: Sequence[str] = ()) -> str:
@@ -42,45 +39,6 @@ def format_answer(action: str) -> str:
     return f" {action}\n"
 
 
-def observation_text(observation: NDArray[Any]) -> str:
-    """Returns an observation as text, number by number: `"observation 0.12 -3"` (three significant digits).
-
-    Raises:
-        UsageError: it has too many numbers to read, or is made of something else.
-    """
-    values = np.asarray(observation).reshape(-1)
-    if values.dtype.kind not in "iufb" or len(values) > MAX_NUMBERS:
-        raise UsageError(
-            f"an observation of {len(values)} values of dtype {values.dtype} for a language model",
-            expected=f"at most {MAX_NUMBERS} numbers, or a world whose observations determine its state",
-            hint="give the world a `describe`, or use another agent",
-        )
-    # + 0.0 turns −0.0 into 0.0: one number, one text
-    words = (f"{value + 0.0:.3g}" if values.dtype.kind == "f" else str(int(value)) for value in values.tolist())
-    return "observation " + " ".join(words)
-
-
-def answers_of(task: Task) -> tuple[str, ...]:
-    """Returns the names of a task's actions: the world's own, or their numbers in an environment that names none.
-
-    Raises:
-        UsageError: the action space is not one finite choice, or two actions share a name.
-    """
-    import gymnasium
-
-    space = task.action_space
-    if not isinstance(space, gymnasium.spaces.Discrete):
-        raise UsageError(
-            f"the action space {space} of {task.name}",
-            expected="a Discrete one: the language model chooses among named actions",
-            hint="ppo or sb3:sac for continuous actions",
-        )
-    names = task.action_names
-    if len(set(names)) < len(names):
-        raise UsageError(f"the actions of {task.name} are {', '.join(names)}", expected="names that differ")
-    return names
-
-
 class Prompter:
     """Turns observations into prompts, remembering what it has seen.
 
@@ -91,8 +49,8 @@ class Prompter:
     """
 
     def __init__(self, task: Task, list_actions: bool) -> None:
-        self._world = task.world
-        self._listed = answers_of(task) if list_actions else ()
+        self._describer = Describer(task)
+        self._listed = action_names_of(task) if list_actions else ()
         self._memory: dict[bytes, str] = {}
 
     def prompts(self, observations: NDArray[Any]) -> list[str]:
@@ -104,7 +62,7 @@ class Prompter:
             if len(self._memory) + len(unseen) > MEMORY:
                 self._memory.clear()
                 unseen = {key: b for b, key in enumerate(keys)}
-            texts = self._describe(rows[list(unseen.values())])
+            texts = self._describer.describe(rows[list(unseen.values())])
             self._memory.update(zip(unseen, (format_prompt(text, self._listed) for text in texts), strict=True))
         return [self._memory[key] for key in keys]
 
@@ -122,16 +80,3 @@ class Prompter:
             first, place = np.arange(len(flat)), np.arange(len(flat))
         found: NDArray[np.int64] = book.rows(self.prompts(np.asarray(observations)[first]))[place.reshape(-1)]
         return found
-
-    def _describe(self, observations: NDArray[Any]) -> list[str]:
-        if self._world is not None:
-            seen = self._world.describe_seen(observations)
-            if seen is not None:
-                return seen
-            try:
-                states = self._world.states_of(observations)
-            except (PartialObservationError, TooManyStatesError):
-                self._world = None  # the prompt may hold no more than the observation does
-            else:
-                return [self._world.describe_state(states, b) for b in range(len(observations))]
-        return [observation_text(row) for row in observations]

@@ -23,7 +23,8 @@ from inscape.agents.llm.model import (
 )
 from inscape.agents.llm.policy import LanguagePolicy, Scorebook
 from inscape.agents.llm.settings import LanguageModelSettings
-from inscape.agents.llm.text import Prompter, answers_of
+from inscape.agents.llm.text import Prompter
+from inscape.envs.text.described import action_names_of
 from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array, State
 
@@ -79,7 +80,7 @@ class LanguageLearner:
 
     def __init__(self, task: Task, settings: LanguageModelSettings, seed: int, device: torch.device) -> None:
         self.settings, self.seed, self.device = settings, seed, device
-        self.actions = answers_of(task)
+        self.actions = action_names_of(task)
         self.first_action = int(task.action_space.start)  # type: ignore[attr-defined]
         listed = settings.model is not None if settings.list_actions is None else settings.list_actions
         self.prompter = Prompter(task, listed)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inscape.agents.llm.text import Prompter, answers_of, format_answer, format_prompt, observation_text
+from inscape.agents.llm.text import Prompter, format_answer, format_prompt
 from inscape.envs.tasks.resolve import resolve_task
+from inscape.envs.text.described import action_names_of, observation_text
 from inscape.errors import TooManyStatesError, UsageError
 
 
@@ -75,7 +76,7 @@ def test_observations_are_spelt_out_where_there_is_no_law() -> None:
 
 
 def test_answers_are_action_names() -> None:
-    assert answers_of(resolve_task("FrozenLake")) == ("left", "down", "right", "up")
-    assert answers_of(resolve_task("CartPole-v1")) == ("0", "1")
+    assert action_names_of(resolve_task("FrozenLake")) == ("left", "down", "right", "up")
+    assert action_names_of(resolve_task("CartPole-v1")) == ("0", "1")
     with pytest.raises(UsageError, match="action space Box"):
-        answers_of(resolve_task("Pendulum-v1"))
+        action_names_of(resolve_task("Pendulum-v1"))
