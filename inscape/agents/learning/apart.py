@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,60 +26,70 @@ def apart(agent: Any, seed: int) -> Iterator[None]:
 
     Args:
         agent: the agent.
-        seed: of what is drawn in the block; each generator has a stream of its own.
+        seed: of what is drawn in the block; each generator has a stream of its own, by where it is found: how many
+            others there are, and in which order, differs between an agent that has learned and one just loaded.
     """
     shared = _process_wide()
-    known = {id(generator) for generator in shared}
-    generators = [*(generator for generator in _generators(agent) if id(generator) not in known), *shared]
-    kept = [_state(generator) for generator in generators]
-    for number, generator in enumerate(generators):
-        _seed(generator, int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+    known = {id(generator) for _, generator in shared}
+    found = [*((path, generator) for path, generator in _generators(agent) if id(generator) not in known), *shared]
+    kept = [_state(generator) for _, generator in found]
+    for path, generator in found:
+        place = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "little")
+        _seed(generator, int(np.random.SeedSequence([seed, place]).generate_state(1)[0]))
     try:
         yield
     finally:
-        for generator, state in zip(generators, kept, strict=True):
+        for (_, generator), state in zip(found, kept, strict=True):
             _restore(generator, state)
 
 
-def _process_wide() -> list[Any]:
-    """Returns the generators behind the functions of `random`, `numpy.random` and torch."""
+def _process_wide() -> list[tuple[str, Any]]:
+    """Returns the generators behind the functions of `random`, `numpy.random` and torch, named."""
     torch = sys.modules.get("torch")
-    bound: list[Any] = [random.getstate, np.random.get_state]
-    return [*(method.__self__ for method in bound), *([] if torch is None else [torch.default_generator])]
+    bound: dict[str, Any] = {"random": random.getstate, "numpy": np.random.get_state}
+    named = [(name, method.__self__) for name, method in bound.items()]
+    return [*named, *([] if torch is None else [("torch", torch.default_generator)])]
 
 
-def _generators(root: Any) -> list[Any]:
-    """Returns the random generators that an object holds, in the order of its attributes, each once."""
+def _generators(root: Any) -> list[tuple[str, Any]]:
+    """Returns the random generators that an object holds, each once, with the path of attributes to it.
+
+    Of several paths to one the shortest counts, and of these the first in the alphabet.
+    """
     torch = sys.modules.get("torch")
     of_torch = () if torch is None else (torch.Generator,)
     passed = (str, bytes, int, float, np.ndarray, type, *(() if torch is None else (torch.Tensor,)))
-    found: list[Any] = []
+    found: list[tuple[str, Any]] = []
     met: set[int] = set()
     kept: list[Any] = []  # so that no id is used twice
-    waiting: list[tuple[Any, int]] = [(root, 0)]
+    waiting: deque[tuple[str, Any, int]] = deque([("", root, 0)])
     while waiting:
-        value, depth = waiting.pop()
+        path, value, depth = waiting.popleft()
         if value is None or isinstance(value, passed) or id(value) in met:
             continue
         met.add(id(value))
         kept.append(value)
         if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random, *of_torch)):
-            found.append(value)
+            found.append((path, value))
         elif depth < _DEEPEST:
-            waiting += [(item, depth + 1) for item in reversed(_parts(value))]
+            waiting += [(f"{path}.{name}", item, depth + 1) for name, item in _parts(value)]
     return found
 
 
-def _parts(value: Any) -> list[Any]:
+def _parts(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
-        return list(value.values()) if len(value) <= 1000 else []
+        return sorted(((str(key), item) for key, item in value.items()), key=_name) if len(value) <= 1000 else []
     if isinstance(value, list | tuple | set | frozenset):
-        return list(value) if len(value) <= 1000 else []  # longer ones hold data
+        return [(str(k), item) for k, item in enumerate(value)] if len(value) <= 1000 else []  # longer ones hold data
     module = type(value).__module__.partition(".")[0]
     if module in ("builtins", "numpy", "numba", "types", "functools"):
         return []
-    slots = [getattr(value, name, None) for cls in type(value).__mro__ for name in _slots(cls)]
-    return [*getattr(value, "__dict__", {}).values(), *slots]
+    slots = {name: getattr(value, name, None) for cls in type(value).__mro__ for name in _slots(cls)}
+    return sorted({**slots, **getattr(value, "__dict__", {})}.items(), key=_name)
+
+
+def _name(part: tuple[str, Any]) -> str:
+    return part[0]
 
 
 def _slots(cls: type) -> tuple[str, ...]:

@@ -189,12 +189,13 @@ def train(
         run = UnsavedRun(wanted)
     elif resume:
         run = run_to_resume(wanted, agent, out, root, accept_changes)
-        _take_options(run, during, go_on)
     else:
         run = create_run(wanted, out, root, locked=True)
-    run.hold(agent, task)
-    callbacks = (*callbacks_for(run.settings.during), *callbacks)
     try:
+        if resume:
+            _take_options(run, during, go_on)
+        run.hold(agent, task)
+        callbacks = (*callbacks_for(run.settings.during), *callbacks)
         start = restore(run, agent, callbacks, go_on) if resume else before
         if start is not None:
             _begin_tracking(run, trackers, fresh=not resume)
