@@ -83,6 +83,14 @@ WORLD_MODELS: tuple[ModelEntry, ...] = (
         "grids that are seen in whole numbers; one player",
     ),
     ModelEntry(
+        "equations",
+        "the law of motion as equations: sparse regression over a library of terms (SINDy)",
+        "inscape.world_models.learned.equations.model:EquationModel",
+        "inscape.world_models.learned.equations.model:EquationSettings",
+        "observations of numbers that determine the state, laws without chance; one player",
+        steps=400,
+    ),
+    ModelEntry(
         "latent",
         "a recurrent latent state learned by the evidence lower bound; its code length is a bound (torch)",
         "inscape.world_models.learned.latent.model:LatentModel",

@@ -6,9 +6,7 @@ Sources: programs by posterior, the prior a description length: Solomonoff (1964
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from gymnasium import spaces
 
-from inscape.envs.compile.kernel_cache import cache_folder
 from inscape.envs.data.trajectory import Trajectory
-from inscape.envs.loading import load_class
 from inscape.errors import UsageError, whole_number
 from inscape.world_models.episodes import check_episodes
-from inscape.world_models.interface import Batch, FitReport, ModelStep, as_numpy, nothing_to_load
+from inscape.world_models.interface import Batch, FitReport, ModelStep, as_numpy
 from inscape.world_models.known import KnownModel
 from inscape.world_models.learned.program import grid_source
 from inscape.world_models.learned.program.grid_program import GridProgram, induce
 from inscape.world_models.learned.program.transitions import read
+from inscape.world_models.learned.recovered import load_recovered
+from inscape.world_models.learned.stored_episodes import episodes_from_state, episodes_to_state
 from inscape.world_models.tabular.model import ObservationIndex, TabularModel
 
 if TYPE_CHECKING:
@@ -277,7 +275,7 @@ class ProgramModel:
         Raises:
             UsageError: nothing was learned; a map with other letters.
         """
-        made = _loaded(self.source(number))(**settings)
+        made = load_recovered(self.source(number))(**settings)
         return made  # type: ignore[no-any-return]
 
     def _world(self, number: int = 0) -> World:
@@ -382,12 +380,7 @@ class ProgramModel:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the episodes: programs are found again from them, for code is never read from a stored state."""
-        if not self._episodes:
-            return {}
-        join = {name: np.concatenate([np.asarray(getattr(episode, name)) for episode in self._episodes])
-                for name in ("observations", "actions", "rewards")}  # fmt: skip
-        ends = np.array([episode.terminated for episode in self._episodes], np.bool_)
-        return {**join, "lengths": np.array([len(episode) for episode in self._episodes], np.int64), "terminated": ends}
+        return episodes_to_state(self._episodes)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replaces the episodes by stored ones.
@@ -396,29 +389,7 @@ class ProgramModel:
             UsageError: arrays are missing or do not fit together, or belong to another task.
         """
         self._episodes, self._found, self._unexplained, self._worlds = [], None, (), {}
-        if not state:
-            return
-        wanted = {"observations", "actions", "rewards", "lengths", "terminated"}
-        if set(state) != wanted:
-            nothing_to_load(dict.fromkeys(set(state) ^ wanted, 0), "a program model, whose state is its episodes")
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        lengths = arrays["lengths"].astype(np.int64)
-        total, count = int(lengths.sum()), len(lengths)
-        shapes = {"observations": total + count, "actions": total, "rewards": total, "terminated": count}
-        for name, length in shapes.items():
-            if len(arrays[name]) != length:
-                raise UsageError(f"stored {name} of length {len(arrays[name])}", expected=f"{length}")
-        width = int(np.prod(arrays["observations"].shape[1:]))
-        if width != len(self.sizes):
-            raise UsageError(f"stored observations of {width} numbers", expected=f"{len(self.sizes)}: {self._space}")
-        at = 0
-        for number, length in enumerate(lengths.tolist()):
-            ended = bool(arrays["terminated"][number])
-            self._episodes.append(Trajectory(
-                arrays["observations"][at + number : at + number + length + 1], arrays["actions"][at : at + length],
-                arrays["rewards"][at : at + length], ended, not ended,
-            ))  # fmt: skip
-            at += length
+        self._episodes = episodes_from_state(state, len(self.sizes), "a program model, whose state is its episodes")
 
 
 def refusal(unexplained: tuple[str, ...], total: int) -> UsageError:
@@ -454,15 +425,3 @@ def _inside(world: World, observations: Array) -> Array:
     if len(geometry) == 1:
         return np.asarray(inside & (place[:, 0] < cells))
     return np.asarray(inside & (place[:, 0] < cells // width) & (place[:, 1] < width))
-
-
-def _loaded(text: str) -> Any:
-    """Returns the class `Recovered` of a source: from a file in the cache, for a law is read from its file."""
-    folder = cache_folder().parent / "programs"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"recovered_{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
-    if not file.is_file() or file.read_text(encoding="utf-8") != text:
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    return load_class(f"{file}:Recovered", "a recovered world")

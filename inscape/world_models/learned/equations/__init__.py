@@ -1,0 +1,1 @@
+"""Laws of motion recovered as equations: sparse regression over a library of terms."""
