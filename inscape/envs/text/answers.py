@@ -51,6 +51,19 @@ def read_answer(text: str, names: Sequence[str], *, cut: bool = False) -> Answer
     return _match(read, names, marked)
 
 
+def answer_text(text: str, *, cut: bool = False) -> Answer:
+    """Returns the part of a text that is its answer, where answers are free: the last marked one, or the last line.
+
+    `action` is None; `problem` is `"empty"`, `"cut"` or None.
+    """
+    if not text.strip():
+        return Answer(None, "cut" if cut else "empty", "")
+    read, _, ended = _part(text)
+    if cut and not ended:
+        return Answer(None, "cut", read)
+    return Answer(None, None if read else "empty", read)
+
+
 def _part(text: str) -> tuple[str, bool, bool]:
     """Returns `(what is read, whether it was marked, whether more text could not change it)`."""
     marks = list(MARKS.finditer(text))

@@ -32,7 +32,14 @@ class TextEnvSpec:
     summary: str
 
 
-_SPECS: dict[str, TextEnvSpec] = {}
+_WORLDS = "inscape.envs.text.worlds"
+_BUILT_IN = (
+    TextEnvSpec("Arithmetic", f"{_WORLDS}.arithmetic:Arithmetic", "sums and products, pairs held out"),
+    TextEnvSpec("Permutations", f"{_WORLDS}.arithmetic:Permutations", "permutations composed"),
+    TextEnvSpec("Spelling", f"{_WORLDS}.spelling:Spelling", "letters counted, words reversed"),
+    TextEnvSpec("TextRepair", f"{_WORLDS}.text_repair:TextRepair", "a damaged passage, repaired by edits"),
+)
+_SPECS: dict[str, TextEnvSpec] = {spec.name: spec for spec in _BUILT_IN}
 PREFIXES: dict[str, str] = {}
 """`"prefix"` of names such as `prefix:ID` to the function `"package.module:function"` that makes one from the ID."""
 

@@ -1,4 +1,4 @@
-"""The programs of docs/language.md run, and its command lines can be parsed."""
+"""The programs of docs/language.md and docs/text_worlds.md run, and its command lines can be parsed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from inscape.experiments.arguments.train import TrainArguments
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "language.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+WORLDS = (ROOT / "docs" / "text_worlds.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE + WORLDS, re.S)
 LINES = re.findall(r"^inscape train (.*)$", PAGE, re.M)
 
 

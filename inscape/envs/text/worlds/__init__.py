@@ -1,0 +1,1 @@
+"""Text environments whose rewards are verified: by a law of arithmetic, an edit distance, a word's own letters."""
