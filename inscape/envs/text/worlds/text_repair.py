@@ -191,7 +191,8 @@ class TextRepair(TextEnv):
         try:
             told = self._do(given)
         except UsageError as error:
-            return Turn(self._shown("; ".join(str(error).split("\n"))), problem="refused")
+            told = "; ".join(str(error).split("\n"))
+            return Turn(self._shown(told), problem="refused", info={"distance": self.distance})
         if told is None:
             return Turn(self._shown(f"not a command: {given.strip()[:60]!r}; {COMMANDS}"), problem="unknown")
         reward = 0.0
