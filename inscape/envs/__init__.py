@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from inscape.envs.rendering.scene import Scene as Scene
     from inscape.envs.rendering.scene import Text as Text
     from inscape.envs.tasks.checking.contract import EnvironmentFault as EnvironmentFault
+    from inscape.envs.tasks.curriculum.task import Curriculum as Curriculum
+    from inscape.envs.tasks.curriculum.teacher import Scores as Scores
+    from inscape.envs.tasks.curriculum.teacher import learning_progress as learning_progress
     from inscape.envs.tasks.processes.workers import Workers as Workers
     from inscape.envs.tasks.resolve import resolve_task as resolve_task
     from inscape.envs.tasks.resolve import task_from_json as task_from_json
@@ -90,6 +93,8 @@ _HOMES = {
         "task_from_json",
     ),
     "tasks.task": ("Task",),
+    "tasks.curriculum.task": ("Curriculum",),
+    "tasks.curriculum.teacher": ("Scores", "learning_progress"),
     "tasks.processes.workers": ("Workers",),
     "tasks.checking.contract": ("EnvironmentFault",),
     # text environments

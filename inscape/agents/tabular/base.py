@@ -133,6 +133,8 @@ class TabularAgent(Agent):
         self._acting = np.random.default_rng([seed, 0])
         self._task: Task | None = None  # which it learns in
         self._copies: dict[str, Array] | None = None
+        self._under_way: Callable[[], State] | None = None  # what environments without a law are in the midst of
+        self._pending: State | None = None  # the same, of a checkpoint
 
     # ------------------------------------------------------------------------------------------- what algorithms say
 
@@ -332,12 +334,21 @@ class TabularAgent(Agent):
         from inscape.agents.kernels import tabular
 
         act, update = tabular.RULES[self.algorithm]
-        self._begin_episode()
-        self._totals[:, RUNNING] = 0.0
-        self._log.restart()
+        pending, self._pending = self._pending, None
+        if pending is None:
+            self._begin_episode()
+            self._totals[:, RUNNING] = 0.0
+            self._log.restart()
+        elif self._seeds > 1:
+            raise UsageError("stored environments of several learners", expected="those of one")
         mask = np.ones((self._seeds, self._rows, self._actions), np.bool_)
         choices = Choices(self._numbers(), mask, self._stream_keys(), self._step_sizes(steps))
         start = int(self._space.start)
+        if task.exact_env and self._seeds > 1:  # what one learner did would decide on the tasks of another
+            raise UsageError(
+                f"{self._seeds} learners of {self.name} with one curriculum", expected="one: seeds = 1",
+                hint="a run for each seed",
+            )  # fmt: skip
         envs = [task.env() for _ in range(self._seeds)]
         rows, lengths = np.zeros(self._seeds, np.int64), np.zeros(self._seeds, np.int64)
 
@@ -347,8 +358,18 @@ class TabularAgent(Agent):
                 mask[i, row] = np.asarray(info["action_mask"], np.bool_)
             return row
 
-        for i, env in enumerate(envs):  # a resumed run begins a new episode, not the first one again
-            rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
+        if pending is not None:
+            envs[0].load_state_dict(pending["env"])  # type: ignore[attr-defined]
+            rows[0], lengths[0], mask[:] = int(pending["row"]), int(pending["length"]), np.array(pending["legal"])
+            if not 0 <= rows[0] < self._rows:
+                raise UsageError(f"a stored environment in row {rows[0]}", expected=f"0 to {self._rows - 1}")
+        else:
+            for i, env in enumerate(envs):  # a resumed run begins a new episode, not the first one again
+                rows[i] = arrive(i, *env.reset(seed=later_seed(self.seed + i, self.steps)))
+        if task.exact_env:
+            self._under_way = lambda: {
+                "env": envs[0].state_dict(), "row": int(rows[0]), "length": int(lengths[0]), "legal": mask.copy()  # type: ignore[attr-defined]
+            }  # fmt: skip
 
         def advance(count: int, schedule: Schedule) -> None:
             tables, totals = self._kernel_tables(), self._totals
@@ -383,6 +404,7 @@ class TabularAgent(Agent):
             "episodes": self._log.state_dict(),
             "acting": rng_state(self._acting),
             "copies": None if self._copies is None else {name: array.copy() for name, array in self._copies.items()},
+            **({} if self._under_way is None else {"under_way": self._under_way()}),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -412,7 +434,7 @@ class TabularAgent(Agent):
         self._log.load_state_dict(state.get("episodes"))
         restore_rng(self._acting, state["acting"])
         copies = state["copies"]
-        self._task = None
+        self._task, self._under_way, self._pending = None, None, state.get("under_way")
         self._copies = None if copies is None else {name: np.array(array) for name, array in copies.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -47,6 +47,8 @@ class Task:
     settings: dict[str, Any]
     max_episode_steps: int | None
     workers: Workers | None = field(default=None, kw_only=True)
+    exact_env: ClassVar[bool] = False
+    """Whether what `env` returns has `state_dict` and `load_state_dict`, from which it goes on exactly."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what the task is; spaces, pictures and environment classes are looked up again."""

@@ -17,6 +17,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.config import OF_SETTING, setting_words
 from inscape.experiments.arguments.train import TrainArguments
+from inscape.experiments.runs.during.curriculum import words_of_curriculum
 from inscape.experiments.runs.settings import differing, settings_as_json
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ def train_line(run: Run) -> str:
             words += [f"--{name.replace('_', '-')}", str(s.workers.get(name))]
     if s.workers:
         words += ["--workers", str(s.workers.get("count"))]
+    curriculum = words_of_curriculum(s.curriculum)
+    words += curriculum or []
     evaluation = run.evaluation()
     if evaluation is not None and evaluation[1] != USUAL.final_episodes:
         words += ["--final-episodes", str(evaluation[1])]
     try:
-        if same := trusted:
+        if same := trusted and curriculum is not None:
             words += _settings_words(s)
             same = _read_back(words, s)
     except UsageError:  # the agent's file has gone, say
@@ -138,10 +141,13 @@ def _python(s: RunSettings, out: str, final_episodes: int) -> str:
     evaluated = f"; final_evaluation(run, task, {final_episodes})" if final_episodes else ""
     trusted = trust.task_code_names(s.task)  # typed with the line: it names the code to run
     allowing = f"from inscape.trust import allow; allow({trusted!r}); " if trusted else ""
+    curriculum = f", curriculum=Curriculum.from_json({s.curriculum!r})" if s.curriculum else ""
+    imports += "from inscape.envs import Curriculum; " if s.curriculum else ""
     return (
         "from math import inf, nan; from inscape.envs.tasks.resolve import task_from_json; "
         f"from inscape.experiments.runs.training import train; {imports}{allowing}"
         f"task = task_from_json({dict(s.task)!r}); run = train({s.agent!r}, task, {s.steps}, "
         f"seed={s.seed}, device={s.device!r}, out={out!r}"
-        f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes}){evaluated}"
+        f"{settings}, evaluate_every={s.evaluate_every}, evaluate_episodes={s.evaluate_episodes}"
+        f"{curriculum}){evaluated}"
     )

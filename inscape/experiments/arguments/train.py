@@ -27,6 +27,7 @@ class TrainArguments(TaskArguments):
       inscape train --resume runs/CartPole-ppo-seed0          agent, world and settings are the run's
       inscape train ppo CartPole --seeds 10 --jobs 2          a run for each of ten seeds, then the comparison
       inscape train ppo CartPole --keep-best --stop-at 475 --patience 10
+      inscape train ppo DoorKey --curriculum size=5,6,8
       inscape train --config ppo.toml --steps 50000           agent, world and settings of a file; the line over it
       inscape train ppo CartPole --help          lists the settings of both
     """
@@ -73,6 +74,13 @@ class TrainArguments(TaskArguments):
 
     go_on: bool = False
     """With --resume: go on with a run that was stopped early, to its end or until --stop-at or --patience given now."""
+
+    curriculum: Annotated[tuple[str, ...], arg(metavar="SETTING=VALUES")] = ()
+    """Learn in these settings of the world, chosen for each episode by a teacher: size=5,6,8, or a range slip=0.0..0.4;
+    several settings with spaces between them. Evaluations stay in the world as it is."""
+
+    teacher: Literal["learning-progress", "uniform"] = "learning-progress"
+    """With --curriculum: what chooses."""
 
     video_every: Steps = None
     """Steps between videos of an episode, in the run's folder videos/; 0 for none."""

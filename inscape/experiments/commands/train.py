@@ -18,6 +18,7 @@ from inscape.experiments.arguments.suggestions import require_agent_first
 from inscape.experiments.arguments.train import TrainArguments
 from inscape.experiments.commands.evaluate import evaluation_line, print_players
 from inscape.experiments.commands.output import make_console
+from inscape.experiments.runs.during.curriculum import curriculum_words, stored_curriculum
 from inscape.experiments.runs.folders import DEFAULT_ROOT, open_run
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import DURING, RunSettings
@@ -70,6 +71,7 @@ def _train(argv: Sequence[str]) -> int:
         text = f"The state of {task.name} is not saved with {given.agent}: resuming restarts the episode."
         make_console().print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
     compiling = compile_seconds()
+    stored = None if resumed is None else stored_curriculum(resumed.settings.curriculum)
     run = train(
         given.agent,
         task,
@@ -89,6 +91,7 @@ def _train(argv: Sequence[str]) -> int:
         patience=given.patience,
         video_every=given.video_every,
         go_on=given.go_on,
+        curriculum=curriculum_words(given.curriculum, given.teacher) or stored,
     )
     compiling = compile_seconds() - compiling
     console = make_console()
@@ -186,7 +189,7 @@ def _train_seeds(given: Any, task: Task, seeds: int, jobs: int) -> int:
     from inscape.experiments.trials.experiment import Experiment
     from inscape.world_models.networks.device import resolve_device
 
-    if asked := [name for name in DURING if getattr(given, name)]:
+    if asked := [name for name in (*DURING, "curriculum") if getattr(given, name)]:
         option = f"--{asked[0].replace('_', '-')}"
         raise UsageError(f"{option} with --seeds", expected="one of them", hint=f"inscape train … {option} --seed N")
     if task.workers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -21,6 +22,7 @@ from inscape.errors import UsageError
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.numbers import number_text
 from inscape.experiments.report.clips import CLIP_FPS, clip
+from inscape.experiments.report.curriculum import curriculum_keys, curriculum_sections
 from inscape.experiments.report.episodes import player_episode, returns_text
 from inscape.experiments.report.file import ReportFile
 from inscape.experiments.report.packing import MAX_CURVE_POINTS, binned
@@ -122,7 +124,8 @@ def runs_sections(runs: Sequence[Run], max_episodes: int = 24) -> list[Section]:
 
 
 def _logged_groups(runs: Sequence[Run]) -> list[_Group]:
-    return _grouped([_LoggedRun(run, run.metric_columns(READ)) for run in runs])
+    read = [(run, (*READ, *curriculum_keys(run.settings.curriculum))) for run in runs]
+    return _grouped([_LoggedRun(run, run.metric_columns(keys)) for run, keys in read])
 
 
 def _sections(groups: Sequence[_Group], max_episodes: int) -> list[Section]:
@@ -130,6 +133,9 @@ def _sections(groups: Sequence[_Group], max_episodes: int) -> list[Section]:
     for world in dict.fromkeys(group.world for group in groups):
         here = [group for group in groups if group.world == world]
         sections += _curve_sections(world, here)
+        for group in here:
+            curriculum, label = group.runs[0].run.settings.curriculum, f"{group.name} in {world}"
+            sections += curriculum_sections(curriculum, label, functools.partial(_group_curve, group))
         if max_episodes:
             sections += _episode_sections(world, here, max(1, max_episodes // len(groups)))
     return sections
@@ -174,7 +180,9 @@ def _grouped(runs: Sequence[_LoggedRun]) -> list[_Group]:
     for logged in runs:
         s = logged.run.settings
         code = {name: entry["sha256"] for name, entry in s.code.items()}
-        content = json.dumps([s.task, s.agent, s.agent_settings, s.steps, code], sort_keys=True, default=str)
+        content = json.dumps(
+            [s.task, s.agent, s.agent_settings, s.steps, code, s.curriculum], sort_keys=True, default=str
+        )
         by_content.setdefault(content, []).append(logged)
     members = list(by_content.values())
     first = [own[0].run.settings for own in members]
@@ -182,7 +190,7 @@ def _grouped(runs: Sequence[_LoggedRun]) -> list[_Group]:
     worlds = told_apart(tasks, [_world_settings(s.task) for s in first])
     agents = told_apart(
         [(world, s.agent) for world, s in zip(worlds, first, strict=True)],
-        [{**s.agent_settings, "steps": s.steps, "code": _versions(s)} for s in first],
+        [{**s.agent_settings, "steps": s.steps, "code": _versions(s), **_curriculum(s)} for s in first],
     )
     names = [label[1] for label in agents]
     colors = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -201,6 +209,10 @@ def _world_settings(task: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {key: default for key, (_, default, _) in known.items()}
     others = {key: value for key, value in task.items() if key not in ("name", "settings")}
     return {**others, **defaults, **task.get("settings", {})}
+
+
+def _curriculum(s: RunSettings) -> dict[str, Any]:
+    return {"curriculum": ", ".join(map(str, s.curriculum.get("settings", {})))} if s.curriculum else {}
 
 
 def _versions(s: RunSettings) -> str:

@@ -22,6 +22,7 @@ from inscape.agents.learning.distributed import process_count
 from inscape.envs.tasks.checking.contract import EnvironmentFault
 from inscape.errors import UsageError, exits_as_errors
 from inscape.experiments.runs.callbacks import call, states_of
+from inscape.experiments.runs.during.curriculum import curriculum_metrics
 from inscape.experiments.runs.model_scores import ModelScores
 from inscape.experiments.runs.progress import Progress
 from inscape.experiments.runs.run import Run
@@ -114,7 +115,8 @@ class TrainingLoop:
                 self.fresh = False
                 before, self.steps = self.steps, int(metrics["steps"])
                 _note_learned(self.agent, self.steps)
-                self.run.log({**metrics, **self._restarts(), "seconds": time.monotonic() - self.started})
+                more = {**self._restarts(), **curriculum_metrics(self.learned_in)}
+                self.run.log({**metrics, **more, "seconds": time.monotonic() - self.started})
                 if self.on_yield is not None:
                     self.on_yield(self.agent, metrics)
                 call(self.callbacks, "on_step", self, metrics)

@@ -63,8 +63,8 @@ class RunSettings:
     """What is done while it learns: `keep_best`, `stop_at`, `patience`, `video_every`; not compared on resume, where
     others may be given."""
 
-    curriculum: dict[str, list[Any]] = field(default_factory=dict)
-    """Settings of the world between which its curriculum chooses; empty for none."""
+    curriculum: dict[str, Any] = field(default_factory=dict)
+    """Its curriculum, as `Curriculum.to_json` gives it; empty for none."""
 
     workers: dict[str, Any] = field(default_factory=dict)
     """Worker processes it was started with: `count`, `hang_seconds`, `max_restarts`; empty for none. Results do not
@@ -96,6 +96,7 @@ class RunSettings:
             raise UsageError(f"incomplete run settings: {error}", expected=", ".join(sorted(known))) from error
         settings._require_types()
         _require_during(settings.during)
+        _require_curriculum(settings.curriculum)
         stored = {name: value for name, value in settings.agent_settings.items() if name not in NEVER_STORED}
         return replace(settings, agent_settings=current_agent_settings(settings.agent, stored))
 
@@ -158,6 +159,15 @@ def _require_during(options: dict[str, Any]) -> None:
             raise UsageError(
                 f"run setting 'during' has {name!r} = {_cut(value)}", expected=", ".join(DURING), hint="train again"
             )
+
+
+def _require_curriculum(document: dict[str, Any]) -> None:
+    """Raises UsageError unless a curriculum is one as `train` stores it, or none."""
+    if document:
+        from inscape.envs.tasks.curriculum.task import CUSTOM, Curriculum
+
+        custom = document.get("teacher") == CUSTOM
+        Curriculum.from_json({**document, "teacher": "uniform"} if custom else document)
 
 
 _TYPES: dict[str, type] = {

@@ -25,6 +25,7 @@ from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
 from inscape.experiments.runs.callbacks import require_callbacks
+from inscape.experiments.runs.during.curriculum import curriculum_json, curriculum_task
 from inscape.experiments.runs.during.options import STOPPING, callbacks_for, during_options
 from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run, open_run
 from inscape.experiments.runs.loading import build_agent, learning_task, require_saving
@@ -39,6 +40,7 @@ from inscape.experiments.tracking.trackers import require_trackers
 from inscape.trust import code_record, file_record
 
 if TYPE_CHECKING:
+    from inscape.envs.tasks.curriculum.task import Curriculum
     from inscape.envs.tasks.processes.workers import Workers
     from inscape.envs.tasks.resolve import Given
     from inscape.envs.tasks.task import Task
@@ -71,6 +73,7 @@ def train(
     patience: int | None = None,
     video_every: int | None = None,
     go_on: bool = False,
+    curriculum: Curriculum | Mapping[str, Any] | None = None,
     **agent_settings: Any,
 ) -> Run:
     """Trains an agent in a world and returns the run: the trained agent, its metrics, and its folder if it has one.
@@ -122,6 +125,9 @@ def train(
         go_on: with `resume`, go on although the run was stopped early, to the end or until a `stop_at` or `patience`
             that is given now. With `resume` alone, a stopped run stays as it is, and what is not given of these is
             as the run was started with.
+        curriculum: settings of the world between which a teacher chooses for each episode of training, a `Curriculum`
+            or its settings (`{"size": [5, 6, 8]}`); evaluations stay in `world` as it is. With `resume` it is to be
+            given again.
         agent_settings: settings of the agent by name, over `settings`. `data` of an agent that imitates may be a list
             of trajectories in hand.
 
@@ -153,7 +159,7 @@ def train(
         workers = workers_of(open_run(out).settings)
     if workers is not None:
         task = in_workers(task, workers)
-    learned_in, given = learning_task(agent, task), agent
+    learned_in, given = curriculum_task(learning_task(agent, task), curriculum), agent
     with _settings_of_the_world(agent_settings, task):
         agent = build_agent(given, learned_in, seed, settings, device)
     _require_learning(agent, spec, unsaved)
@@ -175,6 +181,7 @@ def train(
         evaluate_every=max(1, (steps - before) // 10) if evaluate_every is None else evaluate_every,
         evaluate_episodes=evaluate_episodes,
         during=during,
+        curriculum=curriculum_json(learned_in),
         versions=installed_versions(),
         workers=_stored_workers(task),
     )
