@@ -7,6 +7,8 @@ What 4,096 copies of a vector environment go through is compared, number by numb
 - `gym`: `gym.make` for each copy alone (`seed_of_copy`), worlds of one player,
 - `pettingzoo`: an AEC or a parallel environment for each copy alone, worlds of several players,
 - `text`: what `render_mode="ansi"` writes after each step,
+- `answers`: `text_env`, played by answers in words (`action: NAME`): observations, rewards, ends, and the text that
+  describes each observation of the copies,
 - `model`: the known model's law as plain Python, from each state and the copy's own random numbers,
 - `pickle`: an environment sent to another process, and pickled again at every fifth step there,
 - `cuda`: the GPU's kernels in numba's simulator, in a process of its own (`NUMBA_ENABLE_CUDASIM`).
@@ -31,12 +33,14 @@ import gymnasium as gym
 import numpy as np
 
 from inscape import make_world
+from inscape.envs import resolve_task, text_env
 from inscape.envs.law.states import States
 from inscape.envs.law.streams import GOLDEN, seed_of_copy, stream_keys, words
+from inscape.envs.text.described import Describer
 
 ONE_PLAYER = ("FrozenLake8x8", "CartPole", "Taxi", "Tiger", "RiverSwim")
 SEVERAL = ("ConnectFour", "KuhnPoker", "RockPaperScissors")
-ROUTES = ("gym", "pettingzoo", "text", "model", "pickle", "cuda")
+ROUTES = ("gym", "pettingzoo", "text", "answers", "model", "pickle", "cuda")
 SEED, LIMIT = 20_261_201, 24
 
 
@@ -140,6 +144,31 @@ def alone(env: Any, world: Any, copy: int, pickled: bool = False, text: bool = F
         if pickled and step % 5 == 4:
             env = pickle.loads(pickle.dumps(env))
     return episode, written
+
+
+def in_words(env: Any, world: Any, copy: int) -> tuple[Episode, list[str]]:
+    """Returns an episode of a text environment with the random numbers of a copy, and the texts that were read."""
+    text, _ = env.reset(seed=seed_of_copy(SEED, copy))
+    episode, read = [Step(plain(env.observation), (), False, False)], [text]
+    for step in range(LIMIT):
+        action = chosen(world, env.env.unwrapped.states, np.array([copy]), step)[0]
+        text, reward, terminated, truncated, info = env.step(f"I choose this.\naction: {world.action_names[action]}")
+        assert info.get("problem") is None, info
+        episode.append(Step(plain(env.observation), rewards_of(reward), bool(terminated), bool(truncated)))
+        read.append(text)
+        if terminated or truncated:
+            break
+    return episode, read
+
+
+def described(task: Any, episodes: list[Episode]) -> list[list[str]]:
+    """Returns the description of each observation of the copies."""
+    describer, space = Describer(task), task.observation_space
+    found = []
+    for episode in episodes:
+        seen = [np.frombuffer(one.observation, space.dtype).reshape(space.shape or ()) for one in episode]
+        found.append([describer.describe(row[None])[0].rstrip() for row in seen])
+    return found
 
 
 def at_table(world: Any, env: Any, copy: int, pickled: bool = False) -> Episode:
@@ -273,6 +302,12 @@ def compared(name: str, copies: int, episodes: int, routes: tuple[str, ...] = RO
         found["gym"] = differing(expected.episodes, [episode for episode, _ in played])
         if "text" in routes:
             found["text"] = differing(expected.texts, [written for _, written in played])
+    if world.players == 1 and "answers" in routes:
+        task = resolve_task(name, max_episode_steps=LIMIT)
+        played = [in_words(text_env(task, list_actions=False), world, copy) for copy in range(episodes)]
+        acted = differing(expected.episodes, [episode for episode, _ in played])
+        told = differing(described(task, expected.episodes), [read for _, read in played])
+        found["answers"] = acted[0] + told[0], acted[1] + told[1]
     if world.players > 1 and "pettingzoo" in routes:
         table = environment_of(world)
         found["pettingzoo"] = differing(expected.episodes, [at_table(world, table, k) for k in range(episodes)])
