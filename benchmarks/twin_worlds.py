@@ -224,8 +224,7 @@ def by_cuda(name: str, episodes: int, folder: str) -> list[Episode]:
     out = Path(folder) / f"{name}.pickle"
     command = [sys.executable, __file__, "--simulate", name, "--episodes", str(episodes), "--out", str(out)]
     subprocess.run(command, check=True, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, stdout=subprocess.DEVNULL)
-    found: list[Episode] = pickle.loads(out.read_bytes())
-    return found
+    return [[Step(*step) for step in episode] for episode in pickle.loads(out.read_bytes())]
 
 
 def simulate(name: str, episodes: int) -> list[Episode]:
@@ -332,7 +331,9 @@ def main() -> int:
     parser.add_argument("--out", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.simulate:
-        Path(given.out).write_bytes(pickle.dumps(simulate(given.simulate, given.episodes)))
+        # plain tuples: classes of this script have another name where it is imported
+        plain_steps = [[tuple(step) for step in episode] for episode in simulate(given.simulate, given.episodes)]
+        Path(given.out).write_bytes(pickle.dumps(plain_steps))
         return 0
     worlds = (*ONE_PLAYER, *SEVERAL)
     each = -(-given.episodes // len(worlds))
