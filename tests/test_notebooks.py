@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import textwrap
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -178,6 +180,7 @@ def test_a_notebook_runs_in_a_kernel_of_jupyter(tmp_path: Path) -> None:
         "evaluate(run)",
         "STEP = 3\nevaluate(lambda o: 1, Walk(), 2).lengths.tolist()",
         "observe('value-iteration', 'FourGoals')",
+        *CELLS,
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
@@ -188,7 +191,39 @@ def test_a_notebook_runs_in_a_kernel_of_jupyter(tmp_path: Path) -> None:
     assert len(shown) <= 1, "one bar, redrawn in place"
     assert "[1, 1]" in json.dumps(outputs[5])
     assert "polyline" in outputs[6][-1]["data"]["text/html"]
+    for made in outputs[-2:]:
+        assert made[-1]["data"]["text/html"].count("<iframe") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+CELLS = (
+    "from inscape import make_world, rollout\nfrom inscape.experiments import Curve, CurvesSection, cell, show",
+    "cell(CurvesSection('Learning', (Curve('mine', steps=[0, 100], mean=[0.1, 0.8]),)))",
+    "show(rollout('random', make_world('FourGoals'), 2, seed=0))",
+)
+"""A chart and a player as cells."""
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_in_a_kernel_of_marimo(tmp_path: Path) -> None:
+    """`marimo export` runs the cells, in the order of their names, as its editor does."""
+    pytest.importorskip("marimo")
+    names = "make_world, rollout, Curve, CurvesSection, cell, show"
+    bodies = [
+        (f"{CELLS[0]}\nfrom inscape import train", f"return {names}, train", ""),
+        ("run = train('q-learning', 'FrozenLake', 4000, verbose=False)\nrun", "return (run,)", "train"),
+        (CELLS[1], "return", "Curve, CurvesSection, cell"),
+        (CELLS[2], "return", "make_world, rollout, show"),
+    ]
+    cells = [f"@app.cell\ndef _({given}):\n" + textwrap.indent(f"{body}\n{end}", "    ") for body, end, given in bodies]
+    (tmp_path / "nb.py").write_text("\n\n".join(["import marimo\n\napp = marimo.App()", *cells]))
+    command = [sys.executable, "-m", "marimo", "export", "html", "nb.py", "-o", "nb.html", "--no-include-code"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "nb.html").read_text()
+    assert "q-learning in FrozenLake" in page
+    assert page.count("srcdoc") == 2
+    assert "Traceback" not in page
 
 
 # ------------------------------------------------------------------------------------------------ progress

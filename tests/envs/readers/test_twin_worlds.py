@@ -6,7 +6,8 @@ from benchmarks import twin_worlds as twins
 
 
 @pytest.mark.parametrize(
-    ("world", "routes"), [("FrozenLake8x8", ("gym", "text", "answers", "model")), ("KuhnPoker", ("pettingzoo", "model"))]
+    ("world", "routes"),
+    [("FrozenLake8x8", ("gym", "text", "answers", "model")), ("KuhnPoker", ("pettingzoo", "model"))],
 )
 def test_the_same_seed_copy_and_step(world, routes):
     found = twins.compared(world, 12, 6, routes)
