@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
     from inscape.agents.multi_agent.self_play import SelfPlay as SelfPlay
     from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
+    from inscape.agents.muzero.agent import MuZero as MuZero
+    from inscape.agents.muzero.settings import MuZeroSettings as MuZeroSettings
     from inscape.agents.off_policy.dqn import DQN as DQN
     from inscape.agents.off_policy.dqn import DQNSettings as DQNSettings
     from inscape.agents.off_policy.sac import SAC as SAC
@@ -217,6 +219,8 @@ _HOMES = {
     ),
     "imagination.dreamer": ("Dreamer",),
     "imagination.settings": ("DreamerSettings",),
+    "muzero.agent": ("MuZero",),
+    "muzero.settings": ("MuZeroSettings",),
     "planners.psrl": (
         "PSRL",
         "PSRLSettings",

@@ -11,7 +11,7 @@ LearnerName = Literal[
     "pets", "td-lambda",
     "reinforce", "dqn", "ppo", "recurrent-ppo", "sac", "self-play", "a2c", "mcts", "alphazero", "llm",
     "clone", "dagger", "airl",
-    "mc-aixi", "dreamer",
+    "mc-aixi", "dreamer", "muzero",
 ]  # fmt: skip
 """Names of the built-in agents that learn, for type checkers."""
 
@@ -128,6 +128,11 @@ BUILT_IN: tuple[AgentEntry, ...] = (
     AgentEntry(
         "dreamer", "learns a latent model, and to act by what it imagines (Hafner et al. 2023); hidden states, pixels",
         "inscape.agents.imagination.dreamer:Dreamer", "inscape.agents.imagination.settings:DreamerSettings",
+        learns=True, steps=10_000,
+    ),
+    AgentEntry(
+        "muzero", "plans by search in a model learned from what its searches said (Schrittwieser et al. 2020)",
+        "inscape.agents.muzero.agent:MuZero", "inscape.agents.muzero.settings:MuZeroSettings",
         learns=True, steps=10_000,
     ),
     AgentEntry(

@@ -228,6 +228,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "dqn": {"cartpole": Preset(100_000, _OUR_DQN_CARTPOLE), "pixels:frozenlake-firm": Preset(30_000, _DQN_PIXEL_LAKE)},
     # few steps in the environment, and a gradient step for every five of them
     "dreamer": {"cartpole": Preset(10_000, _DREAMER_CARTPOLE)},
+    "muzero": {"cartpole": Preset(3_000)},
     "sb3:dqn": {"cartpole": Preset(50_000, _DQN_CARTPOLE)},
     "q-learning": {
         "frozenlake": Preset(1_000_000),

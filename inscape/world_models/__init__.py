@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from inscape.world_models.learned.ensemble.settings import EnsembleSettings as EnsembleSettings
     from inscape.world_models.learned.latent.model import LatentModel as LatentModel
     from inscape.world_models.learned.latent.settings import LatentSettings as LatentSettings
+    from inscape.world_models.learned.muzero.model import MuZeroModel as MuZeroModel
+    from inscape.world_models.learned.muzero.settings import MuZeroModelSettings as MuZeroModelSettings
     from inscape.world_models.learned.probing import ProbeResult as ProbeResult
     from inscape.world_models.learned.probing import belief_probe as belief_probe
     from inscape.world_models.learned.probing import linear_probe as linear_probe
@@ -172,6 +174,8 @@ _HOMES = {
     "learned.sequence": ("SequenceModel", "SequenceSettings"),
     "learned.latent.model": ("LatentModel",),
     "learned.latent.settings": ("LatentSettings",),
+    "learned.muzero.model": ("MuZeroModel",),
+    "learned.muzero.settings": ("MuZeroModelSettings",),
     "learned.probing": ("ProbeResult", "belief_probe", "linear_probe"),
     # how good a learned model is
     "scoring.code_length": (

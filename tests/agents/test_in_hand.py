@@ -41,6 +41,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "psrl": ("FrozenLake", {}),
     "pets": ("CartPole", {"population": 4, "horizon": 4}),
     "dreamer": ("CartPole", {"hidden": (8,)}),
+    "muzero": ("CartPole", {"num_simulations": 3}),
     "mc-aixi": ("Tiger", {"num_simulations": 20}),
     "alphabeta": ("TicTacToe", {"depth": 2}),
     "value-iteration": ("FrozenLake", {}),

@@ -103,6 +103,20 @@ ROWS = {
             "report_every": 20,
         },
     ),
+    "muzero": Row(
+        "CartPole",
+        480,
+        {
+            "learning_starts": 100,
+            "train_freq": 20,
+            "batch_size": 4,
+            "reanalyse": 4,
+            "num_simulations": 3,
+            "latent": 8,
+            "width": 8,
+            "report_every": 20,
+        },
+    ),
     "mc-aixi": Row("Tiger", 1000, {"num_simulations": 5}),
     "alphazero": Row(
         "TicTacToe",
