@@ -16,12 +16,20 @@ import numpy as np
 
 from inscape.errors import UsageError
 from inscape.experiments.runs.folders import open_run
+from inscape.experiments.runs.run import Run
 from inscape.experiments.trials.results import ResultsFile
 from tests.experiments.runs.kills import Lives
+from tests.experiments.runs.storage.test_checkpoints import assert_same
 from tests.experiments.runs.test_kills import MOST_ATTEMPTS, job, kill_often, require_same_end, whole_life
 from tests.faults.rows import Row, first
 
 AGENTS = ("q-learning", "ppo", "dqn", "sac", "reinforce", "sb3:ppo")
+MORE: dict[str, dict[str, Any]] = {
+    "best model kept, stopped early": {"keep_best": True, "patience": 12},
+    "curricula": {"curriculum": {"slip": {"low": 0.0, "high": 0.4}}, "world": "FrozenLake"},
+}
+"""What else a run may do while it learns, each tried with `MORE_AGENTS`."""
+MORE_AGENTS = ("q-learning", "ppo")
 EXPERIMENT = """
 worlds = ["FrozenLake", {name = "FrozenLake", slip = 0.1, label = "dry"}]
 agents = ["q-learning", {name = "sarsa", learning_rate = 0.3}]
@@ -64,6 +72,12 @@ def kills(short: bool, place: Path) -> list[Row]:
     rows = []
     for agent in AGENTS[:2] if short else AGENTS:
         rows.append(_of_training(agent, 4 if short else 25, place / agent.replace(":", "-")))
+    for name, options in MORE.items():
+        for agent in MORE_AGENTS[: 1 if short else None]:
+            each = {**job(agent), **options}
+            each["evaluate_every"] = each["steps"] // 40 if "keep_best" in options else each["evaluate_every"]
+            folder = place / f"{name.split()[0]}-{agent}"
+            rows.append(_of_training(agent, 4 if short else 25, folder, each, f"{agent}, {name}"))
     return rows
 
 
@@ -71,19 +85,22 @@ def experiments(short: bool, place: Path) -> list[Row]:
     return [_of_experiments(3 if short else 50, place / "experiments")]
 
 
-def _of_training(agent: str, count: int, place: Path) -> Row:
-    lives = Watched()
+def _of_training(
+    agent: str, count: int, place: Path, what: Mapping[str, Any] | None = None, label: str | None = None
+) -> Row:
+    lives, what = Watched(), job(agent) if what is None else what
     rng, wrong = np.random.default_rng(sum(agent.encode())), list[str]()
     while_saving = attempts = 0
     try:
-        whole = whole_life(lives, job(agent), place / "whole")
+        whole = whole_life(lives, what, place / "whole")
         while lives.kills < count and attempts < MOST_ATTEMPTS:
             attempts += 1
             out = place / f"killed-{attempts}"
-            found = kill_often(lives, job(agent), out, count - lives.kills, rng, whole)
+            found = kill_often(lives, what, out, count - lives.kills, rng, whole)
             while_saving += found["while_saving"]
             try:
                 require_same_end(open_run(place / "whole"), open_run(out))
+                _require_same_best(open_run(place / "whole"), open_run(out))
             except AssertionError as error:
                 wrong.append(f"another end: {str(error)[:100]}")
     finally:
@@ -92,8 +109,17 @@ def _of_training(agent: str, count: int, place: Path) -> Row:
     if lives.lost > 1:
         wrong.append(f"{lives.lost} intervals lost at once")
     note = f"{while_saving} while saving; at most {lives.lost} interval lost"
-    return Row(f"kills in training and saving: {agent}", lives.kills, len(wrong),
+    return Row(f"kills in training and saving: {label or agent}", lives.kills, len(wrong),
                "an unloadable run, more than one interval lost, other weights", first(wrong, note))  # fmt: skip
+
+
+def _require_same_best(whole: Run, killed: Run) -> None:
+    """Raises AssertionError unless both keep the same best model, or none."""
+    assert whole.best_evaluation() == killed.best_evaluation()
+    if whole.best_evaluation() is not None:
+        left, right = whole.best.load_latest(), killed.best.load_latest()
+        assert left is not None and right is not None
+        assert_same(left[0], right[0])
 
 
 def _of_experiments(count: int, place: Path) -> Row:

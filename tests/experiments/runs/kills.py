@@ -188,24 +188,28 @@ def _train(job: dict[str, Any], counts: np.ndarray) -> None:
     from inscape.experiments.runs.training import train
 
     since = [time.monotonic()]
-    save = Run.save_checkpoint
+    save, save_best = Run.save_checkpoint, Run.save_best
 
     def on_yield(agent: Any, metrics: Mapping[str, float]) -> None:
         counts[INTERVALS + int(counts[YIELDS])] = time.monotonic() - since[0]
         counts[YIELDS] += 1
         since[0] = time.monotonic()
 
-    def noted(run: Run, *arguments: Any, **options: Any) -> Path:
-        begun = time.monotonic()
-        counts[IS_SAVING] = 1
-        counts[SAVES] += 1
-        folder = save(run, *arguments, **options)
-        counts[IS_SAVING] = 0
-        since[0] = time.monotonic()
-        counts[SAVING_SECONDS] += since[0] - begun
-        return folder
+    def noted(saving: Any) -> Any:
+        def saved(run: Run, *arguments: Any, **options: Any) -> Any:
+            begun = time.monotonic()
+            counts[IS_SAVING] = 1
+            counts[SAVES] += 1
+            answer = saving(run, *arguments, **options)
+            counts[IS_SAVING] = 0
+            since[0] = time.monotonic()
+            counts[SAVING_SECONDS] += since[0] - begun
+            return answer
 
-    Run.save_checkpoint = noted  # type: ignore[method-assign]
+        return saved
+
+    Run.save_checkpoint = noted(save)  # type: ignore[method-assign]
+    Run.save_best = noted(save_best)  # type: ignore[method-assign]
     task = resolve_task(job.pop("world"))
     train(job.pop("agent"), task, job.pop("steps"), progress=False, on_yield=on_yield, **job)
 
