@@ -1,13 +1,13 @@
 """Sweeps of PPO against rl_zoo3 with Optuna, at equal wall time, in worlds for which no settings come with Inscape.
 
-    python -m benchmarks.sweep_against_zoo --zoo PYTHON [--worlds CliffWalking MountainCar Acrobot] [--minutes 3]
-        [--steps 100000] [--seeds 5]
+    python -m benchmarks.sweep_against_zoo --zoo PYTHON [--worlds CliffWalking Taxi Acrobot] [--minutes 3]
+        [--steps 50000] [--seeds 5]
 
 `PYTHON` is that of an environment with `rl_zoo3` and Inscape. In each world both sides search for the same minutes,
-one after the other, one process and one thread each, every trial as long as the others; then each trains what it found
-with the same fresh seeds for as many steps, and 100 episodes of every policy are evaluated by
-`inscape.experiments.evaluate`, the zoo's acting greedily, as it was tuned. Inscape's minutes include its confirmation,
-for which the zoo has no counterpart.
+side by side (other work on the machine slows both), one process and one thread each, every trial as long as the others;
+then each trains what it found with the same fresh seeds for as many steps, and 100 episodes of every policy are
+evaluated by `inscape.experiments.evaluate`, the zoo's acting greedily, as it was tuned. Inscape's minutes include its
+confirmation, for which the zoo has no counterpart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -49,14 +48,30 @@ def ours(world: str, steps: int, minutes: float, seeds: int) -> dict[str, Any]:
     return document
 
 
-def side(command: list[str], out: Path) -> dict[str, Any]:
-    """Runs one side in a process of its own; returns what it wrote, with the processor time of all its processes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*command, "--out", str(out)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    document: dict[str, Any] = json.loads(out.read_text())
-    document["all cpu"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return document
+def sides(commands: dict[str, list[str]], folder: Path) -> dict[str, dict[str, Any]]:
+    """Runs both sides at once, each in a process of its own; returns what they wrote, with their processor time."""
+    running = {}
+    for name, command in commands.items():
+        timed = [sys.executable, "-c", TIMED, str(folder / f"{name}.cpu"), *command]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        running[name] = subprocess.Popen([*timed, "--out", str(folder / f"{name}.json")], env=environment)
+    found = {}
+    for name, one in running.items():
+        if one.wait():
+            raise SystemExit(f"{name} failed")
+        found[name] = json.loads((folder / f"{name}.json").read_text())
+        found[name]["cpu"] = float((folder / f"{name}.cpu").read_text())
+    return found
+
+
+TIMED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+open(sys.argv[1], "w").write(str(used.ru_utime + used.ru_stime))
+sys.exit(code)
+"""
+"""Runs a command and writes the processor time of it and of its processes."""
 
 
 def row(name: str, document: dict[str, Any], scores: list[float]) -> str:
@@ -64,16 +79,16 @@ def row(name: str, document: dict[str, Any], scores: list[float]) -> str:
     trials = f"{document['complete']} + {document['pruned']} pruned" if name != "defaults" else ""
     return (
         f"| {name} | {np.mean(scores):.2f} | {interval.low:.2f} to {interval.high:.2f} | {trials} | "
-        f"{document['seconds']:.0f} | {document['all cpu']:.0f} |"
+        f"{document['seconds']:.0f} | {document['cpu']:.0f} |"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zoo", help="python of an environment with rl_zoo3 and Inscape")
-    parser.add_argument("--worlds", nargs="+", default=["CliffWalking", "MountainCar", "Acrobot"])
+    parser.add_argument("--worlds", nargs="+", default=["CliffWalking", "Taxi", "Acrobot"])
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -91,9 +106,9 @@ def main() -> None:
               "|---|---:|---|---:|---:|---:|", flush=True)  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             own = [sys.executable, __file__, "--side", world, "--minutes", str(given.minutes), *numbers]
-            mine = side(own, Path(folder) / "inscape.json")
             peer = [given.zoo, str(PEER), world, "--seconds", str(60 * given.minutes), *numbers]
-            zoo = side(peer, Path(folder) / "zoo.json")
+            both = sides({"inscape": own, "zoo": peer}, Path(folder))
+        mine, zoo = both["inscape"], both["zoo"]
         print(row("`inscape sweep`", mine, mine["scores"]), flush=True)
         print(row("defaults", mine, mine["defaults"]))
         print(row("rl_zoo3 + Optuna", zoo, zoo["scores"]))
