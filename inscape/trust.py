@@ -86,8 +86,8 @@ def code_names(document: Any) -> list[str]:
 def task_code_names(task: Mapping[str, Any]) -> list[str]:
     """Returns the names of code in a stored task, as `Task.to_json` gives it."""
     name, rest = task.get("name"), {key: value for key, value in task.items() if key != "name"}
-    while isinstance(name, str) and name.startswith("pixels:"):
-        name = name.removeprefix("pixels:")
+    while isinstance(name, str) and name.startswith(("pixels:", "text:")):
+        name = name.partition(":")[2]
     named = [name] if isinstance(name, str) and _names_code_as_a_name(name) else []
     return list(dict.fromkeys([*named, *code_names(rest)]))
 

@@ -26,6 +26,7 @@ from inscape.envs.data.trajectory import Trajectory
 from inscape.envs.law.states import States
 from inscape.envs.tasks.checking.contract import mask_sizes
 from inscape.envs.tasks.resolve import as_task
+from inscape.envs.text.interface import AnyText
 from inscape.errors import UsageError, exits_as_errors
 from inscape.world_models.networks.encoders.packing import flattens, is_text, tokens
 from inscape.world_models.networks.types import Array
@@ -411,7 +412,7 @@ def _first_legal(idle: Array, mask: Array, space: gymnasium.Space[Any]) -> Array
 def flattened(batch: Any, space: gymnasium.Space[Any], axes: int = 1) -> Array:
     """Returns a copy of `[B, ...]` observations or actions, as episodes are recorded: of a space that is not one array
     (Dict, Tuple, Text) `[B, D]`, as `gymnasium.spaces.flatten` has them; with texts that it does not take as hashed
-    words (`packing.tokens`).
+    words (`packing.tokens`). Of a text environment `[B]` texts.
 
     Args:
         batch: `[B, ...]`, or `[B, M, ...]` of players who act at once.
@@ -427,6 +428,8 @@ def flattened(batch: Any, space: gymnasium.Space[Any], axes: int = 1) -> Array:
         shape = leading_shape(batch, axes)
         flat = flattened(folded(batch, (-1,), axes), space)
         return flat.reshape(*shape, flat.shape[1])
+    if isinstance(space, AnyText):
+        return np.array([str(text) for text in batch], np.str_)
     import gymnasium
 
     if not flattens(space):

@@ -20,6 +20,7 @@ from inscape.envs.tasks.arguments import with_absolute_files
 from inscape.envs.tasks.environments import environment_settings, module_of
 from inscape.envs.tasks.in_hand import IN_HAND, task_in_hand
 from inscape.envs.tasks.task import Task
+from inscape.envs.tasks.text_task import text_task
 from inscape.envs.tasks.wrapping import as_wrapping, wrapped_task
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
@@ -90,8 +91,9 @@ def resolve_task(
     max_episode_steps: int | None = None,
 ) -> Task:
     """Returns the task a user means by `name`: a built-in world, `file.py:Class`, `package.module:Class`, a Gymnasium
-    id, a PettingZoo environment (`pettingzoo:pettingzoo.classic.rps_v2`), or an Inscape world seen as pictures
-    (`pixels:WORLD`).
+    id, a PettingZoo environment (`pettingzoo:pettingzoo.classic.rps_v2`), an Inscape world seen as pictures
+    (`pixels:WORLD`), a text environment (`TextRepair`), or anything with named actions played through text
+    (`text:WORLD`).
 
     A world or an environment in hand, its class, or a function that makes one is taken too
     (`inscape.envs.tasks.in_hand`).
@@ -144,6 +146,8 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
         path = str(Path(name).expanduser().resolve())
         decisions = DecisionFileWorld(path=path, **given)
         return Task(path, decisions, given, decisions.max_episode_steps)
+    if (text := text_task(name, given)) is not None:
+        return text
     spec = load_spec(name)
     if isinstance(spec, WorldSpec):
         full = name if ":" in name else spec.name

@@ -96,7 +96,8 @@ class DescribedEnv(TextEnv):
     Args:
         task: what is played.
         penalty: what an answer with a problem costs.
-        max_turns: turns of an episode at most, answers with problems included; None leaves it to the task's limit.
+        max_turns: turns of an episode at most, answers with problems included; None: twice the task's limit, where it
+            has one.
         list_actions: whether texts name the legal actions.
 
     Raises:
@@ -116,7 +117,9 @@ class DescribedEnv(TextEnv):
             raise UsageError(f"max_turns = {max_turns}", expected="at least 1, or None")
         if not penalty >= 0:  # written so that NaN is refused too
             raise UsageError(f"penalty = {penalty!r}", expected="a number of at least 0")
-        self.task, self.penalty, self.max_turns, self.list_actions = task, float(penalty), max_turns, list_actions
+        self.task, self.penalty, self.list_actions = task, float(penalty), list_actions
+        limit = task.max_episode_steps
+        self.max_turns = max_turns if max_turns is not None else None if limit is None else 2 * limit
         self.actions = action_names_of(task)
         self.env = task.env()
         self._describer = Describer(task)
