@@ -14,13 +14,14 @@ once, however many samples share it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
 from inscape.agents.llm.cloning import Cloning
+from inscape.agents.llm.generation.agent import TextAgent
 from inscape.agents.llm.policy import LanguagePolicy
 from inscape.agents.llm.preferences import DPO, Preferences
 from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
@@ -29,6 +30,7 @@ from inscape.agents.llm.scoring import log_softmax
 from inscape.agents.llm.settings import LanguageModelSettings
 from inscape.agents.llm.text import MEMORY
 from inscape.agents.llm.trainer import LanguageLearner, Trainer
+from inscape.envs.tasks.text_task import TextTask
 from inscape.envs.text.described import action_names_of
 from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
@@ -60,10 +62,17 @@ class LanguageModelAgent(Agent):
     name = "llm"
     Settings = LanguageModelSettings
 
+    def __new__(cls, task: Task, *args: Any, **named: Any) -> Any:
+        """Returns the agent for answers in free text, where the task is a text environment."""
+        if isinstance(task, TextTask):
+            return TextAgent(task, *args, **named)
+        return super().__new__(cls, task, *args, **named)
+
     def __init__(
         self, task: Task, seed: int = 0, device: str = "cpu", settings: LanguageModelSettings | None = None
     ) -> None:
-        self.task, self.seed, self.settings = task, seed, settings or LanguageModelSettings()
+        self.task, self.seed = task, seed
+        self.settings = (settings or LanguageModelSettings()).for_acting("score")
         if task.world is not None and task.world.simultaneous:
             raise UsageError(
                 f"llm on {task.name}, whose players act at once",

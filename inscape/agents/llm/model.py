@@ -86,6 +86,20 @@ def build_tokenizer(task: Task, vocabulary: int, seed: int) -> Any:
         vocabulary: largest number of tokens; at least 257 (every byte, and the end of a text).
         seed: of the random walk.
     """
+    observations = sample_observations(task, 512, np.random.default_rng([seed, 0]))
+    prompts = sorted(set(Prompter(task, list_actions=False).prompts(observations)))
+    answers = [format_answer(name) for name in action_names_of(task)]
+    # answers repeated, so that a rare name is one token too
+    return tokenizer_from_texts(prompts + answers * 8, vocabulary)
+
+
+def tokenizer_from_texts(texts: Sequence[str], vocabulary: int) -> Any:
+    """Returns a byte-level BPE tokenizer learnt from texts; digits are tokens of their own.
+
+    Args:
+        texts: to learn merges from.
+        vocabulary: largest number of tokens; at least 257 (every byte, and the end of a text).
+    """
     transformers = require_transformers()
     if vocabulary < 257:
         raise UsageError(f"a vocabulary of {vocabulary} tokens", expected="at least 257: every byte, and the end")
@@ -96,17 +110,13 @@ def build_tokenizer(task: Task, vocabulary: int, seed: int) -> Any:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    observations = sample_observations(task, 512, np.random.default_rng([seed, 0]))
-    prompts = sorted(set(Prompter(task, list_actions=False).prompts(observations)))
-    answers = [format_answer(name) for name in action_names_of(task)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         special_tokens=["<end>"],
         show_progress=False,
     )
-    # answers repeated, so that a rare name is one token too
-    tokenizer.train_from_iterator(prompts + answers * 8, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inscape.agents.learning.settings_checks import (
@@ -13,10 +13,11 @@ from inscape.agents.learning.settings_checks import (
     require_shares_if_any,
     require_weights,
 )
-from inscape.errors import UsageError
+from inscape.agents.llm.sampling_settings import Sampling
+from inscape.errors import UsageError, whole_number
 
 Scoring = Literal["auto", "tree", "full"]
-Algorithm = Literal["ppo", "grpo", "rloo", "reinforce", "gigpo"]
+Algorithm = Literal["auto", "ppo", "grpo", "rloo", "reinforce", "gigpo"]
 KLEstimator = Literal["exact", "k1", "k2", "k3"]
 
 
@@ -33,6 +34,19 @@ class LanguageModelSettings:
     threads: int | None = None
     """CPU threads torch uses; by default 1 for the built-in model, for which more do not pay, and torch's own number
     for loaded ones."""
+    temperature: float = 1.0
+    """Of text environments, where answers are generated: logits are divided by it; 0 takes the most probable token."""
+    top_k: int = 0
+    """Generate among the so many most probable tokens; 0: all."""
+    top_p: float = 1.0
+    """Generate among the most probable tokens that together have this probability."""
+    min_p: float = 0.0
+    """Generate among tokens at least this share as probable as the most probable one."""
+    answer_tokens: int = 48
+    """Tokens of a generated answer at most; one that needs more is cut, counted, and taken for none."""
+    history: int | None = None
+    """Turns before the present one that a generated answer can look back on; by default as many as the
+    environment says, or as fit."""
     scoring: Scoring = "auto"
     """How answers are scored: all in one pass (tree), one by one (full), or whichever the model allows (auto)."""
     hidden_size: int = 64
@@ -59,8 +73,9 @@ class LanguageModelSettings:
     """β of DPO: how far a comparison moves the policy from its reference (`kl_reference`)."""
     dpo_learning_rate: float = 1e-3
     """Adam's step size on comparisons at the beginning."""
-    algorithm: Algorithm = "ppo"
-    """How stage 2 learns: `ppo` by a value head; the others by whole episodes with their group as the baseline."""
+    algorithm: Algorithm = "auto"
+    """How stage 2 learns: `ppo` by a value head; the others by whole episodes with their group as the baseline. auto:
+    ppo where actions are scored, grpo where answers are generated."""
     num_envs: int = 256
     """Environment copies of stage 2; the group methods play one episode in each between updates."""
     num_steps: int = 64
@@ -78,8 +93,9 @@ class LanguageModelSettings:
     """Passes over those steps per update."""
     prompts_per_batch: int = 64
     """Distinct prompts per gradient step and per forward pass."""
-    learning_rate: float = 2e-3
-    """Adam's step size in stage 2 at the beginning."""
+    learning_rate: float | None = None
+    """Adam's step size in stage 2 at the beginning; by default 2e-3 where actions are scored, 3e-4 where answers are
+    generated."""
     anneal: Literal["linear", "constant"] = "linear"
     """Whether step size and entropy weight of stage 2 fall linearly to zero over the training."""
     gamma: float | None = None
@@ -93,9 +109,9 @@ class LanguageModelSettings:
     # After the usual cloning 0.03 ends nearer the optimum (FrozenLake8x8, a million steps, two seeds: 97 % and 96 %,
     # with 0.1 95 % and 91 %). After a poor one in FrozenLake (tests, "poor_clone") it reached 95 % with two seeds of
     # five, 0.06 with five of eight, 0.1 with four of four.
-    entropy_coef: float = 0.03
-    """Weight of the entropy bonus; 0.1 where cloning left much to learn, which with less may stay with the first way it
-    finds."""
+    entropy_coef: float | None = None
+    """Weight of the entropy bonus. Where actions are scored 0.03 by default; 0.1 where cloning left much to learn,
+    which with less may stay with the first way it finds. Where answers are generated 0: it counts over all tokens."""
     kl_coef: float = 0.0
     """Weight τ of KL(policy ‖ reference), in nats."""
     kl_in: Literal["loss", "reward"] = "loss"
@@ -111,16 +127,42 @@ class LanguageModelSettings:
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm, in both stages."""
 
+    @property
+    def step_size(self) -> float:
+        """The `learning_rate` of stage 2, where it is known how the model acts (`for_acting`)."""
+        assert self.learning_rate is not None
+        return self.learning_rate
+
+    @property
+    def entropy_weight(self) -> float:
+        """The `entropy_coef`, where it is known how the model acts (`for_acting`)."""
+        assert self.entropy_coef is not None
+        return self.entropy_coef
+
+    def for_acting(self, acting: Literal["score", "generate"]) -> LanguageModelSettings:
+        """Returns the settings with the defaults of a way of acting."""
+        scored = acting == "score"
+        algorithm: Algorithm = ("ppo" if scored else "grpo") if self.algorithm == "auto" else self.algorithm
+        rate = (2e-3 if scored else 3e-4) if self.learning_rate is None else self.learning_rate
+        entropy = (0.03 if scored else 0.0) if self.entropy_coef is None else self.entropy_coef
+        return replace(self, algorithm=algorithm, learning_rate=rate, entropy_coef=entropy)
+
     def __post_init__(self) -> None:
         require_counts(self, "hidden_size", "layers", "heads", "vocabulary", "clone_episodes", "clone_simulations")
         require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch", "group_size")
+        require_counts(self, "answer_tokens")
         require_counts_if_any(self, "threads")
-        require_positive(self, "dpo_beta", "dpo_learning_rate", "clone_learning_rate", "learning_rate", "max_grad_norm")
+        Sampling(self.temperature, self.top_k, self.top_p, self.min_p)  # refuses what is out of range
+        if self.history is not None:
+            whole_number("history =", self.history, 0)
+        require_positive(self, "dpo_beta", "dpo_learning_rate", "clone_learning_rate", "max_grad_norm")
+        if self.learning_rate is not None:
+            require_positive(self, "learning_rate")
         require_shares(self, "gae_lambda")
         require_shares_if_any(self, "gamma")
-        require_weights(
-            self, "clone_steps", "dpo_steps", "clip", "value_coef", "entropy_coef", "kl_coef", "anchor_weight"
-        )
+        require_weights(self, "clone_steps", "dpo_steps", "clip", "value_coef", "kl_coef", "anchor_weight")
+        if self.entropy_coef is not None:
+            require_weights(self, "entropy_coef")
         if not self.clone_beta >= 0:  # written so that NaN is refused too
             raise UsageError(
                 f"clone_beta = {self.clone_beta!r}",
@@ -138,7 +180,7 @@ class LanguageModelSettings:
                 expected="exact, k2 or k3",
                 hint="kl_in reward, for k1",
             )
-        if self.algorithm != "ppo":
+        if self.algorithm not in ("auto", "ppo"):
             if self.num_envs % self.group_size:
                 raise UsageError(
                     f"num_envs {self.num_envs} in groups of {self.group_size}", expected="a multiple of group_size"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, get_type_hints
 
 import gymnasium as gym
 
@@ -20,7 +20,7 @@ from inscape.envs.tasks.arguments import with_absolute_files
 from inscape.envs.tasks.environments import environment_settings, module_of
 from inscape.envs.tasks.in_hand import IN_HAND, task_in_hand
 from inscape.envs.tasks.task import Task
-from inscape.envs.tasks.text_task import text_task
+from inscape.envs.tasks.text_task import is_text_name, text_class, text_task
 from inscape.envs.tasks.wrapping import as_wrapping, wrapped_task
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
@@ -56,6 +56,9 @@ def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
             **{key: (int, DEFAULTS[key], docs[key]) for key in docs},
             **world_settings(name.removeprefix(PIXELS_PREFIX)),
         }
+    if is_text_name(name):
+        made = text_class(name)
+        return {} if made is None else _constructor_settings(made)
     spec = load_spec(name)
     if not isinstance(spec, WorldSpec):
         return {}
@@ -66,6 +69,21 @@ def world_settings(name: str) -> dict[str, tuple[Any, Any, str]]:
         key: (hints.get(key, parameter.annotation), spec.settings.get(key, parameter.default), docs.get(key, ""))
         for key, parameter in cls.setting_parameters().items()
     }
+
+
+def _constructor_settings(cls: Any) -> dict[str, tuple[Any, Any, str]]:
+    """Returns the settings of a class: what its constructor takes by name, but for what it has no default for."""
+    docs = _argument_docs(inspect.getdoc(cls) or "")
+    given = {
+        key: parameter
+        for key, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    # of these alone: others may be annotated with what only type checkers import
+    holder = type("Settings", (), {"__module__": cls.__module__})
+    holder.__annotations__ = {key: parameter.annotation for key, parameter in given.items()}
+    hints = get_type_hints(holder)
+    return {key: (hints[key], parameter.default, docs.get(key, "")) for key, parameter in given.items()}
 
 
 def _argument_docs(text: str) -> dict[str, str]:

@@ -27,16 +27,30 @@ class TextTask(Task):
         return env
 
 
+def is_text_name(name: str) -> bool:
+    """Returns whether a name is that of a text environment."""
+    if name.startswith(TEXT_PREFIX):
+        return True
+    registry = importlib.import_module(REGISTRY)
+    return name in registry.text_env_specs() or name.partition(":")[0] in registry.PREFIXES
+
+
+def text_class(name: str) -> Any:
+    """Returns the class behind a text environment's name, whose constructor takes its settings; None where another
+    library makes it."""
+    if name.startswith(TEXT_PREFIX):
+        return importlib.import_module("inscape.envs.text.described").DescribedEnv
+    return importlib.import_module(REGISTRY).text_env_class(name)
+
+
 def text_task(name: str, settings: Mapping[str, Any]) -> TextTask | None:
     """Returns the task of a text environment's name; None for any other name.
 
     Raises:
         UsageError: the environment cannot be made with these settings.
     """
-    if not name.startswith(TEXT_PREFIX):
-        registry = importlib.import_module(REGISTRY)
-        if name not in registry.text_env_specs() and name.partition(":")[0] not in registry.PREFIXES:
-            return None
+    if not is_text_name(name):
+        return None
     task = TextTask(name, None, dict(settings), None)
     task.unchecked_env().close()  # a wrong setting is reported here
     return task

@@ -104,6 +104,8 @@ class DescribedEnv(TextEnv):
         UsageError: its actions are not one finite choice, or it has several players.
     """
 
+    cue = "action:"
+
     def __init__(
         self, task: Task, *, penalty: float = 0.0, max_turns: int | None = None, list_actions: bool = True
     ) -> None:
@@ -123,6 +125,7 @@ class DescribedEnv(TextEnv):
         self.actions = action_names_of(task)
         self.env = task.env()
         self._describer = Describer(task)
+        self.history = 0 if _determines_state(task) else None
         self._body = ""
         self.instructions = f"You act in {task.name}. Answer with one line: action: NAME"
 
@@ -167,6 +170,18 @@ class DescribedEnv(TextEnv):
 
     def close(self) -> None:
         self.env.close()
+
+
+def _determines_state(task: Task) -> bool:
+    """Whether what is perceived is all there is to know."""
+    world = task.world
+    if world is None:
+        return False
+    try:
+        world.states_of(world.observe(world.sample_initial(1, np.random.default_rng(0))))
+    except (PartialObservationError, TooManyStatesError):
+        return False
+    return True
 
 
 def _told(problem: str | None, read: str) -> str:

@@ -66,6 +66,9 @@ class TextEnv(gym.Env[str, str]):
         instructions: what the agent is told once, before the first observation.
         max_turns: turns after which an episode is truncated, or None.
         penalty: what an answer with a problem costs, on top of the environment's reward.
+        cue: how an answer begins; a model is asked to go on from there.
+        stop: texts that end an answer.
+        history: turns before the present one that an answer may depend on; None: all.
 
     `info` holds `"problem"` (of this turn, where there is one) and `"problems"`: how many of each kind the episode has
     had so far. An answer with a problem counts as a turn and is never taken for another.
@@ -75,6 +78,9 @@ class TextEnv(gym.Env[str, str]):
     instructions: str = ""
     max_turns: int | None = None
     penalty: float = 0.0
+    cue: str = ""
+    stop: tuple[str, ...] = ("\n",)
+    history: int | None = None
     longest: ClassVar[int] = LONGEST
 
     observation_space: gym.spaces.Space[str] = AnyText()
@@ -96,6 +102,13 @@ class TextEnv(gym.Env[str, str]):
     def respond(self, answer: str) -> Turn:
         """Returns what follows an answer."""
         raise NotImplementedError
+
+    def solution(self) -> str | None:
+        """Returns an answer, without the cue, that is right here; None where the environment knows none.
+
+        For demonstrations to imitate, and for the scripted solvers of tests; agents that learn do not ask.
+        """
+        return None
 
     @property
     def name(self) -> str:

@@ -85,6 +85,11 @@ def text_env(what: str | World | Task | TextEnv, **settings: Any) -> TextEnv:
     return _made(lambda **given: DescribedEnv(_task(what), **given), settings, str(what))
 
 
+def text_env_class(name: str) -> Callable[..., TextEnv] | None:
+    """Returns the class of a text environment known by name; None for another library's (`PREFIX:ID`)."""
+    return _home(_SPECS[name].home) if name in _SPECS else None
+
+
 def _task(what: str | World | Task) -> Task:
     from inscape.envs.tasks.resolve import resolve_task
 

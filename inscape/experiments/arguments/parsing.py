@@ -470,8 +470,11 @@ def is_world(name: str) -> bool:
     """Returns whether a name is that of a world, or of a world seen as pictures: their settings are `--world.…`."""
     from inscape.envs import registry
     from inscape.envs.catalogue import WorldSpec
+    from inscape.envs.tasks.text_task import is_text_name
 
-    return name.startswith(registry.PIXELS_PREFIX) or isinstance(registry.load_spec(name), WorldSpec)
+    if name.startswith(registry.PIXELS_PREFIX) or is_text_name(name):
+        return True
+    return isinstance(registry.load_spec(name), WorldSpec)
 
 
 def _environment_group(name: str, values: Mapping[str, Any] | None) -> dict[str, tuple[Any, Any]]:

@@ -86,6 +86,7 @@ def _list_worlds() -> tuple[str, Table]:
 
     from inscape.envs.catalogue import FAMILIES
     from inscape.envs.registry import world_specs
+    from inscape.envs.text.registry import text_env_specs
 
     table = make_table("name", "players", "what it is", numbers=("players",))
     left = {spec.name: spec for spec in world_specs()}
@@ -96,10 +97,14 @@ def _list_worlds() -> tuple[str, Table]:
         for spec in specs:
             table.add_row(f"  {spec.name}", str(spec.players), escape(spec.description))
     others = sum(not name.startswith("inscape/") for name in gymnasium.registry)
+    table.add_row("[dim]Read and answered in text (no law)[/dim]")
+    for text in text_env_specs().values():
+        table.add_row(f"  {text.name}", "1", escape(text.summary))
     table.add_row("[dim]Not in this list[/dim]")
     table.add_row("[dim]  file.py:Class[/dim]", "", "[dim]a World of your own, as in examples/elevator.py[/dim]")
     more = f"{others} registered, LunarLander-v3 among them; no law"
     table.add_row("[dim]  any Gymnasium id[/dim]", "", f"[dim]{more}[/dim]")
+    table.add_row("[dim]  text:WORLD[/dim]", "", "[dim]anything with named actions, answered in words[/dim]")
     table.add_row("[dim]  pixels:WORLD[/dim]", "", "[dim]an Inscape world seen as its drawing, frames stacked[/dim]")
     table.add_row("[dim]  pettingzoo:MODULE[/dim]", "", "[dim]a PettingZoo environment[/dim]")
     return "Worlds (Gymnasium ids: inscape/NAME-v0)", table

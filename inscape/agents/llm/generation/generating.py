@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inscape.agents.llm.generation.sampling import Sampling, drawn, sampled_log_probs
+from inscape.agents.llm.generation.sampling import drawn, sampled_log_probs
+from inscape.agents.llm.sampling_settings import Sampling
 from inscape.errors import UsageError, whole_number
 
 Tokens = tuple[int, ...]

@@ -43,7 +43,7 @@ class GroupPolicyGradient:
         if learner.steps >= steps:
             return
         if learner.steps == 0:
-            learner.restart_optimizer(s.learning_rate)
+            learner.restart_optimizer(s.step_size)
             self._reference = reference_of(learner)
         gamma = s.gamma if s.gamma is not None else 0.99 if task.world is None else task.world.gamma
         play = GroupPlay(learner, task, self._reference)
@@ -51,9 +51,9 @@ class GroupPolicyGradient:
             while learner.steps < steps:
                 episodes = play.collect(self.rounds)
                 left = 1.0 - learner.steps / steps if s.anneal == "linear" else 1.0
-                learner.optimizer.param_groups[0]["lr"] = s.learning_rate * left
+                learner.optimizer.param_groups[0]["lr"] = s.step_size * left
                 with learner.policy.own_threads():
-                    metrics = self._update(episodes, play.groups, gamma, s.entropy_coef * left)
+                    metrics = self._update(episodes, play.groups, gamma, s.entropy_weight * left)
                 learner.steps += int(episodes.lengths.sum())
                 self.rounds += 1
                 yield {"steps": float(learner.steps), **metrics}
@@ -79,7 +79,7 @@ class GroupPolicyGradient:
         s, time, copy = self.learner.settings, episodes.time, episodes.copy
         ahead = returns_to_go(episodes.rewards - episodes.charged, episodes.lengths, gamma)
         kind = "grpo" if s.algorithm == "gigpo" else s.algorithm
-        assert kind != "ppo"
+        assert kind != "ppo" and kind != "auto"
         if s.credit == "return":
             advantages = group_advantages(ahead[0], groups, kind, s.group_scale)[copy]
         else:  # those of the group that are still under way at that step

@@ -43,7 +43,7 @@ class PPO:
         if learner.steps >= steps:
             return
         if learner.steps == 0:
-            learner.restart_optimizer(s.learning_rate)
+            learner.restart_optimizer(s.step_size)
             self._reference = reference_of(learner)
         self._live = Rollouts(learner, task, self._reference)
         self._live.start(self._resume)
@@ -53,9 +53,9 @@ class PPO:
                 length = min(s.num_steps, -(-(steps - learner.steps) // s.num_envs))
                 batch = self._live.collect(length)
                 left = 1.0 - learner.steps / steps if s.anneal == "linear" else 1.0
-                learner.optimizer.param_groups[0]["lr"] = s.learning_rate * left
+                learner.optimizer.param_groups[0]["lr"] = s.step_size * left
                 with learner.policy.own_threads():
-                    losses = self._update(batch, s.entropy_coef * left)
+                    losses = self._update(batch, s.entropy_weight * left)
                 learner.steps += length * s.num_envs
                 yield {"steps": float(learner.steps), **batch.metrics, **losses}
         finally:

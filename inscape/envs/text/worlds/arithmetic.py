@@ -51,6 +51,8 @@ class Arithmetic(QuestionEnv):
         first = "" if order == "highest first" else ", its lowest digit first"
         how = "Work it out, then answer" if worked else "Answer"
         self.instructions = f"{how} with one line: answer: NUMBER{first}"
+        if worked:
+            self.cue, self.stop = "", ("\n\n",)
 
     def draw(self, rng: np.random.Generator) -> tuple[str, str]:
         a, b = (int("".join(map(str, rng.integers(0, 10, self.digits).tolist()))) for _ in range(2))
@@ -108,6 +110,8 @@ class Permutations(QuestionEnv):
         if size > 26:
             raise UsageError(f"size = {size}", expected="at most 26, a letter each")
         self.worked = worked
+        if worked:
+            self.cue, self.stop = "", ("\n\n",)
         how = "Work it out, then answer" if worked else "Answer"
         self.instructions = (
             f"Each word rearranges {self.size} places: place k takes what stood at the place of its k-th letter "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class QuestionEnv(TextEnv):
     """
 
     max_turns = 1
-    form: ClassVar[str] = "the answer"
+    cue = "answer:"
 
     def __init__(self, split: Split = "all", seen_share: float = 0.9, penalty: float = 0.0) -> None:
         if split not in ("train", "held-out", "all"):
@@ -64,6 +64,9 @@ class QuestionEnv(TextEnv):
     def agrees(self, answer: str) -> bool | None:
         """Returns whether an answer is right; None where it is not an answer at all."""
         return answer.strip() == self.expected
+
+    def solution(self) -> str:
+        return f" {self.expected}"
 
     def begin(self, rng: np.random.Generator, options: Mapping[str, Any]) -> str:
         """Asks a question of the split."""

@@ -141,6 +141,8 @@ class TextRepair(TextEnv):
         damage: the edits that damaged it, in order; their inverses in reverse order restore it exactly.
     """
 
+    stop = ("\n\n",)
+
     def __init__(
         self,
         level: int = 0,
@@ -201,6 +203,16 @@ class TextRepair(TextEnv):
             reward, self.distance = (self.distance - distance) / self.first, distance
         over = self.distance == 0 or told == "done"
         return Turn(self._shown(told), reward, over, None, {"distance": self.distance, "restored": self.restored})
+
+    def solution(self) -> str:
+        """Returns the replacement of the first line that differs; damages add and remove no lines, edits may."""
+        now, then = self.text.split("\n"), self.original.split("\n")
+        if len(now) != len(then):
+            return f"replace 1-{len(now)}\n{self.original}"
+        for number, (one, other) in enumerate(zip(now, then, strict=True), 1):
+            if one != other:
+                return f"replace {number}: {other}"
+        return "done"
 
     @property
     def restored(self) -> float:

@@ -8,8 +8,9 @@ import torch
 
 from inscape import resolve_task
 from inscape.agents.llm.generation.generating import Generator, reply_log_probs
-from inscape.agents.llm.generation.sampling import Sampling, drawn, sampled_log_probs
+from inscape.agents.llm.generation.sampling import drawn, sampled_log_probs
 from inscape.agents.llm.model import build_model, build_tokenizer
+from inscape.agents.llm.sampling_settings import Sampling
 from inscape.errors import UsageError
 
 transformers = pytest.importorskip("transformers")
