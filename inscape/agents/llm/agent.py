@@ -22,6 +22,7 @@ from inscape.agents.acting import greedy_log_probs, sample_actions
 from inscape.agents.interface import Agent, Metrics
 from inscape.agents.llm.cloning import Cloning
 from inscape.agents.llm.generation.agent import TextAgent
+from inscape.agents.llm.generation.endpoint_agent import EndpointAgent
 from inscape.agents.llm.policy import LanguagePolicy
 from inscape.agents.llm.preferences import DPO, Preferences
 from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
@@ -64,6 +65,9 @@ class LanguageModelAgent(Agent):
 
     def __new__(cls, task: Task, *args: Any, **named: Any) -> Any:
         """Returns the agent for answers in free text, where the task is a text environment."""
+        settings = named.get("settings", args[2] if len(args) > 2 else None)
+        if settings is not None and settings.endpoint is not None:
+            return EndpointAgent(task, *args, **named)
         if isinstance(task, TextTask):
             return TextAgent(task, *args, **named)
         return super().__new__(cls, task, *args, **named)

@@ -162,7 +162,7 @@ def build_model(tokenizer: Any, hidden_size: int, layers: int, heads: int, seed:
 # ------------------------------------------------------------------------------------------------------------- loaded
 
 
-def load_language_model(source: str) -> LanguageModel:
+def load_language_model(source: str, revision: str | None = None) -> LanguageModel:
     """Returns the model and tokenizer in a folder, or under a hub's name if it can be had.
 
     Weights are read from safetensors only, and no code of the model's own is ever run.
@@ -180,11 +180,12 @@ def load_language_model(source: str) -> LanguageModel:
             f"no model folder {source}",
             expected="a folder with config.json, *.safetensors and a tokenizer, or a hub's name such as owner/model",
         )
+    pinned = {} if revision is None or folder.exists() else {"revision": revision}
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **pinned
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **pinned)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise _loading_error(source, error) from error
     return LanguageModel(model.eval(), tokenizer)

@@ -27,6 +27,15 @@ class LanguageModelSettings:
 
     model: str | None = None
     """Folder or hub name of a causal language model (safetensors only); none builds a small one in place."""
+    revision: str | None = None
+    """Commit, tag or branch of `model` on a hub; of a folder not asked for."""
+    endpoint: str | None = None
+    """URL, up to /v1, of a server that speaks OpenAI's protocol and has `model`; for text environments. The key is read
+    from OPENAI_API_KEY."""
+    endpoint_seconds: float = 60.0
+    """Seconds that a request to the endpoint may take; it is made five times."""
+    endpoint_parallel: int = 8
+    """Requests to the endpoint at once."""
     greedy: bool = False
     """Act by taking the most probable action instead of drawing from the policy; learning draws either way."""
     list_actions: bool | None = None
@@ -150,7 +159,8 @@ class LanguageModelSettings:
     def __post_init__(self) -> None:
         require_counts(self, "hidden_size", "layers", "heads", "vocabulary", "clone_episodes", "clone_simulations")
         require_counts(self, "num_envs", "num_steps", "epochs", "prompts_per_batch", "group_size")
-        require_counts(self, "answer_tokens")
+        require_counts(self, "answer_tokens", "endpoint_parallel")
+        require_positive(self, "endpoint_seconds")
         require_counts_if_any(self, "threads")
         Sampling(self.temperature, self.top_k, self.top_p, self.min_p)  # refuses what is out of range
         if self.history is not None:

@@ -85,7 +85,7 @@ class LanguageLearner:
         listed = settings.model is not None if settings.list_actions is None else settings.list_actions
         self.prompter = Prompter(task, listed)
         if settings.model is not None:
-            self._install(load_language_model(settings.model))
+            self._install(load_language_model(settings.model, settings.revision))
         else:
             self._install(self._built(build_tokenizer(task, settings.vocabulary, seed)))
         self.rng = np.random.default_rng([seed, 1])

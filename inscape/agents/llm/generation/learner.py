@@ -67,7 +67,7 @@ class TextLearner:
         self.env = text_env_of(task)
         s = settings
         if s.model is not None:
-            self._install(load_language_model(s.model))
+            self._install(load_language_model(s.model, s.revision))
         else:
             texts = sample_texts(text_env_of(task), seed)
             self._install(self._built(tokenizer_from_texts(texts, s.vocabulary)))
