@@ -159,9 +159,9 @@ class TextEnv(gym.Env[str, str]):
         info = {**turn.info, "problems": dict(self._problems)}
         if turn.problem is not None:
             info["problem"] = turn.problem
-        # an environment behind this one may end an episode by a limit of its own
-        cut = bool(info.pop("truncated", False)) or (self.max_turns is not None and self._turns >= self.max_turns)
-        truncated = cut and not turn.terminated
+        # an environment behind this one may end an episode by a limit of its own, in the step that terminates it too
+        limited = self.max_turns is not None and self._turns >= self.max_turns
+        truncated = bool(info.pop("truncated", False)) or (limited and not turn.terminated)
         self._text, self._running = turn.text, not (turn.terminated or truncated)
         return turn.text, reward, turn.terminated, truncated, info
 

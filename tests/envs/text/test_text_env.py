@@ -105,6 +105,17 @@ def test_a_described_world_plays_the_episodes_of_the_world(name: str) -> None:
                 break
 
 
+def test_an_end_in_the_step_of_the_limit_has_both_flags() -> None:
+    task = resolve_task("FrozenLake-firm", max_episode_steps=6)  # the shortest way to the goal
+    plain, told = task.env(), text_env(task)
+    plain.reset(seed=0)
+    told.reset(seed=0)
+    for name in ("down", "down", "right", "down", "right", "right"):
+        expected, found = plain.step(told.actions.index(name)), told.step(f"action: {name}")
+        assert expected[1:4] == found[1:4]
+    assert found[1:4] == (1.0, True, True)
+
+
 def test_the_text_says_no_more_than_is_perceived() -> None:
     env = text_env("Tiger")
     texts = {env.reset(seed=seed)[0] for seed in range(20)}
