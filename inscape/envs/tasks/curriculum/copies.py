@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from inscape.envs.law.states import States
-from inscape.envs.law.streams import stream_keys, uniforms, words
+from inscape.envs.law.streams import stream_key, stream_keys, uniforms, words
 from inscape.errors import UsageError
 from inscape.rng import drawn_indices
 
@@ -68,8 +68,22 @@ class Copies:
         self._groups: list[tuple[World, Array]] = []
         self.keyed = False
 
-    def reseed(self, seed: int | None, first: int = 0) -> None:
-        """Gives the copies the streams (seed, first), (seed, first + 1), …; None leaves those there are."""
+    def reseed(self, seed: int | Sequence[int | None] | None, first: int = 0) -> None:
+        """Gives the copies the streams (seed, first), (seed, first + 1), …, or of a list (seed[i], 0); None leaves
+        those there are.
+
+        Raises:
+            UsageError: the number of seeds is not that of copies.
+        """
+        if isinstance(seed, Sequence | np.ndarray):
+            if len(seed) != self.count:
+                raise UsageError(f"{len(seed)} seeds for {self.count} copies", expected="one seed per copy")
+            if not self.keyed:
+                self.reseed(None)
+            for copy, own in enumerate(seed):
+                if own is not None:
+                    self._keys[copy], self._episodes[copy] = stream_key(int(own)), 0
+            return
         if seed is None and self.keyed:
             return
         drawn = int(np.random.default_rng().integers(2**63)) if seed is None else int(seed)
@@ -248,7 +262,9 @@ class CurriculumVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(task.action_space, self.num_envs)
         self.copies = Copies(task, self.num_envs)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Begins an episode in every copy. `seed` and `options["first_copy"]` are as those of `WorldVectorEnv`."""
         options = options or {}
         if unknown := set(options) - {"first_copy"}:

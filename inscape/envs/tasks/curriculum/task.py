@@ -182,7 +182,11 @@ class CurriculumTask(Task):
             UsageError: the copies are not to be reset in the same step.
         """
         if autoreset != "same-step":
-            raise UsageError(f"autoreset {autoreset!r} for copies of a curriculum", expected="same-step")
+            raise UsageError(
+                f"a curriculum for an agent whose copies of {self.name} are reset by {autoreset!r}",
+                expected="one that learns from copies reset in the same step",
+                hint="ppo, dqn, q-learning, … ; not mcts, psrl, airl",
+            )
         return CurriculumVectorEnv(self, num_envs)
 
     def to_json(self) -> dict[str, Any]:
@@ -258,4 +262,10 @@ def with_curriculum(task: Task, given: Any) -> CurriculumTask:
             f"a curriculum in {task.name}, which has {what}", expected="a world of one player, not wrapped",
             hint="a custom World, or a Gymnasium environment that changes by itself at each reset",
         )  # fmt: skip
+    usual = _class_of(task.world)(**task.world.settings)
+    if any(not np.array_equal(own, other) for own, other in zip(usual.packed, task.world.packed, strict=True)):
+        raise UsageError(
+            f"a curriculum in {task.name}, whose dynamics or purpose were replaced after it was made",
+            expected="a world that its settings describe",
+        )
     return CurriculumTask(task.name, None, task.settings, task.max_episode_steps, target=task, curriculum=curriculum)

@@ -192,6 +192,25 @@ def test_what_is_no_curriculum_of_a_world_is_refused(world: str, curriculum: Any
         with_curriculum(resolve_task(world), curriculum)
 
 
+def test_what_no_settings_describe_and_other_ways_to_learn_are_refused() -> None:
+    world = make_world("FrozenLake")
+    replaced = world.with_params(make_world("FrozenLake", slip=0.1).params)
+    with pytest.raises(UsageError, match="were replaced after it was made"):
+        with_curriculum(resolve_task(replaced), {"slip": [0.1, 0.2]})
+    with pytest.raises(UsageError, match="not mcts"):
+        train("psrl", world, 100, curriculum={"slip": [0.1, 0.2]}, verbose=False)
+    env: Any = with_curriculum(resolve_task(world), {"slip": [0.1, 0.2]}).vector_env(3)
+    with pytest.raises(UsageError, match="before the first reset"):
+        env.step([0, 0, 0])
+    first, _ = env.reset(seed=[5, 6, 7])
+    assert (first == env.reset(seed=[5, 6, 7])[0]).all()
+    for actions in ([0, 9, 0], [0], [0.5, 1, 1], None):
+        with pytest.raises(UsageError, match="action"):
+            env.step(actions)
+    with pytest.raises(UsageError, match="2 seeds for 3 copies"):
+        env.reset(seed=[1, 2])
+
+
 def test_what_is_no_teacher_is_refused() -> None:
     for options, message in (
         ({"teacher": "progress"}, "learning-progress"),
