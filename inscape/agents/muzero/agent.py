@@ -161,7 +161,7 @@ class MuZero(Agent):
                     before = self.steps
                     self._step(copies)
                     if self.steps > s.learning_starts:
-                        metrics += self._update(before)
+                        metrics += self._update(before, max(0.0, 1.0 - self.steps / steps))
                     if self.steps // s.report_every > before // s.report_every or self.steps >= steps:
                         break
             means = {name: float(np.mean([one[name] for one in metrics])) for name in (metrics[-1] if metrics else {})}
@@ -200,9 +200,10 @@ class MuZero(Agent):
         if self.steps < s.learning_starts:
             actions, policy, values = uniform, legal / legal.sum(axis=1, keepdims=True), np.zeros(len(rows))
         else:
-            plans = self._search(observation, legal, 1.0, self._rng)
+            plans = self._searched(observation, legal)
             random = self._rng.random(len(rows)) < s.random_moves
-            actions, policy, values = np.where(random, uniform, plans.actions), plans.action_probs, _own(plans.values)
+            policy, values = plans.action_probs[rows], _own(plans.values)[rows]
+            actions = np.where(random, uniform, plans.actions[rows])
         transition = copies.step(actions)
         kinds = np.where(transition.terminated, TERMINATED, GOING)
         memory.add(
@@ -211,6 +212,25 @@ class MuZero(Agent):
         )  # fmt: skip
         self._keep_last(transition)
         self.steps += s.num_envs
+
+    def _searched(self, observation: Array, legal: Array) -> Plans:
+        """Searches what is observed, and, in the same trees' waves, remembered steps again: what the search says of
+        these now is remembered. Returns all plans, those of what is observed first."""
+        s, memory = self.settings, self.memory
+        assert memory is not None
+        arrays, count = memory.arrays, len(observation)
+        again = self._due(self.steps, self.steps + s.num_envs) * s.reanalyse
+        places = memory.some(again, self._rng) if again else np.zeros(0, np.int64)
+        rows = np.concatenate([observation, arrays["observations"][places]])
+        plans = self._search(rows, np.concatenate([legal, arrays["masks"][places]]), s.exploration, self._rng)
+        arrays["policy"][places], arrays["values"][places] = plans.action_probs[count:], _own(plans.values)[count:]
+        return plans
+
+    def _due(self, before: int, after: int) -> int:
+        """Returns how many gradient steps are due for the environment steps from one number to another."""
+        s = self.settings
+        rounds = after // s.train_freq - max(before, s.learning_starts) // s.train_freq
+        return max(0, rounds) * s.gradient_steps
 
     def _keep_last(self, transition: Transition) -> None:
         """Remembers the last observations of episodes that were cut off: their value is what would have followed."""
@@ -227,36 +247,24 @@ class MuZero(Agent):
             transition.ended[cut], np.full(len(cut), LAST), observations=observation, masks=ones, values=values
         )
 
-    def _update(self, before: int) -> list[dict[str, float]]:
-        """Takes the gradient steps that are due."""
+    def _update(self, before: int, remaining: float) -> list[dict[str, float]]:
+        """Takes the gradient steps that are due; `remaining` is the share of the training that is left."""
         s, memory = self.settings, self.memory
         assert memory is not None
-        due = self.steps // s.train_freq - max(before, s.learning_starts) // s.train_freq
         if not memory.ready:
             return []
         if not self._fitted:  # once, from the first steps: later ones would change what states mean
             self.model.network.encoder.update(memory.arrays["observations"][memory.stored()])
             self._fitted = True
+        self.learner.set_rate(s.learning_rate * (0.1 + 0.9 * remaining if s.anneal == "linear" else 1.0))
         found = []
-        for _ in range(due * s.gradient_steps):
-            self._reanalyse()
+        for _ in range(self._due(before, self.steps)):
             drawn = memory.draw(s.batch_size, s.unroll, s.n_step, s.priority_beta, self._rng)
             metrics, errors = self.learner.step(drawn, self._rng, self.steps)
             memory.update_priorities(drawn.places, errors)
             self.updates += 1
             found.append(metrics)
         return found
-
-    def _reanalyse(self) -> None:
-        """Searches some remembered steps again and remembers what the search says now."""
-        s, memory = self.settings, self.memory
-        assert memory is not None
-        if not s.reanalyse:
-            return
-        places = memory.some(s.reanalyse, self._rng)
-        arrays = memory.arrays
-        plans = self._search(arrays["observations"][places], arrays["masks"][places], 1.0, self._rng)
-        arrays["policy"][places], arrays["values"][places] = plans.action_probs, _own(plans.values)
 
     # ------------------------------------------------------------------------------------------- saving
 

@@ -40,6 +40,11 @@ class Learner:
             self.weights, settings.learning_rate, eps=1e-5, weight_decay=settings.weight_decay, foreach=True
         )
 
+    def set_rate(self, rate: float) -> None:
+        """Sets the optimiser's step size."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def step(self, drawn: Sequences, rng: np.random.Generator, steps: int) -> tuple[dict[str, float], Array]:
         """Takes a gradient step; returns the parts of the loss and `[N]` errors of the values of the first positions.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from inscape.agents.learning.settings import LearnerSettings
 from inscape.agents.learning.settings_checks import (
@@ -22,7 +23,9 @@ class MuZeroSettings(LearnerSettings):
     num_envs: int = 1
     """Copies of the environment acted in side by side."""
     learning_rate: float = 2e-3
-    """The optimiser's step size."""
+    """The optimiser's step size at the beginning."""
+    anneal: Literal["linear", "constant"] = "linear"
+    """Whether the learning rate falls linearly to a tenth over the training."""
     gamma: float = 0.99
     """Discount per step."""
     num_simulations: int = 16
@@ -31,6 +34,8 @@ class MuZeroSettings(LearnerSettings):
     """How much action values weigh against the prior in a search."""
     value_range: tuple[float, float] | None = None
     """Lowest and highest return there can be, by which searches scale values; None: those met in a tree."""
+    exploration: float = 1.0
+    """Scale of the Gumbel noise at the roots of its own episodes: 1 draws from the search's policy, 0 is greedy."""
     random_moves: float = 0.0
     """Share of actions drawn uniformly while it learns."""
     latent: int = 64
@@ -87,11 +92,15 @@ class MuZeroSettings(LearnerSettings):
         )  # fmt: skip
         require_positive(self, "max_grad_norm")
         require_shares(self, "random_moves", "priority", "priority_beta")
-        require_weights(self, "value_scale", "value_coef", "consistency_coef", "code_coef", "weight_decay")
+        require_weights(
+            self, "value_scale", "exploration", "value_coef", "consistency_coef", "code_coef", "weight_decay"
+        )
         for name in ("learning_starts", "reanalyse"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise UsageError(f"{name} = {value!r}", expected="a whole number, 0 or more")
+        if self.anneal not in ("linear", "constant"):
+            raise UsageError(f"anneal = {self.anneal!r}", expected="'linear' or 'constant'")
         least = self.unroll + self.n_step + 1
         if self.buffer_size // self.num_envs < least:
             raise UsageError(
