@@ -79,7 +79,6 @@ class MuZero(Agent):
         self._packing = packing
         self._copies: EnvRunner | Games | None = None
         self._pending: State | None = None
-        self._fitted = False
         self.memory: SearchMemory | None = None
 
     # ------------------------------------------------------------------------------------------- searching
@@ -195,6 +194,7 @@ class MuZero(Agent):
         s, memory, rows = self.settings, self.memory, np.arange(self.settings.num_envs)
         assert memory is not None
         observation, mask = np.array(copies.observation), copies.action_mask
+        self.model.network.encoder.update(observation)
         legal = np.ones((len(rows), self.model.num_actions), np.bool_) if mask is None else np.array(mask, np.bool_)
         uniform = np.where(legal, self._rng.random(legal.shape), -1.0).argmax(axis=1)
         if self.steps < s.learning_starts:
@@ -202,7 +202,7 @@ class MuZero(Agent):
         else:
             plans = self._searched(observation, legal)
             random = self._rng.random(len(rows)) < s.random_moves
-            policy, values = plans.action_probs[rows], _own(plans.values)[rows]
+            policy, values = plans.action_probs[rows], plans.values[rows]
             actions = np.where(random, uniform, plans.actions[rows])
         transition = copies.step(actions)
         kinds = np.where(transition.terminated, TERMINATED, GOING)
@@ -223,7 +223,7 @@ class MuZero(Agent):
         places = memory.some(again, self._rng) if again else np.zeros(0, np.int64)
         rows = np.concatenate([observation, arrays["observations"][places]])
         plans = self._search(rows, np.concatenate([legal, arrays["masks"][places]]), s.exploration, self._rng)
-        arrays["policy"][places], arrays["values"][places] = plans.action_probs[count:], _own(plans.values)[count:]
+        arrays["policy"][places], arrays["values"][places] = plans.action_probs[count:], plans.values[count:]
         return plans
 
     def _due(self, before: int, after: int) -> int:
@@ -233,18 +233,20 @@ class MuZero(Agent):
         return max(0, rounds) * s.gradient_steps
 
     def _keep_last(self, transition: Transition) -> None:
-        """Remembers the last observations of episodes that were cut off: their value is what would have followed."""
+        """Remembers the last observations of episodes that were cut off: their value is what would have followed. With
+        chance codes those of all: which outcome the last step had is read from them."""
         assert self.memory is not None
-        cut = np.flatnonzero(~transition.terminated[transition.ended])
-        if not len(cut):
+        terminated = transition.terminated[transition.ended]
+        kept = np.flatnonzero(~terminated | (self.settings.codes > 0))
+        if not len(kept):
             return
-        observation = np.asarray(transition.last_observation[cut])
-        values = np.zeros(len(cut))
-        if self.steps >= self.settings.learning_starts:
-            values = _own(self._search(observation, None, 1.0, self._rng).values)
-        ones = np.ones((len(cut), self.model.num_actions), np.bool_)
+        observation, values = np.asarray(transition.last_observation[kept]), np.zeros(len(kept))
+        cut = np.flatnonzero(~terminated[kept])
+        if len(cut) and self.steps >= self.settings.learning_starts:
+            values[cut] = self._search(observation[cut], None, self.settings.exploration, self._rng).values
+        ones = np.ones((len(kept), self.model.num_actions), np.bool_)
         self.memory.add(
-            transition.ended[cut], np.full(len(cut), LAST), observations=observation, masks=ones, values=values
+            transition.ended[kept], np.full(len(kept), LAST), observations=observation, masks=ones, values=values
         )
 
     def _update(self, before: int, remaining: float) -> list[dict[str, float]]:
@@ -253,14 +255,11 @@ class MuZero(Agent):
         assert memory is not None
         if not memory.ready:
             return []
-        if not self._fitted:  # once, from the first steps: later ones would change what states mean
-            self.model.network.encoder.update(memory.arrays["observations"][memory.stored()])
-            self._fitted = True
         self.learner.set_rate(s.learning_rate * (0.1 + 0.9 * remaining if s.anneal == "linear" else 1.0))
         found = []
         for _ in range(self._due(before, self.steps)):
             drawn = memory.draw(s.batch_size, s.unroll, s.n_step, s.priority_beta, self._rng)
-            metrics, errors = self.learner.step(drawn, self._rng, self.steps)
+            metrics, errors = self.learner.step(drawn, self.steps)
             memory.update_priorities(drawn.places, errors)
             self.updates += 1
             found.append(metrics)
@@ -271,7 +270,7 @@ class MuZero(Agent):
     def state_dict(self) -> State:
         pending = self._pending or {"copies": None, "memory": None}
         return {
-            "steps": self.steps, "updates": self.updates, "fitted": self._fitted, "model": self.model.state_dict(),
+            "steps": self.steps, "updates": self.updates, "model": self.model.state_dict(),
             "optimizer": optimizer_arrays(self.learner.optimizer), "rng": rng_state(self._rng),
             "acting": rng_state(self._acting),
             "memory": pending["memory"] if self.memory is None else self.memory.state_dict(),
@@ -284,15 +283,10 @@ class MuZero(Agent):
         Raises:
             UsageError: the weights are of other settings or of another world.
         """
-        self.steps, self.updates, self._fitted = int(state["steps"]), int(state["updates"]), bool(state["fitted"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
         self.model.load_state_dict(state["model"])
         load_optimizer(self.learner.optimizer, state["optimizer"])
         restore_rng(self._rng, state["rng"])
         restore_rng(self._acting, state["acting"])
         self._task, self._copies, self.memory = None, None, None
         self._pending = {"copies": state["copies"], "memory": state["memory"]}
-
-
-def _own(values: Array) -> Array:
-    """Returns `[B]` values of whoever moves at the root."""
-    return values if values.ndim == 1 else values[:, 0]

@@ -7,6 +7,7 @@ ICLR, equations 4 to 6.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,18 +46,17 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def step(self, drawn: Sequences, rng: np.random.Generator, steps: int) -> tuple[dict[str, float], Array]:
+    def step(self, drawn: Sequences, steps: int) -> tuple[dict[str, float], Array]:
         """Takes a gradient step; returns the parts of the loss and `[N]` errors of the values of the first positions.
 
         Args:
             drawn: what is learned from.
-            rng: of the noise by which chance codes are drawn.
             steps: environment steps so far, for messages.
 
         Raises:
             DivergenceError: a gradient is not finite.
         """
-        total, parts, errors = self.loss(drawn, rng)
+        total, parts, errors = self.loss(drawn)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         metrics = {name: float(part.detach()) for name, part in parts.items()}
@@ -65,7 +65,7 @@ class Learner:
         )
         return metrics, errors
 
-    def loss(self, drawn: Sequences, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor], Array]:
+    def loss(self, drawn: Sequences) -> tuple[Tensor, dict[str, Tensor], Array]:
         """Returns the loss, its parts, and `[N]` errors of the values of the first positions."""
         s, network = self.settings, self.model.network
         count, K = drawn.actions.shape
@@ -73,12 +73,11 @@ class Learner:
         reached = self._reached(rows, count, K)
         latent = network.represent(drawn.observations[:, 0])
         actions = functional.one_hot(torch.as_tensor(drawn.actions), network.actions).to(latent.dtype)
-        noise = torch.as_tensor(rng.gumbel(size=(K, count, s.codes)), dtype=latent.dtype) if s.codes else None
         states, steps = [latent], []
         for k in range(K):
             given = states[-1] * HALF + states[-1].detach() * HALF if k else states[-1]
             following = reached[:, k + 1] if s.codes and reached is not None else None
-            steps.append(network.unroll(given, actions[:, k], following, None if noise is None else noise[k]))
+            steps.append(network.unroll(given, actions[:, k], following))
             states.append(steps[-1].latent)
         return self._weighed(drawn, torch.stack(states, 1), steps, reached)
 
@@ -128,10 +127,11 @@ class Learner:
         seen = (drawn.taken & drawn.going & drawn.seen[:, 1:]).astype(np.float64)
         if s.consistency_coef and reached is not None:
             parts["consistency_loss"] = weighed(network.dissimilarity(states[:, 1:], reached[:, 1:]), seen, 1 / K)
-            whole = whole + s.consistency_coef * parts["consistency_loss"]
-        if s.codes:
-            parts |= self._code_losses(steps, weighed, seen)
-            whole = whole + s.code_coef * parts["code_loss"]
+            parts["sameness"] = network.sameness(states[:, 0])
+            whole = whole + s.consistency_coef * (parts["consistency_loss"] + parts["sameness"])
+        if s.codes:  # the last observation of an episode that ended tells the code, too
+            parts |= self._code_losses(steps, weighed, taken)
+            whole = whole + s.code_coef * (parts["code_loss"] + parts["unused_codes"])
         with torch.no_grad():
             support = torch.arange(-s.support, s.support + 1, dtype=torch.float32)
             foreseen = restored((classes[:, 0].softmax(-1) * support).sum(-1))
@@ -140,7 +140,15 @@ class Learner:
 
     @staticmethod
     def _code_losses(steps: list[Any], weighed: Any, seen: Array) -> dict[str, Tensor]:
-        """Returns the cross-entropy of the codes foreseen and of those read from what was observed."""
+        """Returns the cross-entropy of the codes foreseen and of those read from what was observed, and how many nats
+        the entropy of their use falls short: without it all outcomes may come to have one code (Krause, Perona &
+        Gomes 2010, "Discriminative clustering by regularized information maximization", NIPS)."""
         foreseen = torch.stack([one.codes for one in steps], 1).log_softmax(-1)
-        read = torch.stack([one.seen for one in steps], 1).detach().softmax(-1)
-        return {"code_loss": weighed(-(read * foreseen).sum(-1), seen, 1 / len(steps))}
+        read = torch.stack([one.seen for one in steps], 1).softmax(-1)
+        there = torch.as_tensor(seen, dtype=read.dtype)[..., None]
+        use = (read * there).sum((0, 1)) / there.sum().clamp(min=1.0)
+        hard = functional.one_hot(read.argmax(-1), read.shape[-1]).to(read.dtype)
+        return {
+            "code_loss": weighed(-(hard * foreseen).sum(-1), seen, 1 / len(steps)),
+            "unused_codes": (use * (use + 1e-8).log()).sum() + math.log(len(use)),
+        }

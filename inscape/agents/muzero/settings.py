@@ -48,7 +48,7 @@ class MuZeroSettings(LearnerSettings):
     codes: int = 0
     """Chance codes: outcomes that an action can have in the model; 0 for a world without randomness."""
     normalize: bool = True
-    """Whether observed numbers are standardised by mean and deviation of the first, random steps."""
+    """Whether observed numbers are standardised by the running mean and deviation."""
     unroll: int = 5
     """Steps that the model is unrolled for in a gradient step."""
     n_step: int = 5

@@ -65,17 +65,17 @@ def test_what_lies_beyond_the_end_of_an_episode_is_not_learned_from() -> None:
     list(agent.learn(task, 80))
     for weight in agent.model.network.parameters():  # heads begin at 0
         torch.nn.init.normal_(weight, 0.0, 0.3, generator=torch.Generator().manual_seed(0))
-    memory, rng = agent.memory, np.random.default_rng(0)
+    memory = agent.memory
     ends = np.flatnonzero(memory.arrays["kinds"] == 1)[:2]
-    before, _, errors = agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2), rng)
+    before, _, errors = agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2))
     for name in ("observations", "rewards", "values"):
         for end in ends:
             memory.arrays[name][end + 1 : end + 4] += 3
-    after, _, same = agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2), rng)
+    after, _, same = agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2))
     assert before.item() == after.item() and np.array_equal(errors, same)
     memory.arrays["values"][ends - 1] += 3  # and the loss does depend on what is within: its rewards
     memory.arrays["rewards"][ends] += 3
-    assert agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2), rng)[0].item() != before.item()
+    assert agent.learner.loss(memory.take(ends - 1, np.ones(2), 5, 2))[0].item() != before.item()
 
 
 def test_remembered_steps_are_searched_again_with_what_is_observed() -> None:

@@ -98,23 +98,22 @@ class MuZeroNetwork(nn.Module):
         hidden = self.trunk(latent).relu()
         return self.policy(hidden), self.value(hidden)
 
-    def unroll(self, latent: Tensor, action: Tensor, reached: Tensor | None, noise: Tensor | None) -> Unrolled:
+    def unroll(self, latent: Tensor, action: Tensor, reached: Tensor | None) -> Unrolled:
         """Returns a step from latent states.
 
         Args:
             latent: `[B, D]`.
             action: `[B, A]` one-hot.
             reached: with codes, `[B, D]` latent state of what was observed next.
-            noise: with codes, `[B, C]` Gumbel noise by which the code is drawn.
         """
         codes = seen = None
         if self.settings.codes:
-            assert reached is not None and noise is not None
+            assert reached is not None
             hidden = self.afterstate(torch.cat([latent, action], -1)).relu()
             codes = self.code(hidden)
             latent = standardised(latent + self.after(hidden))
             seen = self.reading(torch.cat([latent, reached], -1))
-            soft = (seen + noise).softmax(-1)
+            soft = seen.softmax(-1)
             hard = functional.one_hot(soft.argmax(-1), self.settings.codes).to(soft.dtype)
             action = hard + soft - soft.detach()  # straight through: Bengio et al. (2013), arXiv:1308.3432
         hidden = self.transition(torch.cat([latent, action], -1)).relu()
@@ -124,3 +123,12 @@ class MuZeroNetwork(nn.Module):
     def dissimilarity(self, latent: Tensor, reached: Tensor) -> Tensor:
         """Returns `[...]` 1 − cosine of what a state foresaw and what was observed, which takes no gradient."""
         return 1 - functional.cosine_similarity(self.projection(latent), reached.detach(), -1)
+
+    @staticmethod
+    def sameness(latent: Tensor) -> Tensor:
+        """Returns how far the deviations of numbers of `[B, D]` states over the batch fall short of a half, on average.
+
+        Without it all observations may come to have one state, which is foreseen perfectly. Source: Bardes, Ponce &
+        LeCun (2022), "VICReg", ICLR, equation 1.
+        """
+        return (0.5 - (latent.var(0, unbiased=False) + 1e-4).sqrt()).relu().mean()

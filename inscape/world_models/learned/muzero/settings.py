@@ -21,7 +21,7 @@ class MuZeroModelSettings:
     codes: int = 0
     """Chance codes: outcomes that an action can have in the model; 0 for a world without randomness."""
     normalize: bool = True
-    """Whether observed numbers are standardised by mean and deviation of the first, random steps."""
+    """Whether observed numbers are standardised by the running mean and deviation."""
 
     def __post_init__(self) -> None:
         for name, least in (("latent", 2), ("width", 1), ("support", 1), ("codes", 0)):

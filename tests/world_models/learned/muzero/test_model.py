@@ -64,7 +64,7 @@ def test_numpy_says_what_torch_says(codes: int) -> None:
         given = torch.as_tensor(latent)
         one_hot = functional.one_hot(torch.as_tensor(actions), 3).float()
         reached = given.flip(0)
-        step = network.unroll(given, one_hot, reached if codes else None, torch.zeros(6, codes) if codes else None)
+        step = network.unroll(given, one_hot, reached if codes else None)
         policy, value = network.predict(given)
     choice, source = actions, latent
     if codes:
