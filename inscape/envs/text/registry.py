@@ -35,6 +35,7 @@ class TextEnvSpec:
 _WORLDS = "inscape.envs.text.worlds"
 _BUILT_IN = (
     TextEnvSpec("Arithmetic", f"{_WORLDS}.arithmetic:Arithmetic", "sums and products, pairs held out"),
+    TextEnvSpec("Antiderivative", f"{_WORLDS}.antiderivative:Antiderivative", "integrals that SymPy checks"),
     TextEnvSpec("Permutations", f"{_WORLDS}.arithmetic:Permutations", "permutations composed"),
     TextEnvSpec("Spelling", f"{_WORLDS}.spelling:Spelling", "letters counted, words reversed"),
     TextEnvSpec("TextRepair", f"{_WORLDS}.text_repair:TextRepair", "a damaged passage, repaired by edits"),
