@@ -11,6 +11,7 @@ from typing import Any
 from inscape.errors import UsageError, closest
 from inscape.experiments.arguments import parsing as args
 from inscape.experiments.arguments.train import TrainArguments
+from inscape.experiments.runs.during.curriculum import words_of_settings
 from inscape.experiments.trials.experiment import AgentSpec, WorldSpec, read_agent, read_world, with_line
 
 OF_SETTING = "--agent.seeds"
@@ -76,12 +77,16 @@ def _config(path: str, document: Mapping[str, Any]) -> TrainConfig:
         raise UsageError("'grid' or 'steps' of an agent", expected="one training", hint="inscape run for several")
     world = read_world(document["world"], folder) if "world" in document else None
     options = {key: value for key, value in document.items() if key not in ("agent", "world")}
+    if "curriculum" in options:
+        options["curriculum"] = tuple(words_of_settings(options["curriculum"]))
     return TrainConfig(path, agent, world, options)
 
 
 def _kind(name: str) -> tuple[type, ...]:
-    if name in ("device", "out", "track"):
+    if name in ("device", "out", "track", "teacher"):
         return (str,)
+    if name == "curriculum":
+        return (dict,)
     if name == "workers":
         return (int, str)
     if name in ("keep_best", "preset"):

@@ -37,6 +37,7 @@ from inscape.experiments.report.sections import (
     Section,
     TableSection,
 )
+from inscape.experiments.runs.during.curriculum import short_settings
 from inscape.experiments.runs.folders import open_run
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import RunSettings, differing, flat_settings
@@ -190,7 +191,7 @@ def _grouped(runs: Sequence[_LoggedRun]) -> list[_Group]:
     worlds = told_apart(tasks, [_world_settings(s.task) for s in first])
     agents = told_apart(
         [(world, s.agent) for world, s in zip(worlds, first, strict=True)],
-        [{**s.agent_settings, "steps": s.steps, "code": _versions(s), **_curriculum(s)} for s in first],
+        [{**s.agent_settings, "steps": s.steps, "code": _versions(s), **short_settings(s.curriculum)} for s in first],
     )
     names = [label[1] for label in agents]
     colors = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -209,10 +210,6 @@ def _world_settings(task: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {key: default for key, (_, default, _) in known.items()}
     others = {key: value for key, value in task.items() if key not in ("name", "settings")}
     return {**others, **defaults, **task.get("settings", {})}
-
-
-def _curriculum(s: RunSettings) -> dict[str, Any]:
-    return {"curriculum": ", ".join(map(str, s.curriculum.get("settings", {})))} if s.curriculum else {}
 
 
 def _versions(s: RunSettings) -> str:

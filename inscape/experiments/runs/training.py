@@ -25,7 +25,7 @@ from inscape.envs.tasks.arguments import files_in, require_json
 from inscape.envs.tasks.resolve import as_task
 from inscape.errors import UnknownSettingError, UsageError, whole_number
 from inscape.experiments.runs.callbacks import require_callbacks
-from inscape.experiments.runs.during.curriculum import curriculum_json, curriculum_task
+from inscape.experiments.runs.during.curriculum import curriculum_callbacks, curriculum_json, curriculum_task
 from inscape.experiments.runs.during.options import STOPPING, callbacks_for, during_options
 from inscape.experiments.runs.folders import DEFAULT_ROOT, create_run, open_run
 from inscape.experiments.runs.loading import build_agent, learning_task, require_saving
@@ -202,7 +202,7 @@ def train(
         if resume:
             _take_options(run, during, go_on)
         run.hold(agent, task)
-        callbacks = (*callbacks_for(run.settings.during), *callbacks)
+        callbacks = (*callbacks_for(run.settings.during), *curriculum_callbacks(learned_in), *callbacks)
         start = restore(run, agent, callbacks, go_on) if resume else before
         if start is not None:
             _begin_tracking(run, trackers, fresh=not resume)

@@ -13,6 +13,7 @@ import numpy as np
 
 from inscape import html
 from inscape.errors import UsageError
+from inscape.experiments.runs.during.curriculum import short_settings
 from inscape.experiments.runs.folders import find_run, open_run, run_folders
 from inscape.experiments.runs.run import Run
 from inscape.experiments.runs.settings import differing, flat_settings
@@ -283,7 +284,12 @@ def _of_runs(runs: Sequence[Run]) -> list[TrialResult]:
     """Returns runs as results; agents of one name whose settings differ have them in their labels."""
     told = []
     names = [(run.settings.agent, str(run.settings.task.get("name"))) for run in runs]
-    flat = [flat_settings(run.settings.agent_settings) | {"steps": run.settings.steps} for run in runs]
+    flat = [
+        flat_settings(run.settings.agent_settings)
+        | {"steps": run.settings.steps}
+        | short_settings(run.settings.curriculum)
+        for run in runs
+    ]
     worlds = [flat_settings(run.settings.task.get("settings", {})) for run in runs]
     for k, run in enumerate(runs):
         same_agent = [j for j, name in enumerate(names) if name == names[k]]

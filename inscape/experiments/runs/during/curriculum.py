@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inscape.agents.learning.distributed import process_count
 from inscape.errors import UsageError
+from inscape.experiments.runs.callbacks import Callback
 
 if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
@@ -30,6 +31,25 @@ def curriculum_task(task: Task, given: Any) -> Task:
             f"a curriculum in {process_count()} processes", expected="one process: its copies share a teacher"
         )
     return with_curriculum(task, given)
+
+
+class KeepLessons(Callback):
+    """Stores what the teacher knows with each checkpoint, for agents that do not store their environments."""
+
+    def __init__(self, lessons: Any) -> None:
+        self.lessons = lessons
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.lessons.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.lessons.load_state_dict(state)
+
+
+def curriculum_callbacks(task: Task) -> list[Callback]:
+    """Returns the callbacks that the curriculum of a task needs; none without."""
+    lessons = getattr(task, "lessons", None)
+    return [] if lessons is None else [KeepLessons(lessons)]
 
 
 def curriculum_json(task: Task) -> dict[str, Any]:
@@ -72,10 +92,12 @@ def curriculum_words(words: Sequence[str], teacher: str) -> Any:
     Raises:
         UsageError: a word that is neither, or a curriculum of no tasks.
     """
+    from inscape.envs.tasks.curriculum.task import Curriculum
+    from inscape.envs.tasks.curriculum.teacher import teacher_named
+
+    teacher_named(teacher)
     if not words:
         return None
-    from inscape.envs.tasks.curriculum.task import Curriculum
-
     settings: dict[str, Any] = {}
     for word in words:
         name, equals, values = word.partition("=")
@@ -91,16 +113,31 @@ def curriculum_words(words: Sequence[str], teacher: str) -> Any:
     return Curriculum(settings, teacher=teacher)
 
 
+def words_of_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Returns the settings of a curriculum as words of the command line."""
+    words = []
+    for name, given in settings.items():
+        if isinstance(given, Mapping):
+            words.append(f"{name}={json.dumps(given.get('low'))}..{json.dumps(given.get('high'))}")
+        else:
+            listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+            words.append(f"{name}={','.join(v if isinstance(v, str) else json.dumps(v) for v in listed)}")
+    return words
+
+
+def short_settings(document: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what tells a stored curriculum from others, for labels; empty without one."""
+    if not document:
+        return {}
+    words = " ".join(words_of_settings(document.get("settings", {})))
+    return {"curriculum": words, "curriculum.teacher": str(document.get("teacher"))}
+
+
 def words_of_curriculum(document: Mapping[str, Any]) -> list[str] | None:
     """Returns the options of the command line for a stored curriculum; None where they cannot say it."""
     if not document:
         return []
-    teacher, words = str(document.get("teacher")), []
-    for name, given in document.get("settings", {}).items():
-        if isinstance(given, Mapping):
-            words.append(f"{name}={json.dumps(given['low'])}..{json.dumps(given['high'])}")
-        else:
-            words.append(f"{name}={','.join(v if isinstance(v, str) else json.dumps(v) for v in given)}")
+    teacher, words = str(document.get("teacher")), words_of_settings(document.get("settings", {}))
     try:
         same = curriculum_words(words, teacher).to_json() == document
     except UsageError:

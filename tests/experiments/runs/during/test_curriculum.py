@@ -14,7 +14,7 @@ from inscape.envs import Curriculum, Scores, learning_progress
 from inscape.envs.tasks.curriculum.task import with_curriculum
 from inscape.envs.tasks.resolve import resolve_task
 from inscape.errors import UsageError
-from inscape.experiments import evaluate, open_run, report_for_runs, train
+from inscape.experiments import compare, evaluate, open_run, report_for_runs, train
 from inscape.experiments.arguments.command_lines import train_line
 from inscape.experiments.cli import main
 from inscape.experiments.runs.settings import RunSettings
@@ -140,6 +140,21 @@ def test_killed_and_resumed_it_ends_as_one_never_killed(agent: str, tmp_path: Pa
         train(agent, "FrozenLake", 1500, out=tmp_path / "cut", resume=True, **{**options, "curriculum": None})
 
 
+@pytest.mark.slow
+def test_what_the_teacher_knows_outlives_an_agent_that_stores_no_environments(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "curriculum": {"slip": [0.0, 0.4]}, "verbose": False, "evaluate_every": 0, "out": tmp_path / "r",
+        "settings": {"num_envs": 2, "num_steps": 16, "batch_size": 16, "epochs": 1}, "checkpoint_steps": 1,
+    }  # fmt: skip
+    with pytest.raises(KeyError):
+        train("sb3:ppo", "FrozenLake", 1280, on=[Scripted(640)], **options)
+    kept = open_run(tmp_path / "r").metrics()
+    run = train("sb3:ppo", "FrozenLake", 1280, resume=True, **options)
+    after = next(row for row in run.metrics() if row["steps"] > kept[-2]["steps"])
+    for name in ("slip=0", "slip=0.4"):
+        assert after[f"curriculum/{name}/episodes"] >= kept[-2][f"curriculum/{name}/episodes"] > 0
+
+
 def test_the_command_line_stores_shows_and_repeats_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     words = ["train", "q-learning", LOCK, "--steps", "6000", "--world.length", "4", "--final-episodes", "5"]
@@ -152,6 +167,17 @@ def test_the_command_line_stores_shows_and_repeats_it(tmp_path: Path, capsys: py
     assert "How often each task of the curriculum is drawn" in page
     assert "length=3" in page
     capsys.readouterr()
+    (tmp_path / "c.toml").write_text(
+        'agent = "q-learning"\nworld = "FrozenLake"\nsteps = 500\ncurriculum = {slip = [0.0, 0.1]}\n'
+    )
+    other = tmp_path / "other"
+    assert main(["train", "--config", str(tmp_path / "c.toml"), "--out", str(other), "--final-episodes", "2"]) == 0
+    assert open_run(other).settings.curriculum["settings"] == {"slip": [0.0, 0.1]}
+    train("q-learning", "FrozenLake", 500, out=tmp_path / "plain", verbose=False)
+    compared = compare(other, tmp_path / "plain")
+    assert len({row.agent for row in compared.rows}) == 2
+    assert main(["train", "q-learning", "FrozenLake", "--curriculum", "slip"]) == 2
+    assert "slip=0.0..0.4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
