@@ -38,6 +38,7 @@ _BUILT_IN = (
     TextEnvSpec("Antiderivative", f"{_WORLDS}.antiderivative:Antiderivative", "integrals that SymPy checks"),
     TextEnvSpec("Permutations", f"{_WORLDS}.arithmetic:Permutations", "permutations composed"),
     TextEnvSpec("Spelling", f"{_WORLDS}.spelling:Spelling", "letters counted, words reversed"),
+    TextEnvSpec("StatusReport", f"{_WORLDS}.status_report:StatusReport", "a flawed proxy reward beside the true one"),
     TextEnvSpec("TextRepair", f"{_WORLDS}.text_repair:TextRepair", "a damaged passage, repaired by edits"),
 )
 _SPECS: dict[str, TextEnvSpec] = {spec.name: spec for spec in _BUILT_IN}
