@@ -88,7 +88,7 @@ class StatusReport(TextEnv):
     def probabilities(self) -> NDArray[np.float64]:
         """`[S]` of each of the `situations`."""
         fine = np.array(self.situations).sum(1)
-        return self.share_fine**fine * (1 - self.share_fine) ** (self.machines - fine)
+        return np.asarray(self.share_fine**fine * (1 - self.share_fine) ** (self.machines - fine), np.float64)
 
     def tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns `(proxy [S, A], truth [S, A])` of every report in every situation, exactly."""
