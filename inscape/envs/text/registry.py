@@ -42,7 +42,13 @@ _BUILT_IN = (
     TextEnvSpec("TextRepair", f"{_WORLDS}.text_repair:TextRepair", "a damaged passage, repaired by edits"),
 )
 _SPECS: dict[str, TextEnvSpec] = {spec.name: spec for spec in _BUILT_IN}
-PREFIXES: dict[str, str] = {}
+_OTHERS = "inscape.envs.text.conventions"
+PREFIXES: dict[str, str] = {
+    "gem": f"{_OTHERS}.gem_env:GemEnv",
+    "openenv": f"{_OTHERS}.openenv_client:OpenEnvClient",
+    "reasoning-gym": f"{_OTHERS}.reasoning_gym_env:ReasoningGymEnv",
+    "textarena": f"{_OTHERS}.textarena_env:TextArenaEnv",
+}
 """`"prefix"` of names such as `prefix:ID` to the function `"package.module:function"` that makes one from the ID."""
 
 

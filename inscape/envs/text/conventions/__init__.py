@@ -1,0 +1,1 @@
+"""Text environments of other libraries, and ours in their conventions. One file each."""
