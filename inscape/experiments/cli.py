@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "agents in statistics, from runs or experiments",
     "diff": "in what two runs differ",
     "view": "runs in the browser: live curves, episodes, an agent step by step, play",
+    "serve": "a world for agents of other libraries, by OpenEnv's protocol",
     "report": "one HTML file on some runs",
     "export": "a run's agent for others: ONNX, TorchScript, Stable-Baselines3, a model hub",
     "check": "does a world or an agent keep its contract?",
@@ -53,7 +54,7 @@ OTHER_WORDS = {
     **dict.fromkeys(("counterfactual", "whatif", "dream"), "did you mean 'imagine'?"),
     **dict.fromkeys(("test", "validate", "lint"), "did you mean 'check'?"),
     **dict.fromkeys(("plot", "tensorboard"), "did you mean 'report'?"),
-    **dict.fromkeys(("dashboard", "serve", "ui", "gui", "browse"), "did you mean 'view'?"),
+    **dict.fromkeys(("dashboard", "ui", "gui", "browse"), "did you mean 'view'?"),
     **dict.fromkeys(("help", "h"), "inscape --help"),
 }
 """What other tools call things, and what to try here."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from inscape.envs.text.conventions.foreign import number, package, plain
+from inscape.envs.text.conventions.openenv_listening import LocalOnly
 from inscape.envs.text.interface import TextEnv
 from inscape.envs.text.registry import text_env
 from inscape.errors import UsageError
 
 INSTALL = "inscape[openenv]"
-LOCAL = ("127.0.0.1", "localhost", "::1")
-Scope = Mapping[str, Any]
 
 
 def openenv_app(
@@ -52,11 +50,11 @@ def openenv_app(
         env_name=probe.name,
         concurrency_config=types.ConcurrencyConfig(max_concurrent_envs=sessions, session_timeout=idle_seconds),
     )
-    return _LocalOnly(app) if local else app
+    return LocalOnly(app) if local else app
 
 
 def _classes(types: Any, make: Callable[[], TextEnv], probe: TextEnv) -> tuple[Any, Any, Any]:
-    interfaces = package("openenv.core.env_server.interfaces", INSTALL)
+    interface: Any = package("openenv.core.env_server.interfaces", INSTALL).Environment
 
     class TextAction(types.Action):  # type: ignore[misc]
         text: str
@@ -64,20 +62,23 @@ def _classes(types: Any, make: Callable[[], TextEnv], probe: TextEnv) -> tuple[A
     class TextObservation(types.Observation):  # type: ignore[misc]
         text: str
 
-    class WorldEnvironment(interfaces.Environment):  # type: ignore[misc]
+    class WorldEnvironment(interface):  # type: ignore[misc]
         SUPPORTS_CONCURRENT_SESSIONS = True
 
         def __init__(self) -> None:
             super().__init__()
             self.env = make()
             self._episode: str | None = None
+            self._closed = False
 
         def reset(self, seed: int | None = None, episode_id: str | None = None, **options: Any) -> Any:
+            self._check_open()
             text, info = self.env.reset(seed=seed, options=options or None)
             self._episode = episode_id
             return self._seen(text, None, False, False, info)
 
         def step(self, action: Any, timeout_s: float | None = None, **_: Any) -> Any:
+            self._check_open()
             text, reward, terminated, truncated, info = self.env.step(action.text)
             return self._seen(text, number(reward, self.env.name), terminated, truncated, info)
 
@@ -95,25 +96,12 @@ def _classes(types: Any, make: Callable[[], TextEnv], probe: TextEnv) -> tuple[A
             return types.EnvironmentMetadata(name=probe.name, description=told, version="0.1.0")
 
         def close(self) -> None:
+            self._closed = True
             self.env.close()
 
+        def _check_open(self) -> None:
+            # OpenEnv ends idle sessions, and would go on answering on a connection that is still open
+            if self._closed:
+                raise UsageError("the session ended: it was idle", expected="a new connection")
+
     return TextAction, TextObservation, WorldEnvironment
-
-
-class _LocalOnly:
-    """Answers requests to this machine's own names only, and none from pages of other sites (DNS rebinding)."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[..., Any]) -> None:
-        if scope["type"] in ("http", "websocket"):
-            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            named = [f"http://{headers.get(b'host', '')}", headers.get(b"origin", "http://localhost")]
-            if any(urlsplit(one).hostname not in LOCAL for one in named):
-                if scope["type"] == "websocket":
-                    await receive()
-                    return await send({"type": "websocket.close", "code": 1008})
-                await send({"type": "http.response.start", "status": 403, "headers": []})
-                return await send({"type": "http.response.body", "body": b"only this machine is answered"})
-        await self.app(scope, receive, send)

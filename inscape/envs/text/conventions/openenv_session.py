@@ -22,18 +22,16 @@ REFUSALS = ("VALIDATION_ERROR", "INVALID_JSON")
 class Connection(Protocol):
     """A websocket: what `websockets.sync.client.connect` returns."""
 
-    def send(self, message: str, /) -> None:
-        """Sends a message."""
+    def send(self, message: str, /) -> None: ...
 
     def recv(self, timeout: float | None = None) -> str | bytes:
         """Returns the next message; raises `TimeoutError`."""
 
-    def close(self) -> None:
-        """Ends the connection."""
+    def close(self) -> None: ...
 
 
 class Session:
-    """A session. It is opened by the first message, and anew by the first after `close` or a failure.
+    """A session: opened by the first message, and anew by the first after `close` or a failure.
 
     Args:
         url: `http://HOST:PORT`, `https://…`, `ws://…`, `wss://…`, or `HOST:PORT`.
@@ -81,7 +79,8 @@ class Session:
         """
         try:
             connection = self._open()
-            connection.send(json.dumps(message))
+            with suppress(Exception):  # a server that closed the connection may have said why before
+                connection.send(json.dumps(message))
             reply = json.loads(connection.recv(timeout=self.timeout))
             kind, data = reply["type"], dict(reply["data"])
         except Exception as error:  # of a socket, of JSON, of its shape: what the session does now is unknown
@@ -106,7 +105,8 @@ class Session:
         if self._connection is None:
             connect = package("websockets.sync.client", "inscape[openenv]").connect
             address = f"ws{self._http.removeprefix('http')}/ws"
-            self._connection = connect(address, open_timeout=self.timeout, max_size=LONGEST_MESSAGE)
+            opened = connect(address, open_timeout=self.timeout, max_size=LONGEST_MESSAGE)
+            self._connection = opened.__enter__()  # left by `close`
         assert self._connection is not None
         return self._connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +38,8 @@ class TextArenaEnv(TextEnv):
         registry: Mapping[str, Any] = package("textarena.envs.registration", INSTALL).ENV_REGISTRY
         self._game, self.max_turns = known(game, registry, "textarena"), max_turns
         with contextlib.redirect_stdout(io.StringIO()):  # downloads tell of themselves
-            self.env = arena.make(game, **settings)
+            self._fresh = arena.make(game, **settings)
+        self.env = self._fresh
         self._random = GlobalRandom()
 
     @property
@@ -53,6 +55,8 @@ class TextArenaEnv(TextEnv):
 
     def _started(self, seed: int) -> str:
         self._random.seed(seed)
+        # TextArena's wrappers keep what was observed through resets: a game played again would show the last one's
+        self.env = copy.deepcopy(self._fresh)
         try:
             with self._random.own():
                 self.env.reset(num_players=1, seed=seed)
