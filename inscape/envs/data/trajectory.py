@@ -69,7 +69,7 @@ class Trajectory:
         for name, (array, expected) in lengths.items():
             if array is not None and (np.ndim(array) == 0 or len(array) != expected):
                 raise UsageError(f"{name} of shape {np.shape(array)} in an episode of {count} actions")
-        if self.rewards.dtype.kind not in "fiu" or self.actions.dtype.kind not in "fiub":
+        if self.rewards.dtype.kind not in "fiu" or self.actions.dtype.kind not in "fiubU":
             raise UsageError(f"an episode with rewards {self.rewards.dtype} and actions {self.actions.dtype}")
         if not all(isinstance(flag, bool) for flag in (self.terminated, self.truncated)):
             raise UsageError(f"an episode that ended {self.terminated!r}, {self.truncated!r}", expected="true or false")

@@ -20,7 +20,7 @@ from inscape.envs.tasks.arguments import with_absolute_files
 from inscape.envs.tasks.environments import environment_settings, module_of
 from inscape.envs.tasks.in_hand import IN_HAND, task_in_hand
 from inscape.envs.tasks.task import Task
-from inscape.envs.tasks.text_task import is_text_name, text_class, text_task
+from inscape.envs.tasks.text_task import is_text_name, text_class, text_names, text_task
 from inscape.envs.tasks.wrapping import as_wrapping, wrapped_task
 from inscape.envs.worlds.pomdp.decision_file import DecisionFileWorld, is_decision_file
 from inscape.errors import UsageError, closest
@@ -199,7 +199,7 @@ def _resolve(name: str, settings: Mapping[str, Any]) -> Task:
             expected="a built-in world, a Gymnasium id, or file.py:Class",
             hint=f"{name}:YourClass, to say which class of the file"
             if name.endswith(".py")
-            else module_of(name) or closest(name, [*worlds, *gym.registry]) + "; inscape list worlds",
+            else module_of(name) or closest(name, [*worlds, *text_names(), *gym.registry]) + "; inscape list worlds",
         )
     task = Task(name, None, environment_settings(name, spec, given), _time_limit(given, spec.max_episode_steps))
     _ = task.observation_space  # a missing package or a wrong setting is reported here

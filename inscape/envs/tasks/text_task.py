@@ -35,6 +35,11 @@ def is_text_name(name: str) -> bool:
     return name in registry.text_env_specs() or name.partition(":")[0] in registry.PREFIXES
 
 
+def text_names() -> list[str]:
+    """Returns the names of text environments."""
+    return list(importlib.import_module(REGISTRY).text_env_specs())
+
+
 def text_class(name: str) -> Any:
     """Returns the class behind a text environment's name, whose constructor takes its settings; None where another
     library makes it."""

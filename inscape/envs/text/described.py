@@ -113,7 +113,7 @@ class DescribedEnv(TextEnv):
             raise UsageError(
                 f"{task.name} has {task.players} players",
                 expected="one player",
-                hint="the agent `llm` plays such worlds: inscape train llm",
+                hint=f"without text:, where `llm` scores the actions: inscape evaluate llm {task.name}",
             )
         if max_turns is not None and max_turns < 1:
             raise UsageError(f"max_turns = {max_turns}", expected="at least 1, or None")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -27,6 +28,7 @@ class WatchArguments(args.TaskArguments):
       inscape watch mcts,random TicTacToe
       inscape watch runs/play/FourGoals-1.npz
       inscape watch value-iteration FourGoals --observe
+      inscape watch runs/TextRepair-llm-seed0 --save episode.txt
     """
 
     source: Annotated[Positional[str], arg(metavar="RUN|AGENT[,AGENT…]|EPISODES")]
@@ -36,7 +38,7 @@ class WatchArguments(args.TaskArguments):
     """The world; a run or recorded episodes leave it out."""
 
     save: Annotated[str | None, arg(metavar="FILE|DIR")] = None
-    """Write .gif or .mp4, or numbered .png pictures in a folder, instead of opening a window."""
+    """Write .gif or .mp4, or numbered .png pictures in a folder, instead of opening a window; .txt of texts."""
 
     episodes: Annotated[int | None, arg(metavar="N")] = None
     """Episodes to show; without it, as many as copies, and all that are recorded."""
@@ -65,6 +67,9 @@ class WatchArguments(args.TaskArguments):
 
 def watch_command(argv: Sequence[str]) -> int:
     """Shows episodes in a window or writes them to a file."""
+    from inscape.agents.rollout import rollout
+    from inscape.envs.tasks.text_task import TextTask
+    from inscape.experiments.viewing.transcript import is_text, show
     from inscape.experiments.viewing.watch import replay, watch
 
     given, together, world = parse_cast_command("watch", WatchArguments, argv)
@@ -75,13 +80,25 @@ def watch_command(argv: Sequence[str]) -> int:
         if given.task:
             raise UsageError(f"the world {given.task} beside recorded episodes", expected="the file alone")
         recorded = load_trajectories(given.source)[: given.episodes]
+        if recorded and is_text(recorded[0]):
+            saved = show(recorded, given.save)
+            return _told(saved, len(recorded))
         observer = live_observer(given.minds, task_of(recorded)) if given.observe or given.minds else None
         saved = replay(recorded, observer=observer, **look)
     else:
         agents, task = (cast_and_task if together else agent_and_task)(given.source, given, world)
+        if isinstance(task, TextTask):
+            episodes = given.episodes or given.copies
+            saved = show(rollout(agents, task, episodes, given.seed, max_copies=given.copies), given.save)
+            return _told(saved, episodes)
         observer = live_observer(given.minds, task) if given.observe or given.minds else None
         saved = watch(agents, task, episodes=given.episodes or 1, seed=given.seed, observer=observer, **look)
+    return _told(saved, given.episodes or given.copies)
+
+
+def _told(saved: Path | None, episodes: int) -> int:
+    """Says where something was saved."""
     if saved is not None:
-        what = "Pictures" if saved.is_dir() else "Episode" if (given.episodes or given.copies) == 1 else "Episodes"
+        what = "Pictures" if saved.is_dir() else "Episode" if episodes == 1 else "Episodes"
         make_console().print(f"{what} in {saved}", soft_wrap=True)
     return 0
