@@ -13,7 +13,7 @@ once, however many samples share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from inscape.agents.llm.reinforcement.groups import GroupPolicyGradient
 from inscape.agents.llm.reinforcement.ppo import PPO
 from inscape.agents.llm.scoring import log_softmax
 from inscape.agents.llm.settings import LanguageModelSettings
+from inscape.agents.llm.stages.expert_iteration import ExpertIteration
+from inscape.agents.llm.stages.watching import Watch
 from inscape.agents.llm.text import MEMORY
 from inscape.agents.llm.trainer import LanguageLearner, Trainer
 from inscape.envs.tasks.text_task import TextTask
@@ -58,6 +60,7 @@ class LanguageModelAgent(Agent):
     Attributes:
         learner: the policy and what training needs beside it.
         trainers: the stages of training, in order.
+        watch: looks for signs that reinforcement goes wrong; `watch.seen` are those met.
     """
 
     name = "llm"
@@ -86,8 +89,10 @@ class LanguageModelAgent(Agent):
         self.learner = LanguageLearner(task, self.settings, seed, resolve_device(device))
         self._cloning = Cloning(self.learner)
         self._comparing = DPO(self.learner)
-        reinforcing = PPO if self.settings.algorithm == "ppo" else GroupPolicyGradient
+        others: dict[str, Callable[[LanguageLearner], Trainer]] = {"ppo": PPO, "em": ExpertIteration}
+        reinforcing = others.get(self.settings.algorithm, GroupPolicyGradient)
         self.trainers: tuple[Trainer, ...] = (self._cloning, self._comparing, reinforcing(self.learner))
+        self.watch = Watch(self.learner)
         self._act_rng = np.random.default_rng([seed, 2])
 
     @property
@@ -162,14 +167,15 @@ class LanguageModelAgent(Agent):
                 f"{task.name} has the actions {', '.join(actions)}",
                 expected=f"those of {self.task.name}: {', '.join(self.learner.actions)}",
             )
-        for trainer in self.trainers:
+        for trainer in self.trainers[:-1]:
             yield from trainer.train(task, steps)
+        yield from self.watch.watched(self.trainers[-1].train, task, steps)
 
     # ------------------------------------------------------------------------------------------------------- resuming
 
     def state_dict(self) -> State:
         """Returns weights, tokenizer, optimiser, generators, counters and environments."""
-        state = {**self.learner.state_dict(), "act_rng": self._act_rng.bit_generator.state}
+        state = {**self.learner.state_dict(), "act_rng": self._act_rng.bit_generator.state, **self.watch.state_dict()}
         for trainer in self.trainers:
             state |= trainer.state_dict()
         return state
@@ -181,6 +187,7 @@ class LanguageModelAgent(Agent):
             UsageError: the state is of another model.
         """
         self.learner.load_state_dict(state)
+        self.watch.load_state_dict(state)
         for trainer in self.trainers:
             trainer.load_state_dict(state)
         self._act_rng.bit_generator.state = state["act_rng"]

@@ -17,7 +17,7 @@ from inscape.agents.llm.sampling_settings import Sampling
 from inscape.errors import UsageError, whole_number
 
 Scoring = Literal["auto", "tree", "full"]
-Algorithm = Literal["auto", "ppo", "grpo", "rloo", "reinforce", "gigpo"]
+Algorithm = Literal["auto", "ppo", "grpo", "rloo", "reinforce", "gigpo", "em"]
 KLEstimator = Literal["exact", "k1", "k2", "k3"]
 
 
@@ -83,8 +83,8 @@ class LanguageModelSettings:
     dpo_learning_rate: float = 1e-3
     """Adam's step size on comparisons at the beginning."""
     algorithm: Algorithm = "auto"
-    """How stage 2 learns: `ppo` by a value head; the others by whole episodes with their group as the baseline. auto:
-    ppo where actions are scored, grpo where answers are generated."""
+    """How stage 2 learns: `ppo` by a value head; `em` by refitting to what earned something (expert iteration); the
+    others by whole episodes with their group as the baseline. auto: ppo where actions are scored, grpo where answers are generated."""
     num_envs: int = 256
     """Environment copies of stage 2; the group methods play one episode in each between updates."""
     num_steps: int = 64
@@ -135,6 +135,9 @@ class LanguageModelSettings:
     their deviation."""
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm, in both stages."""
+    on_alarm: Literal["warn", "stop", "roll-back"] = "warn"
+    """When reinforcement goes wrong (entropy collapse, echo trap, a leap of the policy, NaN): warn once of each kind,
+    stop, or go back to the last good weights with half the step size. A loss that is NaN stops unless rolled back."""
 
     @property
     def step_size(self) -> float:
@@ -195,7 +198,7 @@ class LanguageModelSettings:
                 raise UsageError(
                     f"num_envs {self.num_envs} in groups of {self.group_size}", expected="a multiple of group_size"
                 )
-            if self.group_size == 1 and self.algorithm != "reinforce":
+            if self.group_size == 1 and self.algorithm not in ("reinforce", "em"):
                 raise UsageError(
                     f"a group_size of 1 for {self.algorithm}: an episode alone has nothing to be compared with",
                     expected="at least 2",

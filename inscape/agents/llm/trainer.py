@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from inscape.envs.tasks.task import Task
 
 
+class NotFiniteLossError(UsageError):
+    """A loss is NaN or infinite; the weights are as before that step."""
+
+
 class Trainer(Protocol):
     """One way of training the policy of a `LanguageLearner`, from which it is made."""
 
@@ -69,6 +73,7 @@ class LanguageLearner:
         book: scores of the policy outside training; emptied whenever the weights change.
         rng: random numbers of training.
         steps: environment steps taken in training.
+        caution: what step sizes are multiplied by; halved by every roll-back.
 
     Raises:
         UsageError: transformers is missing, the model cannot be had safely, or the actions have no names to answer.
@@ -90,6 +95,7 @@ class LanguageLearner:
             self._install(self._built(build_tokenizer(task, settings.vocabulary, seed)))
         self.rng = np.random.default_rng([seed, 1])
         self.steps = 0
+        self.caution = 1.0
 
     def _built(self, tokenizer: Any) -> LanguageModel:
         s = self.settings
@@ -112,11 +118,31 @@ class LanguageLearner:
         """Forgets the optimiser's moments and sets its step size."""
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=learning_rate, eps=1e-5)
 
+    def set_rate(self, learning_rate: float, taken: int, total: int) -> None:
+        """Sets the step size after `taken` of `total` steps: falling linearly to 0 where the settings say so."""
+        left = 1.0 - taken / total if self.settings.anneal == "linear" else 1.0
+        self.optimizer.param_groups[0]["lr"] = learning_rate * left * self.caution
+
     def descend(self, loss: Tensor) -> None:
-        """Takes one gradient step on a loss, its gradient scaled down to `max_grad_norm`."""
+        """Takes one gradient step on a loss, its gradient scaled down to `max_grad_norm`.
+
+        Raises:
+            NotFiniteLossError: the loss, or the norm of its gradient, is not finite; the weights are as before.
+        """
         self.optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(loss):
+            raise NotFiniteLossError(
+                f"a loss of {loss.item()}, after {self.steps} steps",
+                expected="a finite number",
+                hint="a smaller --learning-rate or --max-grad-norm; the last checkpoint is from before this step",
+            )
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise NotFiniteLossError(
+                f"a gradient of norm {norm.item()}, after {self.steps} steps", expected="a finite number",
+                hint="a smaller --learning-rate; the last checkpoint is from before this step",
+            )  # fmt: skip
         self.optimizer.step()
         self.book.clear()
 
@@ -137,6 +163,7 @@ class LanguageLearner:
             "optimizer": {"learning_rate": self.optimizer.param_groups[0]["lr"], "moments": moments},
             "rng": self.rng.bit_generator.state,
             "steps": self.steps,
+            "caution": self.caution,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -162,4 +189,5 @@ class LanguageLearner:
                 }
         self.rng.bit_generator.state = state["rng"]
         self.steps = int(state["steps"])
+        self.caution = float(state.get("caution", 1.0))
         self.book.clear()

@@ -51,7 +51,7 @@ class GroupPolicyGradient:
             while learner.steps < steps:
                 episodes = play.collect(self.rounds)
                 left = 1.0 - learner.steps / steps if s.anneal == "linear" else 1.0
-                learner.optimizer.param_groups[0]["lr"] = s.step_size * left
+                learner.set_rate(s.step_size, learner.steps, steps)
                 with learner.policy.own_threads():
                     metrics = self._update(episodes, play.groups, gamma, s.entropy_weight * left)
                 learner.steps += int(episodes.lengths.sum())
@@ -79,7 +79,7 @@ class GroupPolicyGradient:
         s, time, copy = self.learner.settings, episodes.time, episodes.copy
         ahead = returns_to_go(episodes.rewards - episodes.charged, episodes.lengths, gamma)
         kind = "grpo" if s.algorithm == "gigpo" else s.algorithm
-        assert kind != "ppo" and kind != "auto"
+        assert kind != "ppo" and kind != "em" and kind != "auto"
         if s.credit == "return":
             advantages = group_advantages(ahead[0], groups, kind, s.group_scale)[copy]
         else:  # those of the group that are still under way at that step
@@ -96,6 +96,7 @@ class GroupPolicyGradient:
         return advantages, {
             "episodes": float(len(totals)),
             "train/return_mean": float(totals.mean()),
+            f"{s.algorithm}/return_deviation": float(totals.std()),
             f"{s.algorithm}/groups_alike": float(alike.mean()),
             f"{s.algorithm}/truncated": float(episodes.truncated.mean()),
         }

@@ -53,7 +53,7 @@ class PPO:
                 length = min(s.num_steps, -(-(steps - learner.steps) // s.num_envs))
                 batch = self._live.collect(length)
                 left = 1.0 - learner.steps / steps if s.anneal == "linear" else 1.0
-                learner.optimizer.param_groups[0]["lr"] = s.step_size * left
+                learner.set_rate(s.step_size, learner.steps, steps)
                 with learner.policy.own_threads():
                     losses = self._update(batch, s.entropy_weight * left)
                 learner.steps += length * s.num_envs

@@ -143,7 +143,11 @@ class Rollouts:
             advantages=advantages.reshape(-1).astype(np.float32),
             returns=(advantages + values).reshape(-1).astype(np.float32),
             metrics={"episodes": float(len(finished))}
-            | ({"train/return_mean": float(np.mean(finished))} if finished else {}),
+            | (
+                {"train/return_mean": float(np.mean(finished)), "ppo/return_deviation": float(np.std(finished))}
+                if finished
+                else {}
+            ),
         )
 
 

@@ -15,7 +15,6 @@ from inscape.agents.llm.reinforcement.tally import Tally
 from inscape.agents.llm.scoring import masked_log_softmax
 from inscape.agents.llm.settings import KLEstimator
 from inscape.agents.llm.trainer import LanguageLearner
-from inscape.errors import UsageError
 from inscape.world_models.networks.types import Array
 
 
@@ -56,7 +55,7 @@ def improve(
         Means over the gradient steps; `ratio_gap` is the largest |r − 1| of the first minibatch, 0 to rounding.
 
     Raises:
-        UsageError: a loss is not finite; the weights are as before that step.
+        NotFiniteLossError: a loss is not finite; the weights are as before that step.
     """
     s = learner.settings
     old, masks = learner.tensor(tally.old.astype(np.float32)), learner.tensor(tally.masks)
@@ -91,12 +90,6 @@ def improve(
             if near is not None:
                 drift = _drift(probabilities, finite - near[picked], count, weights.estimator) / total
                 loss = loss + weights.kl * drift
-            if not torch.isfinite(loss):
-                raise UsageError(
-                    f"the loss of an update is {loss.item()}, after {learner.steps} steps",
-                    expected="a finite number",
-                    hint="a smaller --learning-rate or --max-grad-norm; the last checkpoint is from before this step",
-                )
             # every sample weighs the same, in whichever batch its prompt came
             learner.descend(loss * (total.item() * len(batches) / tally.samples))
             with torch.no_grad():

@@ -1,0 +1,1 @@
+"""Ways of training a language model beside cloning, comparisons and policy gradients."""
