@@ -23,7 +23,7 @@ SMALL = LanguageModelSettings(
     hidden_size=16, layers=1, heads=2, clone_steps=0, algorithm="em", num_envs=512, group_size=1, anneal="constant"
 )
 
-MANY: Any = {"num_envs": 30_000, "epochs": 200, "learning_rate": 5e-3, "clone_steps": 25, "clone_beta": 20.0}
+MANY: Any = {"num_envs": 3000, "epochs": 200, "learning_rate": 5e-3, "clone_steps": 60, "clone_beta": 10.0}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def lake() -> Task:
     return replace(resolve_task("FrozenLake"), max_episode_steps=400)
 
 
-def action_values(policy: Any) -> tuple[Any, Any, float]:
-    """Returns (Q, occupancy, J) of a policy `[S, A]` in FrozenLake, by linear equations."""
-    model = TabularModel.from_world(make_world("FrozenLake"))
+def action_values(policy: Any, world: str = "FrozenLake") -> tuple[Any, Any, float]:
+    """Returns (Q, occupancy, J) of a policy `[S, A]`, by linear equations."""
+    model = TabularModel.from_world(make_world(world))
     count, actions, _ = model.probability.shape
     following = np.zeros((count, actions, count))
     at = np.ix_(range(count), range(actions), range(model.probability.shape[2]))
@@ -65,8 +65,9 @@ def test_exact_rounds_never_lose_and_approach_the_optimum() -> None:
 
 
 @pytest.mark.slow
-def test_a_sampled_round_is_the_exact_one(lake: Task) -> None:
+def test_a_sampled_round_is_the_exact_one() -> None:
     """With many samples and a refit to the end, π becomes π·Q/V wherever it goes."""
+    lake = replace(resolve_task("FrozenLake-firm"), max_episode_steps=100)
     agent = LanguageModelAgent(lake, 0, "cpu", replace(SMALL, **MANY))
     list(agent.learn(lake, 0))
     assert lake.world is not None
@@ -75,15 +76,18 @@ def test_a_sampled_round_is_the_exact_one(lake: Task) -> None:
     seen = lake.world.observe(dynamics.states)
     mask = dynamics.legal | ~acting[:, None]
     before = np.exp(agent.policy_log_probs(seen, mask))
-    q, occupancy, value = action_values(before)
+    q, occupancy, value = action_values(before, "FrozenLake-firm")
     (metrics,) = agent.learn(lake, 1)
     after = np.exp(agent.policy_log_probs(seen, mask))
     weight = acting * occupancy * (before * q).sum(1)
     often = weight > 0.05 * weight.sum()
     assert often.sum() >= 4
-    np.testing.assert_allclose(after[often], exact_round(before, q)[often], atol=0.06)
-    assert metrics["em/discounted_return"] == pytest.approx(value, abs=0.01)
-    assert metrics["em/discounted_return"] < metrics["em/bound"] < action_values(after)[2] + 0.01
+    expected = exact_round(before, q)
+    np.testing.assert_allclose(after[often], expected[often], atol=0.1)
+    apart = [float((weight[:, None] * np.abs(policy - expected)).sum()) for policy in (before, after)]
+    assert apart[1] < 0.4 * apart[0]
+    assert metrics["em/discounted_return"] == pytest.approx(value, abs=0.03)
+    assert metrics["em/discounted_return"] < metrics["em/bound"] < action_values(after, "FrozenLake-firm")[2] + 0.03
 
 
 def test_what_earned_nothing_changes_nothing() -> None:
