@@ -84,7 +84,8 @@ class LanguageModelSettings:
     """Adam's step size on comparisons at the beginning."""
     algorithm: Algorithm = "auto"
     """How stage 2 learns: `ppo` by a value head; `em` by refitting to what earned something (expert iteration); the
-    others by whole episodes with their group as the baseline. auto: ppo where actions are scored, grpo where answers are generated."""
+    others by whole episodes with their group as the baseline. auto: ppo where actions are scored, grpo where answers
+    are generated."""
     num_envs: int = 256
     """Environment copies of stage 2; the group methods play one episode in each between updates."""
     num_steps: int = 64
