@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -26,12 +26,19 @@ from inscape.envs.text.described import action_names_of
 from inscape.errors import UsageError
 
 if TYPE_CHECKING:
-    from inscape.agents.llm.agent import LanguageModelAgent
+    from inscape.agents.llm.trainer import LanguageLearner
     from inscape.envs.data.trajectory import Trajectory
     from inscape.envs.tasks.task import Task
 
 Piece = tuple[str, bool]
 """Text, and whether it is to be predicted."""
+
+
+class Trained(Protocol):
+    """An agent with a language model to train, as `LanguageModelAgent` is."""
+
+    seed: int
+    learner: LanguageLearner
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def perplexity(model: Any, packed: Packed, batch: int = 16) -> float:
 
 
 def pretrain(
-    agent: LanguageModelAgent,
+    agent: Trained,
     texts: Sequence[Text],
     steps: int,
     *,
