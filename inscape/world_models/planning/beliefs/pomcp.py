@@ -28,9 +28,7 @@ from inscape.world_models.belief.model import BeliefModel
 from inscape.world_models.belief.particles import ParticleBelief, ParticleBeliefs, ParticleModel
 from inscape.world_models.interface import check_gamma, refuse_environment
 from inscape.world_models.known import KnownModel
-from inscape.world_models.planning.beliefs.alpha_vectors import fast_informed_bound
-from inscape.world_models.planning.beliefs.bounds import blind_policies
-from inscape.world_models.planning.beliefs.problem import BeliefProblem
+from inscape.world_models.planning.beliefs.guide import Guide, guide_of
 from inscape.world_models.planning.interface import Evaluate, Plan, Plans
 from inscape.world_models.planning.kernels import history_arrays as entries
 from inscape.world_models.planning.kernels.history_arrays import HistoryArrays
@@ -43,13 +41,15 @@ WITHOUT_PAUSE = 100_000
 FIRST_LOOK = 16
 """Simulations in plain Python after which it is first compared with compiling."""
 FIRST_ROOM = 256
+GUIDED_AVERAGING = 1.0
+"""`averaging_visits` where histories are valued by bounds and it is left open."""
 CALIBRATIONS, SHORT = 3, 20
 """How many searches there are before the search itself, to find where between bounds values lie; how much shorter."""
 MOST_STATES = 50_000
 """States up to which beliefs are exact where it is left open."""
 PER_NODE = (
-    "links", "visits", "able", "tried", "rewards", "futures", "counted", "guided", "earned", "arrived", "action_value",
-    "value", "leaf",
+    "links", "visits", "able", "tried", "rewards", "futures", "counted", "guided", "floor", "earned", "arrived",
+    "action_value", "value", "leaf",
 )  # fmt: skip
 
 
@@ -58,19 +58,15 @@ class _Root(NamedTuple):
 
     Attributes:
         world, particles, weights: K particles `[., K]` of a world, with weights `[K]`.
-        upper, lower: `[S, A]` bounds on the values of actions by state, `[0, 0]` without a guide; what is between them
-            values new histories (the guide of `HistoryArrays`).
-        rewards: `[S, A]` expected rewards, as those.
-        numbers: `[K]` of the particles' states, as those.
+        guide: bounds by state, what is between which values new histories; or None.
+        numbers: `[K]` of the particles' states in it.
         bounds: (lower, upper) on the value of this belief.
     """
 
     world: World
     particles: States
     weights: np.ndarray
-    upper: np.ndarray = np.zeros((0, 0))
-    lower: np.ndarray = np.zeros((0, 0))
-    rewards: np.ndarray = np.zeros((0, 0))
+    guide: Guide | None = None
     numbers: np.ndarray = np.zeros(0, np.int64)
     bounds: tuple[float, float] = (0.0, 0.0)
 
@@ -200,7 +196,7 @@ class POMCP(POMCPSettings):
         Values that are too high, or too low, everywhere would mislead: what is searched less keeps more of the error.
         """
         share, (low, high) = 0.5, root.bounds
-        if len(root.upper) and high > low:
+        if root.guide is not None and high > low:
             short = replace(self, num_simulations=max(1, self.num_simulations // SHORT))
             for _ in range(CALIBRATIONS):
                 found = short._run(root, key, compiled, share)
@@ -211,13 +207,14 @@ class POMCP(POMCPSettings):
         """Runs the kernel until all is simulated, enlarging its memory when it asks for more."""
         world = root.world
         memory = _allocate(root, share, min(FIRST_ROOM, self.max_nodes), self.max_depth)
-        if len(root.upper):  # of the present belief, what is expected is known exactly
+        if root.guide is not None:  # of the present belief, what is expected is known exactly
             memory.guided[0], memory.arrived[0] = root.weights @ memory.guide[root.numbers], 1
-            memory.earned[0] = root.weights @ root.rewards[root.numbers]
+            memory.earned[0] = root.weights @ root.guide.rewards[root.numbers]
+            memory.floor[0] = memory.guided[0, world.num_actions :].max()
         averaging = self.averaging_visits
         if averaging is None:
-            averaging = 1.0 if len(root.upper) else 10.0
-        rolls = self.rollout == "uniform" or (self.rollout == "auto" and not len(root.upper))
+            averaging = GUIDED_AVERAGING if root.guide is not None else 10.0
+        rolls = self.rollout == "uniform" or (self.rollout == "auto" and root.guide is None)
         done = 0
         while True:
             ahead = self.num_simulations - done
@@ -285,16 +282,15 @@ def _roots_of_exact(model: BeliefModel, beliefs: np.ndarray, gamma: float | None
         raise UsageError(f"belief {int(np.argmax(over))}: the task is over", expected="a belief in which it goes on")
     world = hidden_world_of(model)
     states = world.pack([(s, False) for s in range(count)])
-    upper, lower, rewards = (np.zeros((0, 0)),) * 3 if gamma is None else _guide(model, gamma)
+    guide = None if gamma is None else guide_of(model, gamma)
     roots = []
     for belief in beliefs * ~model.tables.terminal:
         possible = np.flatnonzero(belief)
         weights, bounds = belief[possible] / belief.sum(), (0.0, 0.0)
-        if gamma is not None:
-            legal = model.tables.legal[possible].all(axis=0)
-            low, high = (float((weights @ table[possible])[legal].max()) for table in (lower, upper))
-            bounds = low, high
-        roots.append(_Root(world, states[possible], weights, upper, lower, rewards, possible, bounds))
+        legal = np.asarray(model.tables.legal[possible].all(axis=0))
+        if guide is not None and legal.any():
+            bounds = guide.bounds(weights, possible, legal)
+        roots.append(_Root(world, states[possible], weights, guide, possible, bounds))
     return roots
 
 
@@ -331,34 +327,12 @@ def _frequencies(exact: BeliefModel, row: ParticleBelief) -> np.ndarray:
     return np.bincount(numbers, row.weights, exact.tables.num_states)
 
 
-_guides: WeakKeyDictionary[BeliefModel, dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]]] = WeakKeyDictionary()
-
-
-def _guide(model: BeliefModel, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns `[S, A]` an upper and a lower bound by state, and expected rewards; computed once for each discount.
-
-    The upper one is the fast informed bound; the lower one what an action earns that is followed by the best of the
-    blind policies (always the same action, whatever is observed).
-    """
-    kept = _guides.setdefault(model, {})
-    if gamma not in kept:
-        problem = BeliefProblem.of(model, gamma)
-        upper, blind = fast_informed_bound(problem), blind_policies(problem)[0]
-        lower = np.empty(upper.shape)
-        for a in range(problem.num_actions):
-            mine = problem.action == a
-            after = np.zeros((problem.num_classes, len(blind)))
-            np.add.at(after, problem.source[mine], problem.ahead[np.flatnonzero(mine)] @ blind.T)
-            lower[:, a] = problem.reward[:, a] + gamma * after[:, after.sum(axis=0).argmax()]
-        going = (problem.class_of >= 0)[:, None]
-        by_state = [np.where(going, table[problem.class_of], 0.0) for table in (upper, lower, problem.reward)]
-        kept[gamma] = by_state[0], by_state[1], np.ascontiguousarray(by_state[2])
-    return kept[gamma]
-
-
 def _allocate(root: _Root, share: float, nodes: int, max_depth: int) -> HistoryArrays:
     world, particles, weights = root[:3]
-    guide = np.ascontiguousarray((1.0 - share) * root.lower + share * root.upper)
+    guide, immediate = np.zeros((0, world.num_actions)), np.zeros((0, 0))
+    if root.guide is not None:
+        guide = np.hstack([share * root.guide.upper, (1.0 - share) * root.guide.lower])
+        immediate = root.guide.rewards
     at = world.empty_states(1)
     seen = world.observation_array(1)
     flat = seen.reshape(-1)
@@ -382,8 +356,9 @@ def _allocate(root: _Root, share: float, nodes: int, max_depth: int) -> HistoryA
         futures=np.zeros(per_action),
         counted=np.zeros(nodes + 1),
         guide=guide,
-        immediate=root.rewards,
-        guided=np.zeros(per_action),
+        immediate=immediate,
+        guided=np.zeros((nodes + 1, guide.shape[1])),
+        floor=np.zeros(nodes + 1),
         earned=np.zeros(per_action),
         arrived=np.zeros(nodes + 1, np.int64),
         at_floats=at.floats,

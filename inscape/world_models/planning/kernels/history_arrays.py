@@ -27,10 +27,12 @@ class HistoryArrays(NamedTuple):
         tried: `[N, A]` how often each action was taken.
         rewards, futures: `[N, A]` sums of rewards, and of visits · value of the histories that follow.
         counted: `[N]` what of a node is in its parent's `futures`.
-        guide: `[S, A]` values of actions in a state whose first integer is its number; `[0, 0]`: there is no guide.
+        guide: `[S, A + K]` of a state whose first integer is its number: what A actions, and what K policies are worth,
+            weighted; a belief is worth the highest of the first and the highest of the second together. `[0, A]`: there
+            is no guide.
         immediate: `[S, A]` expected rewards in a state, where there is a guide.
-        guided, earned: `[N, A]` sums of both over the states that came to a history, and
-        arrived: `[N]` their number.
+        guided, earned: `[N, A + K]`, `[N, A]` sums of both over the states that came to a history, and
+        arrived: `[N]` their number; floor: `[N]` the highest of the K.
         at_floats, at_ints: `[NF, 1]`, `[NI, 1]` one packed state.
         action_value: `[N, A]`. value, leaf: `[N]` values, and those of the first visit.
         path, taken, gained: `[max_depth]` nodes, actions and rewards of the simulation under way.
@@ -58,6 +60,7 @@ class HistoryArrays(NamedTuple):
     guide: np.ndarray
     immediate: np.ndarray
     guided: np.ndarray
+    floor: np.ndarray
     earned: np.ndarray
     arrived: np.ndarray
     at_floats: np.ndarray

@@ -154,17 +154,23 @@ def begin(P, able, params, state, node):
 
 @jit
 def informed(G, able, state, node):
-    """Adds what a guide says of a state to its history; returns the best action's mean over the states that came."""
+    """Adds what a guide says of a state to its history; returns what that is worth by the states that came."""
     store_state(G.at_floats, G.at_ints, 0, state)
     number = G.at_ints[0, 0]
     G.arrived[node] += 1
+    floor = -math.inf
+    for k in range(able.shape[1], G.guide.shape[1]):
+        G.guided[node, k] += G.guide[number, k]
+        if G.guided[node, k] > floor:
+            floor = G.guided[node, k]
+    G.floor[node] = floor
     best = -math.inf
     for a in range(able.shape[1]):
         G.guided[node, a] += G.guide[number, a]
         G.earned[node, a] += G.immediate[number, a]
         if able[node, a] != 0 and G.guided[node, a] > best:
             best = G.guided[node, a]
-    return best / G.arrived[node]
+    return (best + floor) / G.arrived[node]
 
 
 @jit
@@ -210,7 +216,7 @@ def roll_out(P, G, params, purpose, key, start, gamma, max_depth):
 @inline_jit
 def back_up(
     path, taken, gained, length, ended, last, visits, tried, able, rewards, futures, counted, action_value, value, leaf,
-    span, averaging, gamma, guided, earned, arrived, has_guide,
+    span, averaging, gamma, guided, floor, earned, arrived, has_guide,
 ):  # fmt: skip
     """Brings the histories of a simulation up to date, last first.
 
@@ -248,7 +254,7 @@ def back_up(
                 if action_value[node, b] > best:
                     best = action_value[node, b]
             elif has_guide and able[node, b] != 0:
-                best = max(best, guided[node, b] / arrived[node])
+                best = max(best, (guided[node, b] + floor[node]) / arrived[node])
         trust = visits[node] / (visits[node] + averaging)
         value[node] = trust * best + (1.0 - trust) * total / visits[node]
 
@@ -322,6 +328,6 @@ def search(P, G, key, simulations, limit, rolls, averaging, gamma, exploration, 
             visits[node] += 1
         back_up(
             G.path, G.taken, G.gained, length, ended, node, visits, G.tried, G.able, G.rewards, G.futures, G.counted,
-            G.action_value, G.value, G.leaf, G.span, averaging, gamma, G.guided, G.earned, G.arrived,
+            G.action_value, G.value, G.leaf, G.span, averaging, gamma, G.guided, G.floor, G.earned, G.arrived,
             has_guide,
         )  # fmt: skip
