@@ -7,6 +7,7 @@ ICLR, equations 4 to 6.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -22,6 +23,7 @@ from inscape.world_models.learned.muzero.supports import class_loss, restored
 from inscape.world_models.networks.tensors import step_if_finite
 from inscape.world_models.networks.types import Array
 
+logger = logging.getLogger(__name__)
 HALF = 0.5
 """What a gradient is multiplied by at each step of the dynamics (appendix G)."""
 
@@ -35,7 +37,7 @@ class Learner:
     """
 
     def __init__(self, model: MuZeroModel, settings: MuZeroSettings) -> None:
-        self.model, self.settings = model, settings
+        self.model, self.settings, self._warned = model, settings, False
         self.weights = [weight for weight in model.network.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.weights, settings.learning_rate, eps=1e-5, weight_decay=settings.weight_decay, foreach=True
@@ -63,7 +65,21 @@ class Learner:
         metrics["gradient_norm"] = step_if_finite(
             self.optimizer, self.model.network, self.settings.max_grad_norm, float(total.detach()), steps, "muzero"
         )
+        metrics["beyond_support"] = self._beyond_support(drawn, steps)
         return metrics, errors
+
+    def _beyond_support(self, drawn: Sequences, steps: int) -> float:
+        """Returns the share of values and rewards that lie beyond the classes, and warns of the first."""
+        limit = float(restored(np.array(float(self.settings.support))))
+        beyond = float((np.concatenate([np.abs(drawn.values), np.abs(drawn.rewards)], axis=1) > limit).mean())
+        if beyond and not self._warned:
+            self._warned = True
+            logger.warning(
+                "muzero: at step %d, values or rewards of up to %.4g; its classes reach %.4g (--support %d): larger "
+                "ones count as that.", steps, max(np.abs(drawn.values).max(), np.abs(drawn.rewards).max()), limit,
+                self.settings.support,
+            )  # fmt: skip
+        return beyond
 
     def loss(self, drawn: Sequences) -> tuple[Tensor, dict[str, Tensor], Array]:
         """Returns the loss, its parts, and `[N]` errors of the values of the first positions."""

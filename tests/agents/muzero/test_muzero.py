@@ -108,6 +108,17 @@ def test_it_acts_alike_asked_again_and_as_it_says() -> None:
     assert agent.state_values(episode.observations[0]).shape == ()
 
 
+def test_values_beyond_the_classes_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    task = resolve_task("CartPole")  # with 1 a step, ten steps sum up to more than h⁻¹(1) ≈ 3
+    agent: Any = make_agent("muzero", task, seed=0, settings={**TINY, "support": 1, "n_step": 10})
+    *_, last = agent.learn(task, 60)
+    assert 0.0 < last["beyond_support"] < 1.0
+    assert [record.message for record in caplog.records if "--support 1" in record.message]
+    agent = make_agent("muzero", task, seed=0, settings={**TINY, "support": 5, "n_step": 10})
+    *_, last = agent.learn(task, 60)
+    assert last["beyond_support"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("world", "settings", "words"),
     [
