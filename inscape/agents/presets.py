@@ -48,6 +48,10 @@ class Preset:
 
 
 _DREAMER_CARTPOLE = {"learning_rate": 1e-3, "model_learning_rate": 2e-3, "train_freq": 5}
+_MUZERO_CARTPOLE = {
+    "num_simulations": 8, "gradient_steps": 2, "reanalyse": 32, "n_step": 10, "exploration": 0.0,
+    "learning_starts": 100,
+}  # fmt: skip
 # found before rewards were normalised by default; their worlds pay about 1
 _AS_PAID = {"normalize_rewards": False}
 # 30 of 30 seeds end at 500; half of them are there after 10,000 steps
@@ -228,7 +232,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "dqn": {"cartpole": Preset(100_000, _OUR_DQN_CARTPOLE), "pixels:frozenlake-firm": Preset(30_000, _DQN_PIXEL_LAKE)},
     # few steps in the environment, and a gradient step for every five of them
     "dreamer": {"cartpole": Preset(10_000, _DREAMER_CARTPOLE)},
-    "muzero": {"cartpole": Preset(3_000)},
+    # greedy episodes get soonest to the ends of the track, which have to be learned from
+    "muzero": {"cartpole": Preset(3_000, _MUZERO_CARTPOLE)},
     "sb3:dqn": {"cartpole": Preset(50_000, _DQN_CARTPOLE)},
     "q-learning": {
         "frozenlake": Preset(1_000_000),

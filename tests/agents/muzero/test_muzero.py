@@ -138,3 +138,15 @@ def test_a_state_of_other_settings_is_refused() -> None:
     other: Any = make_agent("muzero", task, settings={**TINY, "latent": 9})
     with pytest.raises(UsageError, match="same settings"):
         other.load_state_dict(agent.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.compiled(all=False)
+def test_it_learns_to_balance_and_to_foresee() -> None:
+    task = resolve_task("CartPole")
+    agent: Any = make_agent("muzero", task, seed=0)
+    list(agent.learn(task, 3_000))
+    episodes = rollout(agent, task, episodes=5, seed=1)
+    assert np.mean([episode.total_reward for episode in episodes]) > 200  # random play: 22
+    scores = agent.model.prediction_scores(episodes, horizon=5)
+    assert max(scores["reward_error"]) < 0.1 and max(scores["ending_bits"]) < 0.1
