@@ -89,6 +89,10 @@ GRIDS = (
         "DoorKey-5x5", "inscape.envs.worlds.gridworld.door_key:DoorKey", "the same, 5×5, its starts enumerable",
         {"size": 5, "reward": "constant"}, 250,
     ),
+    WorldSpec(
+        "Crafting", "inscape.envs.worlds.gridworld.crafting:Crafting",
+        "wood, a bench, three pickaxes and a diamond: a tree of tools", {}, 200,
+    ),
 )  # fmt: skip
 
 SMALL = (
