@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inscape.agents.llm.reinforcement.advantages import group_advantages
-from inscape.envs.text.worlds.frontier import FrontierPoint, best_proxy_at, frontier, policy_point
+from inscape.envs.text.worlds.frontier import FrontierPoint, best_proxy_at, policy_point, proxy_frontier
 from inscape.envs.text.worlds.status_report import StatusReport
 
 BAR = 0.02
@@ -77,7 +77,7 @@ class Measured:
 
     def best(self, tau: float) -> FrontierPoint:
         """Returns the optimum under a penalty."""
-        return frontier(self.proxy, self.truth, *self.rest, [tau])[0]
+        return proxy_frontier(self.proxy, self.truth, *self.rest, [tau])[0]
 
     def most(self, kl: float) -> FrontierPoint:
         """Returns the frontier at a divergence."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inscape.envs.text.worlds.frontier import frontier
-from inscape.envs.text.worlds.status_report import StatusReport
+from inscape.envs import StatusReport, proxy_frontier
 
 if __name__ == "__main__":
     env = StatusReport(machines=2)
@@ -19,5 +18,5 @@ if __name__ == "__main__":
     reference = np.full(len(env.reports), 1 / len(env.reports))
     print("   tau  KL, nats   proxy   truth")
     taus = (100.0, 1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
-    for tau, point in zip(taus, frontier(proxy, truth, reference, env.probabilities, taus)):
+    for tau, point in zip(taus, proxy_frontier(proxy, truth, reference, env.probabilities, taus)):
         print(f"{tau:6.2f}  {point.kl:8.3f}  {point.proxy:6.3f}  {point.truth:6.3f}")

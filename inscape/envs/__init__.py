@@ -54,6 +54,11 @@ if TYPE_CHECKING:
     from inscape.envs.text.registry import register_text_env as register_text_env
     from inscape.envs.text.registry import text_env as text_env
     from inscape.envs.text.registry import text_env_specs as text_env_specs
+    from inscape.envs.text.worlds.frontier import FrontierPoint as FrontierPoint
+    from inscape.envs.text.worlds.frontier import best_proxy_at as best_proxy_at
+    from inscape.envs.text.worlds.frontier import policy_point as policy_point
+    from inscape.envs.text.worlds.frontier import proxy_frontier as proxy_frontier
+    from inscape.envs.text.worlds.status_report import StatusReport as StatusReport
     from inscape.envs.world import World as World
     from inscape.envs.worlds.enumerated import enumerated_world as enumerated_world
 
@@ -102,6 +107,9 @@ _HOMES = {
     "text.answers": ("Answer", "read_answer"),
     "text.described": ("DescribedEnv",),
     "text.registry": ("register_text_env", "text_env", "text_env_specs"),
+    # a flawed proxy reward and the truth
+    "text.worlds.status_report": ("StatusReport",),
+    "text.worlds.frontier": ("FrontierPoint", "best_proxy_at", "policy_point", "proxy_frontier"),
     # what its readers return
     "law.states": ("States",),
     "readers.gym_env": ("WorldEnv",),

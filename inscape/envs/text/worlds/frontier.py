@@ -46,7 +46,7 @@ def policy_point(
     return FrontierPoint(kl, float(weights @ (pi * paid).sum(1)), float(weights @ (pi * worth).sum(1)), pi)
 
 
-def frontier(
+def proxy_frontier(
     proxy: ArrayLike, truth: ArrayLike, reference: ArrayLike, states: ArrayLike, taus: Sequence[float]
 ) -> list[FrontierPoint]:
     """Returns the policies that earn most proxy for their divergence: π_τ ∝ π₀·exp(proxy/τ) for each τ > 0.
@@ -83,9 +83,9 @@ def best_proxy_at(
     low, high = np.log(spread * 1e-5), np.log(spread * 1e8)
     for _ in range(100):
         middle = 0.5 * (low + high)
-        (point,) = frontier(proxy, truth, reference, states, [float(np.exp(middle))])
+        (point,) = proxy_frontier(proxy, truth, reference, states, [float(np.exp(middle))])
         low, high = (middle, high) if point.kl > kl else (low, middle)
-    return frontier(proxy, truth, reference, states, [float(np.exp(0.5 * (low + high)))])[0]
+    return proxy_frontier(proxy, truth, reference, states, [float(np.exp(0.5 * (low + high)))])[0]
 
 
 def _checked(policy: ArrayLike, *others: ArrayLike) -> tuple[NDArray[np.float64], ...]:

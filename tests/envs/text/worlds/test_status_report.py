@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 from inscape.envs import text_env
-from inscape.envs.text.worlds.frontier import best_proxy_at, frontier, policy_point
+from inscape.envs.text.worlds.frontier import best_proxy_at, policy_point, proxy_frontier
 from inscape.envs.text.worlds.status_report import StatusReport
 from inscape.errors import UsageError
 from tests.conftest import EXAMPLES
@@ -72,7 +72,7 @@ def test_the_frontier_is_the_optimum_that_a_solver_finds() -> None:
 
     sums = [{"type": "eq", "fun": lambda x, row=row: x.reshape(2, 3)[row].sum() - 1} for row in range(2)]
     for tau in (0.3, 1.0):
-        (point,) = frontier(proxy, truth, prior, env.probabilities, [tau])
+        (point,) = proxy_frontier(proxy, truth, prior, env.probabilities, [tau])
         found = minimize(loss, prior.ravel(), (tau,), bounds=[(1e-9, 1)] * 6, constraints=sums, options={"ftol": 1e-14})
         assert found.x.reshape(2, 3) == pytest.approx(point.policy, abs=1e-5)
         assert point.proxy - tau * point.kl == pytest.approx(-found.fun, abs=1e-9)
@@ -97,7 +97,7 @@ def test_natural_gradient_goes_along_the_frontier() -> None:
         logits += 0.1 * (arrays[0] - (policy * arrays[0]).sum(1, keepdims=True))
         policy = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         path.append(policy_point(policy, *arrays))
-        (point,) = frontier(*arrays, [1 / (0.1 * step)])
+        (point,) = proxy_frontier(*arrays, [1 / (0.1 * step)])
         assert path[-1].policy == pytest.approx(point.policy, abs=1e-9)
     proxies, truths = [point.proxy for point in path], [point.truth for point in path]
     assert np.all(np.diff(proxies) > 0)
@@ -107,7 +107,7 @@ def test_natural_gradient_goes_along_the_frontier() -> None:
 def test_the_ends_of_the_frontier() -> None:
     env = StatusReport(machines=1)
     arrays = (*env.tables(), np.array([0.5, 0.5, 0.0]), env.probabilities)
-    far, near = frontier(*arrays, [float("inf"), 1e-4])
+    far, near = proxy_frontier(*arrays, [float("inf"), 1e-4])
     assert far.kl == 0 and near.proxy == pytest.approx(1.1)  # "fine" always: (1 + 1.2) / 2
     assert (near.policy[:, 2] == 0).all()
     assert policy_point([0.0, 0.0, 1.0], *arrays).kl == np.inf
@@ -127,12 +127,12 @@ def test_what_is_refused() -> None:
         lambda: StatusReport(share_fine=2),
         lambda: env.reset(options={"fine": [True]}),
         lambda: env.reset(options={"fine": "yes"}),
-        lambda: frontier(proxy, truth, prior, states, [0.0]),
-        lambda: frontier(proxy, truth, prior, states, [float("nan")]),
-        lambda: frontier(proxy * np.nan, truth, prior, states, [1.0]),
-        lambda: frontier(proxy, truth[:, :3], prior, states, [1.0]),
-        lambda: frontier(proxy, truth, prior * 2, states, [1.0]),
-        lambda: frontier(proxy, truth, prior[:3], states, [1.0]),
+        lambda: proxy_frontier(proxy, truth, prior, states, [0.0]),
+        lambda: proxy_frontier(proxy, truth, prior, states, [float("nan")]),
+        lambda: proxy_frontier(proxy * np.nan, truth, prior, states, [1.0]),
+        lambda: proxy_frontier(proxy, truth[:, :3], prior, states, [1.0]),
+        lambda: proxy_frontier(proxy, truth, prior * 2, states, [1.0]),
+        lambda: proxy_frontier(proxy, truth, prior[:3], states, [1.0]),
         lambda: best_proxy_at(-1.0, proxy, truth, prior, states),
     ):
         with pytest.raises(UsageError):
