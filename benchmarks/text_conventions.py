@@ -56,9 +56,8 @@ def play(env: Any, seed: int, answers: list[str]) -> Episode:
     return Episode(tuple(texts), tuple(rewards), end)
 
 
-def lawful(world: str, seed: int, answers: list[str], episode: Episode) -> bool:
+def lawful(env: Any, names: tuple[str, ...], seed: int, answers: list[str], episode: Episode) -> bool:
     """Returns whether `gym.make` gives the same rewards and end for the actions that were understood."""
-    env, names = gym.make(f"inscape/{world}-v0"), text_env(world).actions
     env.reset(seed=seed)
     for turn, reward in enumerate(episode.rewards):
         word = answers[turn].removeprefix("action: ")
@@ -202,7 +201,8 @@ def main() -> None:
         known = [play(direct, seed, answers[seed]) for seed in seeds]
         turns = sum(len(episode.rewards) for episode in known)
         rate = turns / (time.perf_counter() - begun)
-        right = sum(lawful(world, seed, answers[seed], known[seed]) for seed in seeds)
+        law = gym.make(f"inscape/{world}-v0")
+        right = sum(lawful(law, direct.actions, seed, answers[seed], known[seed]) for seed in seeds)
         print(f"| `text_env`, against `gym.make` | {world} | {right} of {given.episodes} | {rate:,.0f} |", flush=True)
         for name, (package, make) in ADAPTERS.items():
             if importlib.util.find_spec(package) is None:
