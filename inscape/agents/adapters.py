@@ -255,7 +255,8 @@ def for_task(agent: Agent, task: Task) -> Agent:
         UsageError: it was made for observations of another kind or shape.
     """
     observes = getattr(agent.wrapped, "observation_space", None) if isinstance(agent, AdaptedAgent) else agent._observes
-    if isinstance(observes, gymnasium.Space) and not alike(observes, task.observation_space):
+    seen = task.observation_space
+    if isinstance(observes, gymnasium.Space) and not (alike(observes, seen) or _transposes(agent, observes, seen)):
         raise UsageError(
             f"{agent.name}, made for observations {observes}, in {task.name}, whose observations are "
             f"{task.observation_space}",
@@ -267,6 +268,15 @@ def for_task(agent: Agent, task: Task) -> Agent:
     if isinstance(agent, AdaptedAgent):
         agent._acts_in = task.action_space
     return agent
+
+
+def _transposes(agent: Agent, own: gymnasium.Space[Any], seen: gymnasium.Space[Any]) -> bool:
+    """Returns whether a model of Stable-Baselines3 was trained on the pictures of a task with their channels first, as
+    it wraps environments by itself; its `predict` takes them as the environment gives them."""
+    boxes = isinstance(own, gymnasium.spaces.Box) and isinstance(seen, gymnasium.spaces.Box)
+    if not boxes or not isinstance(agent, PredictingAgent) or own.dtype != seen.dtype or len(seen.shape or ()) != 3:
+        return False
+    return own.dtype == np.uint8 and own.shape == (seen.shape[2], *seen.shape[:2])  # type: ignore[index]
 
 
 def _require_one_argument(function: Any, name: str) -> None:
