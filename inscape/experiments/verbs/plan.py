@@ -155,10 +155,10 @@ def _plan_in_learned(
 
 def _states(model: Any, known: World | None, given: Any) -> tuple[Any, bool]:
     """Returns the states that are given, as a planner takes them, and whether one was given by itself."""
-    if known is None:
-        return given, np.ndim(given) == 0
     if isinstance(given, States):
         return given, False
+    if known is None:  # states of a model's own kind: a batch has a length
+        return given, np.ndim(given) == 0 if isinstance(given, np.ndarray) else not hasattr(given, "__len__")
     seen = np.asarray(given) if isinstance(given, (int, np.integer, np.ndarray)) else None
     if seen is not None and seen.dtype.kind in "iufb":  # observations, as an environment gives them
         axes = len(known.observation_space.shape or ())

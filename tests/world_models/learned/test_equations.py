@@ -136,3 +136,11 @@ def test_select_takes_the_fewest_columns() -> None:
     assert found is not None and found.terms == (3, 11)
     np.testing.assert_allclose(found.coefficients, [2.0, -1.0])
     assert select(columns, rng.normal(size=50), 1e-6, 4, [1.0] * 20) is None
+
+
+def test_plans_are_made_in_it() -> None:
+    import inscape
+
+    model = learned("Pendulum", 1)
+    found = inscape.plan("Pendulum", model=model, planner="cem", horizon=5, population=20)
+    assert np.shape(found.action) == (1,) and np.isfinite(found.action).all()
