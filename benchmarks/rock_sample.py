@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--simulations", type=int, default=10_000)
+    parser.add_argument("--upper-weight", type=float, help="of POMCP; found by short searches where not given")
+    parser.add_argument("--averaging-visits", type=float, help="of POMCP")
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     for name in given.sizes:
@@ -59,7 +61,11 @@ def main() -> None:
             )
         if given.episodes > 0:
             began = time.process_time()
-            earned = returns(model, POMCP(num_simulations=given.simulations), given.episodes, 0)
+            planner = POMCP(
+                num_simulations=given.simulations, upper_weight=given.upper_weight,
+                averaging_visits=given.averaging_visits,
+            )  # fmt: skip
+            earned = returns(model, planner, given.episodes, 0)
             print(
                 f"  POMCP, {given.simulations:,} simulations: {earned.mean():.2f} ± "
                 f"{earned.std(ddof=1) / len(earned) ** 0.5:.2f}, {len(earned)} episodes, "

@@ -263,3 +263,16 @@ def test_guides_are_bounds():
             weights = drawn.dirichlet(np.ones(len(states)))
             low, high = guide.bounds(weights, states, model.tables.legal[states].all(axis=0))
             assert low <= high + 1e-6
+
+
+def test_the_weight_of_the_upper_bound_is_as_given(tiger):
+    """With one simulation an action is worth its reward and what the bounds say of the next history."""
+    model, beliefs = tiger
+    low, high = (
+        POMCP(num_simulations=1, upper_weight=w).plan(model, beliefs[:1], rng()).action_values.max() for w in (0.0, 1.0)
+    )
+    half = POMCP(num_simulations=1, upper_weight=0.5).plan(model, beliefs[:1], rng()).action_values.max()
+    assert low < half < high
+    for wrong in (-0.1, 1.5, float("nan"), float("inf"), True):
+        with pytest.raises(UsageError, match="upper_weight"):
+            POMCP(upper_weight=wrong)
