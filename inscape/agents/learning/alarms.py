@@ -39,8 +39,9 @@ class AlarmLimits:
     """Entropy, in nats, below which a policy counts as certain."""
     deviation: float = 0.1
     """Share of the deviation of returns in the first updates, below which they count as alike."""
-    divergence: float = 0.5
-    """Mean divergence between the policies before and after an update, in nats."""
+    divergence: float = 2.0
+    """Mean divergence between the policies before and after an update, in nats. First updates from random weights reach
+    1 and end well."""
     repetition: float = 0.5
     """Share of the n-grams that are repeats."""
     window: int = 10

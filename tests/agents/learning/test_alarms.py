@@ -38,7 +38,8 @@ def test_returns_that_are_alike_and_low_are_an_echo_trap() -> None:
 
 
 def test_leaps_repeats_and_what_is_not_a_number_are_named_at_once() -> None:
-    assert kinds([row(7, 0.5, **{"ppo/approximate_kl": 0.9})]) == [("ratio", 7)]
+    assert kinds([row(6, 0.5, **{"ppo/approximate_kl": 0.9})]) == []
+    assert kinds([row(7, 0.5, **{"ppo/approximate_kl": 2.5})]) == [("ratio", 7)]
     assert kinds([row(8, 0.5, **{"grpo/repeated_text": 0.7})]) == [("repeated text", 8)]
     (alarm,) = Alarms().see(row(9, 0.5, entropy=float("nan")))
     assert str(alarm) == "not finite at step 9: ppo/entropy is nan"

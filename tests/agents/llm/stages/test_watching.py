@@ -92,7 +92,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight() -> None:
 
 @pytest.mark.filterwarnings("ignore:alarm")
 def test_a_resumed_watch_ends_with_the_same_weights() -> None:
-    task, given = resolve_task("FrozenLake"), SMALL | LEAP | {"on_alarm": "roll-back", "learning_rate": 0.5}
+    task, given = resolve_task("FrozenLake"), SMALL | LEAP | {"on_alarm": "roll-back"}
     whole: Any = make_agent("llm", task, settings=given)
     resumed: Any = make_agent("llm", task, settings=given)
     states = [whole.state_dict() for _ in whole.learn(task, 800)]
