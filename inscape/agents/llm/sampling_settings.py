@@ -25,9 +25,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
-            raise UsageError(f"temperature {self.temperature!r}", expected="a finite number of at least 0")
+            raise UsageError(f"temperature = {self.temperature!r}", expected="a finite number of at least 0")
         whole_number("top_k =", self.top_k, 0)
         if not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p {self.top_p!r}", expected="above 0, at most 1")
+            raise UsageError(f"top_p = {self.top_p!r}", expected="above 0, at most 1")
         if not 0 <= self.min_p < 1:
-            raise UsageError(f"min_p {self.min_p!r}", expected="at least 0, below 1")
+            raise UsageError(f"min_p = {self.min_p!r}", expected="at least 0, below 1")
