@@ -138,7 +138,8 @@ class LanguageModelSettings:
     """Gradients are scaled down to this norm, in both stages."""
     on_alarm: Literal["warn", "stop", "roll-back"] = "warn"
     """When reinforcement goes wrong (entropy collapse, echo trap, a leap of the policy, NaN): warn once of each kind,
-    stop, or go back to the last good weights with half the step size. A loss that is NaN stops unless rolled back."""
+    stop, or go back to the last good weights with half the step size. A loss that is NaN stops unless rolled back.
+    Where answers are generated only `warn` is taken, and nothing is watched but NaN."""
 
     @property
     def step_size(self) -> float:

@@ -14,6 +14,7 @@ from inscape.agents.llm.generation.imitation import TextImitation
 from inscape.agents.llm.generation.learner import TextLearner
 from inscape.agents.llm.generation.reinforcement import TokenPolicyGradient
 from inscape.agents.llm.settings import LanguageModelSettings
+from inscape.errors import UsageError
 from inscape.world_models.networks.device import resolve_device
 from inscape.world_models.networks.types import Array, State
 
@@ -33,8 +34,8 @@ class TextAgent(Agent):
         settings: see `LanguageModelSettings`.
 
     Raises:
-        UsageError: transformers is missing, the model cannot be had safely, the task is not of texts, or an algorithm
-            or a penalty on divergence that answers in text do not have.
+        UsageError: transformers is missing, the model cannot be had safely, the task is not of texts, or an algorithm,
+            a penalty on divergence or an `on_alarm` that answers in text do not have.
 
     Attributes:
         learner: the model and what training needs beside it.
@@ -48,6 +49,11 @@ class TextAgent(Agent):
     ) -> None:
         self.task, self.seed = task, seed
         self.settings = (settings or LanguageModelSettings()).for_acting("generate")
+        if self.settings.on_alarm != "warn":
+            raise UsageError(
+                f"on_alarm {self.settings.on_alarm!r} where answers are generated: alarms watch scored actions only",
+                expected="warn, the default",
+            )
         self.learner = TextLearner(task, self.settings, seed, resolve_device(device))
         self._imitation = TextImitation(self.learner)
         self._reinforcement = TokenPolicyGradient(self.learner)

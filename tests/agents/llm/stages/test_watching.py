@@ -102,3 +102,8 @@ def test_a_resumed_watch_ends_with_the_same_weights() -> None:
         list(resumed.learn(task, 800))
         for name, weights in whole.policy.weights().items():
             assert weights.tobytes() == resumed.policy.weights()[name].tobytes()
+
+
+def test_answers_in_text_refuse_what_does_not_watch_them() -> None:
+    with pytest.raises(UsageError, match="on_alarm 'stop' where answers are generated"):
+        make_agent("llm", resolve_task("Arithmetic"), settings={"on_alarm": "stop"})
