@@ -14,7 +14,7 @@ from inscape.envs import resolve_task
 
 TINY: dict[str, Any] = {
     "learning_starts": 30, "batch_size": 4, "reanalyse": 4, "num_simulations": 3, "latent": 8, "width": 8, "support": 3,
-    "unroll": 2, "n_step": 2, "train_freq": 10, "report_every": 40,
+    "unroll": 2, "n_step": 2, "train_freq": 10, "gradient_steps": 1, "exploration": 1.0, "report_every": 40,
 }  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "CartPole": {"num_envs": 2, "buffer_size": 100}, "FrozenLake": {"codes": 3}, "TicTacToe": {"num_envs": 2},
