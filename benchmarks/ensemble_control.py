@@ -2,7 +2,8 @@
 
 CartPole: PETS takes so many environment steps in all (exploration counted), is frozen, and plays one fresh episode of
 at most 500 steps; `--known` hands in the rule by which the task ends and leaves the reward to be learned. Pendulum:
-returns over `--episodes` starts, beside those of iCEM in the law itself on the same starts.
+returns over `--episodes` starts, beside those of iCEM in the law itself on the same starts. With `--model equations`
+the law is found in so many steps of random play instead, and planned in by iCEM.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from benchmarks.equations import episodes_of  # noqa: E402
 from inscape import make_agent, resolve_task, rollout  # noqa: E402
 from inscape.agents import PETS, PETSSettings  # noqa: E402
+from inscape.agents.interface import Agent  # noqa: E402
 from inscape.agents.presets import PRESETS  # noqa: E402
+from inscape.world_models.learned.equations.model import EquationModel  # noqa: E402
 
 
 def cartpole_ended(observations: np.ndarray) -> np.ndarray:
@@ -39,12 +43,26 @@ def trained(world: str, steps: int, seed: int, known: bool) -> tuple[PETS, float
     return agent, time.process_time() - began
 
 
+def by_equations(world: str, steps: int, seed: int, known: bool) -> tuple[Agent, float]:
+    """Returns an agent that plans (iCEM) in the equations found in so many random steps, and the time that took.
+
+    Where the task ends is handed in with `known`, else it is what those steps have met.
+    """
+    began = time.process_time()
+    ends = {"x": (-2.4, 2.4), "theta": (-12 * np.pi / 180, 12 * np.pi / 180)} if known and world == "CartPole" else None
+    model = EquationModel.for_task(world, ends=ends)
+    list(model.learn(episodes_of(world, steps, seed)))
+    settings = {"horizon": 150, "population": 80, "gamma": 1.0} if world == "CartPole" else {}
+    return make_agent("icem", model.world(), seed=seed, settings=settings), time.process_time() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("world", nargs="?", default="CartPole", choices=("CartPole", "Pendulum"))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--model", default="ensemble", choices=("ensemble", "equations"))
     parser.add_argument("--known", action="store_true", help="hand in the rule by which CartPole ends")
     parser.add_argument("--episodes", type=int, help="played after learning: CartPole 1, Pendulum 200")
     given = parser.parse_args()
@@ -56,7 +74,8 @@ def main() -> None:
         print(f"iCEM in the law on the same {episodes} starts: {reference:.1f}", flush=True)
     means = []
     for seed in range(given.first, given.first + given.seeds):
-        agent, learning = trained(given.world, given.steps, seed, given.known)
+        made = trained if given.model == "ensemble" else by_equations
+        agent, learning = made(given.world, given.steps, seed, given.known)
         began = time.process_time()
         start = 1_000 + (seed if given.world == "CartPole" else 0)
         played = rollout(agent, given.world, episodes, seed=start)

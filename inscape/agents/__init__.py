@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from inscape.agents.llm.preferences import best_of_n as best_of_n
     from inscape.agents.llm.preferences import bradley_terry as bradley_terry
     from inscape.agents.llm.settings import LanguageModelSettings as LanguageModelSettings
+    from inscape.agents.llm.stages.pretraining import episode_pieces as episode_pieces
+    from inscape.agents.llm.stages.pretraining import pack as pack
+    from inscape.agents.llm.stages.pretraining import perplexity as perplexity
+    from inscape.agents.llm.stages.pretraining import pretrain as pretrain
+    from inscape.agents.llm.stages.pretraining import to_text as to_text
     from inscape.agents.multi_agent.self_play import SelfPlay as SelfPlay
     from inscape.agents.multi_agent.self_play import SelfPlaySettings as SelfPlaySettings
     from inscape.agents.muzero.agent import MuZero as MuZero
@@ -134,6 +139,13 @@ _HOMES = {
         "Preferences",
         "best_of_n",
         "bradley_terry",
+    ),
+    "llm.stages.pretraining": (
+        "episode_pieces",
+        "pack",
+        "perplexity",
+        "pretrain",
+        "to_text",
     ),
     "learning.standard_equation": (
         "StandardSolution",

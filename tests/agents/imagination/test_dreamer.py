@@ -34,7 +34,7 @@ def test_lambda_returns_are_the_weighted_mean_of_n_step_returns() -> None:
     assert np.allclose(found[0], expected)
 
 
-@pytest.mark.quick("CartPole")
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["CartPole", "Pendulum", "FrozenLake", "Tiger"])
 def test_it_goes_on_bit_for_bit(world: str) -> None:
     task = resolve_task(world)

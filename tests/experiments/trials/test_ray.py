@@ -135,6 +135,7 @@ def test_code_that_was_edited_between_two_orders_of_one_process(tmp_path, monkey
     assert "helper.py was edited" in remote.perform_order(*orders_of(experiment)[0]).error
 
 
+@pytest.mark.slow
 def test_code_comes_with_the_order(tmp_path, monkeypatch, forks):
     """World and agent in files, with a module beside them, on a machine that has none of these: equal results."""
     monkeypatch.setenv("BEGUN", os.devnull)

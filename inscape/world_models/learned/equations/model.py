@@ -7,8 +7,8 @@ identification of nonlinear dynamical systems", PNAS 113.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,6 +72,7 @@ class EquationModel:
         action_names: of discrete actions.
         horizon: time limit of the task.
         gamma: discount of the task.
+        ends: where the task ends, if that is known: below and above which values of which variables; None: found.
 
     Raises:
         UsageError: spaces it cannot take.
@@ -90,7 +91,9 @@ class EquationModel:
         action_names: Sequence[str] = (),
         horizon: int | None = None,
         gamma: float = 0.99,
+        ends: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
+        self._ends = None if ends is None else dict(ends)
         self.settings = settings or EquationSettings()
         if not (isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1):
             raise UsageError(
@@ -113,9 +116,13 @@ class EquationModel:
         self._made: World | None = None
 
     @staticmethod
-    def for_task(task: Any, settings: EquationSettings | None = None) -> EquationModel:
+    def for_task(
+        task: Any,
+        settings: EquationSettings | None = None,
+        ends: Mapping[str, tuple[float, float]] | None = None,
+    ) -> EquationModel:
         """Returns an untrained model for a task, or what stands for one. Of a world's law it takes the names of
-        variables and actions, the time limit and the discount; nothing of the dynamics."""
+        variables and actions, the time limit and the discount; nothing of the dynamics. `ends`: see the class."""
         if isinstance(task, (str, type)) or not hasattr(task, "action_space"):
             from inscape.envs.tasks.resolve import resolve_task
 
@@ -126,6 +133,7 @@ class EquationModel:
         return EquationModel(
             task.observation_space, task.action_space, settings, getattr(getattr(world, "State", None), "_fields", ()),
             getattr(task, "action_names", ()), getattr(task, "max_episode_steps", None), getattr(world, "gamma", 0.99),
+            ends,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ learning
@@ -162,6 +170,8 @@ class EquationModel:
             if len(data) < LEAST:
                 raise UsageError(f"{len(data)} transitions", expected=f"at least {LEAST}, to find equations in")
             system = find_system(data)
+            if self._ends is not None:
+                system = replace(system, ends=_known_ends(self._ends, [v.name for v in data.variables]))
             missing = [e for e in system.equations if not e.exact]
             if missing and self.settings.unexplained == "refuse":
                 named = ", ".join(
@@ -276,6 +286,20 @@ class EquationModel:
         width = int(self.observation_space.shape[0])
         self._episodes = episodes_from_state(state, width, "equations, whose state is its episodes")
         self._found = self._made = None
+
+
+def _known_ends(ends: Mapping[str, tuple[float, float]], names: Sequence[str]) -> tuple[tuple[int, float, float], ...]:
+    """Returns the limits that a user knows, by the number of their variable.
+
+    Raises:
+        UsageError: there is no such variable, or its limits are not two numbers in order.
+    """
+    for name, limits in ends.items():
+        if name not in names:
+            raise UsageError(f"ends of {name!r}", expected=f"variables {', '.join(names)}")
+        if len(limits) != 2 or not limits[0] < limits[1]:
+            raise UsageError(f"ends {limits} of {name}", expected="(low, high), low below high; -inf, inf for none")
+    return tuple((names.index(name), float(low), float(high)) for name, (low, high) in ends.items())
 
 
 def _normal(values: Array, means: Array, deviations: Array) -> Array:

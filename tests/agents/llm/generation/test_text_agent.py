@@ -94,6 +94,7 @@ def test_it_learns_to_write_in_capitals() -> None:
     assert evaluate(agent, agent.task, 20, 0).mean > 2.7
 
 
+@pytest.mark.slow
 def test_it_imitates_what_it_is_shown() -> None:
     agent = made(clone_steps=60, clone_learning_rate=0.01, temperature=0.0)
     agent.imitate([(f"begin {k}", " AB") for k in range(10)])

@@ -33,6 +33,7 @@ def lock(length: int) -> Any:
     return module.Lock(length=length)
 
 
+@pytest.mark.slow
 def test_a_long_lock_is_learned_with_a_curriculum_and_not_without() -> None:
     options: dict[str, Any] = {"evaluate_every": 0, "verbose": False, "epsilon_fraction": 0.3}
     plain = train("q-learning", lock(10), 16_000, **options)
@@ -119,7 +120,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.quick("q-learning", "ppo")
+@pytest.mark.quick("q-learning")
 @pytest.mark.parametrize("agent", SMALL)
 def test_killed_and_resumed_it_ends_as_one_never_killed(agent: str, tmp_path: Path) -> None:
     curriculum = Curriculum({"slip": {"low": 0.0, "high": 0.4}, "step_cost": [0.0, 0.01]}, bins=2)
@@ -155,6 +156,7 @@ def test_what_the_teacher_knows_outlives_an_agent_that_stores_no_environments(tm
         assert after[f"curriculum/{name}/episodes"] >= kept[-2][f"curriculum/{name}/episodes"] > 0
 
 
+@pytest.mark.slow
 def test_the_command_line_stores_shows_and_repeats_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     words = ["train", "q-learning", LOCK, "--steps", "6000", "--world.length", "4", "--final-episodes", "5"]
