@@ -52,7 +52,8 @@ def by_equations(world: str, steps: int, seed: int, known: bool) -> tuple[Agent,
     ends = {"x": (-2.4, 2.4), "theta": (-12 * np.pi / 180, 12 * np.pi / 180)} if known and world == "CartPole" else None
     model = EquationModel.for_task(world, ends=ends)
     list(model.learn(episodes_of(world, steps, seed)))
-    settings = {"horizon": 150, "population": 80, "gamma": 1.0} if world == "CartPole" else {}
+    preset = PRESETS["icem"].get(world.lower())  # the planner that the true law is planned in with
+    settings = preset.settings if preset else {}
     return make_agent("icem", model.world(), seed=seed, settings=settings), time.process_time() - began
 
 
