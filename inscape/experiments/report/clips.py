@@ -38,10 +38,13 @@ def clip(run: Run, task: Task, agent: str, color: int, whose: str = "") -> list[
         agent, color: as in `PlayerEpisode`.
         whose: in front of the title.
     """
+    from inscape.envs.tasks.text_task import TextTask
     from inscape.experiments.runs.loop import EVALUATION_SEED
     from inscape.experiments.runs.resuming import load_agent
     from inscape.experiments.viewing.watch import episode_tiles
 
+    if isinstance(task, TextTask):  # read, not drawn: inscape watch prints its episodes
+        return []
     seed = EVALUATION_SEED + run.settings.seed
     try:
         frames, last, whole = _frames(episode_tiles(task, load_agent(run)[0], seed, None))
