@@ -85,6 +85,7 @@ class Generator:
             raise UsageError("an empty stop text", expected="texts of at least a character")
         self.ends = frozenset(_ends(model, tokenizer) if ends is None else ends)
         config = model.config
+        self._has_cache: bool | None = None
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 30)
 
     def replies(
@@ -163,11 +164,20 @@ class Generator:
         """Returns tokens as text, special ones left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _read(self, prompts: Sequence[Tokens]) -> tuple[Tensor, _State]:
+    def _caches(self) -> bool:
+        """Returns whether the model hands back keys and values; recurrent ones keep another kind of state."""
+        if self._has_cache is None:
+            one = torch.zeros(1, 1, dtype=torch.int64, device=next(self.model.parameters()).device)
+            self._has_cache = getattr(self.model(input_ids=one, use_cache=True), "past_key_values", None) is not None
+        return self._has_cache
+
+    def _read(self, prompts: Sequence[Tokens]) -> tuple[Tensor, _State | _Rereading]:
         """Encodes prompts, each distinct one once; returns `[B, V]` logits after them and what was read."""
         distinct = list(dict.fromkeys(prompts))
         number = {prompt: k for k, prompt in enumerate(distinct)}
-        state = _State(self.model, distinct)
+        state: _State | _Rereading = (
+            _State(self.model, distinct) if self._caches() else _Rereading(self.model, distinct)
+        )
         logits = state.first()
         if len(distinct) < len(prompts):
             rows = torch.tensor([number[prompt] for prompt in prompts], device=logits.device)
@@ -221,6 +231,28 @@ class _State:
         )
         self._cache = output.past_key_values
         return output.logits[:, -1]  # type: ignore[no-any-return]
+
+
+class _Rereading:
+    """What `_State` is, for models without keys and values: each sequence is read again at each token, by itself."""
+
+    def __init__(self, model: Any, prompts: Sequence[Tokens]) -> None:
+        self._model, self._rows = model, [list(prompt) for prompt in prompts]
+        self._device = next(model.parameters()).device
+
+    def first(self) -> Tensor:
+        rows = (torch.tensor([row], device=self._device) for row in self._rows)
+        return torch.cat([self._model(input_ids=row, use_cache=False).logits[:, -1] for row in rows])
+
+    def step(self, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is not None:
+            self.select(rows)
+        for row, token in zip(self._rows, tokens.tolist(), strict=True):
+            row.append(token)
+        return self.first()
+
+    def select(self, rows: Tensor) -> None:
+        self._rows = [list(self._rows[k]) for k in rows.tolist()]
 
 
 def _ends(model: Any, tokenizer: Any) -> list[int]:

@@ -84,6 +84,16 @@ def test_a_reply_does_not_depend_on_the_others_of_its_batch(language: tuple[torc
         assert generator.replies(prompts[k : k + 1], [np.random.default_rng([0, k])])[0].tokens == together[k].tokens
 
 
+def test_a_recurrent_model_is_read_anew(language: tuple[torch.nn.Module, object]) -> None:
+    config = transformers.MambaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1, state_size=4)
+    model, prompts = transformers.MambaForCausalLM(config).eval(), [(5, 9, 30), (7,), (5, 9, 30)]
+    replies = Generator(model, language[1], Sampling(), most=4, ends=()).replies(prompts, rngs(3))
+    with torch.inference_mode():
+        plain = reply_log_probs(model, [(p, r.tokens) for p, r in zip(prompts, replies)], Sampling())
+    for reply, expected in zip(replies, plain, strict=True):
+        np.testing.assert_allclose(reply.log_probs, expected.numpy(), atol=1e-5)
+
+
 def test_how_a_reply_ends(language: tuple[torch.nn.Module, object]) -> None:
     model, tokenizer = language
     first = Generator(model, tokenizer, Sampling(0.0), most=6, ends=()).replies([(5,)], rngs(1))[0]
