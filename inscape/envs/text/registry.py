@@ -36,6 +36,7 @@ _WORLDS = "inscape.envs.text.worlds"
 _BUILT_IN = (
     TextEnvSpec("Arithmetic", f"{_WORLDS}.arithmetic:Arithmetic", "sums and products, pairs held out"),
     TextEnvSpec("Antiderivative", f"{_WORLDS}.antiderivative:Antiderivative", "integrals that SymPy checks"),
+    TextEnvSpec("Facts", f"{_WORLDS}.facts:Facts", "what a chronicle tells, and what it does not"),
     TextEnvSpec("Permutations", f"{_WORLDS}.arithmetic:Permutations", "permutations composed"),
     TextEnvSpec("Spelling", f"{_WORLDS}.spelling:Spelling", "letters counted, words reversed"),
     TextEnvSpec("StatusReport", f"{_WORLDS}.status_report:StatusReport", "a flawed proxy reward beside the true one"),
